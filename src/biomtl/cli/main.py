@@ -1,0 +1,61 @@
+"""The command ``biomtl``: one module a command, errors in one line."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+import biomtl
+from biomtl.errors import BiomtlError
+
+app = typer.Typer(
+    name="biomtl",
+    help="Multi-task learning for biomedical text mining: prepare, train, score, annotate.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"biomtl {biomtl.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    if debug:
+        os.environ["BIOMTL_DEBUG"] = "1"
+
+
+def main() -> None:
+    """Run the command line; what the user can mend is one line on stderr and exit code 2."""
+    try:
+        app()
+    except BiomtlError as error:
+        if os.environ.get("BIOMTL_DEBUG"):
+            raise
+        sys.stderr.write(f"biomtl: error: {error}\n")
+        sys.exit(2)
+    except OSError as error:
+        if os.environ.get("BIOMTL_DEBUG"):
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        sys.stderr.write(f"biomtl: error: {where}{error.strerror or error}\n")
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.stderr.write("biomtl: interrupted\n")
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

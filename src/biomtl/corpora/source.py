@@ -1,0 +1,115 @@
+"""Where a corpus lies: a folder, an archive, archives inside a folder, or one file. Read in place, never unpacked."""
+
+from __future__ import annotations
+
+import fnmatch
+import gzip
+import io
+import stat
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+from biomtl.errors import InputError
+from biomtl.files import MAX_LINE, decode_line
+
+MAX_MEMBER = 1 << 30  # bytes; no file of these corpora comes near, a zip bomb does
+
+
+class Source:
+    """The files of a distribution by relative POSIX name; a zip's members stand below the zip's own name.
+
+    Args:
+        path: a folder, a ``.zip`` or a single file. ``.gz`` files are read unpacked and listed without ``.gz``.
+
+    Raises:
+        InputError: missing path, broken archive, or a member that would lie outside the archive.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._archives: dict[Path, zipfile.ZipFile] = {}
+        self._entries: dict[str, tuple[Path, str | None]] = {}
+        if not self.path.exists():
+            raise InputError("no such file or folder", path=self.path, fix="check the path")
+        if self.path.is_dir():
+            for file in sorted(self.path.rglob("*")):
+                if file.is_file() and not any(part.startswith(".") for part in file.relative_to(self.path).parts):
+                    self._add(file, file.relative_to(self.path).as_posix())
+        else:
+            self._add(self.path, self.path.name)
+
+    def _add(self, file: Path, name: str) -> None:
+        if file.suffix.lower() != ".zip":
+            self._entries[name.removesuffix(".gz")] = (file, None)
+            return
+        try:
+            archive = self._archives[file] = zipfile.ZipFile(file)
+        except (zipfile.BadZipFile, OSError) as error:
+            raise InputError(f"not a readable zip ({error})", path=file, fix="download it again") from error
+        for info in archive.infolist():
+            member = PurePosixPath(info.filename.replace("\\", "/"))
+            if member.is_absolute() or ".." in member.parts or ":" in member.parts[0]:
+                raise InputError(f"archive member {info.filename!r} points outside", path=file, fix="don't trust it")
+            if stat.S_ISLNK(info.external_attr >> 16):
+                raise InputError(f"archive member {info.filename!r} is a link", path=file, fix="don't trust it")
+            if not info.is_dir() and "__MACOSX" not in member.parts:
+                self._entries[f"{name}/{member.as_posix()}".removesuffix(".gz")] = (file, info.filename)
+
+    @property
+    def names(self) -> list[str]:
+        """All file names, sorted."""
+        return sorted(self._entries)
+
+    def find(self, *patterns: str) -> list[str]:
+        """Names whose whole path or tail matches one of the shell patterns, whatever the case."""
+        wanted = [pattern.lower() for pattern in patterns]
+        return [
+            name
+            for name in self.names
+            if any(
+                fnmatch.fnmatchcase(name.lower(), pattern) or fnmatch.fnmatchcase(name.lower(), f"*/{pattern}")
+                for pattern in wanted
+            )
+        ]
+
+    def where(self, name: str) -> str:
+        """The name as an error message should show it."""
+        return str(self.path / name) if self.path.is_dir() else str(self.path.parent / name)
+
+    def open(self, name: str) -> io.BufferedIOBase:
+        """A binary stream of one file."""
+        file, member = self._entries[name]
+        try:
+            if member is None:
+                return gzip.open(file) if file.suffix == ".gz" else file.open("rb")  # type: ignore[return-value]
+            archive = self._archives[file]
+            if archive.getinfo(member).file_size > MAX_MEMBER:
+                raise InputError(f"a member of over {MAX_MEMBER:,} bytes", path=self.where(name))
+            stream = archive.open(member)
+            return gzip.open(stream) if member.endswith(".gz") else stream  # type: ignore[return-value, arg-type]
+        except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError) as error:
+            raise InputError(f"can't be read ({error})", path=self.where(name)) from error
+
+    def read_bytes(self, name: str) -> bytes:
+        """One file's content."""
+        with self.open(name) as stream:
+            try:
+                content = stream.read(MAX_MEMBER + 1)
+            except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
+                raise InputError(f"can't be unpacked ({error})", path=self.where(name)) from error
+        if len(content) > MAX_MEMBER:
+            raise InputError(f"over {MAX_MEMBER:,} bytes unpacked", path=self.where(name))
+        return content
+
+    def lines(self, name: str) -> Iterator[tuple[int, str]]:
+        """(1-based number, text without line end) of one UTF-8 file, with the checks of ``files.read_lines``."""
+        with self.open(name) as stream:
+            number = 0
+            try:
+                while raw := stream.readline(MAX_LINE + 1):
+                    number += 1
+                    yield number, decode_line(raw, self.where(name), number)
+            except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
+                raise InputError(f"can't be unpacked ({error})", path=self.where(name), line=number + 1) from error

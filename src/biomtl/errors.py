@@ -1,0 +1,46 @@
+"""The one exception that users see, and how it reads."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+
+
+class BiomtlError(Exception):
+    """Something the user can mend. The command line prints it in one line and exits with code 2."""
+
+
+class InputError(BiomtlError):
+    """Bad input, said as ``FILE:LINE: what was found, what was expected, what to do``.
+
+    Args:
+        found: what was found, in a few words.
+        path: the file (or ``archive.zip/member``) that holds it.
+        line: its 1-based line (or row) number.
+        expected: what was expected instead.
+        fix: what the user can do.
+    """
+
+    def __init__(
+        self,
+        found: str,
+        *,
+        path: str | Path | None = None,
+        line: int | None = None,
+        expected: str | None = None,
+        fix: str | None = None,
+    ) -> None:
+        self.found, self.path, self.line, self.expected, self.fix = found, path, line, expected, fix
+        where = "" if path is None else f"{path}:" if line is None else f"{path}:{line}:"
+        parts = [found, expected and f"expected {expected}", fix]
+        text = f"{where} {', '.join(part for part in parts if part)}".strip()
+        # One line, whatever the input held: control characters would garble a terminal or a log.
+        super().__init__("".join(c if c.isprintable() else repr(c)[1:-1] for c in text))
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A ``did you mean …?`` for a misspelled name, or the known names when none is near."""
+    known = list(known)
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"did you mean {close[0]!r}?" if close else "known: " + ", ".join(known)

@@ -1,0 +1,170 @@
+"""Reading and writing files so that errors name their row and a half-written output never shows."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from biomtl.errors import InputError
+
+MAX_LINE = 32 * 1024 * 1024  # characters; a longer line is a broken file, not a sentence
+
+
+def refuse_existing(target: Path, overwrite: bool) -> None:
+    """Raise if ``target`` exists and may not be replaced."""
+    if not overwrite and os.path.lexists(target):
+        raise InputError("the output exists already", path=target, fix="choose another name or add --overwrite")
+
+
+@contextlib.contextmanager
+def atomic_folder(target: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
+    """Yield a temporary sibling folder that becomes ``target`` when the block ends without an error."""
+    target = Path(target)
+    refuse_existing(target, overwrite)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent))
+    os.chmod(work, 0o777 & ~_umask())
+    try:
+        yield work
+        sync_tree(work)
+        _replace(work, target)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def atomic_file(
+    target: str | Path, mode: str = "w", *, overwrite: bool = True, newline: str | None = "\n"
+) -> Iterator[IO[Any]]:
+    """Yield an open temporary sibling file that becomes ``target`` when the block ends without an error."""
+    target = Path(target)
+    refuse_existing(target, overwrite)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
+    try:
+        os.chmod(name, 0o666 & ~_umask())
+        text = {} if "b" in mode else {"encoding": "utf-8", "newline": newline}
+        with os.fdopen(descriptor, mode, **text) as stream:  # type: ignore[call-overload]
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(name, target)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name)
+
+
+def _umask() -> int:
+    value = os.umask(0)
+    os.umask(value)
+    return value
+
+
+def _replace(work: Path, target: Path) -> None:
+    """Rename ``work`` to ``target``; an old target is moved aside first and deleted last."""
+    if not os.path.lexists(target):
+        os.rename(work, target)
+        return
+    aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".old", dir=target.parent))
+    os.rename(target, aside / "old")
+    try:
+        os.rename(work, target)
+    except BaseException:
+        os.rename(aside / "old", target)
+        raise
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def sync_tree(folder: Path) -> None:
+    """Force every file below ``folder`` to disk, so that a full disk is an error now and not a torn file later."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with path.open("rb") as stream:
+                os.fsync(stream.fileno())
+
+
+def read_lines(path: str | Path) -> Iterator[tuple[int, str]]:
+    """Yield (1-based number, text without line end) of a UTF-8 file; a BOM is dropped, CRLF accepted.
+
+    Raises:
+        InputError: missing or unreadable file, bytes that are not UTF-8, a NUL byte, an absurdly long line.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as stream:
+            number = 0
+            while raw := stream.readline(MAX_LINE + 1):
+                number += 1
+                yield number, decode_line(raw, path, number)
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+        found = "no such file" if isinstance(error, FileNotFoundError) else "not a file"
+        raise InputError(found, path=path, fix="check the path") from error
+    except PermissionError as error:
+        raise InputError("the file can't be read (permission denied)", path=path) from error
+
+
+def decode_line(raw: bytes, path: str | Path, number: int) -> str:
+    """One line's bytes as text, with the checks that every reader shares."""
+    if len(raw) > MAX_LINE:
+        raise InputError(f"a line of over {MAX_LINE:,} bytes", path=path, line=number, expected="one record a line")
+    try:
+        text = raw.decode("utf-8-sig" if number == 1 else "utf-8")
+    except UnicodeDecodeError as error:
+        bad = f"byte 0x{raw[error.start]:02x} at column {error.start + 1} is not UTF-8"
+        raise InputError(bad, path=path, line=number, fix="convert the file to UTF-8") from error
+    if "\0" in text:
+        raise InputError("a NUL byte", path=path, line=number, expected="text", fix="is this a binary file?")
+    return text.rstrip("\r\n")
+
+
+def read_jsonl(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield (1-based line number, object) of a JSON-lines file; blank lines are passed over."""
+    for number, line in read_lines(path):
+        if not line.strip():
+            continue
+        try:
+            value = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"not JSON ({error})", path=path, line=number, expected="one JSON object") from error
+        if not isinstance(value, dict):
+            raise InputError(f"a JSON {type(value).__name__}", path=path, line=number, expected="a JSON object")
+        yield number, value
+
+
+def dump_json(value: Any) -> str:
+    """One JSON line: UTF-8 as it is, keys in the given order, NaN refused. Deterministic to the byte."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def write_jsonl(path: str | Path, rows: Iterable[dict[str, Any]]) -> int:
+    """Write ``rows`` under a temporary name, then rename; returns how many."""
+    count = 0
+    with atomic_file(path) as stream:
+        for row in rows:
+            stream.write(dump_json(row) + "\n")
+            count += 1
+    return count
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Write an indented JSON file under a temporary name, then rename."""
+    with atomic_file(path) as stream:
+        json.dump(value, stream, ensure_ascii=False, allow_nan=False, indent=2)
+        stream.write("\n")
+
+
+def sha256(path: str | Path) -> str:
+    """Hex digest of a file's bytes."""
+    digest = hashlib.sha256()
+    with Path(path).open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,100 @@
+"""The frozen record of a task."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from biomtl.errors import InputError
+
+Split = Literal["train", "dev", "test"]
+SPLITS: tuple[Split, ...] = ("train", "dev", "test")
+
+
+class Published(BaseModel):
+    """A score that somebody published for the task."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    system: str
+    value: float = Field(description="x100, as printed in the source")
+    metric: str
+    source: str
+
+
+class Catalogue(BaseModel):
+    """What a user has to know before working with a benchmark task's data."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    title: str
+    licence: str
+    free: bool = Field(description="whether anyone may download the corpus")
+    obtain: str = Field(description="where to download it, or whom to ask")
+    citation: str
+    unit: str = Field(description="what the expected counts count")
+    expected: dict[Split, dict[str, int]] = Field(description="split -> label (or unit) -> count, from BLUE")
+    published: tuple[Published, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+class Task(BaseModel):
+    """A frozen record: what a task's rows look like, its labels in order, and how it is scored.
+
+    ``labels`` has one owner, this record: class ``i`` of a head is ``labels[i]``. A tagging task lists its tags
+    (``O``, ``B-X``, ``I-X``); a regression task lists none.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    type: str = "classification"
+    inputs: Literal["text", "pair", "tokens"] = "text"
+    labels: tuple[str, ...] = ()
+    negative: str | None = Field(None, description="the class that F1 leaves out")
+    metric: str = Field(description="id of the main metric in biomtl.scoring")
+    metrics: tuple[str, ...] = Field((), description="further metrics printed beside it")
+    pairs: Literal["together", "apart"] = Field(
+        "together", description="two texts as one sequence, or encoded apart and compared"
+    )
+    score_range: tuple[float, float] | None = Field(None, description="lowest and highest score of a regression")
+    aliases: tuple[str, ...] = ()
+    licence: str = "unknown"
+    files: dict[Split, str] = Field(default_factory=dict)
+    catalogue: Catalogue | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Task:
+        if len(set(self.labels)) != len(self.labels):
+            raise ValueError(f"task {self.name}: a label is listed twice")
+        if self.negative is not None and self.negative not in self.labels:
+            raise ValueError(f"task {self.name}: negative {self.negative!r} is not one of its labels")
+        return self
+
+    @classmethod
+    def read(cls, path: str | Path) -> Task:
+        """The task of a ``task.yaml``.
+
+        Raises:
+            InputError: missing file, broken YAML, unknown or impossible fields.
+        """
+        path = Path(path)
+        try:
+            value = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise InputError("no such file", path=path, expected="a task record", fix="run `biomtl prepare`") from error
+        except (UnicodeDecodeError, yaml.YAMLError) as error:
+            raise InputError(f"not YAML ({str(error).splitlines()[0]})", path=path) from error
+        if not isinstance(value, dict):
+            raise InputError("no mapping", path=path, expected="the fields of a task")
+        try:
+            return cls.model_validate(value)
+        except ValidationError as error:
+            first = error.errors()[0]
+            field = ".".join(str(part) for part in first["loc"])
+            raise InputError(f"{field}: {first['msg']}".strip(": "), path=path) from error
+
+    def dump(self) -> dict[str, Any]:
+        """The record as plain values, defaults left out, for YAML or JSON."""
+        return self.model_dump(mode="json", exclude_defaults=True)
