@@ -1,0 +1,126 @@
+"""The one document model that every annotation format is read into and written from."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from biomtl.errors import InputError
+
+Span = tuple[int, int]
+Attributes = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Mention:
+    """A name found in a text.
+
+    ``spans`` are character offsets (0-based, end exclusive) into the document's text, in text order; two or more make
+    the mention discontinuous. ``text`` is the covered text, the pieces joined by one blank. ``identifiers`` are
+    concept identifiers as the format writes them (BC5CDR's ``-1`` = none known stays ``-1``).
+    """
+
+    id: str
+    type: str
+    spans: tuple[Span, ...]
+    text: str
+    identifiers: tuple[str, ...] = ()
+    attributes: Attributes = ()
+
+    @property
+    def start(self) -> int:
+        """Where the first piece begins."""
+        return self.spans[0][0]
+
+    @property
+    def end(self) -> int:
+        """Where the last piece ends."""
+        return max(end for _, end in self.spans)
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """A relation: ``arguments`` are (role, mention id) pairs; in PubTator, whose relations hold between concepts,
+    (role, concept identifier)."""
+
+    id: str
+    type: str
+    arguments: tuple[tuple[str, str], ...]
+    attributes: Attributes = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A part of the text: ``type`` is ``title``, ``abstract``, ``paragraph`` …; offsets as in `Mention`."""
+
+    type: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A text and what is marked in it. No passages = the whole text is one."""
+
+    id: str
+    text: str
+    passages: tuple[Passage, ...] = ()
+    mentions: tuple[Mention, ...] = ()
+    relations: tuple[Relation, ...] = ()
+
+
+def covered(text: str, spans: Iterable[Span]) -> str:
+    """The text under ``spans``, pieces joined by one blank (brat's convention)."""
+    return " ".join(text[start:end] for start, end in spans)
+
+
+_NUMBER = re.compile(r"[0-9]{1,10}")
+
+
+def offset(value: str, path: str | Path, line: int) -> int:
+    """A character offset or another count written in decimal digits.
+
+    Raises:
+        InputError: anything else, also digits of other scripts, signs and absurd lengths.
+    """
+    if not _NUMBER.fullmatch(value):
+        raise InputError(f"{_short(value)!r} for an offset", path=path, line=line, expected="a whole number from 0")
+    return int(value)
+
+
+def check_mention(mention: Mention, text: str, path: str | Path, line: int | None, *, exact: bool = True) -> None:
+    """Check that a mention lies inside ``text`` and, unless ``exact`` is off, that its text is what its spans cover.
+
+    Raises:
+        InputError: an empty span, a span beyond the text, another text than the one covered.
+    """
+    for start, end in mention.spans:
+        if not 0 <= start < end <= len(text):
+            found = f"mention {mention.id} at {start}-{end} of a text of {len(text)} characters"
+            raise InputError(found, path=path, line=line, expected="a span inside the text", fix="check the offsets")
+    here = covered(text, mention.spans)
+    if exact and here != mention.text:
+        found = f"mention {mention.id} {_short(mention.text)!r}"
+        fix = "check the offsets (0-based characters, end exclusive)"
+        raise InputError(found, path=path, line=line, expected=f"{_short(here)!r} as in the text", fix=fix)
+
+
+def check_writable(document: Document, path: str | Path) -> None:
+    """Check before writing what no text file can hold: NUL, unpaired surrogates, mentions outside the text."""
+    strings = [document.id, document.text]
+    for mention in document.mentions:
+        check_mention(mention, document.text, path, None)
+        strings += (mention.id, mention.type, *mention.identifiers, *(s for pair in mention.attributes for s in pair))
+    for relation in document.relations:
+        pairs = (*relation.arguments, *relation.attributes)
+        strings += (relation.id, relation.type, *(s for pair in pairs for s in pair))
+    for string in strings:
+        if bad := re.search(r"[\x00\ud800-\udfff]", string):
+            found = f"document {_short(document.id)}: character U+{ord(bad[0]):04X}"
+            raise InputError(found, path=path, expected="text that UTF-8 can hold", fix="remove it before writing")
+
+
+def _short(text: str, limit: int = 60) -> str:
+    return text if len(text) <= limit else text[: limit - 1] + "…"
