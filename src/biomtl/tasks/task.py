@@ -58,6 +58,8 @@ class Task(BaseModel):
     pairs: Literal["together", "apart"] = Field(
         "together", description="two texts as one sequence, or encoded apart and compared"
     )
+    head: str = Field("default", description="the encoder family's own head, or another by name")
+    head_options: dict[str, Any] = Field(default_factory=dict, description="settings of a named head")
     score_range: tuple[float, float] | None = Field(None, description="lowest and highest score of a regression")
     aliases: tuple[str, ...] = ()
     licence: str = "unknown"

@@ -1,0 +1,170 @@
+"""Any Hugging Face encoder, with the family's own heads.
+
+The heads are taken from the family's ``AutoModelForSequenceClassification`` and ``AutoModelForTokenClassification``
+classes themselves, with a stub where their encoder was. So a head has the family's exact shape (pooler, dense layer,
+activation, dropout) whatever the family, and writes back as an ordinary stock model.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from biomtl.encoders.base import Encoded, Encoder
+from biomtl.errors import InputError
+
+
+class TransformerEncoder(Encoder):
+    """A ``PreTrainedModel`` without its head."""
+
+    kind: ClassVar[str] = "transformer"
+
+    def __init__(self, network: Any) -> None:
+        super().__init__()
+        self.network = network
+        self.config = network.config
+        self.dim = int(network.config.hidden_size)
+
+    @classmethod
+    def load(cls, name: str | Path) -> TransformerEncoder:
+        """The encoder of a folder or hub name, in float32.
+
+        Raises:
+            InputError: nothing loadable there.
+        """
+        from transformers import AutoModel
+        from transformers.utils import logging
+
+        level = logging.get_verbosity()
+        logging.set_verbosity_error()  # which head weights of the file go unused is no news here
+        try:
+            _check_weights(Path(name))
+            network = AutoModel.from_pretrained(str(name), dtype=torch.float32)
+        except (OSError, ValueError, KeyError, RuntimeError) as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise InputError(
+                f"no encoder could be loaded ({reason})",
+                path=name,
+                expected="a folder with config.json and model.safetensors, or a hub name",
+                fix="convert other formats with `biomtl convert`",
+            ) from error
+        finally:
+            logging.set_verbosity(level)
+        return cls(network)
+
+    @classmethod
+    def from_config(cls, config: Any) -> TransformerEncoder:
+        """A randomly initialised encoder of a configuration, for tests and for pre-training from scratch."""
+        from transformers import AutoModel
+
+        return cls(AutoModel.from_config(config))
+
+    @property
+    def max_positions(self) -> int | None:
+        """Longest row the position embeddings allow; ``None`` where there is no such limit."""
+        limit = getattr(self.config, "max_position_embeddings", None)
+        if limit is None or limit <= 0:
+            return None
+        # RoBERTa and its kin number positions from the padding id on.
+        shifted = self.config.model_type in {"roberta", "xlm-roberta", "camembert", "longformer"}
+        return limit - (self.config.pad_token_id or 0) - 1 if shifted else limit
+
+    def forward(self, inputs: Mapping[str, Tensor]) -> Encoded:
+        """``input_ids``, ``attention_mask`` and maybe ``token_type_ids``, each [rows, positions]."""
+        output = self.network(**inputs)
+        return Encoded(output.last_hidden_state, inputs["attention_mask"], getattr(output, "pooler_output", None))
+
+    def sequence_head(self, labels: int) -> nn.Module:
+        """The head of the family's sequence classifier."""
+        return StockHead("AutoModelForSequenceClassification", self.config, labels)
+
+    def token_head(self, labels: int) -> nn.Module:
+        """The head of the family's token classifier."""
+        return StockHead("AutoModelForTokenClassification", self.config, labels)
+
+    def save(self, folder: Path) -> None:
+        """An ordinary ``save_pretrained`` folder."""
+        self.network.save_pretrained(folder)
+
+    def gradient_checkpointing(self) -> None:
+        """Recompute activations in the backward pass."""
+        self.network.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+
+
+class StockHead(nn.Module):
+    """The head of a stock class over hidden states that were computed elsewhere.
+
+    Args:
+        auto_class: name of the ``AutoModelFor…`` class whose head is wanted.
+        config: the encoder's configuration.
+        labels: outputs of the last layer.
+    """
+
+    def __init__(self, auto_class: str, config: Any, labels: int) -> None:
+        import transformers
+
+        super().__init__()
+        config = copy.deepcopy(config)
+        config.num_labels = labels
+        with torch.device("meta"):  # the encoder inside is thrown away: never allocate it
+            stock = getattr(transformers, auto_class).from_config(config)
+        setattr(stock, stock.base_model_prefix, _Stub())
+        stock.to_empty(device="cpu")
+        for module in stock.modules():
+            if not isinstance(module, _Stub):
+                stock._init_weights(module)
+        self.stock = stock
+
+    def forward(self, encoded: Encoded) -> Tensor:
+        """``[rows, labels]`` or ``[rows, positions, labels]``."""
+        stub = getattr(self.stock, self.stock.base_model_prefix)
+        stub.encoded = encoded
+        try:
+            # Ids are only looked at for their shape; the stub answers with the hidden states.
+            return self.stock(input_ids=encoded.mask, attention_mask=encoded.mask).logits
+        finally:
+            stub.encoded = None
+
+    def final_layer(self) -> nn.Linear:
+        """The linear layer whose outputs are the logits."""
+        return [m for m in self.stock.modules() if isinstance(m, nn.Linear)][-1]
+
+
+class _Stub(nn.Module):
+    """Stands where the stock model's encoder was and returns what the shared encoder computed."""
+
+    encoded: Encoded | None = None
+
+    def forward(self, *_: Any, **__: Any) -> Any:
+        from transformers.modeling_outputs import BaseModelOutput, BaseModelOutputWithPooling
+
+        assert self.encoded is not None
+        if self.encoded.pooled is None:
+            return BaseModelOutput(last_hidden_state=self.encoded.hidden)
+        return BaseModelOutputWithPooling(last_hidden_state=self.encoded.hidden, pooler_output=self.encoded.pooled)
+
+
+def _check_weights(folder: Path) -> None:
+    """Refuse a folder with nothing but pickled weights, and say how to get on."""
+    if not folder.is_dir():
+        return
+    if any(folder.glob("*.safetensors")) or (folder / "model.safetensors.index.json").is_file():
+        return
+    if (folder / "pytorch_model.bin").is_file():
+        raise InputError(
+            "only pickled weights (pytorch_model.bin)",
+            path=folder,
+            expected="model.safetensors",
+            fix="load and save it once with transformers' AutoModel",
+        )
+    config = folder / "config.json"
+    if not config.is_file():
+        raise InputError("no config.json", path=folder, expected="an encoder in save_pretrained form")
+    kind = json.loads(config.read_text(encoding="utf-8")).get("model_type")
+    raise InputError("no model.safetensors", path=folder, expected=f"the weights of this {kind} encoder")

@@ -1,0 +1,75 @@
+"""Heads for two texts that were encoded apart."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from biomtl.encoders.base import Encoded
+
+
+class CosineHead(nn.Module):
+    """Similarity of two texts, starting as the cosine of their mean-pooled vectors.
+
+    A sentence encoder's cosine is a good similarity before any training; a pair of learned maps (identity at the
+    start) and a scale let training improve on it instead of starting from nothing.
+
+    Args:
+        dim: width of the hidden states.
+        low: the score of unrelated texts (cosine 0).
+        high: the score of equal texts (cosine 1).
+    """
+
+    def __init__(self, dim: int, low: float = 0.0, high: float = 1.0) -> None:
+        super().__init__()
+        self.projection = nn.Linear(dim, dim, bias=False)
+        nn.init.eye_(self.projection.weight)
+        self.scale = nn.Parameter(torch.tensor(float(high - low)))
+        self.bias = nn.Parameter(torch.tensor(float(low)))
+
+    def forward(self, first: Tensor, second: Tensor) -> Tensor:
+        """``[pairs, dim]`` twice to ``[pairs, 1]``."""
+        cosine = functional.cosine_similarity(self.projection(first), self.projection(second), dim=-1)
+        return (self.scale * cosine + self.bias).unsqueeze(-1)
+
+
+class ComparisonHead(nn.Module):
+    """A linear layer over ``[u; v; |u - v|; u * v]`` (Conneau et al. 2017, arXiv 1705.02364, and the product)."""
+
+    def __init__(self, dim: int, labels: int, dropout: float = 0.1) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(dropout)
+        self.classifier = nn.Linear(4 * dim, labels)
+
+    def forward(self, first: Tensor, second: Tensor) -> Tensor:
+        """``[pairs, dim]`` twice to ``[pairs, labels]``."""
+        features = torch.cat([first, second, (first - second).abs(), first * second], dim=-1)
+        return self.classifier(self.dropout(features))
+
+
+class ApartHead(nn.Module):
+    """Pools the rows of both texts and compares the two vectors."""
+
+    def __init__(self, compare: nn.Module) -> None:
+        super().__init__()
+        self.compare = compare
+
+    def forward(self, encoded: Encoded, owners: Tensor, parts: Tensor, count: int) -> Tensor:
+        """``[pairs, labels]`` of ``count`` pairs.
+
+        Args:
+            encoded: the rows of both texts of all pairs.
+            owners: ``[rows]`` the pair a row belongs to.
+            parts: ``[rows]`` 0 for the first text, 1 for the second.
+            count: how many pairs there are.
+        """
+        vectors = mean_by_owner(encoded.mean(), owners * 2 + parts, 2 * count)
+        return self.compare(vectors[0::2], vectors[1::2])
+
+
+def mean_by_owner(values: Tensor, owners: Tensor, count: int) -> Tensor:
+    """``[rows, n]`` to ``[count, n]``: the mean of each owner's rows (the windows of a long text)."""
+    sums = values.new_zeros(count, values.shape[-1]).index_add(0, owners, values)
+    rows = values.new_zeros(count).index_add(0, owners, values.new_ones(len(owners)))
+    return sums / rows.clamp(min=1).unsqueeze(-1)

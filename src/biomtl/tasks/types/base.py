@@ -1,0 +1,149 @@
+"""What a task type owns: the shape of its records, its head, its loss and how outputs become predictions.
+
+A new type is one subclass, registered under the entry point ``biomtl.task_types``; the loop, the batches and the
+predictor never ask which type they have before them. Torch is imported inside the methods that need it, since tasks
+are listed, checked and scored without it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from functools import cache
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from biomtl.errors import InputError, nearest
+from biomtl.tasks.task import Task
+from biomtl.text.base import Span, TextInput
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from biomtl.encoders.base import Encoded, Encoder
+
+Record = dict[str, Any]
+
+
+class TaskType(ABC):
+    """One kind of task. Instances hold no state: everything about a task stands in its ``Task`` record."""
+
+    name: ClassVar[str]
+    inputs: ClassVar[tuple[str, ...]]
+    """The inputs that tasks of this type may have."""
+    gold_key: ClassVar[str]
+    """Where a record keeps its gold value."""
+    target_dtype: ClassVar[str] = "int64"
+
+    def check(self, record: Record, task: Task) -> str | None:
+        """What is wrong with a record, in a few words, or ``None``."""
+        from biomtl.tasks.check import check_record
+
+        return check_record(task, record)
+
+    def text(self, record: Record, task: Task) -> TextInput:
+        """What the encoder reads of a record."""
+        if task.inputs == "pair":
+            return TextInput((record["text_a"], record["text_b"]), apart=task.pairs == "apart")
+        return TextInput((record["text"],))
+
+    def words(self, record: Record, task: Task) -> Sequence[Span] | None:
+        """Spans in ``texts[0]`` that each get an output of their own; ``None`` where the whole text gets one."""
+        return None
+
+    @abstractmethod
+    def target(self, record: Record, task: Task) -> NDArray[Any]:
+        """The gold value as numbers: ``[outputs, …]`` with one output a text, or one a word."""
+
+    @abstractmethod
+    def build_head(self, task: Task, encoder: Encoder) -> nn.Module:
+        """A fresh head for the encoder."""
+
+    def outputs(self, head: nn.Module, encoded: Encoded, rows: TaskRows) -> Tensor:
+        """``[outputs, labels]``: by default the mean of the logits over a text's windows."""
+        from biomtl.heads.pairs import ApartHead, mean_by_owner
+
+        if isinstance(head, ApartHead):
+            return head(encoded, rows.owners, rows.parts, rows.count)
+        logits = head(encoded)
+        return logits if len(logits) == rows.count else mean_by_owner(logits, rows.owners, rows.count)
+
+    @abstractmethod
+    def loss(self, outputs: Tensor, targets: Tensor, task: Task) -> Tensor:
+        """The mean loss over the outputs, a scalar."""
+
+    @abstractmethod
+    def decode(self, outputs: NDArray[np.float32], task: Task) -> Record:
+        """One example's outputs ``[1, labels]`` (or ``[words, labels]``) as the fields of a prediction."""
+
+    def describe(self, record: Record, prediction: Record, task: Task) -> Record:
+        """A prediction as a person wants to read it; for tagging, mentions with character offsets."""
+        return prediction
+
+
+class TaskRows:
+    """Which of a batch's encoder rows one task reads, and how its outputs map back to examples.
+
+    Attributes:
+        rows: ``[k]`` indices of encoder rows.
+        owners: ``[k]`` the example (0 … count-1) that each of these rows belongs to.
+        parts: ``[k]`` 0 or 1: which text of an apart-encoded pair.
+        sites: ``[words, 2]`` index into ``rows`` and position of each word (tagging), else ``None``.
+        sizes: ``[count]`` outputs of each example: 1, or its number of words.
+        targets: ``[outputs, …]`` gold values, or ``None`` when predicting.
+    """
+
+    __slots__ = ("owners", "parts", "rows", "sites", "sizes", "targets")
+
+    def __init__(
+        self,
+        rows: torch.Tensor,
+        owners: torch.Tensor,
+        parts: torch.Tensor,
+        sizes: torch.Tensor,
+        sites: torch.Tensor | None = None,
+        targets: torch.Tensor | None = None,
+    ) -> None:
+        self.rows, self.owners, self.parts, self.sizes = rows, owners, parts, sizes
+        self.sites, self.targets = sites, targets
+
+    @property
+    def count(self) -> int:
+        """Number of examples."""
+        return len(self.sizes)
+
+    def to(self, device: torch.device) -> TaskRows:
+        """The same on another device."""
+        values = [getattr(self, name) for name in ("rows", "owners", "parts", "sizes", "sites", "targets")]
+        return TaskRows(*[None if value is None else value.to(device) for value in values])
+
+
+@cache
+def task_types() -> dict[str, TaskType]:
+    """Every registered type by name."""
+    return {entry.name: entry.load()() for entry in entry_points(group="biomtl.task_types")}
+
+
+def type_of(task: Task) -> TaskType:
+    """The type of a task.
+
+    Raises:
+        InputError: no type of that name is registered.
+    """
+    try:
+        return task_types()[task.type]
+    except KeyError:
+        raise InputError(f"task {task.name}: unknown type {task.type!r}", fix=nearest(task.type, task_types())) from None
+
+
+def sequence_head(task: Task, encoder: Encoder, labels: int) -> nn.Module:
+    """The head for whole texts that a task asks for: the family's own, or one that compares two texts."""
+    if task.inputs == "pair" and task.pairs == "apart":
+        from biomtl.heads.pairs import ApartHead, ComparisonHead
+
+        return ApartHead(ComparisonHead(encoder.dim, labels))
+    return encoder.sequence_head(labels)

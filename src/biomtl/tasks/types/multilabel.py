@@ -1,0 +1,48 @@
+"""Any number of labels for a text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from biomtl.tasks.task import Task
+from biomtl.tasks.types.base import Record, TaskType, sequence_head
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from biomtl.encoders.base import Encoder
+
+
+class Multilabel(TaskType):
+    """A sigmoid a label; every label of probability 0.5 or more is predicted."""
+
+    name: ClassVar[str] = "multilabel"
+    inputs: ClassVar[tuple[str, ...]] = ("text", "pair")
+    gold_key: ClassVar[str] = "labels"
+    target_dtype: ClassVar[str] = "float32"
+
+    def target(self, record: Record, task: Task) -> NDArray[Any]:
+        """``[1, labels]``: 1 where the label holds."""
+        return np.array([[float(label in record["labels"]) for label in task.labels]], dtype=np.float32)
+
+    def build_head(self, task: Task, encoder: Encoder) -> nn.Module:
+        """The family's own head with one output a label."""
+        return sequence_head(task, encoder, len(task.labels))
+
+    def loss(self, outputs: Tensor, targets: Tensor, task: Task) -> Tensor:
+        """Binary cross-entropy, summed over the labels and averaged over the texts.
+
+        The sum, not the mean, keeps the gradient of one label's decision as large as in a single-label task.
+        """
+        from torch.nn.functional import binary_cross_entropy_with_logits
+
+        return binary_cross_entropy_with_logits(outputs.float(), targets, reduction="sum") / max(len(outputs), 1)
+
+    def decode(self, outputs: NDArray[np.float32], task: Task) -> Record:
+        """``labels`` in the task's order and ``probabilities`` (label -> probability)."""
+        probabilities = 1 / (1 + np.exp(-outputs[0].astype(np.float64)))
+        values = {label: round(float(p), 6) for label, p in zip(task.labels, probabilities, strict=True)}
+        return {"labels": [label for label, p in values.items() if p >= 0.5], "probabilities": values}

@@ -1,0 +1,98 @@
+"""A tag for every word."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from biomtl.tasks.task import Task
+from biomtl.tasks.types.base import Record, TaskRows, TaskType
+from biomtl.tasks.types.classification import softmax
+from biomtl.text.alignment import render_tokens
+from biomtl.text.base import Span, TextInput
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from biomtl.encoders.base import Encoded, Encoder
+
+
+class Tagging(TaskType):
+    """Each word's tag is read at its first piece; other pieces are neither trained nor predicted.
+
+    A word that the tokenizer leaves without any piece is tagged ``O`` (the task's first tag), so every word has a
+    tag and every gold mention is scored.
+    """
+
+    name: ClassVar[str] = "tagging"
+    inputs: ClassVar[tuple[str, ...]] = ("tokens",)
+    gold_key: ClassVar[str] = "tags"
+
+    def text(self, record: Record, task: Task) -> TextInput:
+        """The sentence as one string, with its words' spans."""
+        text, spans = render_tokens(record["tokens"], record["offsets"])
+        return TextInput((text,), words=tuple(spans))
+
+    def words(self, record: Record, task: Task) -> Sequence[Span]:
+        """The words' spans in that string."""
+        return render_tokens(record["tokens"], record["offsets"])[1]
+
+    def target(self, record: Record, task: Task) -> NDArray[Any]:
+        """``[words]``: each tag's index."""
+        index = {label: i for i, label in enumerate(task.labels)}
+        return np.array([index[tag] for tag in record["tags"]], dtype=np.int64)
+
+    def build_head(self, task: Task, encoder: Encoder) -> nn.Module:
+        """The family's own token head with one output a tag."""
+        return encoder.token_head(len(task.labels))
+
+    def outputs(self, head: nn.Module, encoded: Encoded, rows: TaskRows) -> Tensor:
+        """``[words, tags]``, words of all examples one after another; the first tag where a word has no piece."""
+        assert rows.sites is not None
+        logits = head(encoded)
+        row, position = rows.sites.unbind(1)
+        chosen = logits[row.clamp(min=0), position.clamp(min=0)]
+        outside = logits.new_zeros(logits.shape[-1])
+        outside[0] = 100.0
+        return chosen.where((row >= 0).unsqueeze(-1), outside)
+
+    def loss(self, outputs: Tensor, targets: Tensor, task: Task) -> Tensor:
+        """Mean cross-entropy over the words."""
+        from torch.nn.functional import cross_entropy
+
+        return cross_entropy(outputs.float(), targets)
+
+    def decode(self, outputs: NDArray[np.float32], task: Task) -> Record:
+        """``tags`` and ``probabilities`` (of each word's predicted tag)."""
+        if not len(outputs):
+            return {"tags": [], "probabilities": []}
+        best = outputs.argmax(-1)
+        chosen = softmax(outputs)[np.arange(len(best)), best]
+        return {"tags": [task.labels[i] for i in best], "probabilities": [round(float(p), 6) for p in chosen]}
+
+    def describe(self, record: Record, prediction: Record, task: Task) -> Record:
+        """Adds ``mentions``: type, character offsets in the record's document, text, lowest word probability."""
+        mentions = []
+        for kind, first, last in tag_spans(prediction["tags"]):
+            start, end = record["offsets"][first][0], record["offsets"][last - 1][1]
+            text = render_tokens(record["tokens"][first:last], record["offsets"][first:last])[0]
+            probability = min(prediction["probabilities"][first:last])
+            mentions.append({"type": kind, "start": start, "end": end, "text": text, "probability": probability})
+        return {**prediction, "mentions": mentions}
+
+
+def tag_spans(tags: Sequence[str]) -> list[tuple[str, int, int]]:
+    """``(type, first word, end word)`` of each chunk, as conlleval reads tags: an ``I`` without a start opens one."""
+    spans: list[tuple[str, int, int]] = []
+    start, kind = -1, ""
+    for i, tag in enumerate([*tags, "O"]):
+        prefix, _, now = tag.partition("-")
+        if start >= 0 and (prefix != "I" or now != kind):
+            spans.append((kind, start, i))
+            start = -1
+        if start < 0 and prefix in ("B", "I"):
+            start, kind = i, now
+    return spans

@@ -1,0 +1,62 @@
+"""Words and positions: which position of which window speaks for a word."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from biomtl.text.base import EncodedRow, Span
+
+GAP = " "
+
+
+def render_tokens(tokens: Sequence[str], offsets: Sequence[Sequence[int]]) -> tuple[str, list[Span]]:
+    """A sentence as one string, with the span of each token in it.
+
+    Tokens that touched in the document touch here; any other gap becomes one blank, whatever stood in it. So two
+    tasks with the same tokens give the same text, and the encoder sees words as it saw them in pre-training.
+    """
+    pieces: list[str] = []
+    spans: list[Span] = []
+    length = 0
+    for i, token in enumerate(tokens):
+        if i and offsets[i][0] != offsets[i - 1][1]:
+            pieces.append(GAP)
+            length += len(GAP)
+        pieces.append(token)
+        spans.append((length, length + len(token)))
+        length += len(token)
+    return "".join(pieces), spans
+
+
+def word_sites(rows: Sequence[EncodedRow], words: Sequence[Span], side: int = 0) -> NDArray[np.int32]:
+    """``[words, 2]``: row and position of each word's first piece; ``(-1, -1)`` for a word without any piece.
+
+    Where windows overlap, the row with most context around the word speaks. A word has no piece when the tokenizer
+    drops all of its characters (control characters, say).
+    """
+    sites = np.full((len(words), 2), -1, dtype=np.int32)
+    if not words:
+        return sites
+    starts, ends = np.asarray(words, dtype=np.int64).T
+    best = np.full(len(words), -1, dtype=np.int64)
+    for number, row in enumerate(rows):
+        positions = np.flatnonzero(row.sides == side)
+        if not len(positions):
+            continue
+        piece_starts, piece_ends = row.offsets[positions].T.astype(np.int64)
+        # A combining character's pieces may repeat offsets, but ends never fall: the first piece that reaches
+        # beyond the word's start is the word's first piece.
+        first = np.searchsorted(np.maximum.accumulate(piece_ends), starts, side="right")
+        inside = np.minimum(first, len(positions) - 1)
+        found = (first < len(positions)) & (piece_starts[inside] < ends)
+        # A window that opens in the middle of a word holds a later piece of it, not its first.
+        found &= (inside > 0) | (number == 0) | (piece_starts[inside] <= starts)
+        context = np.minimum(inside, len(positions) - 1 - inside)
+        better = found & (context > best)
+        sites[better, 0] = number
+        sites[better, 1] = positions[inside[better]]
+        best[better] = context[better]
+    return sites

@@ -1,0 +1,80 @@
+"""What an encoder reads and what comes back: texts in, rows of positions with character offsets out."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import torch
+
+Span = tuple[int, int]  # [start, end) in characters
+
+
+@dataclass(frozen=True, slots=True)
+class TextInput:
+    """One text, or two.
+
+    ``apart`` asks for the two texts as rows of their own instead of one sequence. ``words`` are the spans of the
+    words in ``texts[0]`` where the record brought its own; processors that cut words themselves use them.
+    """
+
+    texts: tuple[str, ...]
+    apart: bool = False
+    words: tuple[Span, ...] | None = None
+
+
+@dataclass(slots=True)
+class EncodedRow:
+    """One sequence for the encoder: a text, a window of a long text, or a pair.
+
+    Attributes:
+        inputs: the encoder's named inputs, each ``[positions, ...]``.
+        offsets: ``[positions, 2]`` character spans in the text that the position belongs to; empty where special.
+        sides: ``[positions]`` 0 or 1 for the first or second text, -1 for special positions.
+        part: which text of an apart-encoded pair the row holds, else 0.
+    """
+
+    inputs: dict[str, NDArray[Any]]
+    offsets: NDArray[np.int32]
+    sides: NDArray[np.int8]
+    part: int = 0
+
+    def __len__(self) -> int:
+        return len(self.offsets)
+
+
+@dataclass(slots=True)
+class EncodedText:
+    """The rows of one ``TextInput``; ``cut`` counts the positions that no row could hold."""
+
+    rows: list[EncodedRow]
+    cut: int = 0
+
+
+class TextProcessor(Protocol):
+    """Text to encoder input. Each encoder kind has one; it is saved beside the encoder."""
+
+    kind: ClassVar[str]
+    max_length: int
+
+    def identity(self, text: TextInput) -> Hashable:
+        """Equal for inputs that give the same rows, so that each is encoded once whoever labels it."""
+        ...
+
+    def encode(self, texts: Sequence[TextInput]) -> list[EncodedText]:
+        """Rows for every input, long ones in overlapping windows."""
+        ...
+
+    def collate(self, rows: Sequence[EncodedRow]) -> Mapping[str, torch.Tensor]:
+        """Named tensors ``[rows, longest, ...]`` with ``attention_mask``, padded to the longest row."""
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Write what ``load_processor`` needs."""
+        ...

@@ -1,0 +1,193 @@
+"""Text to the inputs of a Hugging Face encoder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Hashable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from biomtl.errors import InputError
+from biomtl.files import write_json
+from biomtl.text.base import EncodedRow, EncodedText, TextInput
+
+if TYPE_CHECKING:
+    import torch
+
+CHUNK = 1000  # texts handed to the tokenizer at once: enough for its threads, little memory
+MINIMUM_WINDOW = 16  # pieces of the longer text of a pair that a window must have room for
+
+
+class TransformerProcessor:
+    """A fast tokenizer with windows.
+
+    Args:
+        tokenizer: a ``PreTrainedTokenizerFast``.
+        max_length: positions a row may have, special ones included.
+        stride: positions that neighbouring windows share.
+    """
+
+    kind: ClassVar[str] = "transformer"
+    settings_file: ClassVar[str] = "processor.json"
+
+    def __init__(self, tokenizer: Any, max_length: int = 128, stride: int | None = None) -> None:
+        if not getattr(tokenizer, "is_fast", False):
+            raise InputError(
+                f"{type(tokenizer).__name__} gives no character offsets",
+                expected="a fast tokenizer",
+                fix="save it once with AutoTokenizer(..., use_fast=True)",
+            )
+        self.tokenizer = tokenizer
+        self.max_length = max_length
+        self.stride = max_length // 4 if stride is None else stride
+        room = max_length - tokenizer.num_special_tokens_to_add(pair=True)
+        if room < 2 or not 1 <= self.stride < room:
+            raise InputError(
+                f"max_length {max_length} with stride {self.stride}",
+                expected=f"room for text beside {max_length - room} special tokens, and a stride from 1 to {max(room - 1, 1)}",
+                fix="raise max_length or lower stride",
+            )
+
+    @classmethod
+    def load(cls, folder: str | Path, max_length: int | None = None, stride: int | None = None) -> TransformerProcessor:
+        """The tokenizer of a folder or hub name, with the lengths saved beside it unless given.
+
+        Raises:
+            InputError: no tokenizer there.
+        """
+        from transformers import AutoTokenizer
+
+        settings = Path(folder) / cls.settings_file
+        saved = json.loads(settings.read_text(encoding="utf-8")) if settings.is_file() else {}
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(str(folder))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise _no_tokenizer(folder) from error
+        if Path(folder).is_dir() and not _has_vocabulary(Path(folder)):
+            # transformers makes an empty tokenizer out of config.json alone: every word would be unknown.
+            raise _no_tokenizer(folder)
+        length = max_length or saved.get("max_length", 128)
+        return cls(tokenizer, length, saved.get("stride") if stride is None and max_length is None else stride)
+
+    def identity(self, text: TextInput) -> Hashable:
+        """The texts and how they are encoded; words make no difference to a tokenizer."""
+        return (text.texts, text.apart)
+
+    def encode(self, texts: Sequence[TextInput]) -> list[EncodedText]:
+        """Rows for every input.
+
+        A text longer than ``max_length`` becomes overlapping windows. Of a pair the longer text is windowed beside
+        the shorter; only where the shorter alone leaves no room are both cut, and ``cut`` says by how much.
+        """
+        results: list[EncodedText | None] = [None] * len(texts)
+        for apart in (False, True):
+            for size in (1, 2):
+                chosen = [i for i, t in enumerate(texts) if len(t.texts) == size and t.apart == apart]
+                for start in range(0, len(chosen), CHUNK):
+                    part = chosen[start : start + CHUNK]
+                    encoded = self._encode_alike([texts[i] for i in part], size, apart)
+                    for i, value in zip(part, encoded, strict=True):
+                        results[i] = value
+        return [result for result in results if result is not None]
+
+    def _encode_alike(self, texts: list[TextInput], size: int, apart: bool) -> list[EncodedText]:
+        if size == 1:
+            return self._windows([t.texts[0] for t in texts])
+        if not apart:
+            return self._pairs([(t.texts[0], t.texts[1]) for t in texts])
+        both = self._windows([side for t in texts for side in t.texts])
+        joined = []
+        for a, b in zip(both[::2], both[1::2], strict=True):
+            for row in b.rows:
+                row.part = 1
+            joined.append(EncodedText(a.rows + b.rows))
+        return joined
+
+    def _windows(self, texts: list[str]) -> list[EncodedText]:
+        encoding = self._tokenize(texts, None, truncation=True)
+        rows: list[list[EncodedRow]] = [[] for _ in texts]
+        for i, owner in enumerate(_owners(encoding, len(texts))):
+            rows[owner].append(self._row(encoding, i))
+        return [EncodedText(r) for r in rows]
+
+    def _pairs(self, pairs: list[tuple[str, str]]) -> list[EncodedText]:
+        whole = self.tokenizer([a for a, _ in pairs], [b for _, b in pairs], return_offsets_mapping=True, verbose=False)
+        results = []
+        for i, (a, b) in enumerate(pairs):
+            length = len(whole["input_ids"][i])
+            if length <= self.max_length:
+                results.append(EncodedText([self._row(whole, i)]))
+                continue
+            sides = [s for s in whole.sequence_ids(i) if s is not None]
+            shorter = min(sides.count(0), sides.count(1))
+            room = self.max_length - self.tokenizer.num_special_tokens_to_add(pair=True) - shorter
+            if room >= MINIMUM_WINDOW:
+                side = "only_first" if sides.count(0) > sides.count(1) else "only_second"
+                encoding = self._tokenize([a], [b], truncation=side, stride=min(self.stride, room // 2))
+                results.append(EncodedText([self._row(encoding, k) for k in range(len(encoding["input_ids"]))]))
+            else:
+                encoding = self.tokenizer(
+                    [a], [b], truncation="longest_first", max_length=self.max_length, return_offsets_mapping=True
+                )
+                results.append(EncodedText([self._row(encoding, 0)], cut=length - len(encoding["input_ids"][0])))
+        return results
+
+    def _tokenize(self, a: list[str], b: list[str] | None, truncation: bool | str, stride: int | None = None) -> Any:
+        return self.tokenizer(
+            a,
+            b,
+            truncation=truncation,
+            max_length=self.max_length,
+            stride=self.stride if stride is None else stride,
+            return_overflowing_tokens=True,
+            return_offsets_mapping=True,
+            verbose=False,
+        )
+
+    def _row(self, encoding: Any, i: int) -> EncodedRow:
+        names = [n for n in self.tokenizer.model_input_names if n in encoding and n != "attention_mask"]
+        sides = np.array([-1 if s is None else s for s in encoding.sequence_ids(i)], dtype=np.int8)
+        offsets = np.array(encoding["offset_mapping"][i], dtype=np.int32).reshape(-1, 2)
+        inputs = {name: np.array(encoding[name][i], dtype=np.int32) for name in names}
+        return EncodedRow(inputs, offsets, sides)
+
+    def collate(self, rows: Sequence[EncodedRow]) -> Mapping[str, torch.Tensor]:
+        """``input_ids``, ``attention_mask`` and where the model has them ``token_type_ids``: int64 [rows, longest]."""
+        import torch
+
+        longest = max(len(row) for row in rows)
+        tensors = {}
+        for name in rows[0].inputs:
+            fill = self.tokenizer.pad_token_id or 0 if name == "input_ids" else 0
+            array = np.full((len(rows), longest), fill, dtype=np.int64)
+            for i, row in enumerate(rows):
+                array[i, : len(row)] = row.inputs[name]
+            tensors[name] = torch.from_numpy(array)
+        lengths = np.array([len(row) for row in rows])
+        mask = (np.arange(longest) < lengths[:, None]).astype(np.int64)
+        return {**tensors, "attention_mask": torch.from_numpy(mask)}
+
+    def save(self, folder: Path) -> None:
+        """The tokenizer's own files and the lengths."""
+        self.tokenizer.save_pretrained(folder)
+        write_json(folder / self.settings_file, {"max_length": self.max_length, "stride": self.stride})
+
+
+def _owners(encoding: Any, count: int) -> Sequence[int]:
+    return encoding.get("overflow_to_sample_mapping", range(count))
+
+
+def _has_vocabulary(folder: Path) -> bool:
+    names = ("tokenizer.json", "vocab.txt", "vocab.json", "spm.model", "sentencepiece.bpe.model", "tokenizer.model")
+    return any((folder / name).is_file() for name in names)
+
+
+def _no_tokenizer(folder: str | Path) -> InputError:
+    return InputError(
+        "no tokenizer there",
+        path=folder,
+        expected="tokenizer.json or vocab.txt beside the weights",
+        fix="copy the tokenizer's files into the folder",
+    )
