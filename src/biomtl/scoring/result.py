@@ -1,0 +1,74 @@
+"""What scoring returns: numbers with their full names, intervals, rows per label and the way they came about."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class LabelRow:
+    """One label's counts. ``support`` is how often gold has it, ``predicted`` how often the prediction has it."""
+
+    label: str
+    precision: float
+    recall: float
+    f1: float
+    support: int
+    predicted: int
+    correct: int
+
+
+@dataclass(frozen=True)
+class MetricResult:
+    """One metric of one task, as a fraction of 1 (``mse`` in squared score units).
+
+    ``precision`` and ``recall`` are None where the metric has none (correlations). ``support`` is what gold holds of
+    the things counted (rows, mentions, positive pairs, documents). ``low`` and ``high`` are the 95 % percentile
+    bootstrap interval, None without resamples.
+    """
+
+    id: str
+    title: str
+    value: float
+    precision: float | None
+    recall: float | None
+    support: int
+    low: float | None
+    high: float | None
+    labels: tuple[LabelRow, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """``counts[i][j]``: rows whose gold label is ``labels[i]`` and whose predicted label is ``labels[j]``."""
+
+    labels: tuple[str, ...]
+    counts: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True)
+class Score:
+    """The scores of one task's predictions; ``metrics`` holds the main metric first."""
+
+    task: str
+    metrics: dict[str, MetricResult]
+    rows: int
+    units: int
+    """How many units the bootstrap draws from."""
+    unit: str
+    """What they are: ``document``, or ``row`` where the records name no document."""
+    seed: int
+    resamples: int
+    confusion: Confusion | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def main(self) -> MetricResult:
+        """The task's main metric."""
+        return next(iter(self.metrics.values()))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; ``main`` names the main metric."""
+        return {"task": self.task, "main": self.main.id, **asdict(self)}
