@@ -60,10 +60,11 @@ class Tagging(TaskType):
         return chosen.where((row >= 0).unsqueeze(-1), outside)
 
     def loss(self, outputs: Tensor, targets: Tensor, task: Task) -> Tensor:
-        """Mean cross-entropy over the words."""
+        """Mean cross-entropy over the words; a target of -100 (a word without any piece) doesn't count."""
         from torch.nn.functional import cross_entropy
 
-        return cross_entropy(outputs.float(), targets)
+        total = cross_entropy(outputs.float(), targets, reduction="sum", ignore_index=-100)
+        return total / (targets != -100).sum().clamp(min=1)
 
     def decode(self, outputs: NDArray[np.float32], task: Task) -> Record:
         """``tags`` and ``probabilities`` (of each word's predicted tag)."""

@@ -1,0 +1,224 @@
+"""One shared encoder and a head for every task."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+import biomtl
+from biomtl.encoders import load_encoder, load_processor
+from biomtl.encoders.base import Encoder
+from biomtl.errors import InputError, nearest
+from biomtl.files import atomic_folder, write_json
+from biomtl.items import Batch
+from biomtl.tasks.task import Task
+from biomtl.tasks.types.base import TaskRows, type_of
+from biomtl.text.base import TextProcessor
+
+FORMAT = 1  # of the saved folder; raised when an older biomtl could not read it
+
+
+class MultiTaskModel(nn.Module):
+    """An encoder, its text processor, and a head for every task.
+
+    Args:
+        encoder: the shared encoder.
+        processor: turns text into its inputs.
+        tasks: the tasks to build fresh heads for.
+    """
+
+    def __init__(self, encoder: Encoder, processor: TextProcessor, tasks: Iterable[Task] = ()) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.processor = processor
+        self.tasks: dict[str, Task] = {}
+        self.heads = nn.ModuleDict()
+        self.provenance: dict[str, Any] = {}
+        for task in tasks:
+            self.add_task(task)
+
+    @classmethod
+    def from_encoder(
+        cls,
+        name: str | Path,
+        tasks: Iterable[Task],
+        *,
+        max_length: int | None = None,
+        stride: int | None = None,
+    ) -> MultiTaskModel:
+        """Fresh heads on the encoder of a folder or hub name.
+
+        Args:
+            name: an encoder in ``save_pretrained`` form (or a biomtl model, whose heads are left out).
+            tasks: the tasks to learn.
+            max_length: positions a row may have, special ones included.
+            stride: positions that neighbouring windows of a long text share.
+
+        Raises:
+            InputError: no encoder or no tokenizer there, or ``max_length`` beyond what the encoder can take.
+        """
+        encoder = load_encoder(name)
+        processor = load_processor(name, max_length, stride)
+        limit = getattr(encoder, "max_positions", None)
+        if limit is not None and processor.max_length > limit:
+            found = f"max_length {processor.max_length}"
+            raise InputError(found, path=name, expected=f"at most the encoder's {limit} positions")
+        return cls(encoder, processor, tasks)
+
+    def add_task(self, task: Task) -> None:
+        """Build a fresh head for a task; an older head of that name is replaced."""
+        kind = type_of(task)
+        if task.inputs not in kind.inputs:
+            expected = " or ".join(kind.inputs)
+            raise InputError(f"task {task.name}: inputs {task.inputs!r} for type {task.type}", expected=expected)
+        self.tasks[task.name] = task
+        self.heads[_key(task.name)] = kind.build_head(task, self.encoder)
+
+    def keep_tasks(self, names: Iterable[str]) -> None:
+        """Drop every other head."""
+        names = set(names)
+        for name in [n for n in self.tasks if n not in names]:
+            del self.tasks[name], self.heads[_key(name)]
+
+    def head(self, task: str) -> nn.Module:
+        """A task's head.
+
+        Raises:
+            InputError: the model has no such task.
+        """
+        if task not in self.tasks:
+            raise InputError(f"the model has no task {task!r}", fix=nearest(task, self.tasks))
+        return self.heads[_key(task)]
+
+    def forward(self, inputs: Mapping[str, Tensor], tasks: Mapping[str, TaskRows]) -> dict[str, Tensor]:
+        """One encoder pass, then every task's head on its own rows.
+
+        Returns:
+            Task name to outputs ``[outputs, labels]``: an output a text, or a word.
+        """
+        encoded = self.encoder(inputs)
+        count = len(encoded.mask)
+        results = {}
+        for name, rows in tasks.items():
+            whole = len(rows.rows) == count and bool((rows.rows == torch.arange(count, device=rows.rows.device)).all())
+            chosen = encoded if whole else encoded.select(rows.rows)
+            results[name] = type_of(self.tasks[name]).outputs(self.head(name), chosen, rows)
+        return results
+
+    def loss(self, outputs: Mapping[str, Tensor], batch: Batch) -> dict[str, Tensor]:
+        """Each task's mean loss over the batch's examples of it."""
+        losses = {}
+        for name, values in outputs.items():
+            targets = batch.tasks[name].targets
+            assert targets is not None
+            losses[name] = type_of(self.tasks[name]).loss(values, targets, self.tasks[name])
+        return losses
+
+    def logits(self, task: str, **inputs: Tensor) -> Tensor:
+        """A task's raw head outputs for encoder inputs as a tokenizer makes them.
+
+        Returns:
+            ``[rows, labels]``; for tagging ``[rows, positions, labels]``.
+        """
+        head = self.head(task)
+        if "attention_mask" not in inputs and "input_ids" in inputs:
+            inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
+        encoded = self.encoder({name: value for name, value in inputs.items() if value is not None})
+        return head(encoded)
+
+    def save_pretrained(self, folder: str | Path, *, overwrite: bool = False) -> None:
+        """Write a plain folder: encoder and tokenizer in their own forms, ``heads/<task>/``, ``manifest.json``.
+
+        The folder appears whole or not at all.
+        """
+        from safetensors.torch import save_file
+
+        with atomic_folder(folder, overwrite=overwrite) as work:
+            self.encoder.save(work)
+            self.processor.save(work)
+            for name, task in self.tasks.items():
+                place = work / "heads" / name
+                place.mkdir(parents=True)
+                state = {k: v.detach().cpu().contiguous() for k, v in self.head(name).state_dict().items()}
+                save_file(state, place / "head.safetensors")
+                write_json(place / "head.json", task.model_dump(mode="json", exclude={"catalogue", "files"}))
+            manifest = {
+                "format": FORMAT,
+                "biomtl": biomtl.__version__,
+                "encoder": self.encoder.kind,
+                "max_length": self.processor.max_length,
+                "tasks": {
+                    name: {"type": task.type, "inputs": task.inputs, "labels": list(task.labels)}
+                    for name, task in self.tasks.items()
+                },
+                "provenance": self.provenance,
+            }
+            write_json(work / "manifest.json", manifest)
+
+    @classmethod
+    def from_pretrained(
+        cls, folder: str | Path, *, tasks: Iterable[str] | None = None, max_length: int | None = None
+    ) -> MultiTaskModel:
+        """A model as ``save_pretrained`` wrote it.
+
+        Args:
+            folder: the saved folder, or a run folder with ``model/`` in it.
+            tasks: only these heads.
+            max_length: other than the saved length of a row.
+
+        Raises:
+            InputError: not a saved model, a missing or broken file, or an unknown task.
+        """
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        folder = Path(folder)
+        if not (folder / "manifest.json").is_file() and (folder / "model" / "manifest.json").is_file():
+            folder = folder / "model"
+        manifest = read_manifest(folder)
+        model = cls(load_encoder(folder), load_processor(folder, max_length, None))
+        model.provenance = manifest.get("provenance", {})
+        wanted = list(manifest["tasks"]) if tasks is None else list(tasks)
+        for name in wanted:
+            if name not in manifest["tasks"]:
+                raise InputError(f"no task {name!r}", path=folder, fix=nearest(name, manifest["tasks"]))
+            place = folder / "heads" / name
+            try:
+                record = json.loads((place / "head.json").read_text(encoding="utf-8"))
+                model.add_task(Task.model_validate(record))
+                model.head(name).load_state_dict(load_file(place / "head.safetensors"))
+            except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+                reason = str(error).splitlines()[0]
+                raise InputError(f"the head can't be loaded ({reason})", path=place, fix="copy the model again") from error
+        return model.eval()
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The ``manifest.json`` of a saved model.
+
+    Raises:
+        InputError: missing, unreadable, or of a newer format.
+    """
+    path = folder / "manifest.json"
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        newer = manifest["format"] > FORMAT
+        known = isinstance(manifest["tasks"], dict)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        fix = "give a run folder or its model/ folder"
+        raise InputError("no biomtl model", path=folder, expected="manifest.json", fix=fix) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError("not a model's manifest", path=path, fix="copy the model again") from error
+    if newer or not known:
+        raise InputError(f"a model of format {manifest['format']}", path=path, expected=f"{FORMAT} or older")
+    return manifest
+
+
+def _key(task: str) -> str:
+    """A task's name as a module's name, which may hold no dot."""
+    return task.replace(".", "__dot__")
