@@ -1,0 +1,86 @@
+"""Google's TF1 names of BERT variables and Hugging Face's, as one reversible list of rewrites."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+
+class Rewrite(NamedTuple):
+    """One step of the translation. Forwards ``tf`` becomes ``hf``; backwards ``hf`` becomes ``tf``.
+
+    Both sides are literal texts, in which ``{n}`` stands for a number and ``$`` and ``^`` for the name's ends.
+    """
+
+    tf: str
+    hf: str
+
+    def forwards(self, name: str) -> str:
+        """One step from TensorFlow's name."""
+        return _replace(self.tf, self.hf, name)
+
+    def backwards(self, name: str) -> str:
+        """One step from Hugging Face's name."""
+        return _replace(self.hf, self.tf, name)
+
+
+#: Applied top down from TensorFlow to Hugging Face and bottom up on the way back, so on the way back the special names
+#: ("LayerNorm.weight") are taken before the general one ("weight").
+REWRITES = (
+    Rewrite("/kernel$", "/weight$"),
+    Rewrite("/LayerNorm/gamma$", "/LayerNorm/weight$"),
+    Rewrite("/LayerNorm/beta$", "/LayerNorm/bias$"),
+    Rewrite("_embeddings$", "_embeddings/weight$"),
+    Rewrite("/layer_{n}/", "/layer/{n}/"),
+    Rewrite("^cls/predictions/output_bias$", "^cls/predictions/bias$"),
+    Rewrite("^cls/seq_relationship/output_weights$", "^cls/seq_relationship/weight$"),
+    Rewrite("^cls/seq_relationship/output_bias$", "^cls/seq_relationship/bias$"),
+    Rewrite("^cls/squad/output_weights$", "^qa_outputs/weight$"),
+    Rewrite("^cls/squad/output_bias$", "^qa_outputs/bias$"),
+    Rewrite("^output_weights$", "^classifier/weight$"),
+    Rewrite("^output_bias$", "^classifier/bias$"),
+    Rewrite("/", "."),
+)
+
+_OBJECT_KEY = re.compile(r"^(?:model/)?(.*)/\.ATTRIBUTES/VARIABLE_VALUE$")
+_TRAINING_ONLY = re.compile(
+    r"(^|/)(global_step|good_steps|bad_steps|(current_)?loss_scale|beta[12]_power|save_counter)$"
+    r"|/(adam_m|adam_v|lamb_m|lamb_v|Adam|Adam_1|Momentum)$"
+    r"|/\.OPTIMIZER_SLOT/|^_CHECKPOINTABLE_OBJECT_GRAPH$"
+)
+
+
+def to_hf(name: str) -> str:
+    """Hugging Face's name (with the prefix ``bert.``) of a TF1 variable."""
+    for rewrite in REWRITES:
+        name = rewrite.forwards(name)
+    return name
+
+
+def to_tf(name: str) -> str:
+    """The TF1 variable of Hugging Face's parameter ``name`` (with the prefix ``bert.``)."""
+    for rewrite in reversed(REWRITES):
+        name = rewrite.backwards(name)
+    return name
+
+
+def is_transposed(tf_name: str) -> bool:
+    """Whether the two sides hold each other's transpose: TensorFlow's kernels are [in, out], torch's weights [out, in]."""
+    return tf_name.endswith("/kernel")
+
+
+def tf1_name(key: str) -> str:
+    """The TF1 name in a key of an object-based (TF2) checkpoint that kept it; other keys as they are."""
+    found = _OBJECT_KEY.match(key)
+    return found[1].replace(".S", "/").replace("..", ".") if found else key
+
+
+def is_training_only(key: str) -> bool:
+    """Whether a variable serves training only: counters, loss scales, optimiser slots."""
+    return bool(_TRAINING_ONLY.search(key) or _TRAINING_ONLY.search(tf1_name(key)))
+
+
+def _replace(old: str, new: str, name: str) -> str:
+    anchored = re.escape(old.strip("^$")).replace(re.escape("{n}"), r"(\d+)")
+    pattern = ("^" if old.startswith("^") else "") + anchored + ("$" if old.endswith("$") else "")
+    return re.sub(pattern, new.strip("^$").replace("{n}", r"\1"), name)
