@@ -1,0 +1,98 @@
+"""Which files are BLUE-format data of which task and split: told by their own and their folders' names."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import PurePosixPath
+
+from biomtl.corpora.source import Source
+from biomtl.errors import InputError
+from biomtl.tasks import known_tasks
+from biomtl.tasks.task import Split
+
+# File names of the release, of BlueBERT (devel; Training, Development, Test) and of those who renamed them.
+SPLITS: dict[str, Split] = {
+    "train": "train", "training": "train",
+    "dev": "dev", "devel": "dev", "development": "dev", "valid": "dev", "validation": "dev",
+    "test": "test", "testing": "test",
+}  # fmt: skip
+_CANONICAL = re.compile(r"(?P<task>.+)_(?P<split>[a-z]+)")
+
+
+@dataclass
+class Layout:
+    """The files of one task in one folder."""
+
+    folder: str
+    rank: int  # 0: BLUE's own names, 1: MT-DNN's canonical files, 2: a folder named after another format
+    files: dict[Split, str] = field(default_factory=dict)
+    clash: str | None = None  # what to say of two files for one split
+
+
+@cache
+def folder_names() -> dict[str, str]:
+    """Every folder name that says a task: its name and aliases, which hold those of the release, BlueBERT and ELMo."""
+    return {alias.lower(): task.name for task in known_tasks().values() for alias in (task.name, *task.aliases)}
+
+
+def locate(source: Source, assume: str | None = None) -> dict[str, list[Layout]]:
+    """Task -> the folders that hold it, the best first: most splits, then the most usual names.
+
+    Args:
+        source: where to look; the name of its folder counts too.
+        assume: a task whose files lie in a folder without its name (``--tasks`` says so); only such are looked at.
+    """
+    found: dict[str, dict[tuple[str, int], Layout]] = {}
+    base = source.path if source.path.is_dir() else source.path.parent
+    for name in source.names:
+        path = PurePosixPath(name)
+        place = _place(path, (base.resolve().name, *path.parts[:-1]))
+        if place is None:
+            continue
+        task, split, rank = place
+        if (task is None) is (assume is None):
+            continue
+        layouts = found.setdefault(assume or task or "", {})
+        layout = layouts.setdefault((str(path.parent), rank), Layout(str(path.parent), rank))
+        if split in layout.files:
+            layout.clash = f"two files for {split}: {layout.files[split]} and {name}"
+        layout.files[split] = name
+    return {
+        task: sorted(layouts.values(), key=lambda layout: (-len(layout.files), layout.rank, layout.folder))
+        for task, layouts in found.items()
+    }
+
+
+def best(layouts: list[Layout], source: Source) -> Layout:
+    """The first layout.
+
+    Raises:
+        InputError: another one is as good, or it has two files for one split: the user must say which is meant.
+    """
+    first, *others = layouts
+    if first.clash:
+        raise InputError(first.clash, path=source.path, fix="leave one of them")
+    if others and (len(others[0].files), others[0].rank) == (len(first.files), first.rank):
+        both = f"the same task in two folders: {first.folder} and {others[0].folder}"
+        raise InputError(both, path=source.path, fix="point to one of them")
+    return first
+
+
+def _place(path: PurePosixPath, folders: tuple[str, ...]) -> tuple[str | None, Split, int] | None:
+    """(task or None, split, rank) of a file; None if it isn't a split of anything."""
+    if path.suffix.lower() != ".tsv":
+        return None
+    stem = path.stem.lower()
+    if stem in SPLITS:
+        for folder in reversed(folders):
+            plain = folder.lower().replace("_", "-").removesuffix(".zip")
+            if task := folder_names().get(plain):
+                return task, SPLITS[stem], 0
+            if task := folder_names().get(plain.removesuffix("-iob")):
+                return task, SPLITS[stem], 2
+        return None, SPLITS[stem], 0
+    match = _CANONICAL.fullmatch(stem)
+    task = folder_names().get(match["task"].replace("_", "-")) if match and match["split"] in SPLITS else None
+    return (task, SPLITS[match["split"]], 1) if match and task else None

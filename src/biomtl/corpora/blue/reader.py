@@ -1,0 +1,65 @@
+"""The reader of BLUE-format files: finds them, and hands each to its family."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from biomtl.corpora.blue.hoc import read_hoc
+from biomtl.corpora.blue.layout import best, locate
+from biomtl.corpora.blue.ner import read_ner
+from biomtl.corpora.blue.pairs import read_inference, read_similarity
+from biomtl.corpora.blue.relations import read_relations
+from biomtl.corpora.reader import ReadOptions, Record
+from biomtl.corpora.records import Located
+from biomtl.corpora.source import Source
+from biomtl.errors import InputError
+from biomtl.tasks import get_task
+from biomtl.tasks.task import SPLITS, Split, Task
+
+Family = Callable[[Source, str, Task, Split], Iterator[Located]]
+
+FAMILIES: dict[str, Family] = {
+    "medsts": read_similarity,
+    "biosses": read_similarity,
+    "bc5cdr-chem": read_ner,
+    "bc5cdr-disease": read_ner,
+    "shareclefe": read_ner,
+    "ddi2013": read_relations,
+    "chemprot": read_relations,
+    "i2b2-2010": read_relations,
+    "hoc": read_hoc,
+    "mednli": read_inference,
+}
+
+
+@dataclass(frozen=True)
+class BlueFiles:
+    """``<task>/{train,dev,test}.tsv``, by the folder and file names of BLUE's release, BlueBERT, MT-DNN or ELMo.
+
+    Args:
+        assume: the task of files whose folder doesn't say one.
+    """
+
+    assume: str | None = None
+    name: str = "BLUE-format files (<task>/train.tsv, dev.tsv, test.tsv)"
+
+    def detect(self, source: Source) -> Sequence[str]:
+        """The tasks that the folder names say."""
+        return list(locate(source, self.assume))
+
+    def read(self, source: Source, tasks: Sequence[str], options: ReadOptions) -> Iterator[tuple[str, Split, Record]]:
+        """Stream the records, task by task; labels are checked where the record is (see `tasks.check`)."""
+        located = locate(source, self.assume)
+        for name in tasks:
+            files = best(located[name], source).files
+            for split in SPLITS:
+                if split in files:
+                    yield from self._read_file(source, files[split], get_task(name), split)
+
+    def _read_file(self, source: Source, name: str, task: Task, split: Split) -> Iterator[tuple[str, Split, Record]]:
+        record = None
+        for record in FAMILIES[task.name](source, name, task, split):
+            yield task.name, split, record
+        if record is None:
+            raise InputError("no rows", path=source.where(name), expected=f"the {split} split of {task.name}")

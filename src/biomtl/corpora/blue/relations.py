@@ -1,0 +1,70 @@
+"""Relation files (DDI, ChemProt, i2b2): ``index, sentence, label``, both mentions masked in the sentence."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from biomtl.corpora.blue.table import read_table
+from biomtl.corpora.records import Located
+from biomtl.corpora.source import Source
+from biomtl.tasks.task import Split, Task
+
+COLUMNS = ("index", "label", "sentence")
+
+# How a row's index names its document.
+DOCUMENT = {
+    "chemprot": re.compile(r"(.+?)\.T\w+\.T\w+"),  # PMID.T1.T2
+    "ddi2013": re.compile(r"(.+)\.s\d+\.p\d+"),  # DDI-DrugBank.d0.s1.p0
+    "i2b2-2010": re.compile(r"(.+)\.\1\.con\.l\d+\.\1\.con\.l\d+"),  # <doc>.<doc>.con.l0.<doc>.con.l1
+}
+# Tasks where a pair may have several labels: BLUE gives it one row a label, all under the same index.
+SEVERAL_LABELS = frozenset({"chemprot", "i2b2-2010"})
+PLACEHOLDER = re.compile(r"@([A-Za-z_]+)(?:-([A-Za-z_]+))?\$")
+
+
+def read_relations(source: Source, name: str, task: Task, split: Split) -> Iterator[Located]:
+    """The rows of one file; the second label of a pair gets the id ``<index>#2``."""
+    where = source.where(name)
+    last: tuple[str, str] | None = None
+    labels: list[str] = []
+    for number, (index, label, sentence) in read_table(source, name).take(COLUMNS, task.labels.__contains__):
+        index, label = index.strip(), label.strip()
+        several = task.name in SEVERAL_LABELS and last == (index, sentence) and label not in labels
+        labels = [*labels, label] if several else [label]
+        last = (index, sentence)
+        yield Located(
+            (where, number),
+            id=f"{index}#{len(labels)}" if several else index,
+            doc_id=document_of(task.name, index),
+            text=sentence,
+            label=label,
+            **masked_entities(sentence),
+        )
+
+
+def document_of(task: str, index: str) -> str:
+    """The document that a row's index names; the index itself where it has another form."""
+    match = DOCUMENT[task].fullmatch(index) if task in DOCUMENT else None
+    return match.group(1) if match else index
+
+
+def masked_entities(sentence: str) -> dict[str, list[dict[str, object]]]:
+    """The two masked mentions, found by their placeholders (``@DRUG$``, or one ``@DRUG-DRUG$`` over both).
+
+    The ids count them in text order: a masked sentence doesn't show which of the index's mentions comes first. Nothing is
+    returned where the placeholders aren't two, or one over both.
+    """
+    found = list(PLACEHOLDER.finditer(sentence))
+    if len(found) == 1 and found[0].group(2):
+        spans = [(found[0], found[0].group(1)), (found[0], found[0].group(2))]
+    elif len(found) == 2 and not any(match.group(2) for match in found):
+        spans = [(match, match.group(1)) for match in found]
+    else:
+        return {}
+    return {
+        "entities": [
+            {"id": f"e{i}", "type": kind, "start": match.start(), "end": match.end(), "text": match.group()}
+            for i, (match, kind) in enumerate(spans, start=1)
+        ]
+    }

@@ -1,0 +1,154 @@
+"""What was expected of a corpus, what was found, and what explains the difference."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from importlib import resources
+from typing import Any, Literal
+
+import yaml
+
+from biomtl.corpora.reader import ReadOptions
+from biomtl.tasks.task import SPLITS, Split, Task
+
+Kind = Literal["original", "blue"]
+ROWS = ("rows", "pairs", "sentences")  # what a catalogue calls a task's records
+
+
+class Tally:
+    """Counts over the records of one split; memory grows with the number of documents only."""
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+        self._labels: Counter[str] = Counter()
+        self._documents: set[int] = set()
+        self.rows = 0
+
+    def add(self, record: Mapping[str, Any]) -> None:
+        """Count one record."""
+        self.rows += 1
+        self._documents.add(hash(record["doc_id"]))
+        if "label" in record:
+            self._labels[record["label"]] += 1
+        else:
+            self._labels.update(record.get("tags") or record.get("labels") or ())
+
+    @property
+    def documents(self) -> int:
+        """How many documents the records come from."""
+        return len(self._documents)
+
+    def count(self, key: str) -> int:
+        """The count that a catalogue names: rows, documents, positives, mentions (``B`` tags), or a label."""
+        if key in ROWS:
+            return self.rows
+        if key == "documents":
+            return self.documents
+        if key == "positives":
+            return sum(count for label, count in self._labels.items() if label != self._task.negative)
+        if key == "mentions":
+            return sum(count for label, count in self._labels.items() if label.startswith("B-"))
+        return self._labels[key]
+
+    def keys(self) -> list[str]:
+        """What there is to count in this task, expected or not."""
+        unit = {"pair": "pairs", "tokens": "sentences"}.get(self._task.inputs, "rows")
+        unit = "sentences" if self._task.type == "multilabel" else unit
+        labels = ["mentions"] if self._task.type == "tagging" else list(self._task.labels)
+        return [unit, *labels]
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of the counts table.
+
+    ``explanations`` are (part of the difference, why); ``unexplained`` is what they leave over.
+    """
+
+    task: str
+    split: Split
+    label: str
+    expected: int | None
+    found: int | None
+    explanations: tuple[tuple[int, str], ...] = ()
+
+    @property
+    def difference(self) -> int | None:
+        """Found minus expected; None where either isn't known."""
+        return None if self.expected is None or self.found is None else self.found - self.expected
+
+    @property
+    def unexplained(self) -> int:
+        """The part of the difference that no explanation covers."""
+        return (self.difference or 0) - sum(part for part, _ in self.explanations)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The line as plain values."""
+        explanations = [{"difference": part, "why": why} for part, why in self.explanations]
+        derived = {"difference": self.difference, "unexplained": self.unexplained, "explanations": explanations}
+        return asdict(self) | derived
+
+
+def compare(
+    task: Task, tallies: Mapping[Split, Tally], kind: Kind, options: ReadOptions | None = None
+) -> Iterator[Line]:
+    """The lines of one task: every expected count, then what was found besides; a split without data has no ``found``.
+
+    Args:
+        task: whose catalogue says what is expected.
+        tallies: the counts of the splits that were read.
+        kind: whether an original distribution or BLUE's files were read.
+        options: what the reader was told to do.
+    """
+    for split in SPLITS:
+        expected = task.catalogue.expected.get(split, {}) if task.catalogue else {}
+        tally = tallies.get(split)
+        keys = list(expected) + [key for key in (tally.keys() if tally else ()) if key not in expected]
+        if any(key in expected for key in ROWS):  # the same number under another name
+            keys = [key for key in keys if key in expected or key not in ROWS]
+        for key in keys:
+            found = tally.count(key) if tally else None
+            line = Line(task.name, split, key, expected.get(key), found)
+            if line.difference:
+                line = Line(*line_values(line), explanations=explain(line, kind, options or ReadOptions()))
+            yield line
+
+
+def line_values(line: Line) -> tuple[str, Split, str, int | None, int | None]:
+    """The line without its explanations."""
+    return line.task, line.split, line.label, line.expected, line.found
+
+
+def explain(line: Line, kind: Kind, options: ReadOptions) -> tuple[tuple[int, str], ...]:
+    """The known deviations that account for a line's difference, each with its part."""
+    parts: list[tuple[int, str]] = []
+    left = line.difference or 0
+    for entry in deviations():
+        here = entry["splits"].get(line.split)
+        wrong_option = "option" in entry and not getattr(options, entry["option"])
+        if entry["task"] != line.task or here is None or entry.get("kind", kind) != kind or wrong_option:
+            continue
+        part = _part(here, line, left)
+        if part:
+            parts.append((part, entry["why"]))
+            left -= part
+    return tuple(parts)
+
+
+def _part(entry: Mapping[str, Any], line: Line, left: int) -> int:
+    """How much of ``left`` an entry explains."""
+    if entry.get("found", {}).get(line.label) == line.found or line.label in entry.get("varies", ()):
+        return left
+    shift: int = entry.get("shift", {}).get(line.label, 0)
+    # A source without the deviation must not look as if it had it, and an opposite difference.
+    return shift if abs(left - shift) < abs(left) else 0
+
+
+@cache
+def deviations() -> Sequence[dict[str, Any]]:
+    """The entries of ``deviations.yaml``."""
+    text = (resources.files("biomtl.corpora") / "deviations.yaml").read_text(encoding="utf-8")
+    return yaml.safe_load(text)

@@ -1,0 +1,116 @@
+"""What a record must hold, checked once for every way in: `prepare`, a loaded suite, a user's own file."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from biomtl.errors import nearest
+from biomtl.tasks.task import Task
+
+INPUT_KEYS = {"text": ("text",), "pair": ("text_a", "text_b"), "tokens": ("tokens", "offsets")}
+TARGET_KEYS = {"classification": "label", "regression": "score", "multilabel": "labels", "tagging": "tags"}
+
+
+def check_record(task: Task, record: Mapping[str, Any]) -> str | None:
+    """What is wrong with a record of ``task`` (found, expected), or None.
+
+    Checked are the keys and their kinds, that labels are the task's, that a score is a number within the task's range,
+    that entities' offsets give their text, and that tokens, offsets and tags fit each other. Ids are looked at one
+    record at a time: whether two records share one is the caller's to know.
+    """
+    target = TARGET_KEYS.get(task.type)
+    wanted = ("id", "doc_id", *INPUT_KEYS[task.inputs], *((target,) if target else ()))
+    missing = [key for key in wanted if key not in record]
+    if missing:
+        return f"a record without {missing[0]!r}, expected the keys {', '.join(wanted)}"
+    for key in ("id", "doc_id", *(key for key in INPUT_KEYS[task.inputs] if key.startswith("text"))):
+        if not isinstance(record[key], str):
+            return f"{key} is a {type(record[key]).__name__}, expected text"
+        if not record[key].strip():
+            return f"{key} is empty"
+    inputs = _check_tokens(record) if task.inputs == "tokens" else _check_entities(record)
+    return inputs or (_check_target(task, record[target], record) if target else None)
+
+
+def unknown_label(label: object, known: Collection[str]) -> str | None:
+    """What to say of a label that isn't one of ``known``; None if it is."""
+    if label in known if isinstance(label, str) else False:
+        return None
+    guess = nearest(label, known) if isinstance(label, str) and label else ""
+    return f"unknown label {label!r}, expected one of {', '.join(known)}" + (
+        f", {guess}" if guess.startswith("did") else ""
+    )
+
+
+def _check_target(task: Task, target: Any, record: Mapping[str, Any]) -> str | None:
+    if task.type == "regression":
+        return _check_score(task, target)
+    if task.type == "classification":
+        return unknown_label(target, task.labels)
+    if not isinstance(target, list | tuple):
+        return f"{TARGET_KEYS[task.type]} is a {type(target).__name__}, expected a list"
+    if task.type == "tagging" and len(target) != len(record["tokens"]):
+        return f"{len(record['tokens'])} tokens with {len(target)} tags, expected one tag a token"
+    for label in target:
+        if not isinstance(label, str) or label not in task.labels:
+            return unknown_label(label, task.labels)
+    if task.type == "multilabel" and len(set(target)) != len(target):
+        return f"a label given twice ({', '.join(target)})"
+    return None
+
+
+def _check_score(task: Task, score: Any) -> str | None:
+    if isinstance(score, bool) or not isinstance(score, int | float):
+        return f"score is a {type(score).__name__}, expected a number"
+    if not math.isfinite(score):
+        return f"score is {score}, expected a number"
+    low, high = task.score_range or (-math.inf, math.inf)
+    return None if low <= score <= high else f"score {score:g}, expected {low:g} to {high:g}"
+
+
+def _span(value: Any) -> tuple[int, int] | None:
+    """``value`` as (start, end) if it is two ordered character positions."""
+    if not isinstance(value, list | tuple) or len(value) != 2:
+        return None
+    start, end = value
+    sound = all(isinstance(part, int) and not isinstance(part, bool) for part in value) and 0 <= start < end
+    return (start, end) if sound else None
+
+
+def _check_tokens(record: Mapping[str, Any]) -> str | None:
+    tokens, offsets = record["tokens"], record["offsets"]
+    if not isinstance(tokens, list | tuple) or not isinstance(offsets, list | tuple):
+        return "tokens and offsets must be lists"
+    if not tokens:
+        return "no tokens"
+    if len(offsets) != len(tokens):
+        return f"{len(tokens)} tokens with {len(offsets)} offsets, expected one [start, end] a token"
+    last = 0
+    for token, offset in zip(tokens, offsets, strict=True):
+        if not isinstance(token, str) or not token:
+            return f"token {token!r}, expected text"
+        span = _span(offset)
+        if span is None or span[1] - span[0] != len(token):
+            return f"offsets {offset!r} for the token {token!r}, expected [start, end] with end - start = {len(token)}"
+        if span[0] < last:
+            return f"token {token!r} at {span[0]} starts before the end of the one before it ({last})"
+        last = span[1]
+    return None
+
+
+def _check_entities(record: Mapping[str, Any]) -> str | None:
+    entities = record.get("entities", ())
+    if not isinstance(entities, list | tuple):
+        return f"entities is a {type(entities).__name__}, expected a list"
+    for entity in entities:
+        if not isinstance(entity, Mapping) or not {"id", "type", "start", "end", "text"} <= entity.keys():
+            return f"entity {entity!r}, expected the keys id, type, start, end, text"
+        span, text = _span((entity["start"], entity["end"])), record.get("text", "")
+        if span is None or span[1] > len(text):
+            return f"entity {entity['id']!r} at [{entity['start']}, {entity['end']}], expected a span of the text"
+        if text[slice(*span)] != entity["text"]:
+            covered = text[slice(*span)]
+            return f"entity {entity['id']!r}: the text at [{span[0]}, {span[1]}] is {covered!r}, not {entity['text']!r}"
+    return None
