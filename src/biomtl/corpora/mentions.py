@@ -125,7 +125,7 @@ def iob_tags(
         if not tokens:
             found = f"mention {mention.id} {mention.text[:60]!r} at {mention.start} covers no token"
             raise InputError(found, path=where, fix="check its offsets")
-        suffix = f"-{mention.type}" if typed else ""
+        suffix = f"-{mention.type}" if typed and mention.type else ""
         for i in tokens:
             tags[i] = ("B" if i == tokens[0] else "I") + suffix
     return tags

@@ -1,4 +1,9 @@
-"""Annotation formats: PubTator, BioC, brat, CoNLL and delimited tables, each with ``read`` and ``write``."""
+"""Annotation formats, a module each: ``pubtator``, ``bioc``, ``brat``, ``conll`` and ``delimited``.
+
+``from biomtl.corpora.formats import brat``. The first four have ``read(path)``, which streams documents, and
+``write(documents, path)``; ``parse`` takes lines or streams instead of a path. ``conll`` also reads and writes
+sentences, ``delimited`` rows.
+"""
 
 from biomtl.corpora.formats.model import Attributes, Document, Mention, Passage, Relation, Span
 

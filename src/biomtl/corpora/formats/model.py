@@ -17,8 +17,8 @@ Attributes = tuple[tuple[str, str], ...]
 class Mention:
     """A name found in a text.
 
-    ``spans`` are character offsets (0-based, end exclusive) into the document's text, in text order; two or more make
-    the mention discontinuous. ``text`` is the covered text, the pieces joined by one blank. ``identifiers`` are
+    ``spans`` are character offsets (0-based, end exclusive) into the document's text, in the file's order; two or more
+    make the mention discontinuous. ``text`` is the covered text, the pieces joined by one blank. ``identifiers`` are
     concept identifiers as the format writes them (BC5CDR's ``-1`` = none known stays ``-1``).
     """
 
@@ -32,7 +32,7 @@ class Mention:
     @property
     def start(self) -> int:
         """Where the first piece begins."""
-        return self.spans[0][0]
+        return min(start for start, _ in self.spans)
 
     @property
     def end(self) -> int:
@@ -79,7 +79,7 @@ def covered(text: str, spans: Iterable[Span]) -> str:
 _NUMBER = re.compile(r"[0-9]{1,10}")
 
 
-def offset(value: str, path: str | Path, line: int) -> int:
+def offset(value: str, path: str | Path, line: int | None) -> int:
     """A character offset or another count written in decimal digits.
 
     Raises:
@@ -108,8 +108,8 @@ def check_mention(mention: Mention, text: str, path: str | Path, line: int | Non
 
 
 def check_writable(document: Document, path: str | Path) -> None:
-    """Check before writing what no text file can hold: NUL, unpaired surrogates, mentions outside the text."""
-    strings = [document.id, document.text]
+    """Check for what no text file can hold: NUL and unpaired surrogates; and for mentions outside the text."""
+    strings = [document.id, document.text, *(passage.type for passage in document.passages)]
     for mention in document.mentions:
         check_mention(mention, document.text, path, None)
         strings += (mention.id, mention.type, *mention.identifiers, *(s for pair in mention.attributes for s in pair))
@@ -119,7 +119,7 @@ def check_writable(document: Document, path: str | Path) -> None:
     for string in strings:
         if bad := re.search(r"[\x00\ud800-\udfff]", string):
             found = f"document {_short(document.id)}: character U+{ord(bad[0]):04X}"
-            raise InputError(found, path=path, expected="text that UTF-8 can hold", fix="remove it before writing")
+            raise InputError(found, path=path, expected="text that UTF-8 can hold", fix="remove it")
 
 
 def _short(text: str, limit: int = 60) -> str:
