@@ -194,7 +194,9 @@ class MultiTaskModel(nn.Module):
                 model.head(name).load_state_dict(load_file(place / "head.safetensors"))
             except (OSError, ValueError, RuntimeError, SafetensorError) as error:
                 reason = str(error).splitlines()[0]
-                raise InputError(f"the head can't be loaded ({reason})", path=place, fix="copy the model again") from error
+                raise InputError(
+                    f"the head can't be loaded ({reason})", path=place, fix="copy the model again"
+                ) from error
         return model.eval()
 
 

@@ -9,6 +9,11 @@ from typing import Annotated
 import typer
 
 import biomtl
+from biomtl.cli.evaluate import evaluate
+from biomtl.cli.finetune import finetune
+from biomtl.cli.prepare import prepare
+from biomtl.cli.predict import predict
+from biomtl.cli.train import train
 from biomtl.errors import BiomtlError
 
 app = typer.Typer(
@@ -35,6 +40,13 @@ def _options(
 ) -> None:
     if debug:
         os.environ["BIOMTL_DEBUG"] = "1"
+
+
+app.command("prepare")(prepare)
+app.command("train")(train)
+app.command("finetune")(finetune)
+app.command("evaluate")(evaluate)
+app.command("predict")(predict)
 
 
 def main() -> None:

@@ -44,6 +44,22 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     return make_recipe(values, path=path, lines=lines)
 
 
+def recipe_from_options(path: Path | None, overrides: Sequence[str], **fixed: Any) -> Recipe:
+    """The recipe of a command whose own options fix some keys: file (if any), overrides, then ``fixed``.
+
+    Raises:
+        InputError: as ``load_recipe``; also an override of a fixed key.
+    """
+    values, lines = ({}, {}) if path is None else _read(path)
+    for override in overrides:
+        if override.partition("=")[0] in fixed:
+            raise InputError(f"override {override!r}", fix="the command's own option says that")
+        _override(values, lines, override)
+    names = fixed.get("tasks") or []
+    kept = {name: options for name, options in (values.get("tasks") or {}).items() if name in names}
+    return make_recipe({**values, **fixed, "tasks": {n: kept.get(n) for n in names}}, path=path, lines=lines)
+
+
 def make_recipe(values: Mapping[str, Any], *, path: str | Path | None = None, lines: Lines | None = None) -> Recipe:
     """The recipe of a mapping; ``lines`` says where each key stands in ``path``.
 

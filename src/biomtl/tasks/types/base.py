@@ -137,7 +137,9 @@ def type_of(task: Task) -> TaskType:
     try:
         return task_types()[task.type]
     except KeyError:
-        raise InputError(f"task {task.name}: unknown type {task.type!r}", fix=nearest(task.type, task_types())) from None
+        raise InputError(
+            f"task {task.name}: unknown type {task.type!r}", fix=nearest(task.type, task_types())
+        ) from None
 
 
 def sequence_head(task: Task, encoder: Encoder, labels: int) -> nn.Module:
@@ -146,4 +148,8 @@ def sequence_head(task: Task, encoder: Encoder, labels: int) -> nn.Module:
         from biomtl.heads.pairs import ApartHead, ComparisonHead
 
         return ApartHead(ComparisonHead(encoder.dim, labels))
+    if task.head == "san":
+        from biomtl.heads.san import SanHead
+
+        return SanHead(encoder.dim, labels)
     return encoder.sequence_head(labels)

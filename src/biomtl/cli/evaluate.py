@@ -1,0 +1,64 @@
+"""``biomtl evaluate``."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class SplitName(StrEnum):
+    """A split on the command line."""
+
+    train = "train"
+    dev = "dev"
+    test = "test"
+
+
+def evaluate(
+    model: Annotated[Path, typer.Argument(help="Model or run folder.", show_default=False)],
+    data: Annotated[str, typer.Option("--data", help="Prepared suite, or `sample`.", show_default=False)],
+    out: Annotated[Path, typer.Option("--out", help="Folder to write: predictions and metrics.", show_default=False)],
+    split: Annotated[SplitName, typer.Option("--split", help="Split to score.")] = SplitName.test,
+    task: Annotated[list[str] | None, typer.Option("--task", help="Only this task; may be repeated.")] = None,
+    max_length: Annotated[
+        int | None, typer.Option("--max-length", help="Word pieces per row; default the model's.")
+    ] = None,
+    bf16: Annotated[bool, typer.Option("--bf16", help="Compute in bfloat16.")] = False,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the bootstrap.")] = 0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing folder.")] = False,
+) -> None:
+    """Predict a split and score it by the benchmark's rules, with 95 % intervals.
+
+    Example: `biomtl evaluate runs/joint --data prepared --split test --out runs/joint-test`
+    """
+    from rich.console import Console
+
+    from biomtl.cli.progress import texts
+    from biomtl.files import atomic_folder, refuse_existing, write_json
+    from biomtl.inference.evaluate import evaluate, shared_tasks
+    from biomtl.model import MultiTaskModel
+    from biomtl.report.tables import score_table
+    from biomtl.suite import load_suite
+    from biomtl.training.run import metrics
+
+    refuse_existing(out, overwrite)
+    loaded = MultiTaskModel.from_pretrained(model, max_length=max_length)
+    suite = shared_tasks(loaded, load_suite(data, task), asked=bool(task), split=split.value)
+    with texts("evaluate") as advance:
+        result = evaluate(loaded, suite, split.value, bf16=bf16, seed=seed, advance=advance)
+    facts = {
+        **{key: loaded.provenance[key] for key in ("biomtl", "encoder", "packages") if key in loaded.provenance},
+        "model": str(model),
+        "command": shlex.join(["biomtl", *sys.argv[1:]]),
+        "seed": seed,
+        "data": suite.provenance(),
+    }
+    with atomic_folder(out, overwrite=overwrite) as work:
+        result.write_predictions(work / "predictions")
+        write_json(work / "metrics.json", metrics([result], facts))
+    Console().print(score_table(result))

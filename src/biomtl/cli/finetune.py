@@ -1,0 +1,47 @@
+"""``biomtl finetune``."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def finetune(
+    model: Annotated[Path, typer.Argument(help="Multi-task model or run folder to start from.", show_default=False)],
+    task: Annotated[str, typer.Option("--task", help="The task to refine, by name or alias.", show_default=False)],
+    data: Annotated[str, typer.Option("--data", help="Prepared suite, or `sample`.", show_default=False)],
+    out: Annotated[Path, typer.Option("--out", help="Run folder to write.", show_default=False)],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[KEY=VALUE]...", help="Recipe keys to set, such as `num_train_epochs=10`."),
+    ] = None,
+    recipe: Annotated[Path | None, typer.Option("--recipe", help="Take the other settings from this recipe.")] = None,
+    fresh_head: Annotated[
+        bool, typer.Option("--fresh-head", help="Start the task's head anew instead of keeping the trained one.")
+    ] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run folder's newest checkpoint.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing run folder.")] = False,
+) -> None:
+    """Refine a multi-task model on one of its tasks (or on a new one, with a fresh head).
+
+    Example: `biomtl finetune runs/joint --task ddi2013 --data prepared --out runs/ddi learning_rate=5e-5`
+    """
+    from biomtl.model import MultiTaskModel
+    from biomtl.suite import load_suite
+    from biomtl.training.recipe_io import recipe_from_options
+    from biomtl.training.run import refine, seeded, train
+
+    suite = load_suite(data, [task])
+    name = next(iter(suite.tasks))
+    plan = recipe_from_options(recipe, overrides or [], encoder=str(model), suite=data, tasks=[name], output=str(out))
+    suite = suite.with_options(plan.tasks)
+    seeded(plan)
+    start = MultiTaskModel.from_pretrained(model, max_length=plan.max_length)
+    refine(start, suite.tasks[name], fresh_head=fresh_head)
+    command = shlex.join(["biomtl", *sys.argv[1:]])
+    train(start, suite, plan, resume=resume, overwrite=overwrite, command=command)
+    typer.echo(f"run folder: {out}")

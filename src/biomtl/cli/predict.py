@@ -1,0 +1,92 @@
+"""``biomtl predict``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+def predict(
+    model: Annotated[Path, typer.Argument(help="Model or run folder.", show_default=False)],
+    source: Annotated[
+        str, typer.Argument(metavar="[FILE|-]", help="Text, one a line, or records (.jsonl); `-` reads standard input.")
+    ] = "-",
+    task: Annotated[list[str] | None, typer.Option("--task", help="Only this task; may be repeated.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="File to write; default standard output.")] = None,
+    bf16: Annotated[bool, typer.Option("--bf16", help="Compute in bfloat16.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
+) -> None:
+    """Label raw text with every task of a model, in one encoder pass; one JSON line a text.
+
+    Lines of text go to the tasks over one text, lines with a tab to the tasks over two. Records (JSONL) have `text`,
+    `text_a` and `text_b`, or `tokens`; their `id` comes back. Mentions carry character offsets in the input.
+
+    Example: `echo "Naloxone reverses the effect of clonidine." | biomtl predict runs/quickstart`
+    """
+    from biomtl.cli.progress import texts as bar
+    from biomtl.files import atomic_file, dump_json, refuse_existing
+    from biomtl.inference.predictor import Predictor
+
+    if out is not None:
+        refuse_existing(out, overwrite)
+    predictor = Predictor(model, tasks=task)
+    rows = list(read_inputs(source))
+    with bar("predict") as advance:
+        results = predictor([text for _, text, _ in rows], advance=advance) if rows else []
+    lines = (
+        dump_json({**head, "tasks": {name: result.to_dict() for name, result in found.items()}})
+        for (head, _, _), found in zip(rows, results, strict=True)
+    )
+    if out is None:
+        for line in lines:
+            typer.echo(line)
+    else:
+        with atomic_file(out, overwrite=overwrite) as stream:
+            stream.writelines(line + "\n" for line in lines)
+
+
+def read_inputs(source: str) -> Iterator[tuple[dict[str, Any], str | tuple[str, str], int]]:
+    """``(what to repeat in the output, input, line number)`` of every line or record."""
+    from biomtl.files import decode_line, read_jsonl, read_lines
+
+    if source.endswith(".jsonl"):
+        for number, record in read_jsonl(source):
+            text = record_text(record, source, number)
+            yield {"id": record.get("id", number), **shown(text)}, text, number
+        return
+    numbered = (
+        read_lines(source)
+        if source != "-"
+        else ((i, decode_line(line, "standard input", i)) for i, line in enumerate(sys.stdin.buffer, 1))
+    )
+    for number, line in numbered:
+        if line.strip():
+            first, tab, second = line.partition("\t")
+            pair = (first, second) if tab else line
+            yield {"id": number, **shown(pair)}, pair, number
+
+
+def shown(text: str | tuple[str, str]) -> dict[str, str]:
+    """An input as the output repeats it."""
+    return {"text": text} if isinstance(text, str) else {"text_a": text[0], "text_b": text[1]}
+
+
+def record_text(record: dict[str, Any], source: str, number: int) -> str | tuple[str, str]:
+    """The text or pair of a record; tokens are joined as they stood in their document."""
+    from biomtl.errors import InputError
+    from biomtl.text.alignment import render_tokens
+
+    if isinstance(record.get("text"), str):
+        return record["text"]
+    if isinstance(record.get("text_a"), str) and isinstance(record.get("text_b"), str):
+        return record["text_a"], record["text_b"]
+    tokens = record.get("tokens")
+    if isinstance(tokens, list) and all(isinstance(token, str) for token in tokens):
+        offsets = record.get("offsets") or [[2 * i, 2 * i + 1] for i in range(len(tokens))]
+        if len(offsets) == len(tokens):
+            return render_tokens(tokens, offsets)[0]
+    raise InputError("no input text", path=source, line=number, expected="text, text_a and text_b, or tokens")

@@ -1,0 +1,100 @@
+"""Predict a split and score it: the same predictions that ``predict`` makes, the same scores as ``biomtl score``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from biomtl.errors import InputError
+from biomtl.files import write_jsonl
+from biomtl.inference.predict import BATCH_TOKENS, Advance, predict_records
+from biomtl.model import MultiTaskModel
+from biomtl.scoring import Score, score_records
+from biomtl.suite import Suite
+from biomtl.tasks.task import Split
+from biomtl.tasks.types.base import Record
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores and predictions of one split."""
+
+    split: Split
+    scores: Mapping[str, Score]
+    predictions: Mapping[str, Sequence[Record]]
+
+    @property
+    def mean(self) -> float:
+        """The mean of the tasks' main metrics."""
+        return sum(score.main.value for score in self.scores.values()) / len(self.scores)
+
+    def write_predictions(self, folder: Path) -> None:
+        """``folder/<task>/<split>.jsonl``."""
+        for name, rows in self.predictions.items():
+            write_jsonl(folder / name / f"{self.split}.jsonl", rows)
+
+
+def evaluate(
+    model: MultiTaskModel,
+    suite: Suite,
+    split: Split,
+    *,
+    tasks: Iterable[str] | None = None,
+    resamples: int = 1000,
+    seed: int = 0,
+    batch_tokens: int = BATCH_TOKENS,
+    bf16: bool = False,
+    advance: Advance | None = None,
+) -> Evaluation:
+    """Score a split of every task that has it; no gold item is left out.
+
+    Args:
+        model: the model; its tasks' labels decide, the suite's records are gold.
+        suite: the gold records.
+        split: train, dev or test.
+        tasks: only these.
+        resamples: bootstrap resamples of the intervals, 0 for none.
+        seed: of the resampling.
+        batch_tokens: positions of a batch.
+        bf16: compute in bfloat16.
+        advance: called with the number of texts done.
+    """
+    names = [name for name in (tasks or suite.tasks) if split in suite[name]]
+    gold = {name: suite[name].records(split) for name in names}
+    predicted = predict_records(model, gold, batch_tokens=batch_tokens, bf16=bf16, advance=advance)
+    scores = {
+        name: score_records(suite.tasks[name], gold[name], predicted[name], resamples=resamples, seed=seed)
+        for name in names
+    }
+    return Evaluation(split, scores, predicted)
+
+
+def shared_tasks(model: MultiTaskModel, suite: Suite, *, asked: bool, split: str) -> Suite:
+    """The suite's tasks that the model has, with the model's way to read pairs.
+
+    Args:
+        model: the model.
+        suite: the data.
+        asked: whether the user named the tasks; then one that the model lacks is an error.
+        split: the split that must be there.
+
+    Raises:
+        InputError: no task in common, other labels than the model's, or no such split.
+    """
+    names = []
+    for name, task in suite.tasks.items():
+        if name not in model.tasks:
+            if asked:
+                model.head(name)  # raises, with the nearest name
+            continue
+        if task.labels != model.tasks[name].labels or task.type != model.tasks[name].type:
+            raise InputError(
+                f"task {name}: the data's labels are not the model's", expected=str(model.tasks[name].labels)
+            )
+        if split in suite[name]:
+            names.append(name)
+    if not names:
+        have = ", ".join(model.tasks)
+        raise InputError(f"no task of the model has a {split} split in the data", expected=f"one of: {have}")
+    return suite.only(names)

@@ -1,0 +1,83 @@
+"""Predictions for records: the one path that evaluation, prediction and annotation share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import numpy as np
+import torch
+
+from biomtl.items import Item, build_items, collate
+from biomtl.model import MultiTaskModel
+from biomtl.tasks.types.base import Record, type_of
+
+BATCH_TOKENS = 4096  # positions of a batch: large enough to keep a CPU's matrix products busy
+Advance = Callable[[int], None]
+
+
+def predict_records(
+    model: MultiTaskModel,
+    records: Mapping[str, Sequence[Record]],
+    *,
+    batch_tokens: int = BATCH_TOKENS,
+    bf16: bool = False,
+    advance: Advance | None = None,
+) -> dict[str, list[Record]]:
+    """Predict every record of every task, each distinct text in one encoder pass for all tasks that ask about it.
+
+    Args:
+        model: the model; it is put into evaluation mode and left so.
+        records: each task's records; gold values are not looked at.
+        batch_tokens: positions of a batch, padding included.
+        bf16: compute in bfloat16.
+        advance: called with the number of texts done, for a progress bar.
+
+    Returns:
+        Each task's predictions in the order of its records: ``id`` and the fields of the task's type. Every record
+        has one, every word of a tagging record a tag.
+    """
+    tasks = {name: model.tasks[name] for name in records}
+    items = build_items(model.processor, tasks, records, targets=False)
+    results: dict[str, list[Record | None]] = {name: [None] * len(rows) for name, rows in records.items()}
+    for name, index, values in _outputs(model, items, batch_tokens, bf16, advance):
+        decoded = type_of(tasks[name]).decode(values, tasks[name])
+        results[name][index] = {"id": records[name][index].get("id"), **decoded}
+    complete = {}
+    for name, predictions in results.items():
+        complete[name] = [prediction for prediction in predictions if prediction is not None]
+        assert len(complete[name]) == len(records[name]), "a record was left without a prediction"
+    return complete
+
+
+@torch.inference_mode()
+def _outputs(
+    model: MultiTaskModel, items: Sequence[Item], batch_tokens: int, bf16: bool, advance: Advance | None
+) -> Iterator[tuple[str, int, np.ndarray]]:
+    """``(task, record index, outputs)`` of every example, longest texts first."""
+    model.eval()
+    device = next(model.parameters()).device
+    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16):
+        for chosen in length_batches(items, batch_tokens):
+            batch = collate([items[i] for i in chosen], model.processor).to(device)
+            for name, values in model(batch.inputs, batch.tasks).items():
+                sizes = batch.tasks[name].sizes.tolist()
+                parts = values.float().cpu().split(sizes)
+                for example, part in zip(batch.examples[name], parts, strict=True):
+                    yield name, example.index, part.numpy()
+            if advance is not None:
+                advance(len(chosen))
+
+
+def length_batches(items: Sequence[Item], batch_tokens: int) -> Iterator[list[int]]:
+    """Item numbers in batches of like length, longest first, so that memory runs out at once or never."""
+    order = sorted(range(len(items)), key=lambda i: -items[i].longest)
+    batch: list[int] = []
+    rows = 0
+    for i in order:
+        if batch and (rows + len(items[i].rows)) * items[batch[0]].longest > batch_tokens:
+            yield batch
+            batch, rows = [], 0
+        batch.append(i)
+        rows += len(items[i].rows)
+    if batch:
+        yield batch

@@ -1,0 +1,128 @@
+"""Labels for raw text: every task in one encoder pass, offsets in the string that was given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from biomtl.corpora.text.words import words
+from biomtl.errors import InputError
+from biomtl.inference.predict import BATCH_TOKENS, Advance, predict_records
+from biomtl.model import MultiTaskModel
+from biomtl.tasks.task import Task
+from biomtl.tasks.types.base import Record, type_of
+
+
+@dataclass(frozen=True)
+class Mention:
+    """A tagged span; ``text == source[start:end]``. ``probability`` is that of its least certain word."""
+
+    type: str
+    start: int
+    end: int
+    text: str
+    probability: float
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one task says of one text; fields that its type doesn't have are ``None``."""
+
+    task: str
+    label: str | None = None
+    score: float | None = None
+    labels: tuple[str, ...] | None = None
+    probabilities: dict[str, float] | None = None
+    mentions: tuple[Mention, ...] | None = None
+    other: dict[str, Any] | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields that are set."""
+        return {key: value for key, value in asdict(self).items() if value is not None and key != "task"}
+
+
+class Predictor:
+    """A saved model at work on raw text.
+
+    Args:
+        folder: a model or run folder.
+        tasks: only these tasks; default every task of the model.
+        bf16: compute in bfloat16.
+
+    Example:
+        >>> predictor = Predictor("runs/quickstart")
+        >>> predictor(["Naloxone reverses the effect of clonidine."])[0]["bc5cdr-chem"].mentions
+    """
+
+    def __init__(
+        self, folder: str | Path | MultiTaskModel, *, tasks: Iterable[str] | None = None, bf16: bool = False
+    ) -> None:
+        loaded = isinstance(folder, MultiTaskModel)
+        self.model = folder if loaded else MultiTaskModel.from_pretrained(folder, tasks=tasks)  # type: ignore[arg-type]
+        self.names = list(tasks) if tasks is not None else list(self.model.tasks)
+        self.bf16 = bf16
+
+    def __call__(
+        self,
+        texts: Sequence[str | tuple[str, str]],
+        *,
+        batch_tokens: int = BATCH_TOKENS,
+        advance: Advance | None = None,
+    ) -> list[dict[str, Result]]:
+        """Label texts and pairs.
+
+        A pair goes to the tasks over two texts, a text to all others.
+
+        Returns:
+            For each input, task name to result.
+
+        Raises:
+            InputError: no task of the model takes such an input.
+        """
+        records: dict[str, list[Record]] = {}
+        places: dict[str, list[int]] = {}
+        for i, text in enumerate(texts):
+            fitting = [name for name in self.names if takes(self.model.tasks[name], text)]
+            if not fitting:
+                kind = "single texts" if isinstance(text, str) else "pairs of texts"
+                raise InputError(f"no task of the model takes {kind}", expected=f"input for: {', '.join(self.names)}")
+            for name in fitting:
+                records.setdefault(name, []).append(as_record(self.model.tasks[name], text))
+                places.setdefault(name, []).append(i)
+        predictions = predict_records(self.model, records, batch_tokens=batch_tokens, bf16=self.bf16, advance=advance)
+        results: list[dict[str, Result]] = [{} for _ in texts]
+        for name, rows in predictions.items():
+            task = self.model.tasks[name]
+            for i, record, prediction in zip(places[name], records[name], rows, strict=True):
+                results[i][name] = to_result(task, record, prediction, texts[i])
+        return results
+
+
+def takes(task: Task, text: str | tuple[str, str]) -> bool:
+    """Whether a task works on such an input."""
+    return (task.inputs == "pair") != isinstance(text, str)
+
+
+def as_record(task: Task, text: str | tuple[str, str]) -> Record:
+    """Raw input in the shape of the task's records, without gold values."""
+    if isinstance(text, tuple):
+        return {"text_a": text[0], "text_b": text[1]}
+    if task.inputs == "tokens":
+        spans = list(words(text))
+        return {"tokens": [text[start:end] for start, end in spans], "offsets": spans}
+    return {"text": text}
+
+
+def to_result(task: Task, record: Record, prediction: Record, source: str | tuple[str, str]) -> Result:
+    """A prediction as a typed result."""
+    fields = {key: value for key, value in type_of(task).describe(record, prediction, task).items() if key != "id"}
+    if "mentions" in fields:
+        assert isinstance(source, str)
+        mentions = [{**m, "text": source[m["start"] : m["end"]]} for m in fields["mentions"]]
+        return Result(task.name, mentions=tuple(Mention(**mention) for mention in mentions))
+    if "labels" in fields:
+        fields["labels"] = tuple(fields["labels"])
+    known = {key: fields.pop(key) for key in ("label", "score", "labels", "probabilities") if key in fields}
+    return Result(task.name, **known, other=fields or None)

@@ -1,0 +1,161 @@
+"""A prepared suite: tasks and their checked records."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from biomtl.errors import InputError, nearest
+from biomtl.files import read_jsonl, sha256
+from biomtl.tasks.registry import known_tasks
+from biomtl.tasks.task import SPLITS, Split, Task
+from biomtl.tasks.types.base import Record, type_of
+
+
+class TaskData:
+    """One task and where its records lie.
+
+    Args:
+        task: the record of the task.
+        files: the JSONL file of each split that exists.
+    """
+
+    def __init__(self, task: Task, files: Mapping[Split, Path]) -> None:
+        self.task = task
+        self.files = dict(files)
+        self._records: dict[Split, list[Record]] = {}
+
+    def __contains__(self, split: str) -> bool:
+        return split in self.files
+
+    def records(self, split: Split) -> list[Record]:
+        """The split's records in file order, read once.
+
+        Raises:
+            InputError: no such split, a broken or empty file, a record that is not of the task's shape, an id twice.
+        """
+        if split not in self._records:
+            if split not in self.files:
+                have = ", ".join(self.files) or "none"
+                raise InputError(f"task {self.task.name} has no {split} split", expected=f"one of: {have}")
+            self._records[split] = read_records(self.files[split], self.task)
+        return self._records[split]
+
+    @cached_property
+    def checksums(self) -> dict[str, str]:
+        """sha256 of every split's file."""
+        return {split: sha256(path) for split, path in self.files.items()}
+
+
+class Suite:
+    """Tasks by name, in the suite's order."""
+
+    def __init__(self, data: Iterable[TaskData]) -> None:
+        self.data = {entry.task.name: entry for entry in data}
+
+    @property
+    def tasks(self) -> dict[str, Task]:
+        """The task records by name."""
+        return {name: entry.task for name, entry in self.data.items()}
+
+    def __getitem__(self, task: str) -> TaskData:
+        return self.data[task]
+
+    def with_options(self, options: Mapping[str, Any]) -> Suite:
+        """The suite with what a recipe says about its tasks' heads and pairs."""
+        data = []
+        for name, entry in self.data.items():
+            chosen = options.get(name)
+            update = {} if chosen is None or chosen.pairs is None else {"pairs": chosen.pairs}
+            data.append(TaskData(entry.task.model_copy(update=update), entry.files))
+        return Suite(data)
+
+    def only(self, names: Iterable[str]) -> Suite:
+        """The suite with these tasks."""
+        return Suite(self.data[name] for name in names)
+
+    def provenance(self) -> dict[str, Any]:
+        """Checksums of every file, for results."""
+        return {name: entry.checksums for name, entry in self.data.items()}
+
+
+def load_suite(folder: str | Path, tasks: Iterable[str] | None = None) -> Suite:
+    """The suite that ``biomtl prepare`` wrote.
+
+    Args:
+        folder: the prepared folder, or ``sample`` for the bundled suite.
+        tasks: only these tasks (names or aliases), in this order; default all.
+
+    Raises:
+        InputError: no such folder, no task in it, or an unknown task (the nearest one is suggested).
+    """
+    if str(folder) == "sample":
+        from biomtl.sample import sample_folder
+
+        folder = sample_folder()
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError("no such folder", path=folder, expected="a prepared suite", fix="run `biomtl prepare`")
+    found = {path.parent.name: path for path in sorted(folder.glob("*/task.yaml"))}
+    if not found:
+        fix = "run `biomtl prepare SOURCE --out DIR` and give DIR"
+        raise InputError("no prepared task", path=folder, expected="<task>/task.yaml", fix=fix)
+    names = _order(found) if tasks is None else [_choose(name, found, folder) for name in tasks]
+    return Suite(_load_task(found[name]) for name in names)
+
+
+def _order(found: Mapping[str, Path]) -> list[str]:
+    """BLUE's order first, other tasks by name."""
+    order = list(known_tasks())
+    return sorted(found, key=lambda name: (order.index(name) if name in order else len(order), name))
+
+
+def _choose(name: str, found: Mapping[str, Path], folder: Path) -> str:
+    if name in found:
+        return name
+    aliases = {alias: task.name for task in known_tasks().values() for alias in task.aliases}
+    if aliases.get(name.lower()) in found:
+        return aliases[name.lower()]
+    raise InputError(f"no task {name!r}", path=folder, fix=nearest(name, found))
+
+
+def _load_task(path: Path) -> TaskData:
+    task = Task.read(path)
+    files: dict[Split, Path] = {}
+    for split in SPLITS:
+        file = path.parent / task.files.get(split, f"{split}.jsonl")
+        if file.is_file():
+            files[split] = file
+        elif split in task.files:
+            raise InputError("no such file", path=file, expected=f"the {split} split of {task.name}")
+    return TaskData(task, files)
+
+
+def read_records(path: Path, task: Task, *, gold: bool = True) -> list[Record]:
+    """All records of a JSONL file, each checked against its task.
+
+    Args:
+        path: the file.
+        task: whose records it holds.
+        gold: whether gold values must be there.
+
+    Raises:
+        InputError: with file and line of the first record that is wrong.
+    """
+    kind = type_of(task)
+    records: list[Record] = []
+    seen: dict[Any, int] = {}
+    for line, record in read_jsonl(path):
+        if gold and (problem := kind.check(record, task)):
+            raise InputError(problem, path=path, line=line, fix="mend the row or prepare the data again")
+        identifier = json.dumps(record.get("id"))
+        if gold and identifier in seen:
+            raise InputError(f"id {identifier} stands already in line {seen[identifier]}", path=path, line=line)
+        seen[identifier] = line
+        records.append(record)
+    if not records:
+        raise InputError("no records", path=path, expected="at least one line")
+    return records

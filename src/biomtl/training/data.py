@@ -1,0 +1,88 @@
+"""What a run trains on: items of every task, cut into the batches of each epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from biomtl.items import Item, build_items
+from biomtl.suite import Suite
+from biomtl.tasks.types.base import Record
+from biomtl.text.base import TextProcessor
+from biomtl.training.batches import plan_batches, shard
+from biomtl.training.mixer import Mixer, TaskPlan, entries
+from biomtl.training.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class DataPlan:
+    """What an epoch holds, for the table printed before training."""
+
+    tasks: list[TaskPlan]
+    texts: int
+    rows: int
+    real_tokens: int
+    cut: int
+    """Positions that no row could hold (pairs of two very long texts)."""
+
+
+class TrainingData:
+    """The run's items and a pure function from epoch number to batches.
+
+    Args:
+        processor: the encoder's text processor.
+        suite: the suite; only the recipe's training splits are read.
+        recipe: mixing, policy, batch size, seed, row limits.
+        epochs: how many epochs the run has; the annealed policy needs it.
+    """
+
+    def __init__(self, processor: TextProcessor, suite: Suite, recipe: Recipe, epochs: int) -> None:
+        self.recipe = recipe
+        records = {name: training_records(suite, name, recipe) for name in suite.tasks}
+        whole = build_items(processor, suite.tasks, records, targets=True)
+        self.cut = sum(item.cut for item in whole)
+        self.items: list[Item] = whole
+        if recipe.mixing == "batch":
+            self.items = [part for item in whole for part in item.split()]
+        chosen = entries([item.tasks for item in self.items], "instance")
+        self.mixer = Mixer(
+            chosen.tasks,
+            policy=recipe.policy,
+            seed=recipe.seed,
+            epochs=epochs,
+            temperature=recipe.temperature,
+            weights={n: o.mixing_weight for n, o in recipe.tasks.items() if o.mixing_weight is not None} or None,
+        )
+        self.lengths = np.array([item.longest for item in self.items])
+        self.row_counts = np.array([len(item.rows) for item in self.items])
+
+    def epoch(self, epoch: int, rank: int = 0, world: int = 1) -> list[list[Item]]:
+        """The batches of an epoch for one process of ``world``, the same whenever asked."""
+        batches = plan_batches(
+            self.mixer.epoch(epoch),
+            self.lengths,
+            batch_tokens=self.recipe.batch_tokens,
+            batch_size=self.recipe.batch_size,
+            rows=self.row_counts,
+            groups=self.mixer.pool_of if self.recipe.mixing == "batch" else None,
+            seed=[self.recipe.seed, epoch],
+        )
+        return [[self.items[i] for i in batch] for batch in shard(batches, rank, world)]
+
+    def plan(self) -> DataPlan:
+        """Rows, draws and sizes of an epoch."""
+        tokens = sum(len(row) for item in self.items for row in item.rows)
+        return DataPlan(self.mixer.plan(), len(self.items), int(self.row_counts.sum()), tokens, self.cut)
+
+
+def training_records(suite: Suite, name: str, recipe: Recipe) -> Sequence[Record]:
+    """A task's training rows: its splits, and of them the seeded choice that ``max_rows`` leaves."""
+    data = suite[name]
+    records = [record for split in recipe.train_on.split("+") for record in data.records(split)]  # type: ignore[arg-type]
+    options = recipe.tasks.get(name)
+    if options is None or options.max_rows is None or options.max_rows >= len(records):
+        return records
+    chosen = np.random.default_rng([recipe.seed, len(records)]).permutation(len(records))[: options.max_rows]
+    return [records[i] for i in sorted(chosen)]

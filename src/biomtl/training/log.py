@@ -1,0 +1,80 @@
+"""What a run tells: a line a step in ``log.jsonl``, trackers by name, a progress bar with the loss per task."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from biomtl.files import atomic_file, dump_json, read_jsonl
+from biomtl.training.loop import Step
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+SMOOTHING = 0.9  # of the losses shown in the bar; the log keeps every value
+
+
+class RunLog:
+    """Writes ``log.jsonl``, feeds the trackers, and moves the progress bar.
+
+    Args:
+        path: the log file; lines after step ``keep`` (of an interrupted run) are dropped, None starts afresh.
+        accelerator: owner of the trackers.
+        total: optimiser steps of the run.
+        keep: the step that a resumed run continues from.
+    """
+
+    def __init__(self, path: Path, accelerator: Accelerator, total: int, keep: int = 0) -> None:
+        self.accelerator = accelerator
+        self.main = accelerator.is_main_process
+        self._smooth: dict[str, float] = {}
+        if self.main:
+            old = [line for _, line in read_jsonl(path) if line["step"] <= keep] if keep and path.is_file() else []
+            with atomic_file(path) as stream:
+                stream.writelines(dump_json(line) + "\n" for line in old)
+            self._stream = path.open("a", encoding="utf-8", buffering=1)
+        self.bar = Progress(
+            TextColumn("[bold]train"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[losses]}"),
+            console=Console(stderr=True),
+            disable=not self.main,
+        )
+        self._task = self.bar.add_task("train", total=total, completed=keep, losses="")
+        self.bar.start()
+
+    def step(self, step: Step) -> None:
+        """One optimiser step."""
+        for name, loss in step.losses.items():
+            self._smooth[name] = SMOOTHING * self._smooth.get(name, loss) + (1 - SMOOTHING) * loss
+        shown = "  ".join(f"{name} {loss:.3f}" for name, loss in self._smooth.items())
+        self.bar.update(self._task, completed=step.step, losses=shown)
+        self._write(asdict(step))
+        values = {f"loss/{name}": loss for name, loss in step.losses.items()}
+        self.accelerator.log({"loss": step.loss, "lr": step.lr, **values}, step=step.step)
+
+    def evaluation(self, step: int, seconds: float, split: str, scores: Mapping[str, Mapping[str, Any]]) -> None:
+        """One evaluation: each task's main metric by its id, and the mean."""
+        mean = sum(score["value"] for score in scores.values()) / len(scores)
+        self._write({"step": step, "seconds": round(seconds, 3), "split": split, "scores": dict(scores), "mean": mean})
+        values = {f"{split}/{name}": score["value"] for name, score in scores.items()}
+        self.accelerator.log({f"{split}/mean": mean, **values}, step=step)
+
+    def _write(self, line: dict[str, Any]) -> None:
+        if self.main:
+            self._stream.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+    def close(self) -> None:
+        """Stop the bar and close the file."""
+        self.bar.stop()
+        if self.main:
+            self._stream.close()

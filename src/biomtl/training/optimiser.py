@@ -1,0 +1,47 @@
+"""AdamW with the usual groups, and the learning rate's course."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from biomtl.model import MultiTaskModel
+from biomtl.training.recipe import Recipe
+
+
+def build_optimiser(model: MultiTaskModel, recipe: Recipe) -> torch.optim.AdamW:
+    """AdamW (Loshchilov & Hutter 2019), no decay on biases, norms and scalars; heads may have their own rate."""
+    groups: dict[tuple[bool, bool], list[torch.nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            groups.setdefault((name.startswith("heads."), parameter.ndim >= 2), []).append(parameter)
+    return torch.optim.AdamW(
+        [
+            {
+                "params": parameters,
+                "lr": (recipe.head_learning_rate or recipe.learning_rate) if is_head else recipe.learning_rate,
+                "weight_decay": recipe.weight_decay if decays else 0.0,
+            }
+            for (is_head, decays), parameters in groups.items()
+        ],
+        betas=(recipe.adam_beta1, recipe.adam_beta2),
+        eps=recipe.adam_epsilon,
+        fused=True,
+    )
+
+
+def build_schedule(optimiser: torch.optim.Optimizer, recipe: Recipe, steps: int) -> Any:
+    """Warm-up, then the recipe's course to the last step."""
+    from transformers import get_scheduler
+
+    warmup = recipe.warmup_steps if recipe.warmup_steps is not None else round((recipe.warmup_ratio or 0) * steps)
+    name = "constant_with_warmup" if recipe.lr_scheduler_type == "constant" else recipe.lr_scheduler_type
+    return get_scheduler(name, optimiser, num_warmup_steps=warmup, num_training_steps=steps)
+
+
+def set_dropout(model: torch.nn.Module, probability: float) -> None:
+    """Give every dropout layer the same probability."""
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = probability

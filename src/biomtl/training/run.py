@@ -1,0 +1,261 @@
+"""A run: the recipe's loop inside its folder, from plan to table."""
+
+from __future__ import annotations
+
+import platform
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+
+import biomtl
+from biomtl.errors import InputError
+from biomtl.files import refuse_existing, write_json
+from biomtl.inference.evaluate import Evaluation, evaluate
+from biomtl.model import MultiTaskModel
+from biomtl.report.tables import plan_table, score_table
+from biomtl.suite import Suite
+from biomtl.tasks.task import Task
+from biomtl.training.checkpoint import Progress, latest_checkpoint
+from biomtl.training.data import TrainingData
+from biomtl.training.log import RunLog
+from biomtl.training.loop import Hooks, Step, fit
+from biomtl.training.optimiser import set_dropout
+from biomtl.training.recipe import Recipe
+from biomtl.training.recipe_io import dump_recipe
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run: its folder and what ``metrics.json`` says."""
+
+    folder: Path
+    metrics: dict[str, Any]
+
+
+def train(
+    model: MultiTaskModel,
+    suite: Suite,
+    recipe: Recipe,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    command: str | None = None,
+    console: Console | None = None,
+) -> Run:
+    """Train ``model`` on ``suite``, choose by dev, score test once, and write the run folder.
+
+    Args:
+        model: changed in place; afterwards it holds the chosen weights.
+        suite: the tasks to train; each needs a head in the model.
+        recipe: everything else.
+        resume: continue the folder's newest checkpoint.
+        overwrite: replace an existing folder.
+        command: the command line, for the provenance.
+        console: where the tables go; default standard output.
+
+    Raises:
+        InputError: the folder exists (or, resuming, doesn't), a split is missing, or the data don't fit the recipe.
+    """
+    from accelerate import Accelerator
+    from accelerate.utils import DistributedDataParallelKwargs
+
+    console = console or Console()
+    folder = Path(recipe.output)
+    check_splits(suite, recipe)
+    prepare_folder(folder, recipe, resume=resume, overwrite=overwrite)
+    if recipe.num_threads:
+        torch.set_num_threads(recipe.num_threads)
+    if recipe.dropout is not None:
+        set_dropout(model, recipe.dropout)
+    # A batch may hold no row of some task: its head then has no gradient.
+    accelerator = Accelerator(
+        mixed_precision="bf16" if recipe.bf16 else "no",
+        log_with=list(recipe.report_to) or None,
+        project_dir=str(folder),
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+    )
+    if recipe.report_to:
+        accelerator.init_trackers("biomtl")
+    torch.manual_seed(recipe.seed + accelerator.process_index)
+    data = TrainingData(model.processor, suite, recipe, epochs=recipe.num_train_epochs or 1)
+    if accelerator.is_main_process and not resume:
+        console.print(plan_table(data.plan(), suite.tasks, recipe))
+    model.provenance = provenance(model, suite, recipe, command)
+    started = time.monotonic()
+    progress = run_loop(model, suite, recipe, data, accelerator, folder, resume=resume)
+    accelerator.wait_for_everyone()
+    results: dict[str, Any] = {}
+    if accelerator.is_main_process:
+        results = finish(model, suite, recipe, folder, progress, time.monotonic() - started, console)
+    accelerator.end_training()
+    return Run(folder, results)
+
+
+def seeded(recipe: Recipe) -> None:
+    """Seed torch before fresh heads are built, so that the recipe's seed decides them too."""
+    torch.manual_seed(recipe.seed)
+
+
+def refine(model: MultiTaskModel, task: Task, *, fresh_head: bool) -> None:
+    """Make ``model`` a single-task model of ``task``, with its trained head unless a fresh one is wanted or needed."""
+    old = model.tasks.get(task.name)
+    if old is None or fresh_head:
+        model.add_task(task)
+    elif (old.type, old.labels, old.inputs, old.pairs) != (task.type, task.labels, task.inputs, task.pairs):
+        raise InputError(
+            f"the model's head for {task.name} was trained on other labels or inputs",
+            expected=f"{old.type} over {len(old.labels)} labels",
+            fix="add --fresh-head",
+        )
+    model.keep_tasks([task.name])
+
+
+def run_loop(
+    model: MultiTaskModel,
+    suite: Suite,
+    recipe: Recipe,
+    data: TrainingData,
+    accelerator: Any,
+    folder: Path,
+    *,
+    resume: bool,
+) -> Progress:
+    """The loop with this run's log, dev scores and best model."""
+    log: RunLog | None = None
+
+    def on_start(progress: Progress, total: int) -> None:
+        nonlocal log
+        log = RunLog(folder / "log.jsonl", accelerator, total, keep=progress.step)
+
+    def on_step(step: Step) -> None:
+        assert log is not None
+        log.step(step)
+
+    def score_dev(progress: Progress) -> float:
+        assert log is not None
+        result = evaluate(model, suite, "dev", resamples=0, bf16=recipe.bf16)
+        scores = {name: {"metric": s.main.id, "value": s.main.value} for name, s in result.scores.items()}
+        log.evaluation(progress.step, progress.seconds, "dev", scores)
+        chosen = recipe.metric_for_best_model
+        return result.mean if chosen in (None, "mean") else result.scores[str(chosen)].main.value
+
+    def save_best() -> None:
+        if accelerator.is_main_process:
+            model.save_pretrained(folder / "model", overwrite=True)
+
+    try:
+        hooks = Hooks(on_start, on_step, score_dev, save_best)
+        return fit(model, data, recipe, accelerator, hooks, folder / "checkpoints", resume=resume)
+    finally:
+        if log is not None:
+            log.close()
+
+
+def finish(
+    model: MultiTaskModel,
+    suite: Suite,
+    recipe: Recipe,
+    folder: Path,
+    progress: Progress,
+    seconds: float,
+    console: Console,
+) -> dict[str, Any]:
+    """Load the chosen weights, score dev and once the test split, write predictions and ``metrics.json``."""
+    chosen = MultiTaskModel.from_pretrained(folder / "model")
+    model.load_state_dict(chosen.state_dict())
+    splits = [*(["dev"] if recipe.eval_strategy != "no" else []), *(["test"] if recipe.predict_test else [])]
+    evaluations: list[Evaluation] = []
+    for split in splits:
+        if any(split in entry for entry in suite.data.values()):
+            evaluations.append(evaluate(model, suite, split, seed=recipe.seed, bf16=recipe.bf16))  # type: ignore[arg-type]
+            evaluations[-1].write_predictions(folder / "predictions")
+    facts = {
+        **model.provenance,
+        "steps": progress.step,
+        "best_step": progress.best_step if recipe.eval_strategy != "no" else progress.step,
+        "train_seconds": round(progress.seconds, 1),
+        "seconds": round(seconds, 1),
+    }
+    results = metrics(evaluations, facts)
+    write_json(folder / "metrics.json", results)
+    for evaluation in evaluations:
+        console.print(score_table(evaluation))
+    return results
+
+
+def metrics(evaluations: list[Evaluation], facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of ``metrics.json``."""
+    tasks: dict[str, Any] = {}
+    for evaluation in evaluations:
+        for name, score in evaluation.scores.items():
+            tasks.setdefault(name, {})[evaluation.split] = {
+                "metric": score.main.title,
+                "value": score.main.value,
+                **score.to_dict(),
+            }
+    mean = {evaluation.split: evaluation.mean for evaluation in evaluations}
+    return {"tasks": tasks, "mean": mean, "provenance": dict(facts)}
+
+
+def check_splits(suite: Suite, recipe: Recipe) -> None:
+    """Refuse a run whose data can't do what the recipe says, before anything is written."""
+    needed = [*recipe.train_on.split("+"), *(["dev"] if recipe.eval_strategy != "no" else [])]
+    for entry in suite.data.values():
+        for split in needed:
+            entry.records(split)  # type: ignore[arg-type]
+    unknown = [name for name in recipe.tasks if name not in suite.tasks]
+    if unknown:
+        raise InputError(f"no data for task {unknown[0]!r}", expected="one of: " + ", ".join(suite.tasks))
+    best = recipe.metric_for_best_model
+    if best not in (None, "mean", *suite.tasks):
+        raise InputError(f"metric_for_best_model {best!r}", expected="mean or one of: " + ", ".join(suite.tasks))
+
+
+def prepare_folder(folder: Path, recipe: Recipe, *, resume: bool, overwrite: bool) -> None:
+    """Make the run folder, or check that it is one that this recipe can continue."""
+    stored = folder / "recipe.yaml"
+    if resume:
+        if not stored.is_file() or latest_checkpoint(folder / "checkpoints") is None:
+            raise InputError("nothing to resume", path=folder, expected="a run folder with checkpoints/step-…")
+        if (folder / "metrics.json").is_file():
+            raise InputError("the run is finished", path=folder, fix="see metrics.json, or train anew with --overwrite")
+        if stored.read_text(encoding="utf-8") != dump_recipe(recipe):
+            raise InputError("the recipe is not the run's", path=stored, fix="resume with the recipe as it was")
+        return
+    refuse_existing(folder, overwrite)
+    if folder.exists():
+        import shutil
+
+        if folder.is_dir() and any(folder.iterdir()) and not stored.is_file():
+            raise InputError("not a run folder", path=folder, fix="choose another output; nothing was deleted")
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True)
+    stored.write_text(dump_recipe(recipe), encoding="utf-8")
+
+
+def provenance(model: MultiTaskModel, suite: Suite, recipe: Recipe, command: str | None) -> dict[str, Any]:
+    """Where the numbers come from: versions, seed, data checksums, machine."""
+    packages = {}
+    for name in ("torch", "transformers", "accelerate", "numpy", "safetensors"):
+        try:
+            packages[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return {
+        "biomtl": biomtl.__version__,
+        "python": sys.version.split()[0],
+        "packages": packages,
+        "platform": platform.platform(),
+        "threads": torch.get_num_threads(),
+        "command": command,
+        "encoder": recipe.encoder,
+        "seed": recipe.seed,
+        "data": suite.provenance(),
+    }
