@@ -19,16 +19,19 @@ class Encoded:
         hidden: ``[rows, positions, dim]``.
         mask: ``[rows, positions]``, 1 at real positions.
         pooled: ``[rows, dim]`` where the family pools inside its encoder, else ``None``.
+        segments: ``[rows, positions]``, 0 or 1 for the first or second text, where the encoder is told so.
     """
 
     hidden: Tensor
     mask: Tensor
     pooled: Tensor | None = None
+    segments: Tensor | None = None
 
     def select(self, rows: Tensor) -> Encoded:
         """The given rows only; the encoder itself ran once for all of them."""
         pooled = None if self.pooled is None else self.pooled[rows]
-        return Encoded(self.hidden[rows], self.mask[rows], pooled)
+        segments = None if self.segments is None else self.segments[rows]
+        return Encoded(self.hidden[rows], self.mask[rows], pooled, segments)
 
     def mean(self) -> Tensor:
         """``[rows, dim]``: the mean over real positions."""

@@ -78,7 +78,8 @@ class TransformerEncoder(Encoder):
     def forward(self, inputs: Mapping[str, Tensor]) -> Encoded:
         """``input_ids``, ``attention_mask`` and maybe ``token_type_ids``, each [rows, positions]."""
         output = self.network(**inputs)
-        return Encoded(output.last_hidden_state, inputs["attention_mask"], getattr(output, "pooler_output", None))
+        pooled = getattr(output, "pooler_output", None)
+        return Encoded(output.last_hidden_state, inputs["attention_mask"], pooled, inputs.get("token_type_ids"))
 
     def sequence_head(self, labels: int) -> nn.Module:
         """The head of the family's sequence classifier."""

@@ -151,5 +151,10 @@ def sequence_head(task: Task, encoder: Encoder, labels: int) -> nn.Module:
     if task.head == "san":
         from biomtl.heads.san import SanHead
 
-        return SanHead(encoder.dim, labels)
+        try:
+            return SanHead(encoder.dim, labels, **task.head_options)
+        except TypeError as error:
+            raise InputError(f"task {task.name}: head_options: {error}", fix="see biomtl.heads.san.SanHead") from error
+    if task.head != "default":
+        raise InputError(f"task {task.name}: unknown head {task.head!r}", fix=nearest(task.head, ("default", "san")))
     return encoder.sequence_head(labels)
