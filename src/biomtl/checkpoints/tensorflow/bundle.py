@@ -99,6 +99,10 @@ class Bundle:
         """The data file of shard ``number``."""
         return Path(f"{self.prefix}.data-{number:05d}-of-{self._shards:05d}")
 
+    def data_files(self) -> list[Path]:
+        """All data files."""
+        return [self.shard(number) for number in range(self._shards)]
+
     def _check_files(self) -> None:
         """Fail early, and for unused variables too, where a data file is absent or short."""
         sizes: dict[int, int] = {}

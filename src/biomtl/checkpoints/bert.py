@@ -1,0 +1,192 @@
+"""A BERT checkpoint between formats: Hugging Face's names and settings, checked against each other."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from biomtl.checkpoints.report import Report
+from biomtl.checkpoints.vocabulary import Vocabulary
+from biomtl.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import BertConfig
+
+#: Stock classes and the heads they need, the first that fits is taken. Names have the prefix ``bert.`` throughout.
+ARCHITECTURES = {
+    "BertForSequenceClassification": ("classifier.",),
+    "BertForQuestionAnswering": ("qa_outputs.",),
+    "BertForPreTraining": ("cls.predictions.", "cls.seq_relationship."),
+    "BertForMaskedLM": ("cls.predictions.",),
+    "BertForNextSentencePrediction": ("cls.seq_relationship.",),
+    "BertModel": (),
+}
+
+
+class Settings(BaseModel):
+    """The fields of ``bert_config.json`` that shape the network; others are passed over, as Google's code does."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    vocab_size: int = Field(gt=0)
+    hidden_size: int = Field(gt=0)
+    num_hidden_layers: int = Field(gt=0)
+    num_attention_heads: int = Field(gt=0)
+    intermediate_size: int = Field(gt=0)
+    max_position_embeddings: int = Field(gt=0)
+    type_vocab_size: int = Field(gt=0)
+    hidden_act: str = "gelu"
+    hidden_dropout_prob: float = Field(0.1, ge=0, lt=1)
+    attention_probs_dropout_prob: float = Field(0.1, ge=0, lt=1)
+    initializer_range: float = Field(0.02, gt=0)
+    layer_norm_eps: float = Field(1e-12, gt=0)
+
+
+@dataclass
+class BertCheckpoint:
+    """Settings, weights under Hugging Face's names (``bert.…`` and heads), vocabulary, and how they came about."""
+
+    settings: Settings
+    architecture: str
+    state: dict[str, Tensor]
+    vocabulary: Vocabulary | None
+    report: Report
+
+    def config(self, **extra: Any) -> BertConfig:
+        """The ``BertConfig``, with the number of labels of its classifier."""
+        return make_config(self.settings, self.architecture, _labels(self.architecture, self.state), **extra)
+
+
+def read_settings(path: Path) -> Settings:
+    """A ``bert_config.json`` (or Hugging Face ``config.json``) of a BERT.
+
+    Raises:
+        InputError: no JSON, or a field that is missing or impossible.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"not JSON ({error})", path=path, expected="the configuration of a BERT") from error
+    return check_settings(value, path)
+
+
+def check_settings(value: Any, path: Path) -> Settings:
+    """``value`` as settings; ``path`` is to blame if they are none."""
+    from transformers.activations import ACT2FN
+
+    try:
+        settings = Settings.model_validate(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"])) or "not a mapping"
+        raise InputError(f"{field}: {first['msg']}", path=path, expected="the configuration of a BERT") from error
+    if settings.hidden_size % settings.num_attention_heads:
+        found = f"hidden_size {settings.hidden_size} for {settings.num_attention_heads} attention heads"
+        raise InputError(found, path=path, expected="a multiple of the number of heads")
+    if settings.hidden_act not in ACT2FN:
+        raise InputError(f"hidden_act {settings.hidden_act!r} is unknown", path=path, expected="gelu")
+    return settings
+
+
+def make_config(settings: Settings, architecture: str, labels: int | None = None, **extra: Any) -> BertConfig:
+    """The ``BertConfig`` of these settings."""
+    from transformers import BertConfig
+
+    if labels is not None:
+        extra["num_labels"] = labels
+    return BertConfig(architectures=[architecture], **settings.model_dump(), **extra)
+
+
+def choose_architecture(names: Mapping[str, Any]) -> str:
+    """The stock class that keeps the most of these parameters."""
+    for architecture, heads in ARCHITECTURES.items():
+        if all(any(name.startswith(head) for name in names) for head in heads):
+            return architecture
+    raise AssertionError("BertModel needs no head")
+
+
+def expected_shapes(settings: Settings, architecture: str, labels: int | None = None) -> dict[str, tuple[int, ...]]:
+    """Every parameter of a stock class and its shape; tied ones and buffers left out."""
+    import torch
+    import transformers
+
+    with torch.device("meta"):  # shapes only, nothing is allocated
+        network = getattr(transformers, architecture)(make_config(settings, architecture, labels))
+    prefix = "bert." if architecture == "BertModel" else ""
+    # The decoder shares its weight with the word embeddings and its bias with cls.predictions.bias.
+    names = [name for name, _ in network.named_parameters() if not name.startswith("cls.predictions.decoder.")]
+    parameters = dict(network.named_parameters())
+    return {prefix + name: tuple(parameters[name].shape) for name in names}
+
+
+def match(
+    found: Mapping[str, tuple[str, tuple[int, ...]]], settings: Settings, architecture: str, where: Path
+) -> tuple[list[str], list[str]]:
+    """Which of the parameters found the stock class takes, and which it has no place for.
+
+    Args:
+        found: name with prefix ``bert.`` to the name in the source and the shape (as Hugging Face has it).
+        settings: what the configuration says.
+        architecture: the stock class.
+        where: the checkpoint, for messages.
+
+    Raises:
+        InputError: a parameter missing or of another shape, more encoder layers than configured.
+    """
+    labels = found["classifier.weight"][1][:1] if "classifier.weight" in found else ()
+    expected = expected_shapes(settings, architecture, labels[0] if labels else None)
+    pooler = {name: shape for name, shape in expected_shapes(settings, "BertModel").items() if "bert.pooler." in name}
+    if set(pooler) <= set(found):  # classes such as BertForMaskedLM have none, AutoModel does
+        expected |= pooler
+    for name, shape in expected.items():
+        if name not in found:
+            source = _source_name(name, found)
+            fix = "is it another model's configuration?"
+            raise InputError(f"no variable {source}", path=where, expected=f"all of a {architecture}", fix=fix)
+        key, have = found[name]
+        if have != shape:
+            fix = "does the configuration belong to this checkpoint?"
+            raise InputError(
+                f"variable {key}: shape {list(have)}", path=where, expected=f"{list(shape)} by the configuration", fix=fix
+            )
+    for name, (key, _) in found.items():
+        if name not in expected and name.startswith("bert.encoder.layer."):
+            expected_layers = f"{settings.num_hidden_layers} encoder layers by the configuration"
+            raise InputError(f"variable {key}", path=where, expected=expected_layers, fix="give the right --config FILE")
+    return [name for name in found if name in expected], [name for name in found if name not in expected]
+
+
+def write_hf(checkpoint: BertCheckpoint, folder: Path) -> None:
+    """Write an ordinary ``save_pretrained`` folder with tokenizer and report; ``folder`` exists and is empty."""
+    from safetensors.torch import save_file
+
+    checkpoint.report.result = checkpoint.architecture
+    extra: dict[str, Any] = {"dtype": "float32"}
+    if checkpoint.vocabulary is not None:
+        extra["pad_token_id"] = checkpoint.vocabulary.pieces.index("[PAD]")
+    config = checkpoint.config(**extra)
+    config.save_pretrained(folder)
+    base = checkpoint.architecture == "BertModel"
+    state = {name.removeprefix("bert.") if base else name: value.contiguous() for name, value in checkpoint.state.items()}
+    save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
+    if checkpoint.vocabulary is not None:
+        checkpoint.vocabulary.write_tokenizer(folder, checkpoint.settings.max_position_embeddings)
+        checkpoint.report.lower_case = checkpoint.vocabulary.reason
+    checkpoint.report.write(folder)
+
+
+def _labels(architecture: str, state: Mapping[str, Tensor]) -> int | None:
+    return len(state["classifier.weight"]) if architecture == "BertForSequenceClassification" else None
+
+
+def _source_name(name: str, found: Mapping[str, tuple[str, tuple[int, ...]]]) -> str:
+    """A missing parameter's name in the source's own spelling."""
+    from biomtl.checkpoints.tensorflow.names import to_tf
+
+    return to_tf(name) if any("/" in key for key, _ in found.values()) else name

@@ -1,0 +1,152 @@
+"""An MT-DNN checkpoint's encoder as a BERT, and the whole of it as a ``MultiTaskModel``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from biomtl.checkpoints.bert import BertCheckpoint, check_settings, match, read_settings
+from biomtl.checkpoints.mtdnn.heads import Head, find_heads, own_tasks, parse_tasks, suggest
+from biomtl.checkpoints.mtdnn.unpickle import load_pt
+from biomtl.checkpoints.report import Report
+from biomtl.checkpoints.vocabulary import read_vocabulary
+from biomtl.errors import InputError
+from biomtl.tasks.task import Task
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def read_mtdnn(
+    path: str | Path,
+    *,
+    config: str | Path | None = None,
+    vocab: str | Path | None = None,
+    lower: bool | None = None,
+    tasks: str | None = None,
+    encoder_only: bool = False,
+) -> tuple[BertCheckpoint, list[tuple[Task, Head]]]:
+    """Read a ``.pt`` of MT-DNN or MT-BlueBERT.
+
+    Args:
+        path: the file.
+        config: the BERT's configuration, where the file holds none.
+        vocab: ``vocab.txt``; default the one beside the file, if any (the file itself holds none).
+        lower: lower-case text or not; ``None`` decides from the vocabulary.
+        tasks: names and types of the heads, ``NAME=TYPE:COUNT,…``; default the file's own settings, if they fit.
+        encoder_only: leave the heads out.
+
+    Returns:
+        The encoder (float32) and the heads with their tasks.
+
+    Raises:
+        InputError: what is wrong with the file or with the tasks.
+    """
+    path = Path(path)
+    content = load_pt(path)
+    state = _weights(content, path)
+    own = content.get("config")
+    own = own if isinstance(own, Mapping) else {}
+    settings = read_settings(Path(config)) if config is not None else check_settings(own, path)
+    report = Report(path.name, "mtdnn")
+    if content.get("ema"):
+        report.notes.append("the averaged weights (ema) were taken")
+    found: dict[str, tuple[str, tuple[int, ...]]] = {}
+    for key, value in state.items():
+        if key.endswith("embeddings.position_ids"):
+            report.skipped[key] = "a count from 0 on, not a weight"
+        elif not key.startswith("scoring_list."):
+            found[_modern(key)] = (key, tuple(value.shape))
+    taken, left = match(found, settings, "BertModel", path)
+    report.unused += [found[name][0] for name in left]
+    report.used = {found[name][0]: name for name in taken}
+    heads = _heads(state, tasks, own, path, report, encoder_only)
+    vocabulary = None
+    beside = path.parent / "vocab.txt"
+    if vocab is not None or beside.is_file():
+        vocab_path = Path(vocab) if vocab is not None else beside
+        vocabulary = read_vocabulary(vocab_path, settings.vocab_size, f"vocab_size in {path.name}", lower)
+        report.add_files([vocab_path])
+    elif heads:
+        fix = "add --vocab FILE (the vocab.txt of the BERT it was trained from), or --encoder-only"
+        raise InputError("a model without its vocabulary", path=path, expected="vocab.txt beside it", fix=fix)
+    else:
+        report.notes.append("no vocab.txt was given: the result has no tokenizer (--vocab FILE adds one)")
+    report.add_files([path])
+    weights = {name: state[found[name][0]].float().contiguous() for name in taken}
+    return BertCheckpoint(settings, "BertModel", weights, vocabulary, report), heads
+
+
+def write_model(checkpoint: BertCheckpoint, heads: list[tuple[Task, Head]], folder: Path) -> None:
+    """Write encoder and heads as a ``MultiTaskModel`` folder; ``folder`` exists and is replaced."""
+    from transformers import AutoTokenizer, BertModel
+
+    from biomtl.checkpoints.bert import write_hf
+    from biomtl.encoders.transformer import TransformerEncoder
+    from biomtl.model import MultiTaskModel
+    from biomtl.text.transformer import TransformerProcessor
+
+    write_hf(checkpoint, folder)
+    network = BertModel(checkpoint.config())
+    network.load_state_dict({name.removeprefix("bert."): value for name, value in checkpoint.state.items()})
+    length = checkpoint.settings.max_position_embeddings
+    processor = TransformerProcessor(AutoTokenizer.from_pretrained(folder), length)
+    model = MultiTaskModel(TransformerEncoder(network), processor, [task for task, _ in heads])
+    for task, head in heads:
+        model.head(task.name).load_state_dict({name: value.float() for name, value in head.state().items()})
+    model.provenance = {"converted": checkpoint.report.files}
+    model.save_pretrained(folder, overwrite=True)
+    checkpoint.report.result = "MultiTaskModel"
+    checkpoint.report.write(folder)
+
+
+def _weights(content: Mapping[str, Any], path: Path) -> Mapping[str, Tensor]:
+    import torch
+
+    state = content.get("ema") or content.get("state")
+    if not isinstance(state, Mapping) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        keys = ", ".join(map(str, list(content)[:5]))
+        raise InputError(f"a mapping of {keys}", path=path, expected="the keys state and config of MT-DNN")
+    return {str(key): value for key, value in state.items()}
+
+
+def _modern(key: str) -> str:
+    """LayerNorm's parameters had TensorFlow's names at first."""
+    return key.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")
+
+
+def _heads(
+    state: Mapping[str, Tensor],
+    tasks: str | None,
+    settings: Mapping[str, Any],
+    path: Path,
+    report: Report,
+    encoder_only: bool,
+) -> list[tuple[Task, Head]]:
+    heads = find_heads(state)
+    keys = [f"scoring_list.{head.number}.{name}" for head in heads for name in head.parameters]
+    spelled = tasks if tasks is not None else own_tasks(heads, settings)
+    if encoder_only or (not heads and tasks is None):
+        report.skipped |= dict.fromkeys(keys, "a head, and the encoder alone is wanted")
+        return []
+    if not heads:
+        raise InputError("a checkpoint without heads", path=path, expected="no --tasks")
+    if spelled is None:
+        fix = f'name them, such as --tasks "{suggest(heads)}", or add --encoder-only'
+        raise InputError(f"{len(heads)} heads without a name", path=path, fix=fix)
+    if tasks is None:
+        report.notes.append(f"the tasks are those of the checkpoint's own settings: {spelled}")
+    found = list(zip(parse_tasks(spelled, heads, settings, path), heads, strict=True))
+    for task, head in found:
+        for name in head.parameters:
+            key = f"scoring_list.{head.number}.{name}"
+            if name == "alpha":
+                report.skipped[key] = "never read by the reference"
+            else:
+                report.used[key] = f"heads/{task.name}"
+        if task.labels:
+            report.notes.append(f"labels of {task.name}, in order: {', '.join(task.labels)}")
+        if task.inputs == "pair":
+            report.notes.append(f"{task.name}: MT-BlueBERT gave its pairs as (second, first); so should you")
+    return found

@@ -1,0 +1,169 @@
+"""The heads of an MT-DNN checkpoint: which there are, which tasks they serve, and their parameters in our modules."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from biomtl.errors import InputError, nearest
+from biomtl.tasks.registry import get_task
+from biomtl.tasks.task import Task
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+SPELLING = "NAME=TYPE:COUNT, heads in the checkpoint's order, such as nli=san-classification:3,ner=tagging:6"
+_TYPES = ("classification", "pair-classification", "san-classification", "regression", "tagging")
+_CODES = {1: "classification", 2: "regression", 5: "tagging"}  # TaskType of the reference
+_METRICS = {"classification": "accuracy", "regression": "pearson", "tagging": "entity_f1_spans"}
+_PLAIN = {"weight": "stock.classifier.weight", "bias": "stock.classifier.bias"}
+_SAN = {
+    "query_wsum.att.linear.": "summary.",
+    "attn.score_func.linear.": "attention.",
+    "rnn.": "cell.",
+    "classifier.proj.": "classifier.",
+}
+
+#: MT-BlueBERT's label orders (id 0 first), where its users' checkpoints have them. The taggers' last three are
+#: its marks for continuation pieces, [CLS] and [SEP]; a word can be predicted as one of them, which counts as O.
+LABELS: dict[str, tuple[str, ...]] = {
+    "mednli": ("contradiction", "neutral", "entailment"),
+    "chemprot": ("CPR:3", "CPR:4", "CPR:5", "CPR:6", "CPR:9", "false"),
+    "ddi2013": ("DDI-advise", "DDI-effect", "DDI-int", "DDI-mechanism", "DDI-false"),
+    "i2b2-2010": ("PIP", "TeCP", "TeRP", "TrAP", "TrCP", "TrIP", "TrNAP", "TrWP", "false"),
+    "bc5cdr-chem": ("O", "B-Chemical", "I-Chemical", "X", "CLS", "SEP"),
+    "bc5cdr-disease": ("O", "B-Disease", "I-Disease", "X", "CLS", "SEP"),
+    "shareclefe": ("O", "B-Disorder", "I-Disorder", "X", "CLS", "SEP"),
+}
+
+
+@dataclass
+class Head:
+    """A head as the checkpoint holds it: its parameters by the name within the head."""
+
+    number: int
+    parameters: dict[str, Tensor]
+
+    @property
+    def san(self) -> bool:
+        """Whether it is a stochastic answer network."""
+        return "rnn.weight_ih" in self.parameters
+
+    @property
+    def outputs(self) -> int:
+        """How many logits it has."""
+        last = "classifier.proj.weight" if self.san else "weight"
+        return len(self.parameters[last]) if last in self.parameters else 0
+
+    def state(self) -> dict[str, Tensor]:
+        """The parameters under our modules' names; SAN's ``alpha``, which the reference never reads, is left out."""
+        if not self.san:
+            return {_PLAIN[name]: value for name, value in self.parameters.items() if name in _PLAIN}
+        state = {}
+        for name, value in self.parameters.items():
+            for theirs, ours in _SAN.items():
+                if name.startswith(theirs):
+                    state[ours + name.removeprefix(theirs)] = value
+        return state
+
+
+def find_heads(state: Mapping[str, Tensor]) -> list[Head]:
+    """The heads in ``state`` (``scoring_list.N.…``), by number."""
+    heads: dict[int, Head] = {}
+    for name, value in state.items():
+        if found := re.fullmatch(r"scoring_list\.(\d+)\.(.+)", name):
+            number = int(found[1])
+            heads.setdefault(number, Head(number, {})).parameters[found[2]] = value
+    return [heads[number] for number in sorted(heads)]
+
+
+def parse_tasks(text: str, heads: Sequence[Head], settings: Mapping[str, Any], path: Path) -> list[Task]:
+    """The tasks that the user names for the heads, in order.
+
+    Args:
+        text: ``NAME=TYPE:COUNT,…``; instead of the count the labels themselves, as ``NAME=TYPE:first|second``.
+        heads: the checkpoint's heads.
+        settings: the checkpoint's ``config``.
+        path: the checkpoint, for messages.
+
+    Raises:
+        InputError: another number of heads, a type or a size that the head is not of.
+    """
+    entries = [entry.strip() for entry in text.split(",") if entry.strip()]
+    if len(entries) != len(heads):
+        fix = f'such as --tasks "{suggest(heads)}"'
+        raise InputError(f"{len(entries)} tasks for {len(heads)} heads", path=path, expected=SPELLING, fix=fix)
+    tasks = [_parse(entry, head, settings, path) for entry, head in zip(entries, heads, strict=True)]
+    for i, task in enumerate(tasks):
+        if task.name in {other.name for other in tasks[:i]}:
+            raise InputError(f"task {task.name} twice in --tasks", path=path, expected="each name once")
+    return tasks
+
+
+def own_tasks(heads: Sequence[Head], settings: Mapping[str, Any]) -> str | None:
+    """The tasks that the checkpoint's own settings name, spelled like ``--tasks``; ``None`` where they don't fit."""
+    names, codes = settings.get("train_datasets"), settings.get("task_types")
+    if not isinstance(names, list) or not isinstance(codes, list) or not len(names) == len(codes) == len(heads):
+        return None
+    if not all(code in _CODES for code in codes) or not all(isinstance(name, str) for name in names):
+        return None
+    kinds = ["san-classification" if head.san else _CODES[code] for head, code in zip(heads, codes, strict=True)]
+    return ",".join(f"{name}={kind}:{head.outputs}" for name, kind, head in zip(names, kinds, heads, strict=True))
+
+
+def suggest(heads: Sequence[Head]) -> str:
+    """A ``--tasks`` of the right sizes for the user to put names and types in."""
+    kinds = ["san-classification" if h.san else "regression" if h.outputs == 1 else "classification" for h in heads]
+    return ",".join(f"task{head.number}={kind}:{head.outputs}" for head, kind in zip(heads, kinds, strict=True))
+
+
+def _parse(entry: str, head: Head, settings: Mapping[str, Any], path: Path) -> Task:
+    found = re.fullmatch(r"([A-Za-z0-9][A-Za-z0-9._-]*)=([a-z-]+):(.+)", entry)
+    if not found:
+        raise InputError(f"--tasks {entry!r}", expected=SPELLING)
+    name, kind, rest = found.groups()
+    if kind not in _TYPES:
+        raise InputError(f"--tasks {entry!r}: unknown type {kind!r}", fix=nearest(kind, _TYPES))
+    labels = tuple(rest.split("|")) if not rest.isdigit() else None
+    count = len(labels) if labels else int(rest)
+    if count != head.outputs or (kind == "san-classification") != head.san:
+        is_ = f"a {'SAN' if head.san else 'linear'} head of {head.outputs} outputs"
+        raise InputError(f"head {head.number} is {is_}, not {kind}:{count}", path=path, expected=SPELLING)
+    return _task(name, kind, labels, count, settings)
+
+
+def _task(name: str, kind: str, labels: tuple[str, ...] | None, count: int, settings: Mapping[str, Any]) -> Task:
+    base = kind.split("-")[-1]
+    fields: dict[str, Any] = {"name": name, "type": base, "metric": _METRICS[base]}
+    known = _known(name, base)
+    if labels is None and known is not None and base != "regression" and len(LABELS[known.name]) == count:
+        labels = LABELS[known.name]
+    if known is not None:
+        fields |= {"metric": known.metric, "metrics": known.metrics, "score_range": known.score_range}
+    if base == "tagging":
+        fields["inputs"] = "tokens"
+    elif "-" in kind or base == "regression":
+        fields["inputs"] = "pair"
+    else:
+        fields["inputs"] = known.inputs if known is not None else "text"
+    if base != "regression":
+        fields["labels"] = labels or tuple(f"LABEL_{i}" for i in range(count))
+        if known is not None and known.negative in fields["labels"]:
+            fields["negative"] = known.negative
+    if kind == "san-classification":
+        turns, drop = settings.get("answer_num_turn"), settings.get("answer_mem_drop_p")
+        options = {"turns": turns, "drop_turns": drop}
+        fields |= {"head": "san", "head_options": {key: value for key, value in options.items() if value is not None}}
+    return Task(**fields)
+
+
+def _known(name: str, base: str) -> Task | None:
+    """The BLUE task of that name and type."""
+    try:
+        task = get_task(name)
+    except InputError:
+        return None
+    return task if task.type == base and (base == "regression" or task.name in LABELS) else None

@@ -1,0 +1,54 @@
+"""Loading a ``.pt`` file without running anything it names."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from biomtl.errors import InputError
+
+# The reference's enumerations stand in the settings that its trainer saves. Users don't have that package, and its
+# classes would run code of whoever provides them: plain numbers stand in.
+_MODULES = ("mt_bluebert.data_utils.task_def", "data_utils.task_def")
+_ENUMERATIONS = ("TaskType", "EncoderModelType", "DataFormat")
+
+
+def load_pt(path: Path) -> Mapping[str, Any]:
+    """The mapping in a ``.pt`` file, of torch's zip format or the older one, tensors on the CPU.
+
+    Raises:
+        InputError: no such file, something else than a torch file, damaged, or a pickle that names what it may not.
+    """
+    import torch
+
+    if not path.is_file():
+        raise InputError("no such file", path=path, expected="a .pt file of MT-DNN", fix="check the path")
+    try:
+        with torch.serialization.safe_globals(_stand_ins()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged pickle can fail in any way; whichever it was, it is the file's fault
+        raise _refusal(path, error) from error
+    if not isinstance(content, Mapping):
+        raise InputError(f"a pickled {type(content).__name__}", path=path, expected="a mapping with the key state")
+    return content
+
+
+def _stand_ins() -> list[Any]:
+    """A whole-number type under each enumeration's name."""
+    return [type(name, (int,), {"__module__": module}) for module in _MODULES for name in _ENUMERATIONS]
+
+
+def _refusal(path: Path, error: Exception) -> InputError:
+    if named := re.search(r"GLOBAL (\S+)", str(error)):
+        fix = "nothing was run; a checkpoint needs no such thing, ask where the file comes from"
+        return InputError(f"the pickle wants {named[1]}, which is not allowed", path=path, fix=fix)
+    with path.open("rb") as stream:
+        start = stream.read(2)
+    if start not in (b"PK", b"\x80\x02"):
+        return InputError("neither a zip nor an older torch file", path=path, expected="a .pt file of MT-DNN")
+    reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
+    return InputError(f"a damaged torch file ({reason})", path=path, fix="copy or download the file again")

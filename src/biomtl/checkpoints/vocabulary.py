@@ -1,0 +1,58 @@
+"""WordPiece vocabularies: reading, checking, telling cased from uncased, and the tokenizer made of one."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from biomtl.errors import InputError
+from biomtl.files import read_lines
+
+_SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+# Marks such as [CLS] or [unused7], which say nothing about the texts that the pieces come from.
+_MARK = re.compile(r"\[.*\]|<.*>")
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The pieces in id order, and whether text is lower-cased before it is cut into them."""
+
+    pieces: tuple[str, ...]
+    lower: bool
+    reason: str
+
+    def write_tokenizer(self, folder: Path, max_length: int) -> None:
+        """Write ``vocab.txt`` and a fast BERT tokenizer that opens with ``AutoTokenizer``."""
+        from transformers import BertTokenizerFast
+
+        (folder / "vocab.txt").write_text("".join(f"{piece}\n" for piece in self.pieces), encoding="utf-8", newline="\n")
+        tokenizer = BertTokenizerFast.from_pretrained(str(folder), do_lower_case=self.lower, model_max_length=max_length)
+        tokenizer.save_pretrained(str(folder))
+
+
+def read_vocabulary(path: Path, size: int, size_from: str, lower: bool | None = None) -> Vocabulary:
+    """The vocabulary of a model with ``size`` embeddings.
+
+    Args:
+        path: ``vocab.txt``, one piece a line.
+        size: how many pieces the model has.
+        size_from: what says so, for the message.
+        lower: lower-case or not; ``None`` decides from the pieces.
+
+    Raises:
+        InputError: another number of pieces, a special one missing, not text.
+    """
+    pieces = tuple(line for _, line in read_lines(path))
+    if len(pieces) != size:
+        found = f"{len(pieces)} pieces"
+        raise InputError(found, path=path, expected=f"{size} ({size_from})", fix="give the model's own --vocab FILE")
+    missing = [piece for piece in _SPECIAL if piece not in pieces]
+    if missing:
+        raise InputError(f"no piece {', '.join(missing)}", path=path, expected="a BERT vocabulary, one piece a line")
+    if lower is not None:
+        return Vocabulary(pieces, lower, "lower-cased, as asked" if lower else "cased, as asked")
+    cased = next((piece for piece in pieces if re.search("[A-Z]", piece) and not _MARK.fullmatch(piece)), None)
+    if cased is not None:
+        return Vocabulary(pieces, False, f"cased: the vocabulary has pieces with capital letters, such as {cased!r}")
+    return Vocabulary(pieces, True, "lower-cased: no piece of the vocabulary has a capital letter")
