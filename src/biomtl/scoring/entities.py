@@ -1,0 +1,130 @@
+"""Entity metrics: conlleval's chunks in sentences, and BLUE's exact spans in documents."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from biomtl.scoring.labels import LabelCounts
+from biomtl.scoring.measure import Floats, Ints
+
+Chunk = tuple[int, int, str]  # first token, token after the last, type
+
+
+@dataclass(frozen=True)
+class Mention:
+    """A mention of a document: its type and its character spans (more than one if it is discontinuous)."""
+
+    doc_id: str
+    type: str
+    spans: tuple[tuple[int, int], ...]
+
+
+def parse_tag(tag: str) -> tuple[str, str]:
+    """``B-Chemical`` is (``B``, ``Chemical``), ``B`` is (``B``, ``""``); everything after the first ``-`` is type."""
+    prefix, _, kind = tag.partition("-")
+    return prefix, kind
+
+
+def chunks(tags: Sequence[str]) -> list[Chunk]:
+    """The chunks of one sentence as the CoNLL-2000 script ``conlleval`` counts them.
+
+    A chunk starts at ``B`` (or ``S``), at ``I`` (or ``E``) after ``O``, ``E``, ``S`` or the sentence start, and where
+    the type changes; so ``I`` after ``O`` opens a chunk, and ``B-X I-Y`` are two. The sentence's end closes a chunk.
+    """
+    found: list[Chunk] = []
+    start = -1
+    before, kind_before = "O", ""
+    for at, tag in enumerate(tags):
+        prefix, kind = parse_tag(tag)
+        changed = kind != kind_before
+        begins = (
+            prefix in ("B", "S")
+            or (prefix in ("I", "E") and before in ("O", "E", "S"))
+            or (changed and prefix not in ("O", "."))
+        )
+        ends = (
+            before in ("E", "S")
+            or (before in ("B", "I") and prefix in ("B", "S", "O"))
+            or (changed and before not in ("O", "."))
+        )
+        if start >= 0 and (begins or ends):
+            found.append((start, at, kind_before))
+            start = -1
+        if begins:
+            start = at
+        before, kind_before = prefix, kind
+    if start >= 0:
+        found.append((start, len(tags), kind_before))
+    return found
+
+
+def conlleval_counts(
+    types: tuple[str, ...], gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]], unit_of: Ints
+) -> LabelCounts:
+    """Chunks per unit and type; a predicted chunk is correct if gold has one with the same tokens and type."""
+    units = int(unit_of.max()) + 1 if len(unit_of) else 0
+    column = {kind: at for at, kind in enumerate(types)}
+    tables = np.zeros((3, units, len(types)))
+    for unit, gold_tags, predicted_tags in zip(unit_of.tolist(), gold, predicted, strict=True):
+        wanted, found = set(chunks(gold_tags)), set(chunks(predicted_tags))
+        for table, some in zip(tables, (wanted, found, wanted & found), strict=True):
+            for chunk in some:
+                table[unit, column[chunk[2]]] += 1
+    return LabelCounts(types, tables[0], tables[1], tables[2])
+
+
+def tagged_mentions(rows: Iterable[tuple[str, Sequence[tuple[int, int]], Sequence[str]]]) -> list[Mention]:
+    """Mentions from (document, token offsets, tags) of sentences, in any order.
+
+    A mention that a sentence boundary cuts is one mention, as in BLUE's gold: ``I-X`` at a sentence start goes on with
+    the mention of type X that ends the sentence before it in the same document. All else is as in :func:`chunks`.
+    A discontinuous gold mention that was written as tags comes out as one mention for each run of tags.
+    """
+    mentions: list[Mention] = []
+    carry: tuple[str, str] | None = None  # document and type of a mention that ends its sentence
+    for doc_id, offsets, tags in sorted(rows, key=lambda row: (row[0], *row[1][:1])):
+        for start, end, kind in chunks(tags):
+            span = (offsets[start][0], offsets[end - 1][1])
+            if start == 0 and carry == (doc_id, kind) and parse_tag(tags[0])[0] in ("I", "E"):
+                span = (mentions.pop().spans[0][0], span[1])
+            mentions.append(Mention(doc_id, kind, (span,)))
+        if tags:
+            prefix, kind = parse_tag(tags[-1])
+            carry = (doc_id, kind) if prefix in ("B", "I") else None
+    return mentions
+
+
+def span_counts(
+    types: tuple[str, ...],
+    documents: Sequence[str],
+    gold: Sequence[Mention],
+    predicted: Sequence[Mention],
+    *,
+    typed: bool = True,
+) -> LabelCounts:
+    """Mentions per document and type by BLUE's ``eval_ner``: same number of spans, equal starts and ends in order.
+
+    ``correct`` = gold mentions with a match; ``predicted`` = these plus the predictions without a match, so that a
+    repeated correct prediction is neither right nor wrong, as in BLUE. With ``typed`` the types have to agree too (BLUE
+    compares none, which is the same for its tasks of one type).
+    """
+    unit = {doc_id: at for at, doc_id in enumerate(documents)}
+    column = {kind: at for at, kind in enumerate(types)}
+
+    def key(mention: Mention) -> Mention:
+        return mention if typed else Mention(mention.doc_id, "", mention.spans)
+
+    def table(counts: Counter[tuple[str, str]]) -> Floats:
+        filled = np.zeros((len(unit), len(types)))
+        for (doc_id, kind), number in counts.items():
+            filled[unit[doc_id], column[kind]] = number
+        return filled
+
+    wanted, found = {key(m) for m in gold}, {key(m) for m in predicted}
+    correct = table(Counter((m.doc_id, m.type) for m in gold if key(m) in found))
+    wrong = table(Counter((m.doc_id, m.type) for m in predicted if key(m) not in wanted))
+    return LabelCounts(types, table(Counter((m.doc_id, m.type) for m in gold)), correct + wrong, correct)

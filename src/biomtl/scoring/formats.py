@@ -1,0 +1,174 @@
+"""Gold and prediction files: our JSONL, BLUE's gold and prediction tables, its NER files, BlueBERT's probabilities."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from biomtl.corpora.blue import table as tsv
+from biomtl.corpora.blue.hoc import decode_labels
+from biomtl.corpora.blue.ner import read_ner
+from biomtl.corpora.blue.relations import SEVERAL_LABELS, document_of
+from biomtl.corpora.source import Source
+from biomtl.errors import InputError
+from biomtl.files import read_jsonl
+from biomtl.scoring.table import Record, Table
+from biomtl.tasks.task import Task
+
+Shape = Literal["records", "mentions", "rows", "relations", "tokens", "probabilities"]
+_KEY = {"classification": "label", "regression": "score", "multilabel": "labels"}
+_RELATION = ("index", "docid", "arg1", "arg2", "label")
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A file's records and what kind of file it was.
+
+    ``records``: our JSONL. ``mentions``: JSON lines with ``docid``, ``type``, ``locations``. ``rows``: a table with
+    ``index`` and ``label`` (or ``labels``, ``score``) among its columns. ``relations``: BLUE's gold-standard table with
+    ``id docid arg1 arg2 label``. ``tokens``: NER lines. ``probabilities``: BlueBERT's ``test_results.tsv``, which has
+    neither header nor ids.
+    """
+
+    table: Table
+    shape: Shape
+
+
+def load(path: str | Path, task: Task) -> Loaded:
+    """Read a gold or a prediction file, telling its format from its content.
+
+    Raises:
+        InputError: missing, empty or unreadable file; a row that doesn't fit the format.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise InputError("a folder", path=path, expected="a gold or a prediction file")
+    source = Source(path)
+    name = next(iter(source.names), "")
+    if len(source.names) != 1:
+        raise InputError(f"an archive of {len(source.names)} files", path=path, expected="one file")
+    first = next((text for _, text in source.lines(name) if text.strip()), None)
+    if first is None:
+        raise InputError("an empty file", path=path, expected="one record a row")
+    if first.lstrip().startswith("{"):
+        lines, records = zip(*read_jsonl(path), strict=True)
+        return Loaded(Table(records, str(path), lines), "mentions" if "locations" in records[0] else "records")
+    if task.type == "tagging":
+        sentences = list(read_ner(source, name, task, "test"))
+        return Loaded(Table(sentences, str(path), [sentence.where[1] for sentence in sentences]), "tokens")
+    if task.type not in _KEY:
+        raise InputError("not JSON lines", path=path, expected=f"JSON lines for a task of type {task.type}")
+    return _load_table(source, name, task)
+
+
+def _load_table(source: Source, name: str, task: Task) -> Loaded:
+    table = tsv.read_table(source, name)
+    rows = list(table.rows)
+    key = _KEY[task.type]
+    if table.header is None:
+        return Loaded(_probabilities(table.where, rows, task), "probabilities")
+    if not rows:
+        raise InputError("a header without rows", path=table.where, line=1, expected="one record a row")
+    lines = [number for number, _ in rows]
+    if set(_RELATION) <= set(table.header) and key == "label":
+        at = [table.header.index(column) for column in _RELATION]
+        records = [
+            dict(zip(("id", "doc_id", "arg1", "arg2", "label"), cells, strict=True))
+            for cells in _pick(table.where, rows, at, len(table.header))
+        ]
+        return Loaded(Table(records, table.where, lines), "relations")
+    at, width = _columns(table, len(rows[0][1]), key)
+    records = []
+    for (number, _), (index, cell) in zip(rows, _pick(table.where, rows, at, width), strict=True):
+        document = index.partition("_")[0] if key == "labels" else document_of(task.name, index)
+        records.append({"id": index, "doc_id": document, key: _value(cell, task, table.where, number)})
+    if task.name in SEVERAL_LABELS:
+        for record, unique in zip(records, numbered([record["id"] for record in records]), strict=True):
+            record["id"] = unique
+    return Loaded(Table(records, table.where, lines), "rows")
+
+
+def _columns(table: tsv.Table, width: int, key: str) -> tuple[list[int], int]:
+    """Where id and value stand, and how many columns a row has."""
+    header = table.header or ()
+    if header == ("index", "label") and width == 4:
+        return [0, 3], 4  # BLUE's MedNLI gold file: two names over pairID, sentence1, sentence2, label
+    if header == ("index", "sentence1", "sentence2", "label") and width == 3:
+        return [0, 2], 3  # BLUE's HoC converter: four names over index, sentence, labels
+    for column in ("index", "label"):
+        if column not in header:
+            shown = "index" if column == "index" else key
+            raise InputError(
+                f"no column {shown!r}", path=table.where, line=1, expected=f"a header with index and {key}"
+            )
+    return [header.index("index"), header.index("label")], len(header)
+
+
+def _pick(where: str, rows: Sequence[tsv.Row], at: Sequence[int], width: int) -> list[list[str]]:
+    picked = []
+    for number, cells in rows:
+        if len(cells) != width:
+            raise InputError(
+                f"{len(cells)} columns", path=where, line=number, expected=f"{width} columns, separated by tabs"
+            )
+        picked.append([cells[position].strip() for position in at])
+    return picked
+
+
+def _value(cell: str, task: Task, where: str, line: int) -> Any:
+    if task.type == "classification":
+        return cell
+    try:
+        return float(cell) if task.type == "regression" else decode_labels(cell, task.labels)
+    except ValueError as error:
+        found = f"score {cell!r}" if task.type == "regression" else str(error)
+        expected = "a number" if task.type == "regression" else None
+        raise InputError(found, path=where, line=line, expected=expected) from error
+
+
+def _probabilities(where: str, rows: Sequence[tsv.Row], task: Task) -> Table:
+    """Rows of class probabilities in label order, without ids, as BlueBERT writes them; the likeliest class counts."""
+    records: list[Record] = []
+    for number, cells in rows:
+        try:
+            values = [float(cell) for cell in cells] if task.type == "classification" else []
+        except ValueError:
+            values = []
+        if not values:
+            raise InputError(
+                "no header", path=where, line=number, expected=f"a header with index and {_KEY[task.type]}"
+            )
+        if len(values) != len(task.labels) or not all(0 <= value <= 1.000001 for value in values):
+            expected = f"{len(task.labels)} probabilities, one a label"
+            raise InputError(f"{len(values)} numbers {cells[0]:.20} …", path=where, line=number, expected=expected)
+        records.append({"label": task.labels[values.index(max(values))], "probabilities": values})
+    return Table(records, where, [number for number, _ in rows])
+
+
+def numbered(names: Sequence[str]) -> list[str]:
+    """Unique ids: the second row of one name gets ``#2``, the third ``#3``, as ``biomtl prepare`` writes them.
+
+    BLUE gives a pair with two gold labels two rows under one index.
+    """
+    seen: dict[str, int] = {}
+    unique = []
+    for name in names:
+        seen[name] = count = seen.get(name, 0) + 1
+        unique.append(name if count == 1 else f"{name}#{count}")
+    return unique
+
+
+def refuse_repeated(loaded: Loaded) -> None:
+    """Two gold rows of one pair are two labels; the same label twice is a mistake that numbering would hide."""
+    seen: set[tuple[str, ...]] = set()
+    name: tuple[str, ...]
+    for row, record in enumerate(loaded.table.records):
+        if loaded.shape == "relations":
+            name = (record["doc_id"], record["arg1"], record["arg2"])
+        else:
+            name = (record["id"].partition("#")[0],)
+        if (*name, record["label"]) in seen:
+            raise loaded.table.error(row, f"{'.'.join(name)!r} with label {record['label']!r} a second time")
+        seen.add((*name, record["label"]))

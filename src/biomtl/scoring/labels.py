@@ -1,0 +1,124 @@
+"""Metrics of counted labels: accuracy, micro- and macro-F1, and BLUE's example-based F1 over documents.
+
+Everything here comes from three tables ``[units, labels]``: how often a unit's rows have a label in gold, in the
+prediction, and in both. Entity metrics fill the same tables with mentions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from biomtl.scoring.measure import Floats, Ints, Measure, ratio
+from biomtl.scoring.result import Confusion, LabelRow
+
+
+@dataclass(frozen=True)
+class LabelCounts:
+    """``gold``, ``predicted`` and ``correct``: each ``[units, labels]``."""
+
+    labels: tuple[str, ...]
+    gold: Floats
+    predicted: Floats
+    correct: Floats
+
+    def only(self, labels: Sequence[str]) -> LabelCounts:
+        """The same for some of the labels."""
+        at = [self.labels.index(label) for label in labels]
+        return LabelCounts(tuple(labels), self.gold[:, at], self.predicted[:, at], self.correct[:, at])
+
+    def rows(self) -> tuple[LabelRow, ...]:
+        """Precision, recall, F1 and counts of each label."""
+        gold, predicted, correct = (table.sum(axis=0) for table in (self.gold, self.predicted, self.correct))
+        precision, recall, f1 = ratio(correct, predicted), ratio(correct, gold), ratio(2 * correct, gold + predicted)
+        return tuple(
+            LabelRow(label, float(p), float(r), float(f), int(g), int(n), int(c))
+            for label, p, r, f, g, n, c in zip(
+                self.labels, precision, recall, f1, gold, predicted, correct, strict=True
+            )
+        )
+
+
+def count_sets(
+    labels: tuple[str, ...], gold: Sequence[Collection[int]], predicted: Sequence[Collection[int]], unit_of: Ints
+) -> LabelCounts:
+    """Counts of rows that carry sets of labels (a class is a set of one)."""
+    units = int(unit_of.max()) + 1 if len(unit_of) else 0
+
+    def table(sets: Sequence[Collection[int]]) -> Floats:
+        cells = [unit * len(labels) + label for unit, row in zip(unit_of.tolist(), sets, strict=True) for label in row]
+        counted = np.bincount(np.array(cells, dtype=np.int64), minlength=units * len(labels))
+        return counted.reshape(units, len(labels)).astype(np.float64)
+
+    both = [set(g) & set(p) for g, p in zip(gold, predicted, strict=True)]
+    return LabelCounts(labels, table(gold), table(predicted), table(both))
+
+
+def f1(counts: LabelCounts, average: Literal["micro", "macro"]) -> Measure:
+    """Micro: F1 of the summed counts. Macro: mean of the labels' F1, beside the means of their P and R."""
+    rows, size = counts.rows(), max(len(counts.labels), 1)
+
+    def micro(weights: Floats) -> Floats:
+        total = counts.gold.sum(axis=1) + counts.predicted.sum(axis=1)
+        return ratio(2 * (weights @ counts.correct.sum(axis=1)), weights @ total)
+
+    def macro(weights: Floats) -> Floats:
+        return ratio(2 * (weights @ counts.correct), weights @ (counts.gold + counts.predicted)).sum(axis=1) / size
+
+    support, predicted = sum(row.support for row in rows), sum(row.predicted for row in rows)
+    if average == "micro":
+        correct = sum(row.correct for row in rows)
+        return Measure(micro, correct / max(predicted, 1), correct / max(support, 1), support, rows)
+    absent = [row.label for row in rows if not row.support and not row.predicted]
+    notes = (f"labels in neither gold nor prediction count as 0: {', '.join(absent)}",) if absent else ()
+    precision, recall = sum(row.precision for row in rows) / size, sum(row.recall for row in rows) / size
+    return Measure(macro, precision, recall, support, rows, notes)
+
+
+def accuracy(counts: LabelCounts) -> Measure:
+    """Share of rows with the right class; as every row has one class, micro precision and recall are the same."""
+    correct, rows = counts.correct.sum(axis=1), counts.gold.sum(axis=1)
+    value = float(correct.sum()) / max(float(rows.sum()), 1.0)
+    return Measure(lambda w: ratio(w @ correct, w @ rows), value, value, int(rows.sum()), counts.rows())
+
+
+def example_f1(
+    labels: tuple[str, ...], gold: Sequence[Collection[int]], predicted: Sequence[Collection[int]], unit_of: Ints
+) -> Measure:
+    """BLUE's HoC score: labels united per document, then F1 of the MEAN precision and the MEAN recall.
+
+    P_d = shared / predicted labels, R_d = shared / gold labels of a document, 0 where the denominator is 0. BLUE's own
+    script divides by zero for a document without a gold label (its test set has none); here its recall is 0.
+    """
+    units = int(unit_of.max()) + 1 if len(unit_of) else 0
+    gold_sets: list[set[int]] = [set() for _ in range(units)]
+    found_sets: list[set[int]] = [set() for _ in range(units)]
+    for unit, wanted, found in zip(unit_of.tolist(), gold, predicted, strict=True):
+        gold_sets[unit].update(wanted)
+        found_sets[unit].update(found)
+    rows = count_sets(labels, gold_sets, found_sets, np.arange(units)).rows()
+    shared = np.array([len(g & p) for g, p in zip(gold_sets, found_sets, strict=True)], dtype=np.float64)
+    precision = ratio(shared, np.array([len(p) for p in found_sets], dtype=np.float64))
+    recall = ratio(shared, np.array([len(g) for g in gold_sets], dtype=np.float64))
+
+    def estimate(weights: Floats) -> Floats:
+        p, r, drawn = weights @ precision, weights @ recall, weights.sum(axis=1)
+        return ratio(2 * p * r, (p + r) * drawn)
+
+    empty = sum(not labels_of for labels_of in gold_sets)
+    notes = (f"{empty} documents without a gold label: their recall counts as 0",) if empty else ()
+    return Measure(estimate, _mean(precision), _mean(recall), units, rows, notes)
+
+
+def _mean(values: Floats) -> float:
+    return float(values.mean()) if len(values) else 0.0
+
+
+def confusion(labels: tuple[str, ...], gold: Ints, predicted: Ints) -> Confusion:
+    """How often each gold class was given each predicted class."""
+    size = len(labels)
+    table = np.bincount(gold * size + predicted, minlength=size * size).reshape(size, size)
+    return Confusion(labels, tuple(tuple(row) for row in table.tolist()))

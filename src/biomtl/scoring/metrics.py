@@ -1,0 +1,114 @@
+"""The metrics by id, each with the full name under which its number is printed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from biomtl.errors import InputError, nearest
+from biomtl.scoring import regression
+from biomtl.scoring.entities import conlleval_counts, span_counts
+from biomtl.scoring.labels import accuracy, example_f1, f1
+from biomtl.scoring.measure import Measure
+from biomtl.scoring.rows import Matched
+from biomtl.tasks.task import Task
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric's id, full name, the task types it is made for, and how it is computed."""
+
+    id: str
+    title: str
+    types: tuple[str, ...]
+    measure: Callable[[Matched], Measure]
+    needs_negative: bool = False
+
+
+def _spans(rows: Matched) -> Measure:
+    if rows.gold_mentions is None or rows.predicted_mentions is None:
+        fix = "add offsets, or use the metric entity_f1_conlleval"
+        raise InputError(f"task {rows.task.name}: records without offsets have no document spans", fix=fix)
+    return f1(span_counts(rows.labels, rows.documents, rows.gold_mentions, rows.predicted_mentions), "micro")
+
+
+def _conlleval(rows: Matched) -> Measure:
+    return f1(conlleval_counts(rows.labels, rows.gold, rows.predicted, rows.unit_of), "micro")
+
+
+def _example(rows: Matched) -> Measure:
+    return example_f1(rows.labels, rows.gold, rows.predicted, rows.unit_of)
+
+
+_ALL = (
+    Metric("pearson", "Pearson correlation", ("regression",), lambda r: regression.pearson(*r.numbers())),
+    Metric("spearman", "Spearman rank correlation", ("regression",), lambda r: regression.spearman(*r.numbers())),
+    Metric("mse", "mean squared error", ("regression",), lambda r: regression.mse(*r.numbers())),
+    Metric("accuracy", "accuracy", ("classification",), lambda r: accuracy(r.counts)),
+    Metric(
+        "micro_f1",
+        "micro-averaged F1 over all labels",
+        ("classification", "multilabel"),
+        lambda r: f1(r.counts, "micro"),
+    ),
+    Metric(
+        "macro_f1",
+        "macro-averaged F1 over all labels (mean of the labels' F1)",
+        ("classification", "multilabel"),
+        lambda r: f1(r.counts, "macro"),
+    ),
+    Metric(
+        "micro_f1_positive",
+        "micro-averaged F1 without the negative class",
+        ("classification",),
+        lambda r: f1(r.positive(), "micro"),
+        needs_negative=True,
+    ),
+    Metric(
+        "macro_f1_positive",
+        "macro-averaged F1 without the negative class (mean of the labels' F1)",
+        ("classification",),
+        lambda r: f1(r.positive(), "macro"),
+        needs_negative=True,
+    ),
+    Metric(
+        "entity_f1_conlleval",
+        "entity F1, exact chunks of a sentence as conlleval counts them",
+        ("tagging",),
+        _conlleval,
+    ),
+    Metric(
+        "entity_f1_spans", "entity F1, exact spans of a document as BLUE's eval_ner counts them", ("tagging",), _spans
+    ),
+    Metric(
+        "example_f1_documents",
+        "example-based F1 over documents (F1 of mean precision and mean recall)",
+        ("multilabel",),
+        _example,
+    ),
+)
+METRICS: dict[str, Metric] = {metric.id: metric for metric in _ALL}
+HIGHER_IS_BETTER = {metric.id: metric.id != "mse" for metric in _ALL}
+
+
+def metrics_of(task: Task) -> list[Metric]:
+    """The task's metrics, the main one first.
+
+    Raises:
+        InputError: an unknown metric, or one that doesn't fit the task's type.
+    """
+    found = []
+    for name in dict.fromkeys((task.metric, *task.metrics)):
+        if name not in METRICS:
+            raise InputError(f"task {task.name}: unknown metric {name!r}", fix=nearest(name, METRICS))
+        metric = METRICS[name]
+        if task.type not in metric.types:
+            fitting = ", ".join(other.id for other in _ALL if task.type in other.types) or "none"
+            raise InputError(
+                f"task {task.name}: metric {name} is for {' and '.join(metric.types)}, the task is {task.type}",
+                fix=f"metrics for {task.type}: {fitting}",
+            )
+        if metric.needs_negative and task.negative is None:
+            raise InputError(f"task {task.name}: metric {name} needs a negative class", fix="name it under `negative`")
+        found.append(metric)
+    return found

@@ -1,0 +1,142 @@
+"""Gold and predicted records brought side by side as the values that metrics read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from biomtl.errors import InputError
+from biomtl.scoring import table
+from biomtl.scoring.entities import Mention, tagged_mentions
+from biomtl.scoring.labels import LabelCounts, count_sets
+from biomtl.scoring.measure import Floats, Ints
+from biomtl.scoring.table import Table
+from biomtl.tasks.task import Task
+
+
+@dataclass(frozen=True)
+class Matched:
+    """Gold and predicted values of the same rows.
+
+    ``gold`` and ``predicted`` hold a tuple or set of label indices, a score, or a list of tags a row; ``unit_of`` the
+    row's unit (document). ``labels`` are the task's labels, for tagging its entity types. Mentions are None where the
+    records have no offsets, and all there is where a file gave mentions instead of tags.
+    """
+
+    task: Task
+    labels: tuple[str, ...]
+    gold: list[Any]
+    predicted: list[Any]
+    unit_of: Ints
+    units: int
+    documents: tuple[str, ...] = ()
+    gold_mentions: tuple[Mention, ...] | None = None
+    predicted_mentions: tuple[Mention, ...] | None = None
+
+    @cached_property
+    def counts(self) -> LabelCounts:
+        """Rows per unit and label."""
+        return count_sets(self.labels, self.gold, self.predicted, self.unit_of)
+
+    def positive(self) -> LabelCounts:
+        """The same without the negative class."""
+        return self.counts.only([label for label in self.labels if label != self.task.negative])
+
+    def numbers(self) -> tuple[Floats, Floats, Ints]:
+        """Gold and predicted scores as arrays."""
+        return np.array(self.gold, dtype=np.float64), np.array(self.predicted, dtype=np.float64), self.unit_of
+
+
+def matched_rows(task: Task, gold: Table, predicted: Table) -> tuple[Matched, str]:
+    """Gold and predicted values row by row, and what the bootstrap's units are."""
+    order = table.match(gold, predicted)
+    wanted, found, labels = _values(task, gold, predicted)
+    found = [found[row] for row in order]
+    known = [str(record.get("doc_id") or "") for record in gold.records]
+    names = [name or f"row {row}" for row, name in enumerate(known)]
+    documents = {name: unit for unit, name in enumerate(dict.fromkeys(names))}
+    unit_of = np.array([documents[name] for name in names], dtype=np.int64)
+    unit = "row" if len(documents) == len(names) else "document"
+    mentions: tuple[tuple[Mention, ...], tuple[Mention, ...]] | tuple[None, None] = (None, None)
+    if task.type == "tagging":
+        _same_lengths(gold, predicted, order, wanted, found)
+        offsets = _offsets(gold, wanted)
+        if offsets is not None:
+            first, second = (tagged_mentions(zip(names, offsets, side, strict=True)) for side in (wanted, found))
+            mentions = (tuple(first), tuple(second))
+    return Matched(task, labels, wanted, found, unit_of, len(documents), tuple(documents), *mentions), unit
+
+
+def _values(task: Task, gold: Table, predicted: Table) -> tuple[list[Any], list[Any], tuple[str, ...]]:
+    if task.type == "regression":
+        return table.scores(gold), table.scores(predicted), ()
+    if task.type == "tagging":
+        wanted, found = table.tags(gold, task), table.tags(predicted, task)
+        used = task.labels or sorted({tag for side in (wanted, found) for row in side for tag in row})
+        return wanted, found, table.types_of(used)
+    read = table.classes if task.type == "classification" else table.sets
+    labels = table.label_set(task, gold, "label" if task.type == "classification" else "labels")
+    return list(read(gold, labels)), list(read(predicted, labels)), labels
+
+
+def _same_lengths(
+    gold: Table, predicted: Table, order: list[int], wanted: list[list[str]], found: list[list[str]]
+) -> None:
+    for row, at in enumerate(order):
+        if len(wanted[row]) != len(found[row]):
+            name = gold.records[row]["id"]
+            raise predicted.error(
+                at, f"{len(found[row])} tags for {name!r}", expected=f"{len(wanted[row])}, one a token"
+            )
+
+
+def _offsets(gold: Table, wanted: list[list[str]]) -> list[list[tuple[int, int]]] | None:
+    """Token offsets of every row; None if the records have none at all."""
+    if not any("offsets" in record for record in gold.records):
+        return None
+    found = []
+    for row, (record, tags) in enumerate(zip(gold.records, wanted, strict=True)):
+        value = record.get("offsets")
+        pairs = value if isinstance(value, list | tuple) else ()
+        sound = all(isinstance(pair, list | tuple) and [type(n) for n in pair] == [int, int] for pair in pairs)
+        if not sound or len(pairs) != len(tags):
+            raise gold.error(row, f"offsets {value!s:.40}", expected="[start, end] for every tag")
+        found.append([(start, end) for start, end in pairs])
+    return found
+
+
+def is_mentions(side: Table) -> bool:
+    """Whether the records are mentions with ``locations`` rather than sentences with tags."""
+    return bool(side.records) and "locations" in side.records[0]
+
+
+def mention_rows(task: Task, gold: Table, predicted: Table) -> Matched:
+    """Gold and predictions as mentions, either of which may come from tagged sentences."""
+    if not gold.records:
+        raise InputError("no gold mentions", path=gold.where, expected="one mention a row")
+    kinds = table.types_of(task.labels)
+    sides = []
+    for side in (gold, predicted):
+        if is_mentions(side) or not side.records:
+            sides.append(table.mentions(side, kinds))
+            continue
+        side.ids()
+        tags = table.tags(side, task)
+        offsets = _offsets(side, tags)
+        if offsets is None or not all(record.get("doc_id") for record in side.records):
+            raise side.error(0, "no document id or no offsets", expected='"doc_id" and "offsets" with the tags')
+        names = [str(record["doc_id"]) for record in side.records]
+        sides.append(tagged_mentions(zip(names, offsets, tags, strict=True)))
+    first, second = tuple(sides[0]), tuple(sides[1])
+    known = {str(record["doc_id"]) for record in gold.records if "locations" not in record}
+    if known:
+        for row, mention in enumerate(second):
+            if mention.doc_id not in known:
+                raise predicted.error(row, f"unknown document {mention.doc_id!r}", expected=f"those of {gold.where}")
+    documents = tuple(dict.fromkeys([*sorted(known), *(m.doc_id for m in (*first, *second))]))
+    labels = kinds or tuple(sorted({m.type for m in (*first, *second)}))
+    unit_of = np.arange(0, dtype=np.int64)
+    return Matched(task, labels, [*first], [*second], unit_of, len(documents), documents, first, second)

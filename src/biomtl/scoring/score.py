@@ -1,0 +1,106 @@
+"""From two files or two lists of records to a :class:`~biomtl.scoring.result.Score`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from biomtl.scoring import formats
+from biomtl.scoring.labels import confusion
+from biomtl.scoring.measure import bootstrap
+from biomtl.scoring.metrics import METRICS, Metric, metrics_of
+from biomtl.scoring.reconcile import reconcile, unite_documents
+from biomtl.scoring.result import Confusion, MetricResult, Score
+from biomtl.scoring.rows import Matched, is_mentions, matched_rows, mention_rows
+from biomtl.scoring.table import Record, Table
+from biomtl.tasks.registry import get_task
+from biomtl.tasks.task import Task
+
+Rows = str | Path | Sequence[Record]
+
+
+def score(task: str | Task, gold: Rows, predicted: Rows, *, seed: int = 0, resamples: int = 1000) -> Score:
+    """Score predictions by the task's metrics.
+
+    Args:
+        task: a task, or a known task's name or alias.
+        gold: records (or mentions with ``locations``), or a file in our JSONL or one of BLUE's formats.
+        predicted: the same for the predictions; the two formats may differ. Rows are matched by id.
+        seed: of the bootstrap.
+        resamples: of the bootstrap over documents (rows where no document is known); 0 for no intervals.
+
+    Raises:
+        InputError: unreadable input; a missing, doubled or unknown id; an unknown label; a score that is no number.
+    """
+    task = get_task(task) if isinstance(task, str) else task
+    metrics_of(task)  # a task that can't be scored is said before files are read
+    left, right = _loaded(task, gold, "gold"), _loaded(task, predicted, "predicted")
+    if left.shape == "relations" or (left.shape == "rows" and task.type == "classification"):
+        formats.refuse_repeated(left)
+    first, second, notes = reconcile(task, left, right)
+    return _score(task, first, second, seed=seed, resamples=resamples, notes=notes)
+
+
+def score_records(
+    task: Task, gold: Sequence[Record], predicted: Sequence[Record], *, seed: int = 0, resamples: int = 1000
+) -> Score:
+    """:func:`score` for records at hand."""
+    return score(task, gold, predicted, seed=seed, resamples=resamples)
+
+
+def _loaded(task: Task, rows: Rows, name: str) -> formats.Loaded:
+    if isinstance(rows, str | Path):
+        return formats.load(rows, task)
+    return formats.Loaded(Table(rows, name), "mentions" if rows and "locations" in rows[0] else "records")
+
+
+def _score(task: Task, gold: Table, predicted: Table, *, seed: int, resamples: int, notes: tuple[str, ...]) -> Score:
+    metrics = metrics_of(task)
+    if task.type == "tagging" and (is_mentions(gold) or is_mentions(predicted)):
+        rows = mention_rows(task, gold, predicted)
+        notes += ("scored on mentions: a file of mentions has no tags for conlleval",)
+        metrics, unit = [METRICS["entity_f1_spans"]], "document"
+    else:
+        if task.type == "multilabel" and METRICS["example_f1_documents"] in metrics:
+            gold, predicted, united = unite_documents(gold, predicted)
+            notes += united
+        rows, unit = matched_rows(task, gold, predicted)
+    return Score(
+        task=task.name,
+        metrics=_results(metrics, rows, seed, resamples),
+        rows=len(rows.gold),
+        units=rows.units,
+        unit=unit,
+        seed=seed,
+        resamples=resamples,
+        confusion=_confusion(rows) if task.type == "classification" else None,
+        notes=notes,
+    )
+
+
+def _results(metrics: list[Metric], rows: Matched, seed: int, resamples: int) -> dict[str, MetricResult]:
+    measures = [metric.measure(rows) for metric in metrics]
+    intervals = bootstrap([m.estimate for m in measures], rows.units, seed=seed, resamples=resamples)
+    once = np.ones((1, rows.units))
+    return {
+        metric.id: MetricResult(
+            id=metric.id,
+            title=metric.title,
+            value=float(measure.estimate(once)[0]),
+            precision=measure.precision,
+            recall=measure.recall,
+            support=measure.support,
+            low=low,
+            high=high,
+            labels=measure.labels,
+            notes=measure.notes,
+        )
+        for metric, measure, (low, high) in zip(metrics, measures, intervals, strict=True)
+    }
+
+
+def _confusion(rows: Matched) -> Confusion:
+    gold, predicted = (np.array([row[0] for row in side], dtype=np.int64) for side in (rows.gold, rows.predicted))
+    return confusion(rows.labels, gold, predicted)

@@ -1,0 +1,187 @@
+"""Records with the place they came from, matched by id; every complaint names its row."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from biomtl.errors import InputError, nearest
+from biomtl.scoring.entities import Mention
+from biomtl.tasks.task import Task
+
+Record = dict[str, Any]
+_OTHER_TYPES = {"Disease_Disorder": "Disease"}  # ShARe/CLEFE's own name for what BLUE calls a disease
+_HUGE = 1e100  # the square of a larger score leaves the range of floats
+
+
+@dataclass(frozen=True)
+class Table:
+    """Gold or predicted records, and where each stood."""
+
+    records: Sequence[Record]
+    where: str
+    """The file, or ``gold`` / ``predicted`` for records given from Python."""
+    lines: Sequence[int] | None = None
+    """1-based line of each record in its file."""
+
+    def error(self, row: int, found: str, **parts: str | None) -> InputError:
+        """An error about record number ``row`` (0-based)."""
+        return InputError(found, path=self.where, line=self.lines[row] if self.lines else row + 1, **parts)
+
+    def take(self, records: Sequence[Record], rows: Sequence[int]) -> Table:
+        """Other records that stand for these rows."""
+        lines = [self.lines[row] if self.lines else row + 1 for row in rows]
+        return replace(self, records=records, lines=lines)
+
+    def ids(self) -> dict[str, int]:
+        """Row by id.
+
+        Raises:
+            InputError: a record without an id, or an id that occurs twice.
+        """
+        rows: dict[str, int] = {}
+        for row, record in enumerate(self.records):
+            name = record.get("id")
+            if not isinstance(name, str) or not name:
+                raise self.error(row, "no id", expected='a text under "id"')
+            if name in rows:
+                first = self.lines[rows[name]] if self.lines else rows[name] + 1
+                raise self.error(row, f"id {name!r} stands in row {first} already", expected="each id once")
+            rows[name] = row
+        return rows
+
+
+def match(gold: Table, predicted: Table) -> list[int]:
+    """For each gold row the predicted row with its id.
+
+    Raises:
+        InputError: an id is doubled, has no prediction, or is unknown to gold; the message names it.
+    """
+    if not gold.records:
+        raise InputError("no gold rows", path=gold.where, expected="one record a row")
+    wanted, given = gold.ids(), predicted.ids()
+    for name, row in given.items():
+        if name not in wanted:
+            base = name.rpartition("#")[0]
+            said = f"id {base!r} is predicted more often than gold has it" if base in wanted else f"unknown id {name!r}"
+            raise predicted.error(row, said, expected=f"the ids of {gold.where}")
+    missing = [name for name in wanted if name not in given]
+    if missing:
+        line = gold.lines[wanted[missing[0]]] if gold.lines else wanted[missing[0]] + 1
+        found = f"{len(missing)} of {len(wanted)} gold ids have no prediction, first {missing[0]!r}"
+        raise InputError(f"{found} ({gold.where}:{line})", path=predicted.where, expected="one prediction a gold row")
+    return [given[name] for name in wanted]
+
+
+def label_set(task: Task, gold: Table, key: str) -> tuple[str, ...]:
+    """The task's labels in order; for a task that lists none, those in gold, sorted."""
+    if task.labels:
+        return task.labels
+    found: set[str] = set()
+    for record in gold.records:
+        value = record.get(key)
+        found.update(value if isinstance(value, list) else [value] if isinstance(value, str) else [])
+    return tuple(sorted(found))
+
+
+def classes(table: Table, labels: tuple[str, ...]) -> list[tuple[int]]:
+    """Each row's class as an index."""
+    index = {label: at for at, label in enumerate(labels)}
+    return [(_label(table, row, table.records[row].get("label"), index),) for row in range(len(table.records))]
+
+
+def sets(table: Table, labels: tuple[str, ...]) -> list[frozenset[int]]:
+    """Each row's labels as indices."""
+    index = {label: at for at, label in enumerate(labels)}
+    found = []
+    for row, record in enumerate(table.records):
+        value = record.get("labels")
+        if not isinstance(value, list):
+            raise table.error(row, _said("labels", value), expected='a list of labels under "labels"')
+        found.append(frozenset(_label(table, row, label, index) for label in value))
+    return found
+
+
+def scores(table: Table) -> list[float]:
+    """Each row's score."""
+    found = []
+    for row, record in enumerate(table.records):
+        value = record.get("score")
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise table.error(row, _said("score", value), expected='a number under "score"')
+        if not math.isfinite(value) or abs(value) > _HUGE:
+            raise table.error(row, f"score {value}", expected="a finite number")
+        found.append(float(value))
+    return found
+
+
+def tags(table: Table, task: Task) -> list[list[str]]:
+    """Each row's tags; ``B`` and ``I`` without a type get the task's type if it has only one."""
+    kinds = types_of(task.labels)
+    known: dict[str, str] = {tag: tag for tag in task.labels}
+    if len(kinds) == 1:
+        for prefix in ("B", "I"):
+            known.setdefault(prefix, f"{prefix}-{kinds[0]}" if kinds[0] else prefix)
+    found = []
+    for row, record in enumerate(table.records):
+        value = record.get("tags")
+        if not isinstance(value, list) or not all(isinstance(tag, str) for tag in value):
+            raise table.error(row, _said("tags", value), expected='a list of tags under "tags"')
+        if task.labels and (odd := next((tag for tag in value if tag not in known), None)) is not None:
+            raise table.error(row, f"unknown tag {odd!r}", expected=_known(odd, known))
+        found.append([str(known.get(tag, tag)) for tag in value])
+    return found
+
+
+def mentions(table: Table, kinds: tuple[str, ...]) -> list[Mention]:
+    """Each row's mention, as BLUE's NER gold files have them: ``docid``, ``type``, ``locations``.
+
+    ``doc_id`` and ``[start, end]`` lists do as well. A task with one entity type takes mentions without a type.
+    """
+    found = []
+    for row, record in enumerate(table.records):
+        document = record.get("doc_id", record.get("docid"))
+        if not isinstance(document, str) or not document:
+            raise table.error(row, "no document id", expected='a text under "docid"')
+        kind = _OTHER_TYPES.get(str(record.get("type")), record.get("type")) or (kinds[0] if len(kinds) == 1 else "")
+        if kinds and kind not in kinds:
+            raise table.error(row, f"unknown type {kind!r}", expected=f"one of {', '.join(kinds)}")
+        found.append(Mention(document, kind, _spans(table, row, record.get("locations"))))
+    return found
+
+
+def _spans(table: Table, row: int, value: Any) -> tuple[tuple[int, int], ...]:
+    spans = []
+    for place in value if isinstance(value, list) else ():
+        pair = [place.get("start"), place.get("end")] if isinstance(place, dict) else place
+        if not (isinstance(pair, list) and len(pair) == 2 and all(type(number) is int for number in pair)):
+            break
+        spans.append((pair[0], pair[1]))
+    else:
+        if spans:
+            return tuple(spans)
+    raise table.error(row, f"locations {value!r:.60}", expected='a list of {"start", "end"} character offsets')
+
+
+def types_of(labels: Sequence[str]) -> tuple[str, ...]:
+    """Entity types of a tag list, in order."""
+    return tuple(dict.fromkeys(label.partition("-")[2] for label in labels if label not in ("O", ".")))
+
+
+def _label(table: Table, row: int, value: Any, index: dict[str, int]) -> int:
+    if not isinstance(value, str):
+        raise table.error(row, _said("label", value), expected=f"one of {', '.join(index)}")
+    if value not in index:
+        raise table.error(row, f"unknown label {value!r}", expected=_known(value, index))
+    return index[value]
+
+
+def _known(value: str, known: Sequence[str] | dict[str, Any]) -> str:
+    near = nearest(value, known)
+    return f"one of {', '.join(known)}" + (f" ({near})" if near.startswith("did you mean") else "")
+
+
+def _said(key: str, value: Any) -> str:
+    return f"no {key}" if value is None else f"{key} {value!r:.60}"
