@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from importlib import resources
 from typing import Any, Literal
@@ -113,13 +113,8 @@ def compare(
             found = tally.count(key) if tally else None
             line = Line(task.name, split, key, expected.get(key), found)
             if line.difference:
-                line = Line(*line_values(line), explanations=explain(line, kind, options or ReadOptions()))
+                line = replace(line, explanations=explain(line, kind, options or ReadOptions()))
             yield line
-
-
-def line_values(line: Line) -> tuple[str, Split, str, int | None, int | None]:
-    """The line without its explanations."""
-    return line.task, line.split, line.label, line.expected, line.found
 
 
 def explain(line: Line, kind: Kind, options: ReadOptions) -> tuple[tuple[int, str], ...]:

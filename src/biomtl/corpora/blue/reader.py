@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 
 from biomtl.corpora.blue.hoc import read_hoc
 from biomtl.corpora.blue.layout import best, locate
@@ -33,7 +32,6 @@ FAMILIES: dict[str, Family] = {
 }
 
 
-@dataclass(frozen=True)
 class BlueFiles:
     """``<task>/{train,dev,test}.tsv``, by the folder and file names of BLUE's release, BlueBERT, MT-DNN or ELMo.
 
@@ -41,8 +39,10 @@ class BlueFiles:
         assume: the task of files whose folder doesn't say one.
     """
 
-    assume: str | None = None
-    name: str = "BLUE-format files (<task>/train.tsv, dev.tsv, test.tsv)"
+    name = "BLUE-format files (<task>/train.tsv, dev.tsv, test.tsv)"
+
+    def __init__(self, assume: str | None = None) -> None:
+        self.assume = assume
 
     def detect(self, source: Source) -> Sequence[str]:
         """The tasks that the folder names say."""

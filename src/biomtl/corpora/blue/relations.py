@@ -52,8 +52,8 @@ def document_of(task: str, index: str) -> str:
 def masked_entities(sentence: str) -> dict[str, list[dict[str, object]]]:
     """The two masked mentions, found by their placeholders (``@DRUG$``, or one ``@DRUG-DRUG$`` over both).
 
-    The ids count them in text order: a masked sentence doesn't show which of the index's mentions comes first. Nothing is
-    returned where the placeholders aren't two, or one over both.
+    The ids count them in text order: a masked sentence doesn't show which of the index's mentions comes first.
+    Nothing is returned where the placeholders aren't two, or one over both.
     """
     found = list(PLACEHOLDER.finditer(sentence))
     if len(found) == 1 and found[0].group(2):

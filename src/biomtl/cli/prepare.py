@@ -1,0 +1,103 @@
+"""``biomtl prepare``: corpora as they lie, to a prepared suite."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from biomtl.corpora import PrepareReport
+    from biomtl.corpora.counts import Line
+    from biomtl.corpora.write import TaskReport
+
+PLAIN: dict[str, Any] = {"markup": False, "highlight": False}  # file names hold brackets
+
+
+def prepare(
+    source: Annotated[Path, typer.Argument(help="Folder, zip or file with one corpus or many.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Folder to write; it appears whole or not at all.", show_default=False)],
+    tasks: Annotated[
+        str | None, typer.Option(help="Only these tasks, separated by commas; default all that are found.")
+    ] = None,
+    keep_list_sentences: Annotated[
+        bool, typer.Option("--keep-list-sentences", help="DDI: keep the drug lists of DDI-DrugBank.d64; BLUE has none.")
+    ] = False,
+    sentence_spans: Annotated[
+        Path | None,
+        typer.Option(help="ChemProt: table docid, start, end of sentences, instead of splitting into sentences."),
+    ] = None,
+    mentions: Annotated[
+        str, typer.Option(help="Discontinuous, nested and overlapping mentions: keep, flatten or refuse.")
+    ] = "flatten",
+    seed: Annotated[int, typer.Option(help="For splits that have to be drawn: no list of them was published.")] = 0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a prepared suite at the output.")] = False,
+) -> None:
+    """Turn original corpora or BLUE-format files into a prepared suite, and compare its counts with BLUE's.
+
+    Original distributions go before BLUE-format files of the same task. Example:
+
+        biomtl prepare corpora/ --out prepared/ --tasks bc5cdr-chem,ddi2013
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from biomtl.corpora import ReadOptions
+    from biomtl.corpora import prepare as run
+
+    names = None if tasks is None else [name.strip() for name in tasks.split(",") if name.strip()]
+    options = ReadOptions(keep_list_sentences, sentence_spans, seed, mentions)
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("tasks")
+    with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True), transient=True) as bar:
+        shown = bar.add_task("reading", total=None)
+
+        def show(done: int, total: int, records: int) -> None:
+            bar.update(shown, completed=done, total=total, description=f"{records:,} records")
+
+        report = run(source, out, names, options, overwrite, workers=os.cpu_count() or 1, progress=show)
+    print_report(report, Console())
+
+
+def print_report(report: PrepareReport, console: Console) -> None:
+    """Print each task's counts, what explains the differences, and where the data came from."""
+    notes: dict[str, int] = {}
+    for task in report.tasks:
+        console.print(counts_table(task, notes))
+        console.print(f"  from {task.reader}", *(f"(not from {other})" for other in task.not_used), **PLAIN)
+    for why, number in notes.items():
+        console.print(f"[{number}] {why}", **PLAIN)
+    compared = [line for line in report.lines if line.difference is not None]
+    unexplained = sum(line.unexplained != 0 for line in compared)
+    explained = sum(line.difference != 0 for line in compared) - unexplained
+    summary = f"{len(compared) - explained - unexplained} counts as expected, {explained} different and explained, "
+    console.print(f"{report.out}: {summary}{unexplained} different and not explained.", **PLAIN)
+
+
+def counts_table(task: TaskReport, notes: dict[str, int]) -> Table:
+    """The table label x split of one task; ``notes`` collects the explanations with their numbers."""
+    from rich.table import Table
+
+    table = Table(title=task.task, caption="found / expected (difference)", title_justify="left")
+    table.add_column("count", overflow="fold")
+    splits = list(dict.fromkeys(line.split for line in task.lines))
+    for split in splits:
+        table.add_column(split, justify="right")
+    cells = {(line.label, line.split): _cell(line, notes) for line in task.lines}
+    for label in dict.fromkeys(line.label for line in task.lines):
+        table.add_row(label, *(cells.get((label, split), "") for split in splits))
+    return table
+
+
+def _cell(line: Line, notes: dict[str, int]) -> str:
+    found = "no data" if line.found is None else f"{line.found:,}"
+    if line.expected is None:
+        return found
+    parts = [f"{part:+,} \\[{notes.setdefault(why, len(notes) + 1)}]" for part, why in line.explanations]
+    if line.unexplained:
+        parts.append(f"[bold red]{line.unexplained:+,} not explained[/]")
+    return f"{found} / {line.expected:,}" + (f" ({', '.join(parts)})" if parts else "")
