@@ -1,0 +1,57 @@
+# Every target makes the virtual environment that it needs; Python 3.11 or newer and make are enough to start.
+PYTHON ?= python3
+VENV := .venv
+PIP := $(VENV)/bin/python -m pip --disable-pip-version-check
+READY := $(VENV)/.ready
+DOCS_READY := $(VENV)/.docs-ready
+
+.DEFAULT_GOAL := help
+.PHONY: help install quickstart test lint format typecheck check docs bench clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(READY) ## Make .venv with the package and everything that the tests need
+
+quickstart: $(READY) ## Train, score and annotate with the bundled sample suite (under 5 minutes on 2 cores)
+	$(VENV)/bin/biomtl quickstart --overwrite
+
+test: $(READY) ## Run the tests; narrow them with ARGS="tests/scoring -k pearson"
+	$(VENV)/bin/python -m pytest $(ARGS)
+
+lint: $(READY) ## Check style and formatting
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+
+format: $(READY) ## Mend style and formatting where a tool can
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+typecheck: $(READY) ## Check the types
+	$(VENV)/bin/mypy
+
+check: lint typecheck test ## Everything that CI runs
+
+docs: $(DOCS_READY) ## Build the documentation site into site/
+	$(VENV)/bin/mkdocs build --strict
+
+bench: $(READY) ## Measure the speed of training
+	$(VENV)/bin/python benchmarks/batching.py $(ARGS)
+
+clean: ## Remove the environment, caches and built files (runs/ stays)
+	rm -rf $(VENV) build dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis src/*.egg-info
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# pip comes first because Python 3.11 bundles one without --group. Then torch by itself, so that the pinned build is
+# what all later packages find installed.
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "biomtl needs Python 3.11 or newer: make PYTHON=python3.12 install")'
+	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) install --quiet --constraint constraints.txt pip
+	$(PIP) install --quiet --constraint constraints.txt torch
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[sample,tensorboard]' --group dev
+	@touch $@
+
+$(DOCS_READY): $(READY)
+	$(PIP) install --quiet --constraint constraints.txt --group docs
+	@touch $@
