@@ -1,0 +1,69 @@
+"""Many sentences through a frozen biLM, in bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from biomtl.encoders.elmo.characters import word_batch
+from biomtl.encoders.elmo.network import Elmo
+
+BATCH_POSITIONS = 8192  # positions run together: a hundred rows and more a step, where products run at full speed
+WINDOW_POSITIONS = 4 * BATCH_POSITIONS  # positions sorted by length together (400 MB of layers in the original model)
+
+
+def encode(
+    model: Elmo,
+    sentences: Iterable[Sequence[str]],
+    *,
+    batch_positions: int = BATCH_POSITIONS,
+    window_positions: int = WINDOW_POSITIONS,
+) -> Iterator[Tensor]:
+    """Every sentence's layers ``[layers, words, 2 * projection_dim]``, in the given order, markers left out.
+
+    Sentences are read in windows. A window's distinct words are computed once; its sentences run longest first in
+    batches, without padding. A ``stateful`` model reads one sentence after the other instead, as bilm-tf's
+    ``dump_bilm_embeddings`` does.
+    """
+    if model.stateful:
+        batch_positions = window_positions = 1
+    window: list[Sequence[str]] = []
+    positions = 0
+    for words in sentences:
+        if window and positions + len(words) + 2 > window_positions:
+            yield from _window(model, window, batch_positions)
+            window, positions = [], 0
+        window.append(words)
+        positions += len(words) + 2
+    if window:
+        yield from _window(model, window, batch_positions)
+
+
+@torch.inference_mode()
+def _window(model: Elmo, window: list[Sequence[str]], batch_positions: int) -> list[Tensor]:
+    batch = word_batch(window, model.options.char_cnn.max_characters_per_token).to(model.device)
+    vectors = model.token(batch.characters)
+    index = batch.index.split(list(batch.lengths))
+    layers: list[Tensor] = [vectors] * len(window)
+    for rows in _batches(batch.lengths, batch_positions):
+        lengths = [batch.lengths[row] for row in rows]
+        block = model.contextual(vectors[torch.cat([index[row] for row in rows])], lengths)
+        for row, part in zip(rows, block.split(lengths, dim=1), strict=True):
+            layers[row] = part[:, 1:-1]
+    return layers
+
+
+def _batches(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
+    """Rows in batches of at most ``budget`` positions (or one row), longest first."""
+    rows: list[int] = []
+    positions = 0
+    for row in sorted(range(len(lengths)), key=lambda row: -lengths[row]):
+        if rows and positions + lengths[row] > budget:
+            yield rows
+            rows, positions = [], 0
+        rows.append(row)
+        positions += lengths[row]
+    if rows:
+        yield rows

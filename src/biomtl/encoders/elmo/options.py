@@ -1,0 +1,156 @@
+"""The shape of a biLM, as bilm-tf's ``options.json`` says it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
+
+from biomtl.errors import InputError
+
+N_CHARACTERS = 262  # 256 bytes, five markers, and the zero row that the loader puts in front
+Filter = tuple[PositiveInt, PositiveInt]
+Clip = Annotated[float, Field(gt=0)]
+
+
+class _Part(BaseModel):
+    # Files hold training settings too (n_epochs, dropout ...); they say nothing about the network's shape.
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class CharacterEmbedding(_Part):
+    """The character embedding table's shape."""
+
+    dim: PositiveInt
+
+
+class CharacterOptions(_Part):
+    """The token layer: character convolutions, highway layers."""
+
+    embedding: CharacterEmbedding
+    filters: tuple[Filter, ...] = Field(min_length=1, description="(width, count) of every convolution")
+    n_highway: int = Field(0, ge=0)
+    n_characters: int = N_CHARACTERS
+    max_characters_per_token: int = Field(50, ge=3)
+    activation: Literal["relu", "tanh"] = "relu"
+
+    @property
+    def width(self) -> int:
+        """Values a word after the convolutions."""
+        return sum(count for _, count in self.filters)
+
+    @model_validator(mode="after")
+    def _possible(self) -> CharacterOptions:
+        if self.n_characters != N_CHARACTERS:
+            raise ValueError(
+                f"n_characters is {self.n_characters}, expected {N_CHARACTERS} (training writes 261: set it to 262)"
+            )
+        widest = max(width for width, _ in self.filters)
+        if widest > self.max_characters_per_token:
+            raise ValueError(f"a filter of width {widest} over words of {self.max_characters_per_token} characters")
+        return self
+
+
+class LstmOptions(_Part):
+    """The two LSTM stacks. ``None`` as a clip means no clipping."""
+
+    dim: PositiveInt = Field(description="cells")
+    projection_dim: PositiveInt = Field(description="values a direction and layer gives a word")
+    n_layers: PositiveInt = 2
+    cell_clip: Clip | None = None
+    proj_clip: Clip | None = None
+    use_skip_connections: bool = False
+
+    @property
+    def projected(self) -> bool:
+        """Whether cells are projected; bilm-tf leaves the projection out where it would not narrow."""
+        return self.projection_dim < self.dim
+
+    @model_validator(mode="after")
+    def _possible(self) -> LstmOptions:
+        if self.projection_dim > self.dim:
+            raise ValueError(f"projection_dim {self.projection_dim} is above dim {self.dim}: layers would not stack")
+        return self
+
+
+class ElmoOptions(_Part):
+    """Everything that fixes a biLM's tensors (Peters et al. 2018, arXiv 1802.05365).
+
+    Layers given to users are ``lstm.n_layers + 1`` with ``2 * lstm.projection_dim`` values a word each.
+    """
+
+    char_cnn: CharacterOptions
+    lstm: LstmOptions
+
+    @property
+    def layers(self) -> int:
+        """Layers given to users: the token layer and one for every LSTM layer."""
+        return self.lstm.n_layers + 1
+
+    @property
+    def dim(self) -> int:
+        """Values a word and layer: both directions."""
+        return 2 * self.lstm.projection_dim
+
+    @classmethod
+    def read(cls, path: str | Path) -> ElmoOptions:
+        """The options of an ``options.json`` (or of a converted folder's ``config.json``).
+
+        Raises:
+            InputError: no such file, not JSON, or a shape that no biLM has.
+        """
+        path = Path(path)
+        try:
+            return cls.parse(json.loads(path.read_text(encoding="utf-8")), path)
+        except FileNotFoundError as error:
+            raise InputError("no such file", path=path, expected="the options.json of a biLM") from error
+        except IsADirectoryError as error:
+            raise InputError("a folder", path=path, expected="the options.json of a biLM") from error
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"not JSON ({error})", path=path, expected="the options.json of a biLM") from error
+
+    @classmethod
+    def parse(cls, value: Any, path: str | Path | None = None) -> ElmoOptions:
+        """Options from parsed JSON; ``path`` only names them in errors."""
+        if not isinstance(value, dict) or not isinstance(value.get("char_cnn"), dict):
+            raise InputError(
+                "no char_cnn", path=path, expected="a character-based biLM", fix="word-based biLMs are not supported"
+            )
+        try:
+            return cls.model_validate(value)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            message = first["msg"].removeprefix("Value error, ")
+            raise InputError(f"{where}: {message} (found {_short(first['input'])})", path=path) from error
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, default=str)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _released(dim: int, projection: int, highway: int) -> ElmoOptions:
+    filters = [(1, 32), (2, 32), (3, 64), (4, 128), (5, 256), (6, 512), (7, 1024)]
+    return ElmoOptions.model_validate(
+        {
+            "char_cnn": {"embedding": {"dim": 16}, "filters": filters, "n_highway": highway},
+            "lstm": {
+                "dim": dim,
+                "projection_dim": projection,
+                "cell_clip": 3,
+                "proj_clip": 3,
+                "use_skip_connections": True,
+            },
+        }
+    )
+
+
+# The released models' shapes; the 5.5B and PubMed weights have the original's.
+SHAPES = {
+    "original": _released(4096, 512, 2),
+    "medium": _released(2048, 256, 1),
+    "small": _released(1024, 128, 1),
+}

@@ -1,0 +1,183 @@
+"""Reading, writing and converting biLM weights: bilm-tf's hdf5, or a folder of safetensors."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+import torch
+
+from biomtl.encoders.elmo.names import dataset_shapes, to_bilm, to_state
+from biomtl.encoders.elmo.network import Elmo
+from biomtl.encoders.elmo.options import ElmoOptions
+from biomtl.errors import InputError, nearest
+from biomtl.files import atomic_file, atomic_folder, write_json
+
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+MODEL_TYPE = "elmo"
+
+
+def load_elmo(
+    path: str | Path,
+    weights: str | Path | None = None,
+    *,
+    dtype: torch.dtype = torch.float32,
+    stateful: bool = False,
+) -> Elmo:
+    """A biLM, frozen and in evaluation mode.
+
+    Args:
+        path: a folder (converted: ``config.json`` + ``model.safetensors``; bilm-tf's: options and weights), or the
+            ``options.json`` when ``weights`` is given.
+        weights: the ``weights.hdf5``.
+        dtype: of weights and layers; ``torch.bfloat16`` is two to four times as fast where the CPU has it.
+        stateful: carry the LSTM state from batch to batch, as bilm-tf and allennlp do.
+
+    Raises:
+        InputError: files missing or cut off, datasets missing, foreign or of shapes other than the options'.
+    """
+    options, state = read_weights(path, weights)
+    with torch.device("meta"):  # no random weights that the file's replace at once
+        model = Elmo(options, stateful=stateful)
+    tensors = {name: torch.from_numpy(value).to(dtype) for name, value in state.items()}
+    model.load_state_dict(tensors, assign=True)
+    return model.requires_grad_(False).eval()
+
+
+def is_elmo(path: str | Path) -> bool:
+    """Whether ``path`` looks like a biLM: a converted folder, or one with options and hdf5 weights."""
+    path = Path(path)
+    if (path / CONFIG).is_file():
+        try:
+            return json.loads((path / CONFIG).read_text(encoding="utf-8")).get("model_type") == MODEL_TYPE
+        except (ValueError, AttributeError):
+            return False
+    return path.is_dir() and any(path.glob("*options*.json")) and any(path.glob("*weights*.hdf5"))
+
+
+def read_weights(path: str | Path, weights: str | Path | None = None) -> tuple[ElmoOptions, dict[str, np.ndarray]]:
+    """Options and our parameters by name, from either form (arguments and errors as for ``load_elmo``)."""
+    path = Path(path)
+    if weights is None and (path / CONFIG).is_file():
+        options = ElmoOptions.read(path / CONFIG)
+        return options, _read_safetensors(path / WEIGHTS, options)
+    if weights is None:
+        path, weights = _find(path, "options", "json"), _find(path, "weights", "hdf5")
+    options = ElmoOptions.read(path)
+    return options, to_state(_read_hdf5(Path(weights), options), options)
+
+
+def save_elmo(model: Elmo, folder: str | Path, *, overwrite: bool = False) -> None:
+    """Write ``config.json`` and ``model.safetensors`` (float32), which load without h5py."""
+    state = {name: value.detach().float().cpu().numpy() for name, value in model.state_dict().items()}
+    _write_folder(model.options, state, folder, overwrite)
+
+
+def convert_elmo(
+    source: str | Path, target: str | Path, *, weights: str | Path | None = None, overwrite: bool = False
+) -> ElmoOptions:
+    """Convert bilm-tf's files to a folder that loads without h5py; ``source`` and ``weights`` as for ``load_elmo``."""
+    options, state = read_weights(source, weights)
+    _write_folder(options, state, target, overwrite)
+    return options
+
+
+def write_hdf5(model: Elmo, path: str | Path) -> None:
+    """Write the weights in bilm-tf's form (the way back of ``load_elmo``)."""
+    state = {name: value.detach().float().cpu().numpy() for name, value in model.state_dict().items()}
+    with atomic_file(path, "wb") as stream, _h5py().File(stream, "w") as file:
+        for name, value in to_bilm(state, model.options).items():
+            file[name] = value
+
+
+def _write_folder(options: ElmoOptions, state: dict[str, np.ndarray], folder: str | Path, overwrite: bool) -> None:
+    with atomic_folder(folder, overwrite=overwrite) as work:
+        write_json(work / CONFIG, {"model_type": MODEL_TYPE, **options.model_dump(mode="json")})
+        safetensors.numpy.save_file(state, work / WEIGHTS, metadata={"format": "pt"})
+
+
+def _find(folder: Path, word: str, kind: str) -> Path:
+    """``weights.hdf5`` of a folder, or the one file that is named like it."""
+    expected = f"one *{word}*.{kind}"
+    if not folder.is_dir():
+        found = "a file" if folder.exists() else "no such folder"
+        raise InputError(found, path=folder, expected="the folder of a biLM, or an options file and a weights file")
+    if (folder / f"{word}.{kind}").is_file():
+        return folder / f"{word}.{kind}"
+    files = sorted(folder.glob(f"*{word}*.{kind}"))
+    if len(files) != 1:
+        found = f"{len(files)} of them" if files else "none"
+        raise InputError(found, path=folder, expected=expected, fix=f"name the file {word}.{kind}")
+    return files[0]
+
+
+def _h5py() -> Any:
+    try:
+        import h5py
+    except ImportError as error:
+        raise InputError("h5py is not installed", fix="run pip install 'biomtl[elmo]'") from error
+    return h5py
+
+
+def _read_hdf5(path: Path, options: ElmoOptions) -> dict[str, np.ndarray]:
+    h5py = _h5py()
+    if not path.is_file():
+        raise InputError("no such file", path=path, expected="the weights.hdf5 of a biLM")
+    try:
+        with h5py.File(path, "r") as file:
+            names: list[str] = []
+            file.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
+            _check(path, {name: file[name].shape for name in names}, dataset_shapes(options))
+            arrays = {name: _numbers(path, name, file[name].dtype, file[name]) for name in names}
+    except (OSError, RuntimeError) as error:
+        # h5py's messages run over several clauses; the first says what is wrong ("truncated file", "bad signature").
+        reason = re.sub(r"\s+", " ", str(error))
+        raise InputError(f"not a whole hdf5 file ({reason})", path=path, fix="download it again") from error
+    return arrays
+
+
+def _read_safetensors(path: Path, options: ElmoOptions) -> dict[str, np.ndarray]:
+    with torch.device("meta"):
+        expected = {name: tuple(value.shape) for name, value in Elmo(options).state_dict().items()}
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            names = list(file.keys())
+            _check(path, {name: tuple(file.get_slice(name).get_shape()) for name in names}, expected)
+            return {name: _numbers(path, name, np.dtype(np.float32), file.get_tensor(name)) for name in names}
+    except FileNotFoundError as error:
+        raise InputError("no such file", path=path, expected="a converted biLM's weights") from error
+    except (safetensors.SafetensorError, OSError, TypeError) as error:
+        raise InputError(f"not a whole safetensors file ({error})", path=path, fix="convert the model again") from error
+
+
+def _check(path: Path, found: dict[str, tuple[int, ...]], expected: dict[str, tuple[int, ...]]) -> None:
+    """Names and shapes of a weight file against those that its options ask for."""
+    hint = "are these the options of this weight file?"
+    for name, shape in expected.items():
+        if name not in found:
+            known = f" ({nearest(name, found)})" if found else ""
+            raise InputError(f"no {name}{known}", path=path, expected=f"shape {list(shape)} by the options", fix=hint)
+        if tuple(found[name]) != shape:
+            raise InputError(f"{name} of shape {list(found[name])}", path=path, expected=f"{list(shape)}", fix=hint)
+    foreign = sorted(set(found) - set(expected))
+    if foreign:
+        raise InputError(
+            f"{foreign[0]} (and {len(foreign) - 1} more)" if foreign[1:] else foreign[0],
+            path=path,
+            expected="no such name by the options",
+            fix=hint,
+        )
+
+
+def _numbers(path: Path, name: str, dtype: np.dtype, values: Any) -> np.ndarray:
+    if dtype.kind != "f":
+        raise InputError(f"{name} of type {dtype}", path=path, expected="floating-point numbers")
+    array = np.asarray(values, dtype=np.float32)
+    if not np.isfinite(array).all():
+        raise InputError(f"{name} holds values that are no numbers", path=path, fix="download it again")
+    return array
