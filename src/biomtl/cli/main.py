@@ -9,10 +9,13 @@ from typing import Annotated
 import typer
 
 import biomtl
+from biomtl.cli.convert import convert
 from biomtl.cli.evaluate import evaluate
 from biomtl.cli.finetune import finetune
-from biomtl.cli.prepare import prepare
 from biomtl.cli.predict import predict
+from biomtl.cli.prepare import prepare
+from biomtl.cli.score import score
+from biomtl.cli.tasks import tasks
 from biomtl.cli.train import train
 from biomtl.errors import BiomtlError
 
@@ -42,11 +45,14 @@ def _options(
         os.environ["BIOMTL_DEBUG"] = "1"
 
 
+app.command("tasks")(tasks)
 app.command("prepare")(prepare)
+app.command("score")(score)
 app.command("train")(train)
 app.command("finetune")(finetune)
 app.command("evaluate")(evaluate)
 app.command("predict")(predict)
+app.command("convert")(convert)
 
 
 def main() -> None:

@@ -73,13 +73,11 @@ _ALL = (
     ),
     Metric(
         "entity_f1_conlleval",
-        "entity F1, exact chunks of a sentence as conlleval counts them",
+        "entity F1 over exact chunks (conlleval)",
         ("tagging",),
         _conlleval,
     ),
-    Metric(
-        "entity_f1_spans", "entity F1, exact spans of a document as BLUE's eval_ner counts them", ("tagging",), _spans
-    ),
+    Metric("entity_f1_spans", "entity F1 over exact document spans (BLUE's eval_ner)", ("tagging",), _spans),
     Metric(
         "example_f1_documents",
         "example-based F1 over documents (F1 of mean precision and mean recall)",

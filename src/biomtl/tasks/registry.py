@@ -47,7 +47,9 @@ def get_task(name: str) -> Task:
     try:
         return names[name.lower()]
     except KeyError:
-        raise InputError(f"unknown task {name!r}", fix=nearest(name.lower(), names)) from None
+        near = nearest(name.lower(), names)
+        fix = near if near.startswith("did you mean") else f"known: {', '.join(known_tasks())}"
+        raise InputError(f"unknown task {name!r}", fix=fix) from None
 
 
 def suite_tasks(name: str) -> list[Task]:

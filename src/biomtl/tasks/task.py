@@ -25,7 +25,12 @@ class Published(BaseModel):
 
 
 class Catalogue(BaseModel):
-    """What a user has to know before working with a benchmark task's data."""
+    """What a user has to know before working with a benchmark task's data.
+
+    ``expected`` maps split -> key -> count. A key is a label of the task (rows that carry it), or one of: ``rows``
+    (negatives included), ``positives`` (rows with another label than the negative), ``pairs`` (rows of two texts),
+    ``sentences`` (rows of a multilabel task), ``mentions`` (entities) and ``documents``.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     title: str

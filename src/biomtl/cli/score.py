@@ -1,0 +1,99 @@
+"""``biomtl score``: BLUE's scores for a gold and a prediction file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.table import Table
+
+    from biomtl.scoring import MetricResult, Score
+
+
+def score(
+    gold: Annotated[Path, typer.Argument(help="Gold file: prepared JSONL or a BLUE file.", show_default=False)],
+    predicted: Annotated[
+        Path, typer.Argument(help="Predictions, in the same or another of these formats.", show_default=False)
+    ],
+    task: Annotated[
+        str, typer.Option("--task", help="Task name or alias, or the path of a `task.yaml`.", show_default=False)
+    ],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")] = False,
+    seed: Annotated[int, typer.Option(help="Seed of the bootstrap.", min=0)] = 0,
+    resamples: Annotated[int, typer.Option(help="Bootstrap resamples; 0 for no intervals.", min=0)] = 1000,
+) -> None:
+    """Score predictions by the rules of the BLUE benchmark, with rows per label and 95 % intervals.
+
+    Rows are matched by id; a missing, doubled or unknown id is an error. Example:
+
+        biomtl score --task ddi2013 prepared/ddi2013/test.jsonl predictions/ddi2013/test.jsonl
+    """
+    from rich.console import Console
+
+    from biomtl.scoring import score as compute
+    from biomtl.tasks import Task, get_task
+
+    record = Task.read(task) if task.endswith((".yaml", ".yml")) else get_task(task)
+    result = compute(record, gold, predicted, seed=seed, resamples=resamples)
+    if as_json:
+        typer.echo(json.dumps(result.to_dict(), ensure_ascii=False, allow_nan=False, indent=2))
+        return
+    console = Console()
+    for part in tables(result):
+        console.print(part)
+    for line in footer(result):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def tables(result: Score) -> Iterator[Table]:
+    """The metrics, the labels of the main metric, and the confusions of a classification."""
+    from rich.table import Table
+
+    table = Table(title=f"{result.task}: {result.rows:,} rows", title_justify="left")
+    table.add_column("metric", overflow="fold")
+    for name in ("value", "95 % interval", "precision", "recall", "support"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for metric in result.metrics.values():
+        table.add_row(metric.title, *_numbers(metric))
+    yield table
+    if result.main.labels:
+        table = Table(title=f"per label, as counted for the {result.main.title}", title_justify="left")
+        table.add_column("label", overflow="fold")
+        for name in ("precision", "recall", "F1 of the label", "gold", "predicted", "correct"):
+            table.add_column(name, justify="right")
+        for row in result.main.labels:
+            shares = (f"{share:.4f}" for share in (row.precision, row.recall, row.f1))
+            counts = (f"{count:,}" for count in (row.support, row.predicted, row.correct))
+            table.add_row(row.label or "(no type)", *shares, *counts)
+        yield table
+    if result.confusion is not None:
+        table = Table("gold \\ predicted", title="confusions", title_justify="left")
+        for label in result.confusion.labels:
+            table.add_column(label, justify="right", overflow="fold")
+        for label, row_counts in zip(result.confusion.labels, result.confusion.counts, strict=True):
+            table.add_row(label, *(f"{count:,}" for count in row_counts))
+        yield table
+
+
+def _numbers(metric: MetricResult) -> list[str]:
+    interval = "" if metric.low is None or metric.high is None else f"{metric.low:.4f} - {metric.high:.4f}"
+    shares = ["" if share is None else f"{share:.4f}" for share in (metric.precision, metric.recall)]
+    return [f"{metric.value:.4f}", interval, *shares, f"{metric.support:,}"]
+
+
+def footer(result: Score) -> Iterator[str]:
+    """How the intervals came about, and what else the reader has to know."""
+    if result.resamples:
+        drawn = f"{result.resamples:,} resamples of {result.units:,} {result.unit}s, seed {result.seed}"
+        yield f"Intervals: percentile bootstrap, {drawn}."
+    for note in result.notes:
+        yield f"Note: {note}."
+    for metric in result.metrics.values():
+        for note in metric.notes:
+            yield f"Note on {metric.id}: {note}."

@@ -1,0 +1,124 @@
+"""``biomtl tasks``: what tasks there are, how they are scored, and where their data come from."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from rich.table import Table
+
+    from biomtl.tasks import Task
+
+UNITS = ("mentions", "positives", "documents", "pairs")
+"""What BLUE's own table counts; the first that a task's record has stands in the overview."""
+
+
+def tasks(
+    task: Annotated[
+        str | None, typer.Argument(help="Show everything about this task (name or alias).", show_default=False)
+    ] = None,
+    suite: Annotated[
+        str | None, typer.Option(help="Only the tasks of a suite: blue, blue-public or sample.", show_default=False)
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON with every field of every record.")] = False,
+) -> None:
+    """List the tasks: type, counts, metric, licence, and where or from whom to get the data.
+
+    Example: `biomtl tasks --suite blue-public`, or `biomtl tasks chemprot` for one in detail.
+    """
+    from rich.console import Console
+
+    from biomtl.errors import InputError
+    from biomtl.tasks import get_task, known_tasks, suite_tasks
+
+    if task is not None and suite is not None:
+        raise InputError("a task and a suite", expected="one of them", fix=f"try `biomtl tasks {task}`")
+    chosen = [get_task(task)] if task else suite_tasks(suite) if suite else list(known_tasks().values())
+    if as_json:
+        typer.echo(json.dumps(as_values(chosen), ensure_ascii=False, indent=2))
+        return
+    console = Console()
+    for part in detail(chosen[0]) if task else overview(chosen):
+        console.print(part, soft_wrap=isinstance(part, str), markup=False, highlight=False)
+
+
+def as_values(tasks: Sequence[Task]) -> dict[str, Any]:
+    """Everything about the tasks, the metrics' full names, and the suites."""
+    from biomtl.scoring import METRICS
+    from biomtl.tasks import SUITES
+
+    used = dict.fromkeys(name for task in tasks for name in (task.metric, *task.metrics))
+    return {
+        "tasks": [task.model_dump(mode="json") for task in tasks],
+        "metrics": {name: METRICS[name].title for name in used},
+        "suites": {name: list(members) for name, members in SUITES.items()},
+    }
+
+
+def overview(tasks: Sequence[Task]) -> Iterator[Table | str]:
+    """One row a task, then the suites."""
+    from rich.table import Table
+
+    from biomtl.scoring import METRICS
+    from biomtl.tasks import SUITES
+
+    table = Table(title="Tasks", title_justify="left", show_lines=True)
+    for name in ("task", "train / dev / test"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("main metric; licence; where or from whom to get the data", overflow="fold")
+    for task in tasks:
+        about = task.catalogue
+        unit = next((name for name in UNITS if about and name in about.expected.get("test", {})), None)
+        counts = " / ".join(f"{column[unit]:,}" for column in about.expected.values()) if about and unit else ""
+        facts = (METRICS[task.metric].title, task.licence, about.obtain if about else "")
+        table.add_row(f"{task.name}\n{task.type}, {task.inputs}", f"{counts}\n{unit or ''}", "\n".join(facts))
+    yield table
+    for name, members in SUITES.items():
+        yield f"suite {name}: {', '.join(members)}"
+
+
+def detail(task: Task) -> Iterator[Table | str]:
+    """One task's record: facts, counts, published scores, notes."""
+    from rich.table import Table
+
+    from biomtl.scoring import METRICS
+
+    about = task.catalogue
+    facts = Table(show_header=False, title=task.name, title_justify="left")
+    facts.add_column(no_wrap=True)
+    facts.add_column(overflow="fold")
+    rows = {
+        "title": about.title if about else "",
+        "aliases": ", ".join(task.aliases),
+        "type": f"{task.type}, {task.inputs}",
+        "labels": ", ".join(task.labels),
+        "negative class": task.negative or "",
+        "score range": " to ".join(f"{end:g}" for end in task.score_range or ()),
+        "main metric": f"{METRICS[task.metric].title} ({task.metric})",
+        "also printed": "; ".join(f"{METRICS[name].title} ({name})" for name in task.metrics),
+        "licence": about.licence if about else task.licence,
+        "where to get it": about.obtain if about else "",
+        "citation": about.citation if about else "",
+        "counts": about.unit if about else "",
+    }
+    for name, value in rows.items():
+        if value:
+            facts.add_row(name, value)
+    yield facts
+    if about is None:
+        return
+    counts = Table("expected", *about.expected, title="counts in BLUE", title_justify="left")
+    for key in dict.fromkeys(key for column in about.expected.values() for key in column):
+        counts.add_row(key, *(f"{column[key]:,}" if key in column else "" for column in about.expected.values()))
+    yield counts
+    published = Table("system", "x 100", "metric", "source", title="published scores (test)", title_justify="left")
+    for entry in about.published:
+        published.add_row(entry.system, f"{entry.value:.2f}".removesuffix("0"), entry.metric, entry.source)
+    yield published
+    for note in about.notes:
+        yield f"Note: {note}"
