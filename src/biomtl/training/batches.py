@@ -1,4 +1,4 @@
-"""Batches that hold almost no padding and yet are as good as random ones."""
+"""Batches that hold almost no padding and yet are as good as random ones (measured in docs/batching.md)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Index = NDArray[np.int64]
-POOL_BATCHES = 16
+POOL_BATCHES = 64
+STRATA = 8
 
 
 def plan_batches(
@@ -24,28 +25,134 @@ def plan_batches(
 ) -> list[Index]:
     """Cut ``order`` into batches of like length, in random order.
 
+    The drawn order is cut into pools of about ``pool_batches`` batches, each pool sorted by length and cut, and its
+    batches shuffled. So any ``pool_batches`` steps in a row see nearly the corpus's own mix of labels and lengths.
+
     Args:
         order: entry numbers as drawn, in random order; an entry may occur several times.
         lengths: [entries] positions of the entry's longest row.
         batch_tokens: the most positions of a batch, padding included (rows x longest row); an entry that alone
             is larger gets a batch of its own.
-        batch_size: or the number of entries of a batch.
+        batch_size: or the most entries of a batch.
         rows: [entries] rows of the entry (windows, or two texts encoded apart); default one each.
         groups: [entries] a batch holds entries of one group only (`mixing: batch`: the pool of the mixer).
-        pool_batches: like lengths are sought among the entries of about this many batches.
+        pool_batches: like lengths are sought among the entries of about this many batches; 1 is random batching.
         seed: of the order of batches.
 
     Returns:
         The batches, each an array of entry numbers; together they hold ``order`` exactly.
+
+    Raises:
+        ValueError: not exactly one of ``batch_tokens`` and ``batch_size``.
     """
-    raise NotImplementedError
+    if (batch_tokens is None) == (batch_size is None):
+        raise ValueError("choose one of batch_tokens and batch_size")
+    rows = np.ones_like(lengths) if rows is None else rows
+    parts = [order] if groups is None else [order[groups[order] == group] for group in np.unique(groups[order])]
+    random = np.random.default_rng(seed)
+    planned: list[list[Index]] = []
+    for part in parts:
+        if batch_tokens is not None:
+            pools = _token_pools(part, lengths[part] * rows[part], batch_tokens, pool_batches)
+        else:
+            assert batch_size is not None
+            pools = _size_pools(part, batch_size, pool_batches)
+        batches: list[Index] = []
+        for pool in pools:
+            pool = pool[np.argsort(-lengths[pool], kind="stable")]
+            if batch_tokens is not None:
+                cut = np.split(pool, _even_cuts(lengths[pool], np.cumsum(rows[pool]), batch_tokens))
+            else:
+                assert batch_size is not None
+                cut = np.array_split(pool, -(-len(pool) // batch_size))
+            batches += [cut[index] for index in _mixed(len(cut), random)]
+        planned.append(batches)
+    # Each group's batches keep their own order; which group comes next is drawn.
+    turns = random.permutation(np.repeat(np.arange(len(planned)), [len(batches) for batches in planned]))
+    waiting = [iter(batches) for batches in planned]
+    return [next(waiting[turn]) for turn in turns]
+
+
+def _token_pools(order: Index, costs: Index, budget: int, pool_batches: int) -> list[Index]:
+    """Runs of ``order`` of equal cost, each a little below ``pool_batches`` full batches."""
+    if not len(order):
+        return []
+    ends = np.cumsum(costs)
+    pools = max(1, -(-int(ends[-1]) // max(1, int((pool_batches - 0.5) * budget))))
+    return [
+        pool for pool in np.split(order, np.searchsorted(ends, ends[-1] * np.arange(1, pools) / pools)) if len(pool)
+    ]
+
+
+def _size_pools(order: Index, size: int, pool_batches: int) -> list[Index]:
+    """Runs of ``order`` of ``pool_batches`` batches whose sizes differ by one at most, so that no runt is left."""
+    if not len(order):
+        return []
+    starts = np.linspace(0, len(order), -(-len(order) // size) + 1).astype(np.int64)
+    return np.split(order, starts[pool_batches:-1:pool_batches])
+
+
+def _even_cuts(lengths: Index, total_rows: Index, budget: int) -> list[int]:
+    """Where to cut entries sorted long to short (``total_rows`` cumulated) into batches of at most ``budget``.
+
+    As few batches as the budget allows, then the lowest budget that still needs no more of them: the last batch
+    is as full as the others instead of a runt.
+    """
+    cuts = _greedy_cuts(lengths, total_rows, budget)
+    low, high = 0, budget
+    while high - low > 1:
+        middle = (low + high) // 2
+        closer = _greedy_cuts(lengths, total_rows, middle)
+        if len(closer) > len(cuts):
+            low = middle
+        else:
+            high, cuts = middle, closer
+    return cuts
+
+
+def _greedy_cuts(lengths: Index, total_rows: Index, budget: int) -> list[int]:
+    cuts = [0]
+    while cuts[-1] < len(lengths):
+        start = cuts[-1]
+        before = int(total_rows[start - 1]) if start else 0
+        room = before + budget // int(lengths[start])
+        cuts.append(max(start + 1, int(np.searchsorted(total_rows, room, side="right"))))
+    return cuts[1:-1]
+
+
+def _mixed(count: int, random: np.random.Generator) -> Index:
+    """A random order of ``count`` batches sorted by length in which every ``STRATA`` steps span all lengths.
+
+    The batches are dealt into strata by length; each round takes one of every stratum, in random order. A plain
+    shuffle would leave runs of short or of long batches.
+    """
+    strata = np.array_split(np.arange(count), STRATA)
+    rounds = max(len(part) for part in strata)
+    # Where a stratum has a batch less than others, the round that misses it is drawn too.
+    places = np.concatenate([random.permutation(rounds)[: len(part)] for part in strata])
+    return np.lexsort((random.random(count), places))
 
 
 def fill(batches: Sequence[Index], lengths: Index, rows: Index | None = None, tokens: Index | None = None) -> float:
     """Real positions / all positions of ``batches``; ``tokens`` [entries] = real positions, default rows x length."""
-    raise NotImplementedError
+    rows = np.ones_like(lengths) if rows is None else rows
+    tokens = lengths * rows if tokens is None else tokens
+    padded = sum(int(rows[batch].sum() * lengths[batch].max()) for batch in batches)
+    return sum(int(tokens[batch].sum()) for batch in batches) / padded
 
 
 def shard(batches: Sequence[Index], rank: int, world: int) -> list[Index]:
-    """The batches of process ``rank`` of ``world``: every process gets equally many, no entry is lost or doubled."""
-    raise NotImplementedError
+    """The batches of process ``rank`` of ``world``: equally many for each, and no entry lost or doubled.
+
+    Where the number of batches does not divide, those with the most entries are halved until it does.
+
+    Raises:
+        ValueError: fewer entries than needed to give every process a batch at each step.
+    """
+    even = list(batches)
+    while len(even) % world:
+        widest = max(range(len(even)), key=lambda index: len(even[index]))
+        if len(even[widest]) < 2:
+            raise ValueError(f"{sum(map(len, batches))} entries can't be dealt to {world} processes evenly")
+        even[widest : widest + 1] = np.array_split(even[widest], 2)
+    return even[rank::world]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.table import Table
 
 from biomtl.training.recipe import Policy
 
@@ -36,11 +37,15 @@ def entries(items: Sequence[frozenset[str]], mixing: Literal["instance", "batch"
 
 @dataclass(frozen=True)
 class TaskPlan:
-    """One task's part in an epoch: ``rows`` it has, ``draws`` of them (float: mean of the epochs), its ``share``."""
+    """One task's part in the run, as means over its epochs.
+
+    ``entries`` the task has, ``examples`` it gets per epoch, its ``share`` of all examples, and how many
+    ``passes`` over its entries an epoch makes.
+    """
 
     task: str
-    rows: int
-    draws: float
+    entries: int
+    examples: float
     share: float
     passes: float
 
@@ -63,6 +68,9 @@ class Mixer:
         epochs: how many epochs the run has; the annealed policy needs it.
         temperature: T of the temperature policy.
         weights: task -> weight of the fixed policy.
+
+    Raises:
+        ValueError: no items, an item without a task, or a policy without its temperature or weights.
     """
 
     def __init__(
@@ -75,14 +83,86 @@ class Mixer:
         temperature: float | None = None,
         weights: Mapping[str, float] | None = None,
     ) -> None:
-        raise NotImplementedError
-
-    pool_of: Index  # the pool of each entry
+        members: dict[frozenset[str], list[int]] = {}
+        for index, tasks in enumerate(items):
+            members.setdefault(tasks, []).append(index)
+        if not members or frozenset() in members:
+            raise ValueError("the mixer needs items, each with at least one task")
+        sets = sorted(members, key=sorted)
+        self.seed, self.epochs = seed, epochs
+        self.tasks = sorted(frozenset().union(*sets))
+        self.pools = [np.array(members[tasks], dtype=np.int64) for tasks in sets]
+        self.pool_of: Index = np.empty(len(items), dtype=np.int64)
+        for number, pool in enumerate(self.pools):
+            self.pool_of[pool] = number
+        self._sizes = np.array([len(pool) for pool in self.pools], dtype=np.float64)
+        self._labels = np.array([[task in tasks for task in self.tasks] for tasks in sets])  # [pools, tasks]
+        self._entries = self._sizes @ self._labels  # [tasks]
+        self._weigh = _policy(policy, self._entries, self.tasks, temperature, weights)
 
     def epoch(self, epoch: int) -> Index:
         """Entry numbers of epoch ``epoch`` (from 0) in random order; an entry may occur several times."""
-        raise NotImplementedError
+        start, end = self._drawn(epoch), self._drawn(epoch + 1)
+        drawn = [self._draw(number, start[number], end[number]) for number in range(len(self.pools))]
+        return np.random.default_rng([self.seed, 0, epoch]).permutation(np.concatenate(drawn))
 
     def plan(self) -> list[TaskPlan]:
-        """What each task gets, averaged over the epochs, in the order of names."""
-        raise NotImplementedError
+        """What each task gets, in the order of names."""
+        examples = self._drawn(self.epochs) @ self._labels / self.epochs
+        return [
+            TaskPlan(task, int(rows), float(drawn), float(drawn / examples.sum()), float(drawn / rows))
+            for task, rows, drawn in zip(self.tasks, self._entries, examples, strict=True)
+        ]
+
+    def _draws(self, epoch: int) -> NDArray[np.float64]:
+        """[pools] how many entries of each pool the epoch draws, before rounding."""
+        weights = self._weigh(min(1.0, epoch / max(1, self.epochs - 1)))
+        quota = weights / weights.sum() * self._entries.sum()
+        wanted = (quota / self._entries * self._labels).max(axis=1) * self._sizes
+        return wanted * self._entries.sum() / (wanted @ self._labels).sum()
+
+    def _drawn(self, epoch: int) -> Index:
+        """[pools] how many entries were drawn before ``epoch``: rounding the sum lets no small quota starve."""
+        total = sum((self._draws(earlier) for earlier in range(epoch)), np.zeros(len(self.pools)))
+        return np.floor(total + 0.5).astype(np.int64)
+
+    def _draw(self, number: int, start: int, end: int) -> Index:
+        """Places ``start`` to ``end`` of the endless row of permutations of pool ``number``."""
+        pool = self.pools[number]
+        first = start // len(pool)
+        turns = range(first, -(-end // len(pool)))
+        passes = [np.random.default_rng([self.seed, 1, number, turn]).permutation(pool) for turn in turns]
+        row = np.concatenate(passes) if passes else pool[:0]
+        return row[start - first * len(pool) : end - first * len(pool)]
+
+
+def _policy(
+    policy: Policy,
+    entries: NDArray[np.float64],
+    tasks: Sequence[str],
+    temperature: float | None,
+    weights: Mapping[str, float] | None,
+) -> Callable[[float], NDArray[np.float64]]:
+    """Weights of the tasks as a function of the part of the run that is over, 0 to 1."""
+    if policy == "fixed":
+        if weights is None or not set(tasks) <= set(weights):
+            raise ValueError("the fixed policy needs a weight for every task")
+        given = np.array([weights[task] for task in tasks], dtype=np.float64)
+        return lambda done: given
+    if policy == "annealed":
+        return lambda done: entries ** (1 - (1 - FINAL_EXPONENT) * done)
+    if policy == "temperature" and not temperature:
+        raise ValueError("the temperature policy needs a temperature")
+    exponents = {"proportional": 1.0, "sqrt": 0.5, "uniform": 0.0, "temperature": 1 / (temperature or 1)}
+    power = entries ** exponents[policy]
+    return lambda done: power
+
+
+def render(plan: Sequence[TaskPlan], title: str = "Mixing plan") -> Table:
+    """The plan as a table, for printing before training."""
+    table = Table(title=title)
+    for heading in ("task", "rows", "examples an epoch", "share", "passes an epoch"):
+        table.add_column(heading, justify="left" if heading == "task" else "right")
+    for row in plan:
+        table.add_row(row.task, f"{row.entries:,}", f"{row.examples:,.0f}", f"{row.share:.1%}", f"{row.passes:.2f}")
+    return table

@@ -1,0 +1,167 @@
+"""Does batching by length cost learning? Trains the same rows in random batches and in ours, and compares.
+
+    python benchmarks/batching.py ddi2013=DDI/dev.tsv --layers 1 --seeds 3
+
+Every arm sees the same rows equally often, in equally many steps of the same learning rate; only which rows share a
+batch, and when a batch comes, differs. Reported: fill (real / padded positions), the mean loss per row at
+the moment when it is trained on, and the loss on held-out rows at the end. Rows come from tables with the columns
+`index, sentence, label`, or JSONL records (`text` and `label`, or `tokens` and `tags`: does the sentence
+hold a mention?); several files are trained together, one linear head each.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from transformers import AutoModel, AutoTokenizer
+from transformers.utils import logging
+
+from biomtl.files import read_jsonl
+from biomtl.training.batches import Index, fill, plan_batches
+from biomtl.training.mixer import Mixer
+from biomtl.training.recipe import PACKAGED_ENCODER, resolve_encoder
+
+
+def read(path: Path) -> tuple[list[str], list[str]]:
+    """(texts, labels) of a file."""
+    if path.suffix == ".jsonl":
+        records = [record for _, record in read_jsonl(path)]
+        texts = [record.get("text") or " ".join(record["tokens"]) for record in records]
+        return texts, [record.get("label") or str(any(tag != "O" for tag in record["tags"])) for record in records]
+    with path.open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream, delimiter="\t", quoting=csv.QUOTE_NONE))
+    return [row["sentence"] for row in rows], [row["label"] for row in rows]
+
+
+class Data:
+    """Encoded rows of all files, a seeded fifth of them held out."""
+
+    def __init__(self, files: list[str], tokenizer: object, max_length: int, max_rows: int) -> None:
+        self.ids: list[list[int]] = []
+        tasks, labels = [], []
+        self.names, self.classes = [], []
+        for spec in files:
+            name, _, path = spec.partition("=")
+            texts, found = read(Path(path))
+            keep = np.sort(np.random.default_rng(0).permutation(len(texts))[: max_rows or None])
+            self.ids += tokenizer([texts[i] for i in keep], truncation=True, max_length=max_length)["input_ids"]
+            known = sorted(set(found))
+            labels += [known.index(found[i]) for i in keep]
+            tasks += [len(self.names)] * len(keep)
+            self.names.append(name)
+            self.classes.append(len(known))
+        self.task, self.label = np.array(tasks), np.array(labels)
+        self.lengths: Index = np.array([len(row) for row in self.ids], dtype=np.int64)
+        order = np.random.default_rng(1).permutation(len(self.ids))
+        self.train, self.held = np.sort(order[len(order) // 5 :]), np.sort(order[: len(order) // 5])
+
+
+def plan(arm: str, data: Data, epoch: int, seed: int, budget: int) -> list[Index]:
+    """One epoch's batches of an arm: `random`, `sorted` (long to short) or `pool<N>`; equally many batches in each."""
+    entries = [frozenset([data.names[data.task[row]]]) for row in data.train]
+    order = Mixer(entries, seed=seed).epoch(epoch)
+    pool = int(arm[4:]) if arm.startswith("pool") else 64
+    batches = plan_batches(order, data.lengths[data.train], batch_tokens=budget, pool_batches=pool, seed=[seed, epoch])
+    if arm == "random":
+        batches = np.array_split(order, len(batches))
+    if arm == "sorted":
+        batches.sort(key=lambda batch: -int(data.lengths[data.train][batch].max()))
+    return [data.train[batch] for batch in batches]
+
+
+class Model(torch.nn.Module):
+    """The first ``layers`` layers of an encoder (0: only its embeddings), mean over positions, a head per task."""
+
+    def __init__(self, encoder: str, layers: int, classes: list[int]) -> None:
+        super().__init__()
+        self.encoder = AutoModel.from_pretrained(encoder, num_hidden_layers=layers, add_pooling_layer=False)
+        self.heads = torch.nn.ModuleList(torch.nn.Linear(self.encoder.config.hidden_size, n) for n in classes)
+
+    def losses(self, data: Data, batch: Index) -> torch.Tensor:
+        """Loss of every row of the batch."""
+        longest = int(data.lengths[batch].max())
+        ids = torch.zeros(len(batch), longest, dtype=torch.long)
+        for place, row in enumerate(batch):
+            ids[place, : len(data.ids[row])] = torch.tensor(data.ids[row])
+        mask = (torch.arange(longest) < torch.tensor(data.lengths[batch])[:, None]).long()
+        hidden = self.encoder(input_ids=ids, attention_mask=mask).last_hidden_state
+        mean = (hidden * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
+        losses = torch.zeros(len(batch))
+        for task, head in enumerate(self.heads):
+            mine = torch.tensor(np.flatnonzero(data.task[batch] == task))
+            gold = torch.tensor(data.label[batch])[mine]
+            losses[mine] = torch.nn.functional.cross_entropy(head(mean[mine]), gold, reduction="none")
+        return losses
+
+
+def run(arm: str, weighted: bool, data: Data, args: argparse.Namespace, seed: int) -> tuple[float, float, float, float]:
+    """(fill, loss per row when trained on, held-out loss, seconds) of one training run."""
+    torch.manual_seed(seed)
+    model = Model(args.encoder, args.layers, data.classes)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=args.learning_rate)
+    epochs = [plan(arm, data, epoch, seed, args.batch_tokens) for epoch in range(args.epochs)]
+    steps = sum(map(len, epochs))
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimiser, lambda step: min(1, 10 * (step + 1) / steps, 1 - step / steps)
+    )
+    mean_rows = args.epochs * len(data.train) / steps
+    seen, start = 0.0, time.perf_counter()
+    for batch in (batch for batches in epochs for batch in batches):
+        losses = model.losses(data, batch)
+        seen += float(losses.detach().sum())
+        (losses.sum() / mean_rows if weighted else losses.mean()).backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+        schedule.step()
+        optimiser.zero_grad()
+    seconds = time.perf_counter() - start
+    model.eval()
+    held = data.held[np.argsort(data.lengths[data.held])]
+    with torch.inference_mode():
+        loss = sum(float(model.losses(data, part).sum()) for part in np.array_split(held, -(-len(held) // 64)))
+    full = fill([batch for batches in epochs for batch in batches], data.lengths)
+    return full, seen / (args.epochs * len(data.train)), loss / len(held), seconds
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("files", nargs="+", metavar="NAME=FILE")
+    parser.add_argument("--arms", default="random,pool16,pool64,sorted", help="random, sorted, pool<batches>")
+    parser.add_argument("--encoder", default=resolve_encoder(PACKAGED_ENCODER))
+    parser.add_argument("--layers", type=int, default=1, help="encoder layers to keep; 0 is a bag of embeddings")
+    parser.add_argument("--batch-tokens", type=int, default=2048)
+    parser.add_argument("--max-length", type=int, default=128)
+    parser.add_argument("--max-rows", type=int, default=0, help="rows per file, 0 for all")
+    parser.add_argument("--learning-rate", type=float, default=1e-4)
+    parser.add_argument("--epochs", type=int, default=1)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=1)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    logging.set_verbosity_error()  # the layers left out would be listed at every start
+    logging.disable_progress_bar()
+    data = Data(args.files, AutoTokenizer.from_pretrained(args.encoder), args.max_length, args.max_rows)
+    print(f"{len(data.train)} rows trained, {len(data.held)} held out, {data.lengths.mean():.1f} pieces a row")
+    print("arm       step weighs  fill   loss when trained on  held-out loss    seconds")
+    arms = [
+        (arm, weighted) for arm in args.arms.split(",") for weighted in ((False, True) if arm != "random" else (False,))
+    ]
+    results: dict[tuple[str, bool], list[tuple[float, float, float, float]]] = {arm: [] for arm in arms}
+    for seed in range(args.seeds):  # arms in turns, so that a busy spell of the machine hits all alike
+        for arm, weighted in arms:
+            results[arm, weighted].append(run(arm, weighted, data, args, seed))
+    for (arm, weighted), runs in results.items():
+        mean, spread = np.mean(runs, axis=0), np.std(runs, axis=0, ddof=1) if args.seeds > 1 else np.zeros(4)
+        print(
+            f"{arm:<9} {'its rows' if weighted else 'the same':<11}  {mean[0]:.3f}  {mean[1]:.4f} ± {spread[1]:.4f}"
+            f"       {mean[2]:.4f} ± {spread[2]:.4f}  {mean[3]:.0f}"
+        )
+
+
+if __name__ == "__main__":
+    main()
