@@ -9,7 +9,14 @@ from biomtl.corpora.reader import Reader
 
 # "module:Class", in order of preference: when several readers find the training data of one task, the first one wins.
 # Original distributions stand before files that somebody converted from them.
-READERS: tuple[str, ...] = ("biomtl.corpora.blue.reader:BlueFiles",)
+READERS: tuple[str, ...] = (
+    "biomtl.corpora.bc5cdr:BC5CDR",
+    "biomtl.corpora.ddi2013:DDI2013",
+    "biomtl.corpora.chemprot:ChemProt",
+    "biomtl.corpora.hoc:HoC",
+    "biomtl.corpora.biosses:Biosses",
+    "biomtl.corpora.blue.reader:BlueFiles",
+)
 
 
 @cache

@@ -1,0 +1,82 @@
+"""BC5CDR (BioCreative V, Li et al. 2016) from its three original PubTator files.
+
+Chemicals and diseases stand in the same sentences: both tasks get the same records but for the tags, so that a text has
+to be encoded only once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from biomtl.corpora.copies import one_copy
+from biomtl.corpora.formats import Document, pubtator
+from biomtl.corpora.mentions import apply_policy, iob_tags
+from biomtl.corpora.reader import ReadOptions, Record
+from biomtl.corpora.source import Source
+from biomtl.corpora.text.sentences import sentences
+from biomtl.corpora.text.words import words
+from biomtl.errors import InputError
+from biomtl.tasks.task import Split
+
+_FILES: dict[Split, str] = {
+    "train": "CDR_TrainingSet.PubTator.txt",
+    "dev": "CDR_DevelopmentSet.PubTator.txt",
+    "test": "CDR_TestSet.PubTator.txt",
+}
+_TYPES = {"bc5cdr-chem": "Chemical", "bc5cdr-disease": "Disease"}
+
+
+class BC5CDR:
+    """One record a sentence; id ``PMID.OFFSET`` (of its first word), offsets into title + blank + abstract."""
+
+    name = "BC5CDR, original PubTator files"
+
+    def detect(self, source: Source) -> Sequence[str]:
+        """Both tasks, if one of the three files is there."""
+        return tuple(_TYPES) if source.find(*_FILES.values()) else ()
+
+    def read(self, source: Source, tasks: Sequence[str], options: ReadOptions) -> Iterator[tuple[str, Split, Record]]:
+        """Stream the sentences of all documents, each once for every task."""
+        for split, file in _FILES.items():
+            name = one_copy(source, source.find(file), file)
+            where = source.where(name)
+            for document in pubtator.parse(source.lines(name), where):
+                for task, record in _records(document, tasks, options, where):
+                    yield task, split, record
+
+
+def _records(
+    document: Document, tasks: Sequence[str], options: ReadOptions, where: str
+) -> Iterator[tuple[str, Record]]:
+    for mention in document.mentions:
+        if mention.type not in _TYPES.values():
+            found = f"document {document.id}: mention {mention.text[:60]!r} of type {mention.type!r}"
+            raise InputError(found, path=where, expected=" or ".join(_TYPES.values()))
+    cut = [list(words(document.text, *span)) for span in _sentences(document)]
+    tags = {task: _tags(document, cut, _TYPES[task], options, where) for task in tasks}
+    for number, offsets in enumerate(cut):
+        shared = {
+            "id": f"{document.id}.{offsets[0][0]}",
+            "doc_id": document.id,
+            "tokens": [document.text[start:end] for start, end in offsets],
+            "offsets": [list(offset) for offset in offsets],
+        }
+        for task in tasks:
+            yield task, {**shared, "tags": tags[task][number]}
+
+
+def _sentences(document: Document) -> Iterator[tuple[int, int]]:
+    """No sentence runs from the title into the abstract, even where the title has no full stop."""
+    for passage in document.passages:
+        yield from sentences(document.text, passage.start, passage.end)
+
+
+def _tags(
+    document: Document, cut: list[list[tuple[int, int]]], kind: str, options: ReadOptions, where: str
+) -> list[list[str]]:
+    """The tags of every sentence; a mention that runs into the next sentence goes on there with ``I``."""
+    chosen = replace(document, mentions=tuple(m for m in document.mentions if m.type == kind), relations=())
+    chosen, _ = apply_policy(chosen, options.mentions, where)
+    tags = iter(iob_tags([offset for sentence in cut for offset in sentence], chosen.mentions, where))
+    return [[next(tags) for _ in sentence] for sentence in cut]

@@ -1,0 +1,202 @@
+"""ChemProt (BioCreative VI track 5, Krallinger et al. 2017) from its original tables, with BLUE's rows."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from pathlib import Path
+
+from biomtl.corpora.copies import one_copy
+from biomtl.corpora.formats.model import offset
+from biomtl.corpora.reader import ReadOptions, Record
+from biomtl.corpora.source import Source
+from biomtl.corpora.text.masking import mask
+from biomtl.corpora.text.printable import printable
+from biomtl.corpora.text.sentences import sentences
+from biomtl.errors import InputError, nearest
+from biomtl.files import read_lines
+from biomtl.tasks.task import Split
+
+_PARTS: dict[Split, str] = {"train": "training", "dev": "development", "test": "test"}
+_TYPES = ("CHEMICAL", "GENE-N", "GENE-Y")
+_LABELS = ("CPR:3", "CPR:4", "CPR:5", "CPR:6", "CPR:9")
+
+Spans = list[tuple[int, int]]
+
+
+class ChemProt:
+    """One record a (chemical, gene) pair of a sentence and gold label; id ``PMID.CHEMICAL.GENE``.
+
+    The second row of a pair with two gold labels has ``#2`` at the end of its id: BLUE gives both the same one.
+    """
+
+    name = "ChemProt, original tables"
+
+    def detect(self, source: Source) -> Sequence[str]:
+        """The task, if one of the three tables of abstracts is there."""
+        return ("chemprot",) if any(_tables(source, split, "abstracts") for split in _PARTS) else ()
+
+    def read(self, source: Source, tasks: Sequence[str], options: ReadOptions) -> Iterator[tuple[str, Split, Record]]:
+        """Stream the pairs: documents in file order, sentences in text order, chemicals before genes."""
+        given = _given_sentences(options.sentence_spans) if options.sentence_spans else {}
+        for split in _PARTS:
+            documents = _documents(source, split)
+            listed = any(document.id in given for document in documents)
+            for document in documents:
+                spans = given.pop(document.id, []) if listed else list(_sentences(document.text))
+                if spans and spans[-1][1] > len(document.text):
+                    found = f"a sentence of {document.id} beyond its {len(document.text)} characters"
+                    raise InputError(found, path=options.sentence_spans)
+                for record in _records(document, spans):
+                    yield "chemprot", split, record
+        if given:
+            found = f"sentences of document {next(iter(given))!r}, which is in no split"
+            raise InputError(found, path=options.sentence_spans, expected="PubMed ids of ChemProt")
+
+
+@dataclass(frozen=True, slots=True)
+class _Entity:
+    id: str
+    type: str
+    start: int
+    end: int
+
+
+@dataclass(slots=True)
+class _Document:
+    id: str
+    text: str
+    entities: dict[str, _Entity] = field(default_factory=dict)
+    gold: dict[tuple[str, str], list[str]] = field(default_factory=lambda: defaultdict(list))
+
+
+def _moved(spans: Spans, text: str, ascii: str) -> Spans:
+    """``spans`` of ``text`` as spans of its ASCII form, whose length differs in three documents (thetas)."""
+    if len(ascii) == len(text):
+        return spans
+    return [(len(printable(text[:start])), len(printable(text[:end]))) for start, end in spans]
+
+
+def _records(document: _Document, spans: Spans) -> Iterator[Record]:
+    text = printable(document.text)
+    entities = list(document.entities.values())
+    places = _moved([(entity.start, entity.end) for entity in entities], document.text, text)
+    for start, end in _moved(spans, document.text, text):
+        inside = [
+            (entity, (a - start, b - start))
+            for entity, (a, b) in zip(entities, places, strict=True)
+            if start <= a and b <= end
+        ]
+        chemicals = [found for found in inside if found[0].type == "CHEMICAL"]
+        genes = [found for kind in ("GENE-N", "GENE-Y") for found in inside if found[0].type == kind]
+        for (chemical, first), (gene, second) in product(chemicals, genes):
+            masked = mask(text[start:end], first, second, ("@CHEMICAL$", "@GENE$"), "@CHEM-GENE$")
+            arguments = [
+                {"id": entity.id, "type": entity.type, "start": a, "end": b, "text": masked.text[a:b]}
+                for entity, (a, b) in ((chemical, masked.first), (gene, masked.second))
+            ]
+            name = f"{document.id}.{chemical.id}.{gene.id}"
+            labels = document.gold.get((chemical.id, gene.id), ["false"])
+            for number, label in enumerate(reversed(labels), start=1):
+                identifier = name if number == 1 else f"{name}#{number}"
+                fields = {"id": identifier, "doc_id": document.id, "text": masked.text, "label": label}
+                yield fields | {"entities": arguments}
+
+
+def _sentences(text: str) -> Iterator[tuple[int, int]]:
+    """Our sentences, merged as BLUE merges spaCy's.
+
+    A boundary stays if the text before it ends in ``.``, ``?`` or ``!`` but not in ``i.v.``, and the text after it
+    begins with an upper-case letter.
+    """
+    begin = before = -1
+    for start, end in sentences(text):
+        if begin < 0:
+            begin = start
+        elif text[before - 1] in ".?!" and not text.endswith("i.v.", begin, before) and text[start].isupper():
+            yield begin, before
+            begin = start
+        before = end
+    if begin >= 0:
+        yield begin, before
+
+
+def _tables(source: Source, split: Split, kind: str) -> list[str]:
+    """The mirrors disagree where the test set's ``gs`` stands: ``test_abstracts_gs``, ``test_gs_abstracts``."""
+    return source.find(f"chemprot_{_PARTS[split]}_{kind}*.tsv", f"chemprot_{_PARTS[split]}_gs_{kind}*.tsv")
+
+
+def _rows(source: Source, split: Split, kind: str, columns: int) -> Iterator[tuple[str, int, list[str]]]:
+    """(File, line, columns) of one of a split's tables."""
+    name = one_copy(source, _tables(source, split, kind), f"chemprot_{_PARTS[split]}_{kind}*.tsv")
+    where = source.where(name)
+    for line, text in source.lines(name):
+        row = text.split("\t")
+        if len(row) != columns:
+            if not text.strip():
+                continue
+            raise InputError(f"{len(row)} tab-separated columns", path=where, line=line, expected=str(columns))
+        yield where, line, row
+
+
+def _documents(source: Source, split: Split) -> list[_Document]:
+    """A split's documents with their entities and gold labels.
+
+    A split is held as a whole, since the three tables do not list the documents in one order.
+    """
+    documents: dict[str, _Document] = {}
+    for where, line, (pmid, title, abstract) in _rows(source, split, "abstracts", 3):
+        if pmid in documents:
+            raise InputError(f"document {pmid!r} again", path=where, line=line, expected="each document once")
+        documents[pmid] = _Document(pmid, f"{title} {abstract}")
+    for path, line, (pmid, name, kind, begin, stop, covered) in _rows(source, split, "entities", 6):
+        document = _known(documents, pmid, path, line)
+        start, end = offset(begin, path, line), offset(stop, path, line)
+        if kind not in _TYPES:
+            raise InputError(f"an entity of type {kind[:40]!r}", path=path, line=line, fix=nearest(kind, _TYPES))
+        if name in document.entities:
+            raise InputError(f"entity {name[:40]!r} of document {pmid} again", path=path, line=line)
+        if start >= end or document.text[start:end] != covered:
+            here = document.text[start:end][:60]
+            raise InputError(f"entity {covered[:60]!r}", path=path, line=line, expected=f"{here!r} as in the text")
+        document.entities[name] = _Entity(name, kind, start, end)
+    for path, line, (pmid, label, first, second) in _rows(source, split, "gold_standard", 4):
+        document = _known(documents, pmid, path, line)
+        if label not in _LABELS:
+            raise InputError(f"label {label[:40]!r}", path=path, line=line, fix=nearest(label, _LABELS))
+        pair = first.removeprefix("Arg1:"), second.removeprefix("Arg2:")
+        types = [document.entities[name].type if name in document.entities else "nothing" for name in pair]
+        if types[0] != "CHEMICAL" or types[1] not in _TYPES[1:]:
+            found = f"arguments {first[:40]!r} ({types[0]}) and {second[:40]!r} ({types[1]})"
+            raise InputError(found, path=path, line=line, expected="a chemical and a gene of the document")
+        document.gold[pair].append(label)
+    return list(documents.values())
+
+
+def _known(documents: dict[str, _Document], pmid: str, where: str, line: int) -> _Document:
+    if pmid not in documents:
+        raise InputError(f"document {pmid[:40]!r}", path=where, line=line, expected="one of the abstracts' PubMed ids")
+    return documents[pmid]
+
+
+def _given_sentences(path: Path) -> dict[str, Spans]:
+    """Document -> its sentences, of a table with the header ``docid start end``."""
+    given: dict[str, Spans] = defaultdict(list)
+    for line, text in read_lines(path):
+        row = text.split("\t")
+        if line == 1 and row != ["docid", "start", "end"]:
+            raise InputError(
+                f"header {text[:60]!r}", path=path, line=line, expected="docid, start, end (tab-separated)"
+            )
+        if line == 1 or not text.strip():
+            continue
+        if len(row) != 3:
+            raise InputError(f"{len(row)} tab-separated columns", path=path, line=line, expected="3")
+        span = offset(row[1], path, line), offset(row[2], path, line)
+        if span[0] >= span[1] or (given[row[0]] and span[0] < given[row[0]][-1][1]):
+            expected = "a start before the end and after the sentence before"
+            raise InputError(f"sentence {row[1]}-{row[2]}", path=path, line=line, expected=expected)
+        given[row[0]].append(span)
+    return given

@@ -1,0 +1,24 @@
+"""Which copy of a distribution to read when a folder holds several."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from biomtl.corpora.source import Source
+from biomtl.errors import InputError
+
+
+def one_copy(source: Source, found: Iterable[str], what: str) -> str:
+    """The one of ``found`` (file or folder names) to read: an unpacked copy goes before one in an archive.
+
+    Raises:
+        InputError: none, or several of the same kind, where a silent choice might be the wrong one.
+    """
+    names = sorted(set(found))
+    names = [name for name in names if ".zip/" not in name.lower()] or names
+    if not names:
+        raise InputError(f"no {what}", path=source.path, fix="is the distribution complete?")
+    if len(names) > 1:
+        copies = f"{len(names)} copies of {what}: {names[0]!r} and {names[1]!r}"
+        raise InputError(copies, path=source.path, expected="one", fix="give the folder that holds only one of them")
+    return names[0]

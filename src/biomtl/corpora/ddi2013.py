@@ -1,0 +1,170 @@
+"""DDI Extraction 2013 (Herrero-Zazo et al. 2013) from its original XML, with BLUE's rows.
+
+The rules are those of BLUE's released files, not of its converter, which differ (``docs/corpora/ddi2013.md``).
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from biomtl.corpora.copies import one_copy
+from biomtl.corpora.formats.xml import Element, elements
+from biomtl.corpora.reader import ReadOptions, Record
+from biomtl.corpora.records import Located
+from biomtl.corpora.source import Source
+from biomtl.corpora.splits import ids
+from biomtl.corpora.text.masking import mask
+from biomtl.errors import InputError, nearest
+from biomtl.tasks.task import Split
+
+# "Train/DrugBank/x.xml"; the authors' own zip has "Test/Test for DDI Extraction task/DrugBank/x.xml".
+_MEMBER = re.compile(
+    r"(?P<root>(?:.*/)?)(?P<part>train|test)/(?:[^/]*/)?(?:drugbank|medline)/[^/]+\.xml", re.IGNORECASE
+)
+_DOCUMENT_ID = re.compile(rb"<document\b[^>]*?\sid\s*=\s*[\"']([^\"'<&]+)[\"']")
+_HEAD = 4096  # bytes; the document's id stands in the first hundred
+_RANGE = re.compile(r"([0-9]{1,9})-([0-9]{1,9})")
+_TYPES = ("advise", "effect", "int", "mechanism")
+
+_LIST_SENTENCES = frozenset(f"DDI-DrugBank.d64.s{i}" for i in range(6, 88))
+_UNTYPED_PAIR = "DDI-DrugBank.d236.s29.p0"  # marked as an interaction, of no type: no label of ours is true of it
+
+
+class DDI2013:
+    """One record a pair of drugs; id = the XML's pair id, both mentions masked as ``@DRUG$``."""
+
+    name = "DDI 2013, original XML"
+
+    def detect(self, source: Source) -> Sequence[str]:
+        """The task, if there is an XML file in the corpus's folders."""
+        return ("ddi2013",) if _folders(source) else ()
+
+    def read(self, source: Source, tasks: Sequence[str], options: ReadOptions) -> Iterator[tuple[str, Split, Record]]:
+        """Stream the pairs document by document, documents and sentences in lexicographic order of their ids."""
+        folders = _folders(source)
+        root = one_copy(source, (root for root, _ in folders), "the DDI corpus")
+        dev = frozenset(ids("ddi2013_dev"))
+        left_out = frozenset() if options.keep_list_sentences else _LIST_SENTENCES
+        for part in ("train", "test"):
+            if not (members := folders.get((root, part))):
+                raise InputError(f"no {part} folder", path=source.path, expected="the folders Train and Test")
+            index = _index(source, members)
+            for document in sorted(index):
+                name = index[document]
+                for sentence, pair, record in _pairs(_document(source, name), source.where(name)):
+                    in_dev = part == "train" and (sentence in dev or pair in dev)
+                    if in_dev or sentence not in left_out:
+                        yield "ddi2013", "dev" if in_dev else "test" if part == "test" else "train", record
+
+
+def _folders(source: Source) -> dict[tuple[str, str], list[str]]:
+    """(Where the corpus lies, ``train`` or ``test``) -> its XML files; those of the DrugNER task are not ours."""
+    folders = defaultdict(list)
+    for name in source.names:
+        if (match := _MEMBER.fullmatch(name)) and "drugner" not in name.lower():
+            folders[match["root"], match["part"].lower()].append(name)
+    return folders
+
+
+def _index(source: Source, names: Sequence[str]) -> dict[str, str]:
+    """Document id -> file. The id is inside the file, not in its name, and the order of the rows hangs on it."""
+    index: dict[str, str] = {}
+    for name in names:
+        match = _DOCUMENT_ID.search(source.read_bytes(name)[:_HEAD])
+        if not match:
+            raise InputError("no document id", path=source.where(name), line=1, expected='<document id="…">')
+        document = match[1].decode("utf-8", "replace")
+        if document in index:
+            found = f"document {document} again, it is in {source.where(index[document])} too"
+            raise InputError(found, path=source.where(name), line=1)
+        index[document] = name
+    return index
+
+
+def _document(source: Source, name: str) -> Element:
+    found = list(elements(io.BytesIO(source.read_bytes(name)), "document", source.where(name), root="document"))
+    return found[0]
+
+
+@dataclass(frozen=True, slots=True)
+class _Drug:
+    id: str
+    type: str
+    span: tuple[int, int]
+
+
+def _pairs(document: Element, where: str) -> Iterator[tuple[str, str, Record]]:
+    """(Sentence id, pair id, record) of every pair of a document."""
+    for sentence in sorted(document.all("sentence"), key=lambda sentence: _get(sentence, "id", where)):
+        text = _get(sentence, "text", where)
+        drugs = {drug.id: drug for drug in (_drug(entity, text, where) for entity in sentence.all("entity"))}
+        for pair in sentence.all("pair"):
+            identifier = _get(pair, "id", where)
+            if identifier == _UNTYPED_PAIR:
+                continue
+            arguments = [_argument(pair, key, drugs, where) for key in ("e1", "e2")]
+            masked, entities = _masked(text, *arguments)
+            fields = {"id": identifier, "doc_id": document.attributes["id"], "text": masked}
+            record = Located((where, pair.line), **fields, label=_label(pair, where), entities=entities)
+            yield sentence.attributes["id"], identifier, record
+
+
+def _masked(text: str, first: _Drug, second: _Drug) -> tuple[str, list[dict[str, Any]]]:
+    """The sentence with both drugs hidden, and where their placeholders stand in it."""
+    masked = mask(text, first.span, second.span, ("@DRUG$", "@DRUG$"), "@DRUG-DRUG$")
+    entities = [
+        {"id": drug.id, "type": drug.type, "start": start, "end": end, "text": masked.text[start:end]}
+        for drug, (start, end) in ((first, masked.first), (second, masked.second))
+    ]
+    return masked.text.rstrip(), entities
+
+
+def _label(pair: Element, where: str) -> str:
+    marked = _get(pair, "ddi", where)
+    if marked == "false":
+        return "DDI-false"
+    if marked != "true":
+        raise InputError(f"ddi={marked[:40]!r}", path=where, line=pair.line, expected="true or false")
+    kind = _get(pair, "type", where)
+    if kind not in _TYPES:
+        raise InputError(f"a pair of type {kind[:40]!r}", path=where, line=pair.line, fix=nearest(kind, _TYPES))
+    return f"DDI-{kind}"
+
+
+def _argument(pair: Element, key: str, drugs: dict[str, _Drug], where: str) -> _Drug:
+    name = _get(pair, key, where)
+    if name not in drugs:
+        raise InputError(f"{key}={name[:60]!r}", path=where, line=pair.line, expected="an entity of the same sentence")
+    return drugs[name]
+
+
+def _drug(entity: Element, text: str, where: str) -> _Drug:
+    """An entity over its full extent, first start to last end; the XML's ends are inclusive."""
+    written = _get(entity, "charOffset", where)
+    ranges = [match and (int(match[1]), int(match[2]) + 1) for match in map(_RANGE.fullmatch, written.split(";"))]
+    pieces = [piece for piece in ranges if piece]
+    if len(pieces) < len(ranges):
+        raise InputError(f"charOffset {written[:40]!r}", path=where, line=entity.line, expected="START-END[;START-END]")
+    start, end = min(pieces)[0], max(end for _, end in pieces)
+    if not all(begin < stop <= len(text) for begin, stop in pieces):
+        found = f"charOffset {written[:40]!r} in a sentence of {len(text)} characters"
+        raise InputError(found, path=where, line=entity.line, expected="a span inside the sentence")
+    expected, found = text[start:end], _get(entity, "text", where)
+    if len(pieces) == 1 and found != expected:
+        raise InputError(
+            f"entity {found[:60]!r}", path=where, line=entity.line, expected=f"{expected[:60]!r} as in the text"
+        )
+    return _Drug(_get(entity, "id", where), entity.attributes.get("type", ""), (start, end))
+
+
+def _get(element: Element, attribute: str, where: str) -> str:
+    try:
+        return element.attributes[attribute]
+    except KeyError:
+        found = f"<{element.tag}> without {attribute!r}"
+        raise InputError(found, path=where, line=element.line, expected=f"the attribute {attribute!r}") from None

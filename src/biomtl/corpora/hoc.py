@@ -1,0 +1,96 @@
+"""Hallmarks of Cancer (Baker et al. 2016) from its original text and label files, with BLUE's document split."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+
+from biomtl.corpora.copies import one_copy
+from biomtl.corpora.reader import ReadOptions, Record
+from biomtl.corpora.records import Located
+from biomtl.corpora.source import Source
+from biomtl.corpora.splits import ids
+from biomtl.errors import InputError, nearest
+from biomtl.tasks.task import SPLITS, Split
+
+_MEMBER = re.compile(r"(?P<root>(?:.*/)?)(?P<folder>text|labels)/(?P<pmid>[0-9]{1,12})\.txt")
+
+LABELS = (
+    "activating invasion and metastasis",
+    "avoiding immune destruction",
+    "cellular energetics",
+    "enabling replicative immortality",
+    "evading growth suppressors",
+    "genomic instability and mutation",
+    "inducing angiogenesis",
+    "resisting cell death",
+    "sustaining proliferative signaling",
+    "tumor promoting inflammation",
+)
+
+
+class HoC:
+    """One record a sentence (a line of the text file); id ``PMID_s<line, from 0>``, 0 to 5 labels in BLUE's order."""
+
+    name = "Hallmarks of Cancer, original text and label files"
+
+    def detect(self, source: Source) -> Sequence[str]:
+        """The task, if there are ``text/PMID.txt`` and ``labels/PMID.txt`` side by side."""
+        return ("hoc",) if _roots(source) else ()
+
+    def read(self, source: Source, tasks: Sequence[str], options: ReadOptions) -> Iterator[tuple[str, Split, Record]]:
+        """Stream the sentences of BLUE's documents in the order of its lists."""
+        root = one_copy(source, _roots(source), "the HoC corpus")
+        members = frozenset(source.names)
+        for split in SPLITS:
+            for where, pmid in _documents(source, split):
+                for record in _sentences(source, members, root, pmid, where):
+                    yield "hoc", split, record
+
+
+def _roots(source: Source) -> list[str]:
+    folders = defaultdict(set)
+    for name in source.names:
+        if match := _MEMBER.fullmatch(name):
+            folders[match["root"]].add(match["folder"])
+    return [root for root, found in folders.items() if len(found) == 2]
+
+
+def _documents(source: Source, split: Split) -> Iterator[tuple[str, str]]:
+    """(Where it is listed, PMID) of a split: from a list that lies beside the corpus, else from the one of BLUE."""
+    names = source.find(f"{split}_docid.txt")
+    if not names:
+        yield from (("BLUE's document list", pmid) for pmid in ids(f"hoc_{split}"))
+        return
+    name = one_copy(source, names, f"{split}_docid.txt")
+    for number, line in source.lines(name):
+        if line.strip():
+            yield f"{source.where(name)}:{number}", line.strip()
+
+
+def _sentences(source: Source, members: frozenset[str], root: str, pmid: str, listed: str) -> Iterator[Record]:
+    names = {folder: f"{root}{folder}/{pmid}.txt" for folder in ("text", "labels")}
+    for name in names.values():
+        if name not in members:
+            raise InputError("no such file", path=source.where(name), expected=f"document {pmid!r} of {listed}")
+    texts = [text.strip() for _, text in source.lines(names["text"])]
+    labels = list(_labels(source, names["labels"]))
+    if len(texts) != len(labels):
+        found = f"labels for {len(labels)} sentences"
+        expected = f"{len(texts)} as in text/{pmid}.txt"
+        raise InputError(found, path=source.where(names["labels"]), line=1, expected=expected)
+    for index, (text, marked) in enumerate(zip(texts, labels, strict=True)):
+        here = (source.where(names["text"]), index + 1)
+        yield Located(here, id=f"{pmid}_s{index}", doc_id=pmid, text=text, labels=marked)
+
+
+def _labels(source: Source, name: str) -> Iterator[list[str]]:
+    """The label names of each sentence. Every ``<`` opens a sentence's field: ``…< A--x AND B--y < < C--z``."""
+    content = " ".join(line for _, line in source.lines(name))
+    for field in content.split("<")[1:]:
+        found = {label.partition("--")[0].strip().lower() for label in field.split("AND")} - {"", "null"}
+        for label in found:
+            if label not in LABELS:
+                raise InputError(f"label {label[:60]!r}", path=source.where(name), line=1, fix=nearest(label, LABELS))
+        yield [label for label in LABELS if label in found]

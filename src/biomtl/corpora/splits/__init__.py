@@ -1,0 +1,14 @@
+"""Which row of a corpus stands in BLUE's train, dev and test: ids only, no text.
+
+``biosses_*``: 1-based pair numbers, in BLUE's order. ``ddi2013_dev``: ids of the sentences in BLUE's dev set; the four
+pair ids at its end are those of ``DDI-MedLine.d104.s8``, the one sentence that is there only partly. ``hoc_*``: PMIDs.
+"""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+
+def ids(name: str) -> list[str]:
+    """The ids of one list, in its order."""
+    return files(__name__).joinpath(f"{name}.txt").read_text(encoding="ascii").split()

@@ -1,0 +1,1 @@
+"""What corpus readers do to text, without torch: ASCII normalisation, sentences, words, masked mentions."""
