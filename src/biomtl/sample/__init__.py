@@ -1,5 +1,5 @@
 """The bundled sample suite; ``python -m biomtl.sample DIR`` writes it for reading."""
 
-from biomtl.sample.suite import make_sample, sample_records, sample_task
+from biomtl.sample.suite import make_sample, sample_folder, sample_records, sample_task
 
-__all__ = ["make_sample", "sample_records", "sample_task"]
+__all__ = ["make_sample", "sample_folder", "sample_records", "sample_task"]

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import random
+import shutil
+import tempfile
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +75,14 @@ def make_sample(out: str | Path, seed: int = 0, *, overwrite: bool = False) -> P
             for split, rows in splits.items():
                 write_jsonl(folder / name / f"{split}.jsonl", rows)
     return out
+
+
+@cache
+def sample_folder() -> Path:
+    """The suite of seed 0 as a folder, written once a process and removed when the process ends."""
+    parent = tempfile.mkdtemp(prefix="biomtl-sample-")
+    atexit.register(shutil.rmtree, parent, ignore_errors=True)
+    return make_sample(Path(parent) / "sample")
 
 
 def sample_records(seed: int = 0) -> dict[str, dict[Split, list[Record]]]:
