@@ -33,6 +33,7 @@ def atomic_folder(target: str | Path, *, overwrite: bool = False) -> Iterator[Pa
     os.chmod(work, 0o777 & ~_umask())
     try:
         yield work
+        _open_up(work)
         sync_tree(work)
         _replace(work, target)
     finally:
@@ -59,6 +60,13 @@ def atomic_file(
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(name)
+
+
+def _open_up(folder: Path) -> None:
+    """Give every file the modes of ordinary files: some writers (safetensors) make theirs readable by the owner alone."""
+    for path in folder.rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            os.chmod(path, 0o666 & ~_umask())
 
 
 def _umask() -> int:

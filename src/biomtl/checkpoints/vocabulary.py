@@ -22,12 +22,23 @@ class Vocabulary:
     lower: bool
     reason: str
 
+    def write(self, folder: Path) -> None:
+        """Write ``vocab.txt``."""
+        text = "".join(f"{piece}\n" for piece in self.pieces)
+        (folder / "vocab.txt").write_text(text, encoding="utf-8", newline="\n")
+
     def write_tokenizer(self, folder: Path, max_length: int) -> None:
         """Write ``vocab.txt`` and a fast BERT tokenizer that opens with ``AutoTokenizer``."""
         from transformers import BertTokenizerFast
 
-        (folder / "vocab.txt").write_text("".join(f"{piece}\n" for piece in self.pieces), encoding="utf-8", newline="\n")
-        tokenizer = BertTokenizerFast.from_pretrained(str(folder), do_lower_case=self.lower, model_max_length=max_length)
+        self.write(folder)
+        tokenizer = BertTokenizerFast.from_pretrained(
+            str(folder),
+            do_lower_case=self.lower,
+            model_max_length=max_length,
+            # Google's tokenizer has no marks in a text: "[SEP]" written there is five pieces, never a separator.
+            split_special_tokens=True,
+        )
         tokenizer.save_pretrained(str(folder))
 
 

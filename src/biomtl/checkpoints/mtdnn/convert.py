@@ -94,7 +94,12 @@ def write_model(checkpoint: BertCheckpoint, heads: list[tuple[Task, Head]], fold
     processor = TransformerProcessor(AutoTokenizer.from_pretrained(folder), length)
     model = MultiTaskModel(TransformerEncoder(network), processor, [task for task, _ in heads])
     for task, head in heads:
-        model.head(task.name).load_state_dict({name: value.float() for name, value in head.state().items()})
+        try:
+            model.head(task.name).load_state_dict({name: value.float() for name, value in head.state().items()})
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())[:160]
+            where = checkpoint.report.source
+            raise InputError(f"head {head.number} does not fit the encoder ({reason})", path=where) from error
     model.provenance = {"converted": checkpoint.report.files}
     model.save_pretrained(folder, overwrite=True)
     checkpoint.report.result = "MultiTaskModel"

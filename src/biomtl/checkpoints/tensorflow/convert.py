@@ -76,8 +76,7 @@ def write_tf(checkpoint: BertCheckpoint, folder: Path) -> None:
     write_bundle(folder / PREFIX, variables)
     write_json(folder / "bert_config.json", checkpoint.settings.model_dump(exclude={"layer_norm_eps"}))
     if checkpoint.vocabulary is not None:
-        text = "".join(f"{piece}\n" for piece in checkpoint.vocabulary.pieces)
-        (folder / "vocab.txt").write_text(text, encoding="utf-8", newline="\n")
+        checkpoint.vocabulary.write(folder)
         checkpoint.report.lower_case = checkpoint.vocabulary.reason
     checkpoint.report.result = PREFIX
     checkpoint.report.write(folder)

@@ -1,0 +1,147 @@
+"""Every old checkpoint in: one function from any format to a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from biomtl.checkpoints.detect import Format, detect_format
+from biomtl.checkpoints.report import Report
+from biomtl.errors import InputError
+from biomtl.files import atomic_folder, refuse_existing
+
+
+def convert(
+    source: str | Path,
+    target: str | Path,
+    *,
+    source_format: Format | None = None,
+    target_format: Literal["hf", "tf"] = "hf",
+    vocab: str | Path | None = None,
+    config: str | Path | None = None,
+    lower: bool | None = None,
+    tasks: str | None = None,
+    encoder_only: bool = False,
+    overwrite: bool = False,
+) -> Report:
+    """Convert a checkpoint; ``target`` appears whole or, on any error, not at all.
+
+    Args:
+        source: folder, prefix or file of the checkpoint.
+        target: the folder to write.
+        source_format: ``tf``, ``mtdnn``, ``elmo`` or ``hf``; default what the files look like.
+        target_format: ``hf`` writes a ``save_pretrained`` folder (with heads, a ``MultiTaskModel``), ``tf`` a TF1 BERT.
+        vocab: ``vocab.txt``, where it doesn't lie beside the checkpoint.
+        config: ``bert_config.json``, likewise.
+        lower: lower-case text or not; default decided from the vocabulary.
+        tasks: the heads' names and types (``mtdnn``, ``hf``).
+        encoder_only: leave the heads out.
+        overwrite: replace an existing target.
+
+    Returns:
+        What became of every variable; also written as ``conversion.json``.
+
+    Raises:
+        InputError: what is wrong with the source or the options.
+    """
+    source, target = Path(source), Path(target)
+    refuse_existing(target, overwrite)
+    kind = source_format or detect_format(source)
+    if tasks is not None and kind not in ("mtdnn", "hf"):
+        raise InputError(f"--tasks for a checkpoint of format {kind}", expected="mtdnn or hf, which have named heads")
+    with atomic_folder(target, overwrite=overwrite) as work:
+        if kind == "elmo":
+            return _convert_elmo(source, work, target_format)
+        if kind == "hf" and target_format == "hf":
+            return _convert_hf(_folder(source), work, tasks, encoder_only)
+        if target_format == "tf":
+            return _write_tf(source, work, kind, vocab, config, lower, encoder_only)
+        return _write_hf(source, work, kind, vocab, config, lower, tasks, encoder_only)
+
+
+def _write_hf(
+    source: Path,
+    work: Path,
+    kind: Format,
+    vocab: str | Path | None,
+    config: str | Path | None,
+    lower: bool | None,
+    tasks: str | None,
+    encoder_only: bool,
+) -> Report:
+    from biomtl.checkpoints.bert import write_hf
+    from biomtl.checkpoints.mtdnn.convert import read_mtdnn, write_model
+    from biomtl.checkpoints.tensorflow.convert import read_tf
+
+    if kind == "tf":
+        checkpoint = read_tf(source, config=config, vocab=vocab, lower=lower, encoder_only=encoder_only)
+        write_hf(checkpoint, work)
+        return checkpoint.report
+    checkpoint, heads = read_mtdnn(
+        _torch_file(source), config=config, vocab=vocab, lower=lower, tasks=tasks, encoder_only=encoder_only
+    )
+    if heads:
+        write_model(checkpoint, heads, work)
+    else:
+        write_hf(checkpoint, work)
+    return checkpoint.report
+
+
+def _write_tf(
+    source: Path,
+    work: Path,
+    kind: Format,
+    vocab: str | Path | None,
+    config: str | Path | None,
+    lower: bool | None,
+    encoder_only: bool,
+) -> Report:
+    from biomtl.checkpoints.hf import read_bert
+    from biomtl.checkpoints.mtdnn.convert import read_mtdnn
+    from biomtl.checkpoints.tensorflow.convert import read_tf, write_tf
+
+    if kind == "hf":
+        checkpoint = read_bert(_folder(source), encoder_only=encoder_only)
+    elif kind == "tf":
+        checkpoint = read_tf(source, config=config, vocab=vocab, lower=lower, encoder_only=encoder_only)
+    else:
+        checkpoint, _ = read_mtdnn(_torch_file(source), config=config, vocab=vocab, lower=lower, encoder_only=True)
+    write_tf(checkpoint, work)
+    return checkpoint.report
+
+
+def _convert_hf(folder: Path, work: Path, tasks: str | None, encoder_only: bool) -> Report:
+    from biomtl.checkpoints.hf import adopt, copy_encoder
+
+    if encoder_only:
+        return copy_encoder(folder, work)
+    model, report = adopt(folder, tasks)
+    model.save_pretrained(work, overwrite=True)
+    report.write(work)
+    return report
+
+
+def _convert_elmo(source: Path, work: Path, target_format: str) -> Report:
+    if target_format == "tf":
+        raise InputError("--to tf for an ELMo", path=source, expected="a BERT", fix="leave --to out")
+    from biomtl.encoders.elmo.weights import convert_elmo
+
+    inner = work / "elmo"  # it writes a folder of its own
+    convert_elmo(source, inner)
+    for path in inner.iterdir():
+        path.rename(work / path.name)
+    inner.rmdir()
+    return Report(source.name, "elmo", "ElmoEncoder")
+
+
+def _folder(source: Path) -> Path:
+    return source if source.is_dir() else source.parent
+
+
+def _torch_file(source: Path) -> Path:
+    if not source.is_dir():
+        return source
+    files = sorted(source.glob("*.pt"))
+    if len(files) != 1:
+        raise InputError(f"{len(files)} files *.pt", path=source, expected="one", fix="name the file")
+    return files[0]

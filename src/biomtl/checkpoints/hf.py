@@ -1,0 +1,183 @@
+"""Stock Hugging Face folders as sources: a BERT to take apart, or a fine-tuned model to adopt as encoder and head."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from biomtl.checkpoints.bert import ARCHITECTURES, BertCheckpoint, check_settings
+from biomtl.checkpoints.report import Report
+from biomtl.checkpoints.vocabulary import Vocabulary
+from biomtl.errors import InputError
+from biomtl.tasks.task import Task
+
+if TYPE_CHECKING:
+    from biomtl.model import MultiTaskModel
+
+_SEQUENCE, _TOKEN = "ForSequenceClassification", "ForTokenClassification"
+_LONGEST = 512  # positions of an adopted model's rows, where it could take more
+
+
+def read_bert(folder: Path, *, encoder_only: bool = False) -> BertCheckpoint:
+    """The BERT in a folder, with the heads that a TensorFlow checkpoint has names for.
+
+    Raises:
+        InputError: no BERT there, or parameters missing.
+    """
+    config = read_config(folder)
+    if config.get("model_type") != "bert":
+        found = f"a model of type {config.get('model_type')!r}"
+        raise InputError(found, path=folder, expected="bert: TensorFlow checkpoints are BERT's")
+    settings = check_settings(config, folder / "config.json")
+    own = (config.get("architectures") or ["BertModel"])[0]
+    architecture = own if own in ARCHITECTURES and not encoder_only else "BertModel"
+    network = load_network(architecture, folder)
+    prefix = "bert." if architecture == "BertModel" else ""
+    state = {
+        prefix + name: value.detach().float()
+        for name, value in network.named_parameters()
+        if not name.startswith("cls.predictions.decoder.")  # tied: the same tensors stand under other names
+    }
+    report = Report(folder.name, "hf")
+    report.used = {name.removeprefix(prefix): name for name in state}
+    report.add_files(sorted(folder.glob("*.safetensors")))
+    return BertCheckpoint(settings, architecture, state, _vocabulary(folder), report)
+
+
+def adopt(folder: Path, tasks: str | None) -> tuple[MultiTaskModel, Report]:
+    """A stock fine-tuned classifier, regressor or tagger as an encoder with one head.
+
+    Args:
+        folder: an ``AutoModelForSequenceClassification`` or ``AutoModelForTokenClassification`` folder.
+        tasks: ``NAME`` or ``NAME=pair`` (the task takes two texts) for the head; default the folder's name.
+
+    Raises:
+        InputError: no such model, or parameters missing.
+    """
+    from biomtl.encoders import load_processor
+    from biomtl.encoders.transformer import TransformerEncoder
+    from biomtl.model import MultiTaskModel
+
+    config = read_config(folder)
+    architecture = (config.get("architectures") or [""])[0]
+    if not architecture.endswith((_SEQUENCE, _TOKEN)):
+        fix = "add --encoder-only to take the encoder alone"
+        expected = f"a model {_SEQUENCE} or {_TOKEN}"
+        raise InputError(f"a {architecture or 'model without architecture'}", path=folder, expected=expected, fix=fix)
+    kind = _TOKEN if architecture.endswith(_TOKEN) else _SEQUENCE
+    stock = load_network(f"AutoModel{kind}", folder)
+    task = _task(folder, tasks, kind, stock.config)
+    # The encoder is loaded anew: a stock classifier may hold it without the pooler that other heads want.
+    encoder = TransformerEncoder.load(folder)
+    processor = load_processor(folder, min(encoder.max_positions or _LONGEST, _LONGEST), None)
+    model = MultiTaskModel(encoder, processor, [task])
+    base = f"{stock.base_model_prefix}."
+    head = {name: value for name, value in stock.state_dict().items() if not name.startswith(base)}
+    model.head(task.name).load_state_dict({f"stock.{name}": value.float() for name, value in head.items()})
+    report = Report(folder.name, "hf", "MultiTaskModel")
+    report.used = dict.fromkeys(head, f"heads/{task.name}")
+    report.notes = [f"encoder: {architecture} without its head", f"labels of {task.name}: {', '.join(task.labels)}"]
+    report.add_files(sorted(folder.glob("*.safetensors")))
+    model.provenance = {"converted": report.files}
+    return model, report
+
+
+def copy_encoder(folder: Path, target: Path) -> Report:
+    """Write the encoder of a stock or biomtl folder alone, with its tokenizer."""
+    from transformers import AutoTokenizer
+
+    network = load_network("AutoModel", folder)
+    with quiet():
+        network.save_pretrained(target)
+    AutoTokenizer.from_pretrained(str(folder)).save_pretrained(target)
+    report = Report(folder.name, "hf", type(network).__name__)
+    report.used = {name: name for name, _ in network.named_parameters()}
+    report.add_files(sorted(folder.glob("*.safetensors")))
+    report.write(target)
+    return report
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The folder's ``config.json``.
+
+    Raises:
+        InputError: none there, or no JSON object.
+    """
+    path = folder / "config.json"
+    if not path.is_file():
+        raise InputError("no config.json", path=folder, expected="a model in save_pretrained form")
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"not JSON ({error})", path=path) from error
+    if not isinstance(value, dict):
+        raise InputError("no mapping", path=path, expected="a model's configuration")
+    return value
+
+
+def load_network(class_name: str, folder: Path) -> Any:
+    """A stock model in float32 from safetensors, every parameter found in the file.
+
+    Raises:
+        InputError: it can't be loaded, or parameters are missing.
+    """
+    import torch
+    import transformers
+
+    try:
+        with quiet():
+            network, info = getattr(transformers, class_name).from_pretrained(
+                str(folder), dtype=torch.float32, use_safetensors=True, output_loading_info=True, local_files_only=True
+            )
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"no {class_name} could be loaded ({reason})", path=folder) from error
+    missing = sorted(name for name in info["missing_keys"] if class_name != "AutoModel" or "pooler" not in name)
+    if missing:
+        raise InputError(f"no parameter {missing[0]}", path=folder, expected=f"all of a {type(network).__name__}")
+    return network.eval()
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """No progress bars, and no report of which weights a class leaves unused: here that is as it should be."""
+    from transformers.utils import logging
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def _task(folder: Path, spelled: str | None, kind: str, config: Any) -> Task:
+    name, _, inputs = (spelled or re.sub(r"[^A-Za-z0-9._-]+|^[._-]+", "-", folder.name).strip("-") or "task").partition("=")
+    labels = tuple(config.id2label[i] for i in range(config.num_labels))
+    if kind == _TOKEN:
+        return Task(name=name, type="tagging", inputs="tokens", labels=labels, metric="entity_f1_spans")
+    if inputs not in ("", "text", "pair"):
+        raise InputError(f"--tasks {spelled!r}", expected="NAME or NAME=pair for a stock model with its one head")
+    fields: dict[str, Any] = {"name": name, "inputs": inputs or "text"}
+    if config.problem_type == "regression" or (config.problem_type is None and config.num_labels == 1):
+        return Task(**fields, type="regression", metric="pearson")
+    if config.problem_type == "multi_label_classification":
+        return Task(**fields, type="multilabel", labels=labels, metric="micro_f1")
+    return Task(**fields, type="classification", labels=labels, metric="accuracy")
+
+
+def _vocabulary(folder: Path) -> Vocabulary:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(str(folder))
+    vocabulary = tokenizer.get_vocab()
+    lower = bool(getattr(tokenizer, "do_lower_case", True))
+    reason = "lower-cased, as the source's tokenizer" if lower else "cased, as the source's tokenizer"
+    return Vocabulary(tuple(sorted(vocabulary, key=lambda piece: vocabulary[piece])), lower, reason)

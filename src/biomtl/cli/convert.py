@@ -1,0 +1,130 @@
+"""``biomtl convert``: old checkpoints into folders that everything opens."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from biomtl.errors import InputError
+
+if TYPE_CHECKING:
+    from biomtl.checkpoints.report import Report
+
+_OLD = "The old script's spelling"
+
+
+class SourceFormat(StrEnum):
+    """What a checkpoint can be."""
+
+    tf = "tf"
+    mtdnn = "mtdnn"
+    elmo = "elmo"
+    hf = "hf"
+
+
+class TargetFormat(StrEnum):
+    """What it can become."""
+
+    hf = "hf"
+    tf = "tf"
+
+
+def convert(
+    source: Annotated[Path | None, typer.Argument(help="Folder, prefix or any file of the checkpoint.")] = None,
+    target: Annotated[Path | None, typer.Argument(help="The folder to write.")] = None,
+    source_format: Annotated[
+        SourceFormat | None, typer.Option("--from", help="Format of the source; default: what its files look like.")
+    ] = None,
+    target_format: Annotated[
+        TargetFormat, typer.Option("--to", help="hf: a Hugging Face or biomtl folder; tf: a TensorFlow 1 BERT.")
+    ] = TargetFormat.hf,
+    vocab: Annotated[Path | None, typer.Option(help="vocab.txt, if not beside the checkpoint.")] = None,
+    config: Annotated[Path | None, typer.Option(help="bert_config.json, if not beside the checkpoint.")] = None,
+    lower: Annotated[
+        bool | None,
+        typer.Option("--lower/--cased", help="Lower-case text or not; default: decided from the vocabulary."),
+    ] = None,
+    tasks: Annotated[
+        str | None,
+        typer.Option(
+            help="Names and types of an MT-DNN file's heads, in its order: nli=san-classification:3,ner=tagging:6 "
+            "(instead of a count the labels: ner=tagging:O|B-X|I-X). For --from hf the one head's name."
+        ),
+    ] = None,
+    encoder_only: Annotated[bool, typer.Option("--encoder-only", help="Leave the heads out.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing target.")] = False,
+    tf_checkpoint_root: Annotated[
+        Path | None, typer.Option("--tf_checkpoint_root", help="SRC: a TensorFlow folder.", rich_help_panel=_OLD)
+    ] = None,
+    pytorch_checkpoint_path: Annotated[
+        Path | None,
+        typer.Option(
+            "--pytorch_checkpoint_path",
+            help="DEST: becomes a folder whatever its name ends with.",
+            rich_help_panel=_OLD,
+        ),
+    ] = None,
+    encoder_type: Annotated[
+        int | None, typer.Option("--encoder_type", help="1 is BERT; no other was ever read.", rich_help_panel=_OLD)
+    ] = None,
+) -> None:
+    """Convert a TensorFlow BERT, an MT-DNN `.pt`, an ELMo or a fine-tuned Hugging Face model.
+
+    Example: `biomtl convert NCBI_BERT_pubmed_mimic_uncased_L-12_H-768_A-12 bluebert`
+    """
+    if tf_checkpoint_root is not None or pytorch_checkpoint_path is not None or encoder_type is not None:
+        source, target = _old_spelling(source, target, tf_checkpoint_root, pytorch_checkpoint_path, encoder_type)
+        source_format = SourceFormat.tf
+    if source is None or target is None:
+        raise InputError("no " + ("SRC and DEST" if source is None else "DEST"), expected="biomtl convert SRC DEST")
+    from biomtl.checkpoints.convert import convert as run
+
+    report = run(
+        source,
+        target,
+        source_format=source_format.value if source_format is not None else None,
+        target_format=target_format.value,
+        vocab=vocab,
+        config=config,
+        lower=lower,
+        tasks=tasks,
+        encoder_only=encoder_only,
+        overwrite=overwrite,
+    )
+    _show(report, target)
+
+
+def _old_spelling(
+    source: Path | None, target: Path | None, root: Path | None, result: Path | None, encoder_type: int | None
+) -> tuple[Path, Path]:
+    if source is not None or target is not None or root is None or result is None:
+        expected = "either SRC DEST or both --tf_checkpoint_root and --pytorch_checkpoint_path"
+        raise InputError("a mixture of two spellings", expected=expected)
+    if encoder_type not in (None, 1):
+        raise InputError(f"--encoder_type {encoder_type}", expected="1 (BERT)", fix="TensorFlow checkpoints are BERT's")
+    return root, result
+
+
+def _show(report: Report, target: Path) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("variables", "count", "which")
+    table.add_row("used", str(len(report.used)), report.result)
+    for reason in dict.fromkeys(report.skipped.values()):
+        names = [name for name, why in report.skipped.items() if why == reason]
+        table.add_row("skipped", str(len(names)), f"{reason} ({_some(names)})")
+    table.add_row("unused", str(len(report.unused)), _some(report.unused))
+    console = Console()
+    console.print(table)
+    for line in [report.lower_case, *report.notes]:
+        if line:
+            console.print(line, markup=False, highlight=False)
+    console.print(f"written: {target} (conversion.json lists every variable)", markup=False, highlight=False)
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names) if len(names) < 6 else f"{', '.join(names[:3])} and {len(names) - 3} more"
