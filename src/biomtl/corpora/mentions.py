@@ -16,10 +16,10 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from biomtl.corpora.formats.model import Document, Mention, Span
 from biomtl.errors import InputError, nearest
@@ -143,3 +143,14 @@ def _tokens(span: Span, starts: list[int], ends: list[int], *, whole: bool) -> l
         for i in range(first, last)
         if (start <= starts[i] and ends[i] <= end) or (starts[i] <= start and end <= ends[i])
     ]
+
+
+class CountedRecord(dict[str, Any]):
+    """A tagging record that carries its document's counts from `apply_policy`, for the counts table.
+
+    The first record of a document has them, its others have none.
+    """
+
+    def __init__(self, cases: Mapping[str, int], **fields: Any) -> None:
+        super().__init__(**fields)
+        self.cases = cases

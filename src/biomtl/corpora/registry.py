@@ -15,6 +15,10 @@ READERS: tuple[str, ...] = (
     "biomtl.corpora.chemprot:ChemProt",
     "biomtl.corpora.hoc:HoC",
     "biomtl.corpora.biosses:Biosses",
+    "biomtl.corpora.i2b2_2010:I2b22010",
+    "biomtl.corpora.shareclefe:ShareClefe",
+    "biomtl.corpora.mednli:MedNLI",
+    "biomtl.corpora.medsts:MedSTS",
     "biomtl.corpora.blue.reader:BlueFiles",
 )
 
