@@ -53,7 +53,10 @@ def prepare(
     names = None if tasks is None else [name.strip() for name in tasks.split(",") if name.strip()]
     options = ReadOptions(keep_list_sentences, sentence_spans, seed, mentions)
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("tasks")
-    with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True), transient=True) as bar:
+    stderr = Console(stderr=True)
+    # Disabled it prints nothing at all: a log or a pipe wants only errors.
+    settings: dict[str, Any] = {"console": stderr, "transient": True, "disable": not stderr.is_terminal}
+    with Progress(*columns, TimeElapsedColumn(), **settings) as bar:
         shown = bar.add_task("reading", total=None)
 
         def show(done: int, total: int, records: int) -> None:

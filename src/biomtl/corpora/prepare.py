@@ -12,10 +12,10 @@ from multiprocessing.context import SpawnContext
 from pathlib import Path
 from typing import Any
 
+from biomtl.corpora import registry
 from biomtl.corpora.blue.reader import BlueFiles
 from biomtl.corpora.counts import Line
 from biomtl.corpora.reader import Reader, ReadOptions
-from biomtl.corpora.registry import readers
 from biomtl.corpora.source import Source
 from biomtl.corpora.write import TaskReport, write_task
 from biomtl.errors import BiomtlError, InputError
@@ -109,15 +109,17 @@ def choose(source: Source, tasks: Sequence[str] | None = None) -> list[Job]:
         InputError: nothing is recognised, or a task that was asked for isn't there.
     """
     wanted = list(known_tasks()) if tasks is None else [get_task(name).name for name in tasks]
+    if not wanted:
+        raise InputError("no task named", fix="known: " + ", ".join(known_tasks()))
     found: dict[str, list[Reader]] = {}
-    for reader in readers():
+    for reader in registry.readers():
         for name in reader.detect(source):
             found.setdefault(name, []).append(reader)
     if tasks is not None and len(set(wanted)) == 1 and wanted[0] not in found:
         assumed = BlueFiles(assume=wanted[0])
         found.update({name: [assumed] for name in assumed.detect(source)})
     if tasks is None and not found:
-        looked_for = "; ".join(reader.name for reader in readers())
+        looked_for = "; ".join(reader.name for reader in registry.readers())
         fix = "or name the task of plain train.tsv, dev.tsv, test.tsv with --tasks"
         raise InputError("no corpus recognised", path=source.path, expected=f"one of: {looked_for}", fix=fix)
     for name in wanted:

@@ -80,7 +80,9 @@ def test_i2b2_document(read: Any) -> None:
 
 
 def test_canonical_relation(read: Any) -> None:
-    record = one(read({"canonical_data/ddi2013-type_dev.tsv": "u.s0.p0\tDDI-int\t@DRUG$ and @DRUG$\n"}), "ddi2013", "dev")
+    record = one(
+        read({"canonical_data/ddi2013-type_dev.tsv": "u.s0.p0\tDDI-int\t@DRUG$ and @DRUG$\n"}), "ddi2013", "dev"
+    )
     assert (record["id"], record["doc_id"], record["text"]) == ("u.s0.p0", "u", "@DRUG$ and @DRUG$")
 
 
@@ -179,7 +181,8 @@ def test_folder_names_of_every_consumer(tmp_path: Path, task: str, folder: str) 
 
 
 @pytest.mark.parametrize(
-    ("train", "dev", "test"), [("train", "devel", "test"), ("Training", "Development", "Test"), ("train", "dev", "test")]
+    ("train", "dev", "test"),
+    [("train", "devel", "test"), ("Training", "Development", "Test"), ("train", "dev", "test")],
 )
 def test_file_names_of_every_consumer(read: Any, train: str, dev: str, test: str) -> None:
     found = read({f"shareclefe/{name}.tsv": f"{name}\tn1\t0\tO\n\n" for name in (train, dev, test)})["shareclefe"]

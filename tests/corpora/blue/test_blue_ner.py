@@ -51,8 +51,7 @@ def test_document_marks_of_hash_signs_are_passed_over(read: Any) -> None:
 
 @pytest.mark.parametrize("separator", ["\t", " "])
 def test_two_columns(read: Any, separator: str) -> None:
-    text = 'Red "\tO B-Chemical'.split("\t")
-    lines = [separator.join(pair) for pair in zip(text[0].split(), text[1].split(), strict=True)]
+    lines = [separator.join(pair) for pair in (("Red", "O"), ('"', "B-Chemical"))]
     records = read({"BC5CDR-chem-IOB/devel.tsv": "\n".join(lines) + "\n\nNo" + separator + "O\n\n\n"})
     assert records["bc5cdr-chem"]["dev"] == [
         {
@@ -67,7 +66,10 @@ def test_two_columns(read: Any, separator: str) -> None:
 
 
 def test_canonical(read: Any) -> None:
-    ends = [start + len(token) + 3 * (token == '"') for token, (start, _) in zip(SECOND["tokens"], SECOND["offsets"], strict=True)]
+    ends = [
+        start + len(token) + 3 * (token == '"')
+        for token, (start, _) in zip(SECOND["tokens"], SECOND["offsets"], strict=True)
+    ]
     tokens = ['""""' if token == '"' else token for token in SECOND["tokens"]]
     offsets = [f"{start};{end}" for (start, _), end in zip(SECOND["offsets"], ends, strict=True)]
     row = "\t".join(["11.15", *map(json.dumps, (SECOND["tags"], tokens, offsets))])
