@@ -23,6 +23,7 @@ class Metric:
     types: tuple[str, ...]
     measure: Callable[[Matched], Measure]
     needs_negative: bool = False
+    higher_is_better: bool = True
 
 
 def _spans(rows: Matched) -> Measure:
@@ -43,7 +44,9 @@ def _example(rows: Matched) -> Measure:
 _ALL = (
     Metric("pearson", "Pearson correlation", ("regression",), lambda r: regression.pearson(*r.numbers())),
     Metric("spearman", "Spearman rank correlation", ("regression",), lambda r: regression.spearman(*r.numbers())),
-    Metric("mse", "mean squared error", ("regression",), lambda r: regression.mse(*r.numbers())),
+    Metric(
+        "mse", "mean squared error", ("regression",), lambda r: regression.mse(*r.numbers()), higher_is_better=False
+    ),
     Metric("accuracy", "accuracy", ("classification",), lambda r: accuracy(r.counts)),
     Metric(
         "micro_f1",
@@ -86,7 +89,6 @@ _ALL = (
     ),
 )
 METRICS: dict[str, Metric] = {metric.id: metric for metric in _ALL}
-HIGHER_IS_BETTER = {metric.id: metric.id != "mse" for metric in _ALL}
 
 
 def metrics_of(task: Task) -> list[Metric]:

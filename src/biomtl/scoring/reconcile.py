@@ -59,6 +59,9 @@ def _relations(task: Task, gold: Loaded, predicted: Loaded) -> tuple[Table, Tabl
     without a prediction therefore counts as predicted negative, and the number of such pairs is said.
     """
     both = gold.shape == predicted.shape
+    if both and _ids(gold.table) == _ids(predicted.table):
+        _same_arguments(gold.table, predicted.table)
+        return gold.table, predicted.table, ()
     left = _named(gold, None if both else _ids(predicted.table))
     right = _named(predicted, None if both else _ids(gold.table))
     if both or gold.shape != "relations" or task.negative is None:
@@ -79,11 +82,23 @@ def _relations(task: Task, gold: Loaded, predicted: Loaded) -> tuple[Table, Tabl
     return left, right.take([*right.records, *filled], rows), tuple(notes)
 
 
+def _pair(record: Record) -> str:
+    return f"{record['doc_id']}.{record['arg1']}.{record['arg2']}"
+
+
+def _same_arguments(gold: Table, predicted: Table) -> None:
+    """BLUE's scorer leaves out, with a warning, a row whose document or arguments differ; here it is an error."""
+    pairs = {record["id"]: _pair(record) for record in gold.records}
+    for row, record in enumerate(predicted.records):
+        if pairs[record["id"]] != _pair(record):
+            raise predicted.error(row, f"{record['id']!r} is {_pair(record)}", expected=pairs[record["id"]])
+
+
 def _named(loaded: Loaded, other: set[str] | None) -> Table:
     """A relation table under the other side's ids; ``other`` is None if that is a relation table too."""
     if loaded.shape != "relations":
         return loaded.table
-    pairs = [f"{r['doc_id']}.{r['arg1']}.{r['arg2']}" for r in loaded.table.records]
+    pairs = [_pair(record) for record in loaded.table.records]
     own = [record["id"] for record in loaded.table.records]
     if other is None:
         names = numbered(pairs)

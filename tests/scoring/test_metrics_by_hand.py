@@ -1,0 +1,144 @@
+"""Every metric on a few rows, against numbers worked out on paper."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+
+from biomtl.scoring import METRICS, score_records
+from biomtl.tasks import Task, known_tasks
+
+
+def rows(key: str, *values: Any, docs: str = "") -> list[dict[str, Any]]:
+    records = [{"id": f"r{i}", key: value} for i, value in enumerate(values)]
+    for record, doc in zip(records, docs, strict=False):
+        record["doc_id"] = doc
+    return records
+
+
+CLASSES = Task(
+    name="t",
+    labels=("A", "B", "N"),
+    negative="N",
+    metric="micro_f1_positive",
+    metrics=("macro_f1_positive", "accuracy", "micro_f1", "macro_f1"),
+)
+
+
+def test_f1_of_classes_with_and_without_the_negative() -> None:
+    gold = rows("label", "A", "A", "B", "N", "N", "N", docs="112233")
+    predicted = rows("label", "A", "B", "B", "N", "A", "N")
+    result = score_records(CLASSES, gold, predicted)
+    assert list(result.metrics) == ["micro_f1_positive", "macro_f1_positive", "accuracy", "micro_f1", "macro_f1"]
+    micro, macro, accuracy, micro_all, macro_all = result.metrics.values()
+    # A: 1 right of 2 gold, 2 predicted. B: 1 of 1 gold, 2 predicted. N: 2 of 3 gold, 2 predicted.
+    assert (micro.precision, micro.recall, micro.support) == (pytest.approx(2 / 4), pytest.approx(2 / 3), 3)
+    assert micro.value == pytest.approx(4 / 7)
+    assert macro.value == pytest.approx((2 / 4 + 2 / 3) / 2)
+    assert (macro.precision, macro.recall) == (pytest.approx((1 / 2 + 1 / 2) / 2), pytest.approx((1 / 2 + 1) / 2))
+    assert accuracy.value == micro_all.value == pytest.approx(4 / 6)
+    assert macro_all.value == pytest.approx((2 / 4 + 2 / 3 + 4 / 5) / 3)
+    assert [(row.label, row.support, row.predicted, row.correct) for row in macro_all.labels] == [
+        ("A", 2, 2, 1),
+        ("B", 1, 2, 1),
+        ("N", 3, 2, 2),
+    ]
+    assert [row.label for row in micro.labels] == ["A", "B"]
+    assert result.confusion is not None
+    assert result.confusion.counts == ((1, 1, 0), (0, 1, 0), (1, 0, 2))
+    assert (result.units, result.unit) == (3, "document")
+
+
+def test_all_negative_predictions_are_zero_and_not_nan() -> None:
+    result = score_records(CLASSES, rows("label", "A", "N"), rows("label", "N", "N"))
+    assert result.main.value == result.main.precision == result.main.recall == 0
+    assert result.metrics["macro_f1_positive"].notes == ("labels in neither gold nor prediction count as 0: B",)
+
+
+REGRESSION = Task(name="t", type="regression", inputs="pair", metric="pearson", metrics=("spearman", "mse"))
+
+
+def test_correlations() -> None:
+    result = score_records(REGRESSION, rows("score", 1, 2, 3, 4), rows("score", 1.0, 3.0, 2.0, 5.0))
+    assert result.main.value == pytest.approx(5.5 / math.sqrt(5 * 8.75))
+    assert result.metrics["spearman"].value == pytest.approx(0.8)
+    assert result.metrics["mse"].value == pytest.approx(3 / 4)
+    assert result.main.precision is None
+    assert result.main.support == 4
+
+
+def test_spearman_gives_equal_scores_their_mean_rank() -> None:
+    result = score_records(REGRESSION, rows("score", 1, 2, 3), rows("score", 1, 1, 2))
+    # Ranks 1, 2, 3 and 1.5, 1.5, 3: r = 1.5 / sqrt(2 * 1.5).
+    assert result.metrics["spearman"].value == pytest.approx(1.5 / math.sqrt(3))
+
+
+@pytest.mark.parametrize("scores", [(2.5, 2.5, 2.5), (0.1 + 0.2, 0.3, 0.3)])
+def test_constant_predictions_correlate_zero_with_a_note(scores: tuple[float, ...]) -> None:
+    result = score_records(REGRESSION, rows("score", 1, 2, 4), rows("score", *scores))
+    if len(set(scores)) == 1:
+        assert result.main.value == 0
+        assert (result.main.low, result.main.high) == (0, 0)
+        assert "all predicted scores are equal" in result.main.notes[0]
+    assert all(math.isfinite(metric.value) for metric in result.metrics.values())
+
+
+MULTILABEL = Task(
+    name="t",
+    type="multilabel",
+    labels=("a", "b", "c"),
+    metric="example_f1_documents",
+    metrics=("micro_f1", "macro_f1"),
+)
+
+
+def test_example_f1_is_the_f1_of_mean_precision_and_mean_recall() -> None:
+    # Sentences of document 1 unite to {a, b} and {a, c}; document 2 has {b} and {a, b}; document 3 {a} and nothing.
+    gold = rows("labels", ["a"], ["b"], ["b"], ["a"], docs="1123")
+    predicted = rows("labels", ["a", "c"], ["a"], ["a", "b"], [])
+    result = score_records(MULTILABEL, gold, predicted)
+    precision, recall = (1 / 2 + 1 / 2 + 0) / 3, (1 / 2 + 1 + 0) / 3
+    assert (result.main.precision, result.main.recall) == (pytest.approx(precision), pytest.approx(recall))
+    assert result.main.value == pytest.approx(2 * precision * recall / (precision + recall))
+    assert result.main.support == 3
+    assert [(row.support, row.predicted, row.correct) for row in result.main.labels] == [
+        (2, 2, 1),
+        (2, 1, 1),
+        (0, 1, 0),
+    ]
+    # By sentence: a is in 2 and predicted in 3, right once; b 2, 1, 1; c 0, 1, 0.
+    assert result.metrics["micro_f1"].value == pytest.approx(2 * 2 / (4 + 5))
+
+
+def test_a_document_without_gold_label_counts_as_recall_zero() -> None:
+    result = score_records(MULTILABEL, rows("labels", [], ["a"]), rows("labels", [], ["a"]))
+    assert result.main.value == pytest.approx(0.5)
+    assert "1 documents without a gold label" in result.main.notes[0]
+
+
+def test_every_metric_has_a_full_name() -> None:
+    for name, metric in METRICS.items():
+        assert metric.id == name
+        assert "f1" not in metric.title.lower().split()[:1]  # averaging or unit first, never a bare F1
+    for task in known_tasks().values():
+        assert {task.metric, *task.metrics} <= set(METRICS)
+
+
+def test_a_lower_error_is_better() -> None:
+    assert [name for name, metric in METRICS.items() if not metric.higher_is_better] == ["mse"]
+
+
+def test_labels_of_a_task_that_lists_none_come_from_gold() -> None:
+    task = Task(name="t", metric="accuracy")
+    result = score_records(task, rows("label", "y", "x"), rows("label", "y", "y"))
+    assert [row.label for row in result.main.labels] == ["x", "y"]
+    assert result.main.value == 0.5
+
+
+def test_result_as_plain_values() -> None:
+    result = score_records(CLASSES, rows("label", "A"), rows("label", "A"), seed=3, resamples=10).to_dict()
+    assert result["main"] == "micro_f1_positive"
+    assert result["metrics"]["micro_f1_positive"]["labels"][0]["label"] == "A"
+    assert (result["seed"], result["resamples"], result["unit"]) == (3, 10, "row")
