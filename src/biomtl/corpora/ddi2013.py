@@ -32,7 +32,6 @@ _RANGE = re.compile(r"([0-9]{1,9})-([0-9]{1,9})")
 _TYPES = ("advise", "effect", "int", "mechanism")
 
 _LIST_SENTENCES = frozenset(f"DDI-DrugBank.d64.s{i}" for i in range(6, 88))
-_UNTYPED_PAIR = "DDI-DrugBank.d236.s29.p0"  # marked as an interaction, of no type: no label of ours is true of it
 
 
 class DDI2013:
@@ -104,13 +103,13 @@ def _pairs(document: Element, where: str) -> Iterator[tuple[str, str, Record]]:
         text = _get(sentence, "text", where)
         drugs = {drug.id: drug for drug in (_drug(entity, text, where) for entity in sentence.all("entity"))}
         for pair in sentence.all("pair"):
-            identifier = _get(pair, "id", where)
-            if identifier == _UNTYPED_PAIR:
+            if (label := _label(pair, where)) is None:
                 continue
+            identifier = _get(pair, "id", where)
             arguments = [_argument(pair, key, drugs, where) for key in ("e1", "e2")]
             masked, entities = _masked(text, *arguments)
             fields = {"id": identifier, "doc_id": document.attributes["id"], "text": masked}
-            record = Located((where, pair.line), **fields, label=_label(pair, where), entities=entities)
+            record = Located((where, pair.line), **fields, label=label, entities=entities)
             yield sentence.attributes["id"], identifier, record
 
 
@@ -124,13 +123,16 @@ def _masked(text: str, first: _Drug, second: _Drug) -> tuple[str, list[dict[str,
     return masked.text.rstrip(), entities
 
 
-def _label(pair: Element, where: str) -> str:
-    marked = _get(pair, "ddi", where)
+def _label(pair: Element, where: str) -> str | None:
+    """The label, or None for an interaction of no type: the format allows it, no label is true of it, and BLUE left
+    out the only one (``DDI-DrugBank.d236.s29.p0``)."""
+    marked, kind = _get(pair, "ddi", where), pair.attributes.get("type")
     if marked == "false":
         return "DDI-false"
     if marked != "true":
         raise InputError(f"ddi={marked[:40]!r}", path=where, line=pair.line, expected="true or false")
-    kind = _get(pair, "type", where)
+    if kind is None:
+        return None
     if kind not in _TYPES:
         raise InputError(f"a pair of type {kind[:40]!r}", path=where, line=pair.line, fix=nearest(kind, _TYPES))
     return f"DDI-{kind}"

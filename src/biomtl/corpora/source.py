@@ -105,11 +105,12 @@ class Source:
 
     def lines(self, name: str) -> Iterator[tuple[int, str]]:
         """(1-based number, text without line end) of one UTF-8 file, with the checks of ``files.read_lines``."""
+        where = self.where(name)
         with self.open(name) as stream:
             number = 0
             try:
                 while raw := stream.readline(MAX_LINE + 1):
                     number += 1
-                    yield number, decode_line(raw, self.where(name), number)
+                    yield number, decode_line(raw, where, number)
             except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
-                raise InputError(f"can't be unpacked ({error})", path=self.where(name), line=number + 1) from error
+                raise InputError(f"can't be unpacked ({error})", path=where, line=number + 1) from error

@@ -17,9 +17,9 @@ _REACH = 40  # characters looked at on each side of a stop
 
 # Words (without their last dot) that a sentence never ends in, and those that it ends in before a capital only.
 _GOES_ON = re.compile(
-    r"-*(approx|ca|cf|dr|e\.g|eg|eqs?|figs?|i\.e|ie|mrs?|nos?|pp|prof|refs?|subsp|ssp|var|viz|vol|vs)", re.IGNORECASE
+    r"-*(approx|ca|cf|dr|e\.g|eg|eqs?|figs?|i\.e|ie|mrs?|nos?|pp|prof|refs?|st|subsp|ssp|var|viz|vol|vs)", re.IGNORECASE
 )
-_ABBREVIATION = re.compile(r"-*(al|def|etc|exp|est|max|min|obs|resp|spp?|st|suppl|tab)", re.IGNORECASE)
+_ABBREVIATION = re.compile(r"-*(al|def|etc|exp|est|max|min|obs|resp|spp?|suppl|tab)", re.IGNORECASE)
 
 
 def sentences(text: str, start: int = 0, end: int | None = None) -> Iterator[tuple[int, int]]:
