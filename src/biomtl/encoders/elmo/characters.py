@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 # Every id is one above bilm-tf's own, so that 0 means "no word": byte b is b + 1.
@@ -14,16 +15,16 @@ BEGIN_SENTENCE, END_SENTENCE, BEGIN_WORD, END_WORD, PADDING = 257, 258, 259, 260
 MARKERS = {"<S>": BEGIN_SENTENCE, "</S>": END_SENTENCE}
 
 
-def word_ids(word: str, size: int = 50) -> np.ndarray:
+def word_ids(word: str, size: int = 50) -> NDArray[np.int16]:
     """Character ids ``[size]`` of a word: its UTF-8 bytes between markers, cut to fit, then padding.
 
     The cut may split a character. Lone surrogates are left out, the empty word is two markers, and ``<S>`` and
     ``</S>`` are the sentence markers (as in bilm-tf).
     """
-    ids = np.full(size, PADDING, dtype=np.int64)
+    ids = np.full(size, PADDING, dtype=np.int16)
     marker = MARKERS.get(word)
     data = np.frombuffer(word.encode("utf-8", "ignore")[: size - 2], dtype=np.uint8)
-    codes = [marker] if marker else data.astype(np.int64) + 1
+    codes = [marker] if marker else data.astype(np.int16) + 1
     ids[0] = BEGIN_WORD
     ids[1 : 1 + len(codes)] = codes
     ids[1 + len(codes)] = END_WORD
@@ -57,14 +58,21 @@ class WordBatch:
         return torch.from_numpy(np.flatnonzero(keep))
 
 
-def word_batch(sentences: Sequence[Sequence[str]], size: int = 50) -> WordBatch:
-    """The batch of some tokenised sentences; ``size`` is ``char_cnn.max_characters_per_token``."""
-    rows = {"<S>": 0, "</S>": 1}
+def word_batch(sentences: Sequence[Sequence[str] | NDArray[np.int16]], size: int = 50) -> WordBatch:
+    """The batch of some sentences.
+
+    Args:
+        sentences: words, or their ids ``[words, size]``.
+        size: ``char_cnn.max_characters_per_token``.
+    """
+    rows: dict[str | bytes, int] = {}
     index: list[int] = []
-    for words in sentences:
+    for sentence in (["<S>", "</S>"], *sentences):
+        keys = sentence if not isinstance(sentence, np.ndarray) else [ids.tobytes() for ids in sentence]
         index.append(0)
-        index.extend(rows.setdefault(word, len(rows)) for word in words)
+        index.extend(rows.setdefault(key, len(rows)) for key in keys)
         index.append(1)
-    characters = np.stack([word_ids(word, size) for word in rows])
-    lengths = tuple(len(words) + 2 for words in sentences)
-    return WordBatch(torch.from_numpy(characters), torch.tensor(index, dtype=torch.int64), lengths)
+    table = [word_ids(key, size) if isinstance(key, str) else np.frombuffer(key, np.int16) for key in rows]
+    characters = torch.from_numpy(np.stack(table)).long()
+    lengths = tuple(len(sentence) + 2 for sentence in sentences)
+    return WordBatch(characters, torch.tensor(index[4:], dtype=torch.int64), lengths)

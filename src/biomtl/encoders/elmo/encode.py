@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from biomtl.encoders.elmo.characters import word_batch
@@ -13,10 +15,12 @@ from biomtl.encoders.elmo.network import Elmo
 BATCH_POSITIONS = 8192  # positions run together: a hundred rows and more a step, where products run at full speed
 WINDOW_POSITIONS = 4 * BATCH_POSITIONS  # positions sorted by length together (400 MB of layers in the original model)
 
+Sentence = Sequence[str] | NDArray[np.int16]  # words, or their character ids [words, size]
+
 
 def encode(
     model: Elmo,
-    sentences: Iterable[Sequence[str]],
+    sentences: Iterable[Sentence],
     *,
     batch_positions: int = BATCH_POSITIONS,
     window_positions: int = WINDOW_POSITIONS,
@@ -29,7 +33,7 @@ def encode(
     """
     if model.stateful:
         batch_positions = window_positions = 1
-    window: list[Sequence[str]] = []
+    window: list[Sentence] = []
     positions = 0
     for words in sentences:
         if window and positions + len(words) + 2 > window_positions:
@@ -42,7 +46,7 @@ def encode(
 
 
 @torch.inference_mode()
-def _window(model: Elmo, window: list[Sequence[str]], batch_positions: int) -> list[Tensor]:
+def _window(model: Elmo, window: list[Sentence], batch_positions: int) -> list[Tensor]:
     batch = word_batch(window, model.options.char_cnn.max_characters_per_token).to(model.device)
     vectors = model.token(batch.characters)
     index = batch.index.split(list(batch.lengths))
