@@ -201,13 +201,13 @@ def _check_selection(recipe: Recipe) -> None:
         if recipe.max_steps is None:
             keys = ("train_on", "num_train_epochs")
             raise contradiction("train_on is train+dev without max_steps, fix the number of steps beforehand", *keys)
+        if recipe.eval_strategy != "no":
+            text = "train_on is train+dev but eval_strategy is given, dev is no judge of what it trained: choose one"
+            raise contradiction(text, "train_on", "eval_strategy")
         for key in ("early_stopping_patience", "eval_steps", "metric_for_best_model"):
             if getattr(recipe, key) is not None:
                 text = f"train_on is train+dev but {key} is given, nothing is left to select on: choose one"
                 raise contradiction(text, "train_on", key)
-        if recipe.eval_strategy != "no":
-            text = "train_on is train+dev but eval_strategy is given, dev is no judge of what it trained: choose one"
-            raise contradiction(text, "train_on", "eval_strategy")
     for key in ("early_stopping_patience", "metric_for_best_model"):
         if recipe.eval_strategy == "no" and getattr(recipe, key) is not None:
             raise contradiction(f"eval_strategy is no but {key} is given, choose one", "eval_strategy", key)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 from pydantic import ValidationError
@@ -25,8 +25,19 @@ ELSEWHERE = {
     "logging_dir": "report_to",
     "patience": "early_stopping_patience",
 }
+COMMAND_LINE = "command line"
 DEPTH = 4  # a recipe nests no deeper; the limit also ends the walk over a YAML anchor that contains itself
-Lines = dict[tuple[str, ...], int]
+Keys = tuple[str, ...]
+Lines = dict[Keys, int]  # 0 for a key that the command line gave
+
+
+class Problem(NamedTuple):
+    """One fault of a recipe, and the keys it is about."""
+
+    found: str
+    expected: str | None
+    fix: str | None
+    keys: list[Keys]
 
 
 def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -70,12 +81,10 @@ def make_recipe(values: Mapping[str, Any], *, path: str | Path | None = None, li
         return Recipe.model_validate(values)
     except ValidationError as error:
         found = [_explain(dict(problem)) for problem in error.errors()]
-        lines = lines or {}
-        line, (text, expected, fix, _) = min(
-            ((_line(lines, keys), problem) for problem in found for keys in [problem[3]]),
-            key=lambda pair: (pair[0] is None, pair[0] or 0),
-        )
-        raise InputError(text, path=path, line=line, expected=expected, fix=fix) from error
+        placed = [(_line(lines or {}, problem.keys), problem) for problem in found]
+        line, first = min(placed, key=lambda pair: (pair[0] is None, pair[0] or 0))
+        where = COMMAND_LINE if line == 0 else path
+        raise InputError(first.found, path=where, line=line or None, expected=first.expected, fix=first.fix) from error
 
 
 def dump_recipe(recipe: Recipe) -> str:
@@ -140,59 +149,72 @@ def _walk(node: yaml.Node | None, above: tuple[str, ...]) -> Iterator[tuple[tupl
         yield from _walk(child, (*above, key))
 
 
-def _line(lines: Lines, keys: Sequence[tuple[str, ...]]) -> int | None:
-    """The last line that holds one of ``keys``, or what encloses it; None for what the command line gave."""
+def _line(lines: Lines, keys: Sequence[Keys]) -> int | None:
+    """The last line that holds one of ``keys`` or what encloses it: 0 the command line, None nowhere."""
     found = []
     for key in keys:
         while key and key not in lines:
             key = key[:-1]
-        found.append(lines.get(key, 0))
-    return max(found, default=0) or None
+        if key:
+            found.append(lines[key])
+    return 0 if 0 in found else max(found, default=None)
 
 
 def _override(values: dict[str, Any], lines: Lines, override: str) -> None:
     key, equals, text = override.partition("=")
     if not equals or not key:
-        raise InputError(f"override {override!r}", expected="key=value", fix="such as learning_rate=1e-4")
+        raise InputError(
+            f"override {override!r}", path=COMMAND_LINE, expected="key=value", fix="such as learning_rate=1e-4"
+        )
     try:
         value = yaml.safe_load(text)
+        value = tasks_by_name(value) if key == "tasks" else value
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise InputError(f"override {override!r}: the value is not YAML", fix="quote it") from error
+        what = str(error).splitlines()[0]
+        raise InputError(f"override {override!r}: {what}", path=COMMAND_LINE, fix="quote the value") from error
     keys = _override_keys(values, key)
     place = values
     for part in keys[:-1]:
-        place[part] = dict(place.get(part) or {})
+        inner = place.get(part)
+        place[part] = dict(inner) if isinstance(inner, Mapping) else {}
         place = place[part]
-    place[keys[-1]] = tasks_by_name(value) if keys == ["tasks"] and value is not None else value
-    for known in [known for known in lines if list(known[: len(keys)]) == keys]:
+    place[keys[-1]] = value
+    for known in [known for known in lines if known[: len(keys)] == keys]:
         del lines[known]  # the value is no longer the file's
-    lines[tuple(keys)] = 0
+    for depth in range(1, len(keys) + 1):
+        lines.setdefault(keys[:depth], 0)
 
 
-def _override_keys(values: dict[str, Any], key: str) -> list[str]:
+def _override_keys(values: dict[str, Any], key: str) -> Keys:
     """A dotted key in parts; a task's name may itself hold dots."""
     first, _, rest = key.partition(".")
     if first != "tasks" or not rest:
-        return key.split(".")
-    names = [str(name) for name in values.get("tasks") or {}]
+        return tuple(key.split("."))
+    tasks = values.get("tasks")
+    names = [str(name) for name in tasks] if isinstance(tasks, Mapping) else []
     for name in sorted(names, key=len, reverse=True):
         if rest.startswith(f"{name}."):
-            return ["tasks", name, *rest[len(name) + 1 :].split(".")]
+            return "tasks", name, *rest[len(name) + 1 :].split(".")
     wanted = rest.rsplit(".", 1)[0]
     hint = nearest(wanted, names) if names else "list the tasks first: tasks=[…]"
-    raise InputError(f"override of {key}: the recipe has no task {wanted!r}", fix=hint)
+    raise InputError(f"{key}: the recipe lists no task {wanted!r}", path=COMMAND_LINE, fix=hint)
 
 
-def _explain(problem: dict[str, Any]) -> tuple[str, str | None, str | None, list[tuple[str, ...]]]:
-    """(what was found, what was expected, what to do, the keys it is about) of one pydantic error."""
+def _explain(problem: dict[str, Any]) -> Problem:
+    """One of pydantic's errors in our words."""
     keys = tuple(str(part) for part in problem["loc"])
     if problem["type"] == "contradiction":
-        named = [tuple(key.split(".", 1)) for key in problem["ctx"]["keys"]]
-        return problem["msg"], None, None, [tuple(".".join(key).split(".")) for key in named]
-    if problem["type"] == "extra_forbidden":
+        return Problem(problem["msg"], None, None, [_split(key) for key in problem["ctx"]["keys"]])
+    if problem["type"] in ("extra_forbidden", "invalid_key"):
         known = TaskOptions.model_fields if keys[0] == "tasks" else Recipe.model_fields
         same = ELSEWHERE.get(keys[-1]) if len(keys) == 1 else None
         fix = f"did you mean {same!r}?" if same else nearest(keys[-1], known)
-        return f"unknown key {'.'.join(keys)!r}", None, fix, [keys]
-    message = problem["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
-    return f"{'.'.join(keys)}: {problem['input']!r}", message, None, [keys]
+        return Problem(f"unknown key {'.'.join(keys)!r}", None, fix, [keys])
+    message = str(problem["msg"]).removeprefix("Input should be ")
+    return Problem(f"{'.'.join(keys)}: {problem['input']!r}", message, None, [keys])
+
+
+def _split(key: str) -> Keys:
+    """The parts of ``tasks.<name>.<option>``, where the name may hold dots, or of a plain key."""
+    first, _, rest = key.partition(".")
+    return (first, *rest.rsplit(".", 1)) if rest else (first,)

@@ -1,0 +1,93 @@
+"""The page ``docs/recipe.md`` from the models: ``python -m biomtl.training.recipe_reference > docs/recipe.md``."""
+
+from __future__ import annotations
+
+import sys
+import types
+import typing
+from collections.abc import Iterator
+from typing import Any, Literal
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from biomtl.training.recipe import Recipe, TaskOptions
+from biomtl.training.recipe_io import make_recipe
+
+HEAD = """<!-- Written by `python -m biomtl.training.recipe_reference`; edit the descriptions in training/recipe.py. -->
+# The recipe
+
+A recipe is a YAML file that decides a whole run: `biomtl train RECIPE [key=value …]`. Every key has a default, so an
+empty file is a recipe: it trains the bundled sample suite. Keys bear the names of Hugging Face's training arguments
+where those exist. `null` means "not given". An unknown key, an impossible value or two keys that contradict each
+other are refused before any data is read, with the line of the key. The run folder keeps the resolved recipe.
+
+On the command line, `key=value` replaces a key; dots reach into a task, and values are YAML:
+
+    biomtl train recipes/sample.yaml learning_rate=1e-4 tasks.ddi2013.weight=2
+    biomtl train recipes/sample.yaml tasks="[ddi2013, hoc]" batch_tokens=null batch_size=16
+
+"""
+TASKS = """
+## Options of a task
+
+`tasks` lists names, or names with options, in either of these ways; without it the suite's every task is trained.
+
+    tasks: [bc5cdr-chem, bc5cdr-disease]
+
+    tasks:
+      bc5cdr-chem:
+      ddi2013: {weight: 2, max_rows: 5000}
+
+"""
+
+
+def reference() -> str:
+    """The page in Markdown."""
+    resolved = make_recipe({})
+    return "".join([HEAD, "## Keys\n\n", *_table(Recipe, resolved), TASKS, *_table(TaskOptions, TaskOptions())])
+
+
+def _table(model: type[BaseModel], defaults: BaseModel) -> Iterator[str]:
+    yield "| key | value | default | meaning |\n|---|---|---|---|\n"
+    for name, field in model.model_fields.items():
+        value = getattr(defaults, name)
+        default = "" if value is None or value == {} or value == () else f"`{_yaml(value)}`"
+        yield f"| `{name}` | {_kind(field)} | {default} | {field.description} |\n"
+
+
+def _yaml(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _kind(field: FieldInfo) -> str:
+    """What may stand there, in words."""
+    options = [part for part in _parts(field.annotation) if part is not type(None)]
+    kind, metadata = options[0], list(field.metadata)
+    if typing.get_origin(kind) is typing.Annotated:
+        kind, *more = typing.get_args(kind)
+        metadata += more
+    if typing.get_origin(kind) is Literal:
+        return ", ".join(f"`{value}`" for value in typing.get_args(kind))
+    names = {int: "integer", float: "number", bool: "`true`, `false`", str: "text"}
+    bounds = [bound for entry in metadata for bound in _bounds(entry)]
+    return " ".join([names.get(kind, "list" if typing.get_origin(kind) is tuple else "mapping"), *bounds])
+
+
+def _parts(annotation: Any) -> tuple[Any, ...]:
+    return (
+        typing.get_args(annotation)
+        if typing.get_origin(annotation) in (typing.Union, types.UnionType)
+        else (annotation,)
+    )
+
+
+def _bounds(entry: Any) -> Iterator[str]:
+    for inner in getattr(entry, "metadata", [entry]):
+        for attribute, sign in (("gt", ">"), ("ge", "≥"), ("lt", "<")):
+            if (bound := getattr(inner, attribute, None)) is not None:
+                yield f"{sign} {bound}"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(reference())

@@ -1,0 +1,252 @@
+"""Recipes: defaults, spellings, overrides, round trips and one-line errors that name the line."""
+
+from __future__ import annotations
+
+import contextlib
+import string
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from biomtl.errors import InputError
+from biomtl.training.recipe import Recipe, TaskOptions, resolve_encoder
+from biomtl.training.recipe_io import dump_recipe, load_recipe, make_recipe
+from biomtl.training.recipe_reference import reference
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(text: str) -> Path:
+        path = tmp_path / "mine.yaml"
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return write
+
+
+def message(write, text: str, *overrides: str) -> str:
+    """The error of a recipe, without the folder."""
+    path = write(text)
+    with pytest.raises(InputError) as caught:
+        load_recipe(path, overrides)
+    assert "\n" not in str(caught.value)
+    return str(caught.value).removeprefix(f"{path.parent}/")
+
+
+def test_an_empty_recipe_is_whole(write):
+    recipe = load_recipe(write("# nothing\n"))
+    assert recipe.output == "runs/mine"
+    assert (recipe.batch_tokens, recipe.batch_size) == (2048, None)
+    assert (recipe.num_train_epochs, recipe.max_steps) == (3, None)
+    assert (recipe.warmup_ratio, recipe.warmup_steps) == (0.1, None)
+    assert (recipe.eval_strategy, recipe.metric_for_best_model) == ("epoch", "mean")
+
+
+def test_values_follow_from_other_keys():
+    assert make_recipe({"batch_size": 8}).batch_tokens is None
+    assert make_recipe({"max_steps": 8}).num_train_epochs is None
+    assert make_recipe({"warmup_steps": 0}).warmup_ratio is None
+    assert make_recipe({"eval_steps": 5}).eval_strategy == "steps"
+    assert make_recipe({"save_steps": 5}).save_strategy == "steps"
+    assert make_recipe({"max_length": 64}).stride == 16
+    assert make_recipe({"early_stopping_patience": 2}).early_stopping_threshold == 0
+    both = make_recipe({"train_on": "train+dev", "max_steps": 10})
+    assert (both.eval_strategy, both.metric_for_best_model) == ("no", None)
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        "[hoc, {name: ddi, weight: 2}]",
+        "[hoc, {ddi: {weight: 2}}]",
+        "{hoc: , ddi: {weight: 2}}",
+        "{hoc: {}, ddi: {weight: 2.0}}",
+    ],
+)
+def test_every_spelling_of_tasks_means_the_same(write, spelling):
+    tasks = load_recipe(write(f"tasks: {spelling}")).tasks
+    assert list(tasks) == ["hoc", "ddi"]
+    assert tasks == {"hoc": TaskOptions(), "ddi": TaskOptions(weight=2)}
+
+
+def test_yaml_1_1_traps(write):
+    recipe = load_recipe(write("learning_rate: 1e-4\nmax_steps: 1e3\neval_strategy: no\nreport_to: tensorboard"))
+    assert recipe.learning_rate == 1e-4
+    assert recipe.max_steps == 1000
+    assert recipe.eval_strategy == "no"
+    assert recipe.report_to == ("tensorboard",)
+
+
+def test_overrides_win_and_null_unsets(write):
+    path = write("batch_tokens: 512\nlearning_rate: 3\ntasks: [hoc, my.task-2]\n")
+    recipe = load_recipe(
+        path, ["learning_rate=1e-4", "batch_tokens=null", "batch_size=4", "tasks.my.task-2.weight=2", "output=there"]
+    )
+    assert (recipe.learning_rate, recipe.batch_tokens, recipe.batch_size) == (1e-4, None, 4)
+    assert recipe.tasks["my.task-2"].weight == 2
+    assert recipe.output == "there"
+    assert list(load_recipe(path, ["learning_rate=1", "tasks=[x, {y: {weight: 2}}]", "tasks.x.weight=3"]).tasks) == [
+        "x",
+        "y",
+    ]
+    assert load_recipe(path, ["tasks.hoc.head.dropout=0.3"]).tasks["hoc"].head == {"dropout": 0.3}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("seed: 1\nlearning_rat: 1", "mine.yaml:2: unknown key 'learning_rat', did you mean 'learning_rate'?"),
+        ("lr: 1", "mine.yaml:1: unknown key 'lr', did you mean 'learning_rate'?"),
+        (
+            "tasks:\n- hoc\n- name: ddi\n  weigth: 1",
+            "mine.yaml:4: unknown key 'tasks.ddi.weigth', did you mean 'weight'?",
+        ),
+        ("tasks:\n- hoc\n- ddi:\n    weigth: 1", "mine.yaml:4: unknown key 'tasks.ddi.weigth', did you mean 'weight'?"),
+        ("tasks:\n  ddi:\n    weight: -1", "mine.yaml:3: tasks.ddi.weight: -1, expected greater than or equal to 0"),
+        ("1: 2", "mine.yaml:1: unknown key '1', known: encoder"),
+        ("\nlearning_rate: 0", "mine.yaml:2: learning_rate: 0, expected greater than 0"),
+        ("learning_rate: yes", "mine.yaml:1: learning_rate: True, expected a number"),
+        ("learning_rate: .nan", "mine.yaml:1: learning_rate: nan, expected a finite number"),
+        ("learning_rate: fast", "mine.yaml:1: learning_rate: 'fast', expected a valid number"),
+        ("max_steps: 1.5", "mine.yaml:1: max_steps: 1.5, expected a valid integer"),
+        ("policy: squared", "mine.yaml:1: policy: 'squared', expected 'proportional', 'sqrt'"),
+        ("seed: 1\nseed: 2", "mine.yaml:2: key 'seed' is given twice, remove one"),
+        ("- seed", "mine.yaml:1: a YAML list, expected `key: value` lines"),
+        ("seed: 1\na: b: c", "mine.yaml:2: not YAML (mapping values are not allowed here)"),
+        ("seed: !!python/object:os.system 1", "mine.yaml:1: not YAML (could not determine a constructor"),
+        ("seed: 2020-13-45", "mine.yaml: not YAML (month must be in 1..12)"),
+        ("seed: &a [*a]", "mine.yaml:1: seed: [[...]], expected a valid integer"),
+        ("tasks: [a, a]", "mine.yaml:1: task a is listed twice, remove one"),
+        ("tasks: [3]", "mine.yaml:1: a task given as 3, write its name"),
+        # contradictions
+        (
+            "batch_size: 3\nseed: 1\nbatch_tokens: 4",
+            "mine.yaml:3: both batch_tokens and batch_size are given, choose one",
+        ),
+        ("num_train_epochs: 3\nmax_steps: 4", "mine.yaml:2: both num_train_epochs and max_steps are given, choose one"),
+        ("warmup_steps: 3\nwarmup_ratio: 0.1", "mine.yaml:2: both warmup_ratio and warmup_steps are given, choose one"),
+        (
+            "eval_strategy: epoch\neval_steps: 3",
+            "mine.yaml:2: eval_strategy is epoch but eval_steps is given, choose one",
+        ),
+        ("save_strategy: steps", "mine.yaml:1: save_strategy is steps but save_steps is not given"),
+        ("train_on: train+dev", "mine.yaml:1: train_on is train+dev without max_steps"),
+        (
+            "train_on: train+dev\nmax_steps: 9\nearly_stopping_patience: 1",
+            "mine.yaml:3: train_on is train+dev but early_stopping_patience is given",
+        ),
+        (
+            "train_on: train+dev\nmax_steps: 9\neval_strategy: epoch",
+            "mine.yaml:3: train_on is train+dev but eval_strategy",
+        ),
+        (
+            "eval_strategy: no\nearly_stopping_patience: 3",
+            "mine.yaml:2: eval_strategy is no but early_stopping_patience",
+        ),
+        ("early_stopping_threshold: 3", "mine.yaml:1: early_stopping_threshold without early_stopping_patience"),
+        ("tasks: [a]\nmetric_for_best_model: b", "mine.yaml:2: metric_for_best_model is 'b', choose mean or one of"),
+        ("policy: temperature", "mine.yaml:1: policy: temperature and a temperature go together"),
+        ("temperature: 3", "mine.yaml:1: policy: temperature and a temperature go together"),
+        (
+            "tasks:\n  a.b:\n    mixing_weight: 3",
+            "mine.yaml:3: policy is proportional but task a.b has a mixing_weight",
+        ),
+        (
+            "policy: fixed\ntasks: [a]",
+            "mine.yaml:1: policy is fixed, so every task needs a mixing_weight: missing in a",
+        ),
+        ("max_length: 64\nstride: 32", "mine.yaml:2: stride 32 is not below half of max_length 64"),
+        ("max_steps: 5\nwarmup_steps: 5", "mine.yaml:2: warmup_steps is not below max_steps"),
+    ],
+)
+def test_bad_recipes_name_the_line(write, text, expected):
+    assert message(write, text).startswith(expected)
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("batch_tokens=4", "command line: both batch_tokens and batch_size are given"),
+        ("learning_rte=4", "command line: unknown key 'learning_rte', did you mean 'learning_rate'?"),
+        (
+            "tasks.ddi.weight=4",
+            "command line: tasks.ddi.weight: the recipe lists no task 'ddi', did you mean 'ddi2013'?",
+        ),
+        ("tasks.ddi2013.weight=-4", "command line: tasks.ddi2013.weight: -4, expected greater than or equal to 0"),
+        ("seed.deep=4", "command line: seed: {'deep': 4}, expected a valid integer"),
+        ("seed", "command line: override 'seed', expected key=value, such as"),
+        ("seed=[", "command line: override 'seed=[':"),
+        ("tasks=[3]", "command line: override 'tasks=[3]': a task given as 3"),
+    ],
+)
+def test_bad_overrides_name_the_command_line(write, override, expected):
+    assert message(write, "batch_size: 3\ntasks: [ddi2013]", override).startswith(expected)
+
+
+def test_files_that_are_no_text(tmp_path):
+    with pytest.raises(InputError, match="no such file"):
+        load_recipe(tmp_path / "absent.yaml")
+    (tmp_path / "latin.yaml").write_bytes(b"seed: 1\nencoder: \xe9\n")
+    with pytest.raises(InputError, match=r"latin.yaml:2: byte 0xe9"):
+        load_recipe(tmp_path / "latin.yaml")
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.text(alphabet="atsk:[]{}&*!-, \n'\"#|>1.<", max_size=40))
+def test_any_text_is_a_recipe_or_an_input_error(tmp_path_factory, text):
+    path = tmp_path_factory.getbasetemp() / "fuzz.yaml"
+    path.write_text(text)
+    with contextlib.suppress(InputError):
+        load_recipe(path)
+
+
+recipes = st.fixed_dictionaries(
+    {},
+    optional={
+        "encoder": st.text(string.printable, min_size=1),
+        "tasks": st.dictionaries(
+            st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]*", fullmatch=True),
+            st.fixed_dictionaries({}, optional={"weight": st.floats(0, 9), "pairs": st.just("apart")}),
+        ),
+        "seed": st.integers(0, 2**40),
+        "learning_rate": st.floats(1e-300, 1),
+        "batch_size": st.integers(1, 99),
+        "max_steps": st.integers(1, 99),
+        "warmup_steps": st.just(0),
+        "eval_strategy": st.sampled_from(["no", "epoch"]),
+        "report_to": st.lists(st.text(string.printable, max_size=9), max_size=3),
+        "freeze_encoder": st.booleans(),
+    },
+)
+
+
+@settings(deadline=None, max_examples=60)
+@given(recipes)
+def test_dumped_recipes_read_back_equal(values):
+    recipe = make_recipe(values)
+    assert make_recipe(yaml.safe_load(dump_recipe(recipe))) == recipe
+
+
+def test_every_key_is_explained_in_a_sentence():
+    for model in (Recipe, TaskOptions):
+        for name, field in model.model_fields.items():
+            assert field.description, name
+            assert field.description.endswith("."), name
+
+
+def test_the_reference_page_is_in_step():
+    page = Path(__file__).parents[2] / "docs" / "recipe.md"
+    assert page.read_text(encoding="utf-8") == reference(), (
+        "run: python -m biomtl.training.recipe_reference > docs/recipe.md"
+    )
+
+
+def test_an_existing_folder_wins_over_the_packaged_encoder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert resolve_encoder("some/model") == "some/model"
+    assert resolve_encoder("all-minilm-l6-v2") != "all-minilm-l6-v2"
+    (tmp_path / "all-minilm-l6-v2").mkdir()
+    assert resolve_encoder("all-minilm-l6-v2") == "all-minilm-l6-v2"
