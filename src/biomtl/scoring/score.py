@@ -63,10 +63,12 @@ def _score(task: Task, gold: Table, predicted: Table, *, seed: int, resamples: i
         notes += ("scored on mentions: a file of mentions has no tags for conlleval",)
         metrics, unit = [METRICS["entity_f1_spans"]], "document"
     else:
-        if task.type == "multilabel" and METRICS["example_f1_documents"] in metrics:
+        by_document = METRICS["example_f1_documents"] in metrics
+        if by_document:
             gold, predicted, united = unite_documents(gold, predicted)
             notes += united
         rows, unit = matched_rows(task, gold, predicted)
+        unit = "document" if by_document else unit
     return Score(
         task=task.name,
         metrics=_results(metrics, rows, seed, resamples),
