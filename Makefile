@@ -46,6 +46,7 @@ clean: ## Remove the environment, caches and built files (runs/ stays)
 # what all later packages find installed.
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "biomtl needs Python 3.11 or newer: make PYTHON=python3.12 install")'
+	@echo "Installing into $(VENV); the first time takes some minutes."
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) install --quiet --constraint constraints.txt pip
 	$(PIP) install --quiet --constraint constraints.txt torch

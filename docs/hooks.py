@@ -37,5 +37,6 @@ def _cli() -> str:
 
 
 def _python() -> str:
-    names = [f"::: {module}.{name}" for name, module in sorted(biomtl._LAZY.items())]
-    return "# Python\n\n" + "\n\n".join(names) + "\n"
+    # The names are exported lazily, so the reference asks each where it was defined.
+    public = [getattr(biomtl, name) for name in biomtl.__all__ if not name.startswith("_")]
+    return "# Python\n\n" + "\n\n".join(f"::: {item.__module__}.{item.__qualname__}" for item in public) + "\n"

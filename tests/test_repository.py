@@ -1,0 +1,169 @@
+"""What the repository promises: true commands, small files, pinned and explained dependencies."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import tomllib
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+
+import pytest
+import typer
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from biomtl.cli.main import app
+from biomtl.tasks import Task
+
+ROOT = Path(__file__).resolve().parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+PAGES = sorted({*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")})
+COMMANDS = typer.main.get_command(app)
+
+
+def requirements() -> list[Requirement]:
+    """Every direct dependency: run time, extras, groups."""
+    project, groups = PROJECT["project"], PROJECT["dependency-groups"]
+    lists = [project["dependencies"], *project["optional-dependencies"].values(), *groups.values()]
+    return [Requirement(line) for lines in lists for line in lines]
+
+
+def code(path: Path, *languages: str) -> str:
+    """The fenced code of a page in these languages."""
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```", path.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    return "\n".join(block for language, block in blocks if language in languages)
+
+
+def shown_commands(name: str) -> list[tuple[str, list[str]]]:
+    """(page, words) of every ``name …`` in code, fenced or inline, of README, CONTRIBUTING and docs."""
+    found = []
+    for page in PAGES:
+        lines = code(page, "bash", "sh", "console").replace("\\\n", " ").splitlines()
+        lines += re.findall(rf"(?<!`)`({name} [^`\n]+)`", page.read_text(encoding="utf-8"))
+        for line in lines:
+            for part in re.split(r"[|;]|&&", line.partition(" #")[0].removeprefix("$ ")):
+                words = shlex.split(part.replace("…", ""))
+                if words and words[0] == name:
+                    found.append((str(page.relative_to(ROOT)), words))
+    return found
+
+
+def test_pages_show_commands() -> None:
+    assert {words[1] for page, words in shown_commands("biomtl") if page == "README.md"} >= {
+        "train",
+        "predict",
+        "prepare",
+    }
+    assert {words[1] for page, words in shown_commands("make") if page == "README.md"} >= {"quickstart"}
+
+
+@pytest.mark.parametrize(
+    ("page", "words"), shown_commands("biomtl"), ids=lambda value: value if isinstance(value, str) else " ".join(value)
+)
+def test_shown_commands_exist_with_their_options(page: str, words: list[str]) -> None:
+    command, known, used = COMMANDS, {"--help"}, set()
+    for word in words[1:]:
+        known |= {option for parameter in command.params for option in parameter.opts}
+        if word.startswith("--"):
+            used.add(word.partition("=")[0])
+        elif (known_commands := getattr(command, "commands", None)) and not word.isupper():  # COMMAND stands for any
+            assert word in known_commands, f"{page}: there is no command {word!r}"
+            command = known_commands[word]
+    known |= {option for parameter in command.params for option in parameter.opts}
+    assert used <= known, f"{page}: {' '.join(words)}"
+
+
+def test_shown_make_targets_exist() -> None:
+    targets = set(re.findall(r"^([a-z-]+):.*##", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    assert targets >= {"help", "install", "quickstart", "test", "lint", "format", "typecheck", "docs", "bench", "clean"}
+    for page, words in shown_commands("make"):
+        assert {word for word in words[1:] if "=" not in word} <= targets, page
+
+
+def test_help_is_the_default_target_and_lists_all() -> None:
+    shown = subprocess.run(["make", "-s"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for target in ("install", "quickstart", "test", "docs", "clean"):
+        assert re.search(rf"make {target} +\S", shown)
+
+
+def test_the_readmes_own_task_is_one() -> None:
+    (record,) = yaml.safe_load_all(code(ROOT / "README.md", "yaml"))
+    task = Task.model_validate(record)
+    assert task.negative in task.labels
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_between_pages_lead_somewhere(page: Path) -> None:
+    generated = {"tasks.md", "reference/cli.md", "reference/python.md"}  # docs/hooks.py writes them into the site
+    for target in re.findall(r"\]\(([^)\s#]+)[^)]*\)", page.read_text(encoding="utf-8")):
+        if "://" not in target and target not in generated:
+            assert (page.parent / target).exists(), target
+
+
+def tracked() -> list[Path]:
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a git checkout, so nothing tells the project's files from others")
+    names = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return [path for name in names.split("\0") if name and (path := ROOT / name).is_file()]
+
+
+def test_no_large_files() -> None:
+    assert [path for path in tracked() if path.stat().st_size > 1_000_000] == []
+
+
+def test_no_machine_paths() -> None:
+    home = re.compile(rb"(?<![\w.])/(?:root|home|work|Users)/[a-z]")
+    assert [path for path in tracked() if path != Path(__file__) and home.search(path.read_bytes())] == []
+
+
+def test_source_files_stay_short() -> None:
+    long = {str(path.relative_to(ROOT)) for path in tracked() if path.suffix == ".py" and _lines(path) > 400}
+    assert not long
+
+
+def _lines(path: Path) -> int:
+    return path.read_text(encoding="utf-8").count("\n")
+
+
+def test_each_dependency_is_bounded_and_explained() -> None:
+    page = (ROOT / "docs/dependencies.md").read_text(encoding="utf-8")
+    rows = {
+        row[0]: row for row in (re.split(r" *\| *", line.strip("| \n")) for line in page.splitlines() if "|" in line)
+    }
+    for requirement in requirements():
+        assert any(bound.operator in (">=", "==") for bound in requirement.specifier), f"{requirement}: no lower bound"
+        assert requirement.name in rows, f"{requirement.name}: no line in docs/dependencies.md"
+        lowest = next(bound.version for bound in requirement.specifier if bound.operator in (">=", "=="))
+        assert any(cell.startswith(lowest) for cell in rows[requirement.name]), f"{requirement}: docs say another bound"
+
+
+def test_constraints_pin_every_installed_dependency() -> None:
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pins = [Requirement(line) for line in lines if line and not line.startswith("#")]
+    assert all(len(pin.specifier) == 1 and str(pin.specifier).startswith("==") and not pin.url for pin in pins)
+    assert not any("+" in line for line in lines), "a local build is no version that others can install"
+    pinned = {canonicalize_name(pin.name) for pin in pins}
+    assert needed() <= pinned
+
+
+def needed() -> set[str]:
+    """Names of all installed packages that the direct dependencies bring along, themselves included."""
+    names: set[str] = set()
+    queue = [(requirement.name, requirement.extras) for requirement in requirements()]
+    while queue:
+        name, extras = queue.pop()
+        try:
+            lines = distribution(name).requires or []
+        except PackageNotFoundError:  # an optional tool that is not installed here
+            continue
+        if canonicalize_name(name) in names and not extras:
+            continue
+        names.add(canonicalize_name(name))
+        for requirement in map(Requirement, lines):
+            marker = requirement.marker
+            if marker is None or any(marker.evaluate({"extra": extra}) for extra in (extras or {""})):
+                queue.append((requirement.name, requirement.extras))
+    return names
