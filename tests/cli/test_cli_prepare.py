@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from biomtl.cli.main import main
+from biomtl.corpora import ReadOptions
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -56,6 +58,11 @@ def test_table_and_files(run: Run) -> None:
     counts = json.loads(Path("out/counts.json").read_text())
     line = next(line for line in counts["tasks"]["chemprot"]["counts"] if line["label"] == "CPR:4")
     assert (line["split"], line["expected"], line["found"]) == ("train", 2251, None)
+
+
+def test_options_default_to_those_of_the_readers(run: Run) -> None:
+    run({"mednli/dev.tsv": NLI})
+    assert json.loads(Path("out/mednli/provenance.json").read_text())["options"] == asdict(ReadOptions())
 
 
 BAD = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -31,7 +31,7 @@ def test_what_is_counted() -> None:
 
 def explained(task: str, split: Any, label: str, expected: int, found: int, kind: Kind, **options: Any) -> list[int]:
     line = Line(task, split, label, expected, found)
-    return [part for part, _ in explain(line, kind, ReadOptions(**options))]
+    return [part for part, _ in explain(line, kind, ReadOptions(**options)).explanations]
 
 
 @pytest.mark.parametrize(
@@ -63,6 +63,25 @@ def test_an_option_explains_only_what_it_did() -> None:
     assert Line(*line[:5], explanations=((1686, "kept"),)).unexplained == 3  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(("dev", "parts"), [(85, [[-10], [10]]), (84, [[], []])])
+def test_a_drawn_split_explains_what_cancels_out(dev: int, parts: list[list[int]]) -> None:
+    rows = {"train": 665, "dev": dev, "test": 318}
+    tallies = {split: tally("medsts", *[{"doc_id": "a"}] * count) for split, count in rows.items()}
+    lines = compare(get_task("medsts"), tallies, "original")  # type: ignore[arg-type]
+    assert [[part for part, _ in line.explanations] for line in lines] == [*parts, []]
+
+
+def test_dropped_mentions() -> None:
+    class Counted(dict[str, Any]):
+        cases: ClassVar = {"mentions": 1075, "nested": 5, "dropped": 4}
+
+    tags = ["B-Disease"] * 1071
+    lines = compare(get_task("shareclefe"), {"dev": tally("shareclefe", Counted(doc_id="a", tags=tags))}, "original")
+    dev = {line.label: line for line in lines if line.split == "dev"}
+    assert (dev["mentions"].difference, dev["mentions"].unexplained) == (-4, 0)
+    assert (dev["nested"].found, dev["dropped"].found) == (5, 4)
+
+
 def test_lines_cover_every_expected_count_and_missing_splits() -> None:
     task = get_task("hoc")
     lines = list(compare(task, {"dev": tally("hoc", {"doc_id": "a", "labels": []})}, "blue"))
@@ -85,6 +104,7 @@ def test_deviations_name_counts_that_are_expected() -> None:
         assert catalogue is not None
         assert entry["why"]
         assert "option" not in entry or hasattr(ReadOptions(), entry["option"])
-        for split, parts in entry["splits"].items():
+        assert ("splits" in entry) is not ("divided" in entry)
+        for split, parts in entry.get("splits", {}).items():
             labels = {label for part in parts.values() for label in part}
             assert labels <= catalogue.expected[split].keys(), (entry["task"], split)

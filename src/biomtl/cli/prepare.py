@@ -33,8 +33,8 @@ def prepare(
         typer.Option(help="ChemProt: table docid, start, end of sentences, instead of splitting into sentences."),
     ] = None,
     mentions: Annotated[
-        str, typer.Option(help="Discontinuous, nested and overlapping mentions: keep, flatten or refuse.")
-    ] = "flatten",
+        str, typer.Option(help="Discontinuous, nested and overlapping mentions: keep (as BLUE), flatten or refuse.")
+    ] = "keep",
     seed: Annotated[int, typer.Option(help="For splits that have to be drawn: no list of them was published.")] = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a prepared suite at the output.")] = False,
 ) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache
@@ -16,6 +16,10 @@ from biomtl.tasks.task import SPLITS, Split, Task
 
 Kind = Literal["original", "blue"]
 ROWS = ("rows", "pairs", "sentences")  # what a catalogue calls a task's records
+SPECIAL = ("discontinuous", "nested", "overlapping", "dropped")
+DROPPED = (
+    "mentions that share text with a longer one were dropped, since one tag a token can't express both (--mentions)"
+)
 
 
 class Tally:
@@ -25,6 +29,8 @@ class Tally:
         self._task = task
         self._labels: Counter[str] = Counter()
         self._documents: set[int] = set()
+        self.cases: Counter[str] = Counter()
+        """Special mentions by what they are, and how many were dropped (see `corpora.mentions`)."""
         self.rows = 0
 
     def add(self, record: Mapping[str, Any]) -> None:
@@ -35,6 +41,7 @@ class Tally:
             self._labels[record["label"]] += 1
         else:
             self._labels.update(record.get("tags") or record.get("labels") or ())
+        self.cases.update(getattr(record, "cases", {}))
 
     @property
     def documents(self) -> int:
@@ -51,14 +58,14 @@ class Tally:
             return sum(count for label, count in self._labels.items() if label != self._task.negative)
         if key == "mentions":
             return sum(count for label, count in self._labels.items() if label.startswith("B-"))
-        return self._labels[key]
+        return self.cases[key] if key in SPECIAL else self._labels[key]
 
     def keys(self) -> list[str]:
         """What there is to count in this task, expected or not."""
         unit = {"pair": "pairs", "tokens": "sentences"}.get(self._task.inputs, "rows")
         unit = "sentences" if self._task.type == "multilabel" else unit
         labels = ["mentions"] if self._task.type == "tagging" else list(self._task.labels)
-        return [unit, *labels]
+        return [unit, *labels, *(case for case in SPECIAL if self.cases[case])]
 
 
 @dataclass(frozen=True)
@@ -92,9 +99,7 @@ class Line:
         return asdict(self) | derived
 
 
-def compare(
-    task: Task, tallies: Mapping[Split, Tally], kind: Kind, options: ReadOptions | None = None
-) -> Iterator[Line]:
+def compare(task: Task, tallies: Mapping[Split, Tally], kind: Kind, options: ReadOptions | None = None) -> list[Line]:
     """The lines of one task: every expected count, then what was found besides; a split without data has no ``found``.
 
     Args:
@@ -103,41 +108,61 @@ def compare(
         kind: whether an original distribution or BLUE's files were read.
         options: what the reader was told to do.
     """
-    for split in SPLITS:
-        expected = task.catalogue.expected.get(split, {}) if task.catalogue else {}
-        tally = tallies.get(split)
-        keys = list(expected) + [key for key in (tally.keys() if tally else ()) if key not in expected]
-        if any(key in expected for key in ROWS):  # the same number under another name
-            keys = [key for key in keys if key in expected or key not in ROWS]
-        for key in keys:
-            found = tally.count(key) if tally else None
-            line = Line(task.name, split, key, expected.get(key), found)
-            if line.difference:
-                line = replace(line, explanations=explain(line, kind, options or ReadOptions()))
-            yield line
+    lines = [line for split in SPLITS for line in _lines(task, split, tallies.get(split))]
+    by_label: dict[str, list[Line]] = defaultdict(list)
+    for line in lines:
+        if line.label == "mentions" and (dropped := tallies[line.split].cases["dropped"] if line.found else 0):
+            line = replace(line, explanations=((-dropped, DROPPED),))
+        by_label[line.label].append(line)
+    final = {
+        (line.split, line.label): explain(
+            line, kind, options or ReadOptions(), {other.split: other for other in others}
+        )
+        for others in by_label.values()
+        for line in others
+    }
+    return [final[line.split, line.label] for line in lines]
 
 
-def explain(line: Line, kind: Kind, options: ReadOptions) -> tuple[tuple[int, str], ...]:
-    """The known deviations that account for a line's difference, each with its part."""
-    parts: list[tuple[int, str]] = []
-    left = line.difference or 0
+def _lines(task: Task, split: Split, tally: Tally | None) -> Iterator[Line]:
+    """One split's lines, without explanations."""
+    expected = task.catalogue.expected.get(split, {}) if task.catalogue else {}
+    keys = list(expected) + [key for key in (tally.keys() if tally else ()) if key not in expected]
+    if any(key in expected for key in ROWS):  # the same number under another name
+        keys = [key for key in keys if key in expected or key not in ROWS]
+    for key in keys:
+        yield Line(task.name, split, key, expected.get(key), tally.count(key) if tally else None)
+
+
+def explain(line: Line, kind: Kind, options: ReadOptions, splits: Mapping[Split, Line] | None = None) -> Line:
+    """The line with the known deviations that account for its difference, each with its part.
+
+    Args:
+        line: expected and found.
+        kind: what was read.
+        options: what the reader was told to do.
+        splits: the same count in every split.
+    """
     for entry in deviations():
-        here = entry["splits"].get(line.split)
         wrong_option = "option" in entry and not getattr(options, entry["option"])
-        if entry["task"] != line.task or here is None or entry.get("kind", kind) != kind or wrong_option:
+        if entry["task"] != line.task or entry.get("kind", kind) != kind or wrong_option:
             continue
-        part = _part(here, line, left)
-        if part:
-            parts.append((part, entry["why"]))
-            left -= part
-    return tuple(parts)
+        if part := _part(entry, line, splits or {}):
+            line = replace(line, explanations=(*line.explanations, (part, entry["why"])))
+    return line
 
 
-def _part(entry: Mapping[str, Any], line: Line, left: int) -> int:
-    """How much of ``left`` an entry explains."""
-    if entry.get("found", {}).get(line.label) == line.found or line.label in entry.get("varies", ()):
+def _part(entry: Mapping[str, Any], line: Line, splits: Mapping[Split, Line]) -> int:
+    """How much of what is still unexplained an entry explains."""
+    left = line.unexplained
+    if line.split in entry.get("divided", ()):
+        parts = [splits[split] for split in entry["divided"] if split in splits]
+        whole = len(parts) == len(entry["divided"]) and all(part.difference is not None for part in parts)
+        return left if whole and sum(part.unexplained for part in parts) == 0 else 0
+    here = entry.get("splits", {}).get(line.split, {})
+    if here.get("found", {}).get(line.label, -1) == line.found or line.label in here.get("varies", ()):
         return left
-    shift: int = entry.get("shift", {}).get(line.label, 0)
+    shift: int = here.get("shift", {}).get(line.label, 0)
     # A source without the deviation must not look as if it had it, and an opposite difference.
     return shift if abs(left - shift) < abs(left) else 0
 

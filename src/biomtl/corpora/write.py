@@ -15,7 +15,7 @@ import yaml
 
 import biomtl
 from biomtl.corpora.blue.reader import BlueFiles
-from biomtl.corpora.counts import Line, Tally, compare
+from biomtl.corpora.counts import Kind, Line, Tally, compare
 from biomtl.corpora.reader import Reader, ReadOptions, Record
 from biomtl.corpora.source import Source
 from biomtl.errors import InputError
@@ -175,7 +175,7 @@ def write_task(
             writer.__exit__(None, None, None)
     if not writers:
         raise InputError(f"no record of {task.name}", path=source_path, expected=f"the data of {reader.name}")
-    kind = "blue" if isinstance(reader, BlueFiles) else "original"
+    kind: Kind = "blue" if isinstance(reader, BlueFiles) else "original"
     tallies = {split: writer.tally for split, writer in writers.items()}
     report = TaskReport(
         task=task.name,

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 
 from biomtl.corpora.source import Source
 from biomtl.errors import InputError
@@ -61,19 +62,12 @@ class Table:
             yield number, [cells[position] for position in positions]
 
     def _take_canonical(self, columns: Sequence[str], is_label: Callable[[str], bool]) -> Iterator[Row]:
-        checked = False
-        for number, cells in self.pick_any():
-            if not checked and (len(cells) != len(columns) or not is_label(cells[1])):
-                expected = "a header with the columns " + ", ".join(columns)
-                raise InputError("no header", path=self.where, line=number, expected=expected)
-            if len(cells) != len(columns):
-                raise InputError(f"{len(cells)} columns", path=self.where, line=number, expected=str(len(columns)))
-            checked = True
-            yield number, cells
-
-    def pick_any(self) -> Iterator[Row]:
-        """Every row as it is."""
-        return self.rows
+        first = next(self.rows)
+        if len(first[1]) != len(columns) or not is_label(first[1][1]):
+            expected = "a header with the columns " + ", ".join(columns)
+            raise InputError("no header", path=self.where, line=first[0], expected=expected)
+        rows = replace(self, rows=chain([first], self.rows))
+        yield from rows.pick(range(len(columns)), len(columns))
 
 
 def read_table(source: Source, name: str) -> Table:
@@ -90,7 +84,7 @@ def read_table(source: Source, name: str) -> Table:
     names = [cell.strip().lower() for cell in first[1]]
     if any(cell in COLUMNS for cell in names):
         return Table(where, tuple(COLUMNS.get(cell, cell) for cell in names), rows)
-    return Table(where, None, _chain(first, rows))
+    return Table(where, None, chain([first], rows))
 
 
 def is_quoted(source: Source, name: str) -> bool:
@@ -158,8 +152,3 @@ def _rows(source: Source, name: str, *, quoted: bool) -> Iterator[Row]:
         if cells is None:  # the file changed since it was looked at
             raise InputError("quotes that don't pair up", path=source.where(name), line=number)
         yield number, cells
-
-
-def _chain(first: Row, rows: Iterator[Row]) -> Iterator[Row]:
-    yield first
-    yield from rows
