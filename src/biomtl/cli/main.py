@@ -10,7 +10,9 @@ import typer
 
 import biomtl
 from biomtl.cli.convert import convert
+from biomtl.cli.download import download
 from biomtl.cli.evaluate import evaluate
+from biomtl.cli.export import export
 from biomtl.cli.finetune import finetune
 from biomtl.cli.predict import predict
 from biomtl.cli.prepare import prepare
@@ -46,6 +48,7 @@ def _options(
 
 
 app.command("tasks")(tasks)
+app.command("download")(download)
 app.command("prepare")(prepare)
 app.command("score")(score)
 app.command("train")(train)
@@ -53,6 +56,7 @@ app.command("finetune")(finetune)
 app.command("evaluate")(evaluate)
 app.command("predict")(predict)
 app.command("convert")(convert)
+app.command("export")(export)
 
 
 def main() -> None:

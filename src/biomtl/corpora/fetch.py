@@ -1,0 +1,146 @@
+"""One file over HTTP, with the standard library: resumed where it broke off, never trusted about its length."""
+
+from __future__ import annotations
+
+import errno
+import http.client
+import re
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import biomtl
+from biomtl.errors import InputError
+
+MAX_BYTES = 1 << 30  # no corpus comes near; a server that never ends does
+_BLOCK = 1 << 16
+_MAX_REQUESTS = 100  # a server may make a little progress for ever
+_OUR_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EFBIG, errno.EISDIR}
+_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
+
+Progress = Callable[[int, int | None], None]
+"""Called with the bytes there are and the total, if the server says one."""
+
+
+class _BrokenError(Exception):
+    """A fault that may pass: try again."""
+
+
+def fetch(
+    url: str,
+    part: Path,
+    *,
+    progress: Progress | None = None,
+    timeout: float = 30,
+    attempts: int = 5,
+    pause: float = 1,
+) -> None:
+    """Download ``url`` into ``part``; what ``part`` holds already is kept and continued where the server can do that.
+
+    Stalls (nothing for ``timeout`` seconds), cut connections and errors of the server are tried again, with growing
+    pauses, as long as there is progress or ``attempts`` are left. ``part`` is kept when all fail, so that the next call
+    goes on from there.
+
+    Raises:
+        InputError: no such file, no connection, too many faults, over 1 GiB. The length is what the server says: check
+            the content afterwards.
+    """
+    if urlsplit(url).scheme not in ("http", "https"):
+        raise InputError("an address that isn't http or https", path=url)
+    left, size, validator = attempts, -1, ""
+    for _ in range(_MAX_REQUESTS):
+        try:
+            validator = _transfer(url, part, validator, timeout, progress or (lambda *_: None))
+            return
+        except (_BrokenError, OSError, http.client.HTTPException) as error:
+            if isinstance(error, OSError) and error.errno in _OUR_DISK:
+                raise
+            reached = part.stat().st_size if part.exists() else 0
+            left = attempts if reached > size >= 0 else left - 1
+            size = max(size, reached)
+            reason = _reason(error)
+        if left <= 0:
+            break
+        time.sleep(pause * 2 ** (attempts - left))
+    fix = "run the same command again: it goes on from there"
+    raise InputError(f"download failed ({reason}) after {max(size, 0):,} bytes", path=url, fix=fix)
+
+
+def _reason(error: BaseException) -> str:
+    reason = getattr(error, "reason", error)
+    return "the server stalled" if isinstance(reason, TimeoutError) else str(reason) or type(reason).__name__
+
+
+def _transfer(url: str, part: Path, validator: str, timeout: float, progress: Progress) -> str:
+    """One request; returns the server's mark of the file's version."""
+    have = part.stat().st_size if part.exists() else 0
+    headers = {"User-Agent": f"biomtl/{biomtl.__version__}", "Accept-Encoding": "identity"}
+    if have:
+        headers["Range"] = f"bytes={have}-"
+        if validator:
+            headers["If-Range"] = validator
+    request = urllib.request.Request(url, headers=headers)
+    try:
+        response = urllib.request.urlopen(request, timeout=timeout)
+    except urllib.error.HTTPError as error:
+        with error:
+            _refused(error, url, part, have)
+            return validator
+    with response:
+        start, total = _extent(response, have)
+        with part.open("r+b" if start and part.exists() else "wb") as stream:
+            stream.truncate(start)
+            stream.seek(start)
+            _copy(response, stream, start, total, url, timeout, progress)
+        return str(response.headers.get("ETag") or "")
+
+
+def _refused(error: urllib.error.HTTPError, url: str, part: Path, have: int) -> None:
+    """Return if the file turns out to be complete; raise what may pass, or what won't."""
+    if error.code == 416 and have:
+        if (error.headers.get("Content-Range") or "").strip() == f"bytes */{have}":
+            return
+        part.unlink()  # what we have can't be part of what there is
+        raise _BrokenError("the file has changed on the server")
+    if error.code == 429 or error.code >= 500:
+        raise _BrokenError(f"the server answers {error.code}")
+    fix = "the address may have moved: look at the corpus's home page"
+    raise InputError(f"the server answers {error.code} ({error.reason})", path=url, fix=fix)
+
+
+def _extent(response: Any, have: int) -> tuple[int, int | None]:
+    """Where the answer's bytes belong and how many the whole file has; a server may ignore the wish for a part."""
+    length = response.headers.get("Content-Length") or ""
+    start = 0
+    if response.status == 206:
+        match = _RANGE.fullmatch(response.headers.get("Content-Range") or "")
+        if not match or int(match[1]) != have:
+            raise _BrokenError("the server sends another part than asked for")
+        if match[2] != "*":
+            return have, int(match[2])
+        start = have
+    return start, start + int(length) if re.fullmatch(r"[0-9]{1,15}", length) else None
+
+
+def _copy(
+    response: Any, stream: Any, start: int, total: int | None, url: str, timeout: float, progress: Progress
+) -> None:
+    if (total or 0) > MAX_BYTES:
+        raise InputError(f"a file of {total:,} bytes", path=url, expected=f"at most {MAX_BYTES:,}")
+    have, since = start, time.monotonic()
+    progress(have, total)
+    while block := response.read1(_BLOCK):
+        have += len(block)
+        if have > MAX_BYTES or (total is not None and have > total):
+            raise InputError(f"more than the {total or MAX_BYTES:,} bytes announced", path=url)
+        stream.write(block)
+        progress(have, total)
+        # A server that drips a byte now and then never runs into the socket's timeout.
+        if time.monotonic() - since > 10 * timeout and have - start < 10 * 1024:
+            raise _BrokenError("the server is stalling")
+    if total is not None and have < total:
+        raise _BrokenError(f"the connection ended at {have:,} of {total:,} bytes")
