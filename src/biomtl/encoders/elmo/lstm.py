@@ -46,7 +46,8 @@ class BiLstmLayer(nn.Module):
         """The state before the first word, ``[2, rows, out]`` and ``[2, rows, cells]``."""
         hidden = self.bias.new_zeros(2, rows, self.out)
         # bf16 has 8 bits of mantissa: a cell that sums over a sentence would lose what each step adds.
-        return hidden, self.bias.new_zeros(2, rows, self.cells, dtype=torch.float32)
+        precise = torch.promote_types(self.bias.dtype, torch.float32)
+        return hidden, self.bias.new_zeros(2, rows, self.cells, dtype=precise)
 
     def forward(self, inputs: Tensor, sizes: Sequence[int], state: State) -> tuple[Tensor, State]:
         """Run over packed rows.

@@ -1,0 +1,194 @@
+"""Weights from bilm-tf's hdf5 and from safetensors, both ways, and what is wrong with broken files."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from biomtl.encoders.elmo import (
+    SHAPES,
+    Elmo,
+    ElmoOptions,
+    ScalarMix,
+    convert_elmo,
+    encode,
+    is_elmo,
+    load_elmo,
+    save_elmo,
+    word_batch,
+)
+from biomtl.encoders.elmo.names import dataset_shapes, to_bilm, to_state
+from biomtl.encoders.elmo.weights import write_hdf5
+from biomtl.errors import InputError
+
+
+def test_names_read_both_ways(naive: ModuleType) -> None:
+    options, data = ElmoOptions.parse(naive.OPTIONS), naive.random_datasets(naive.OPTIONS)
+    assert {name: value.shape for name, value in data.items()} == dataset_shapes(options)
+    state = to_state(data, options)
+    assert {name: tuple(v.shape) for name, v in Elmo(options).state_dict().items()} == {
+        name: value.shape for name, value in state.items()
+    }
+    back = to_bilm(state, options)
+    assert back.keys() == data.keys()
+    for name, value in data.items():
+        np.testing.assert_array_equal(back[name], value)
+
+
+def test_the_released_shapes() -> None:
+    """Parameters as published: 93.6, 28.0 and 13.6 million."""
+    with torch.device("meta"):
+        counts = {name: sum(p.numel() for p in Elmo(options).parameters()) for name, options in SHAPES.items()}
+    assert {name: round(count / 1e6, 1) for name, count in counts.items()} == {
+        "original": 93.6,
+        "medium": 28.0,
+        "small": 13.6,
+    }
+
+
+def test_converted_folder_needs_no_h5py(bilm_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    convert_elmo(bilm_folder, tmp_path / "elmo")
+    assert is_elmo(bilm_folder)
+    assert is_elmo(tmp_path / "elmo")
+    wanted = load_elmo(bilm_folder)(word_batch([["a", "word"]]))
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    assert torch.equal(load_elmo(tmp_path / "elmo")(word_batch([["a", "word"]])), wanted)
+    with pytest.raises(InputError, match=r"h5py is not installed, run pip install 'biomtl\[elmo\]'"):
+        load_elmo(bilm_folder)
+
+
+def test_save_and_write_back(bilm: Elmo, bilm_folder: Path, tmp_path: Path) -> None:
+    save_elmo(bilm, tmp_path / "saved")
+    write_hdf5(load_elmo(tmp_path / "saved"), tmp_path / "again.hdf5")
+    again = load_elmo(bilm_folder / "options.json", tmp_path / "again.hdf5")
+    assert all(torch.equal(value, again.state_dict()[name]) for name, value in bilm.state_dict().items())
+    with pytest.raises(InputError, match="exists already"):
+        save_elmo(bilm, tmp_path / "saved")
+
+
+def test_released_file_names_are_found(bilm_folder: Path, tmp_path: Path) -> None:
+    shutil.copy(bilm_folder / "options.json", tmp_path / "elmo_2x4096_512_2048cnn_2xhighway_options.json")
+    shutil.copy(bilm_folder / "weights.hdf5", tmp_path / "elmo_2x4096_512_2048cnn_2xhighway_weights.hdf5")
+    assert is_elmo(tmp_path)
+    assert len(list(encode(load_elmo(tmp_path), [["a"]]))) == 1
+
+
+def change(folder: Path, edit: Callable[[Any], None]) -> None:
+    import h5py
+
+    with h5py.File(folder / "weights.hdf5", "r+") as file:
+        edit(file)
+
+
+def delete(name: str) -> Callable[[Path], None]:
+    return lambda folder: change(folder, lambda file: file.__delitem__(name))
+
+
+def put(name: str, value: Any) -> Callable[[Path], None]:
+    def edit(file: Any) -> None:
+        if name in file:
+            del file[name]
+        file[name] = value
+
+    return lambda folder: change(folder, edit)
+
+
+def option(part: str, key: str, value: Any) -> Callable[[Path], None]:
+    def edit(folder: Path) -> None:
+        options = json.loads((folder / "options.json").read_text())
+        options[part][key] = value
+        (folder / "options.json").write_text(json.dumps(options))
+
+    return edit
+
+
+def cut(share: float) -> Callable[[Path], None]:
+    def edit(folder: Path) -> None:
+        data = (folder / "weights.hdf5").read_bytes()
+        (folder / "weights.hdf5").write_bytes(data[: int(share * len(data))])
+
+    return edit
+
+
+BROKEN: dict[str, tuple[Callable[[Path], None], str]] = {
+    "no dataset": (
+        delete("CNN/W_cnn_1"),
+        r"weights.hdf5: no CNN/W_cnn_1 \(did you mean .*\), expected shape \[1, 2, 4, 4\]",
+    ),
+    "foreign": (put("CNN/W_cnn_9", [1.0]), "weights.hdf5: CNN/W_cnn_9, expected no such name"),
+    "shape": (put("CNN_proj/b_proj", np.zeros(7)), r"CNN_proj/b_proj of shape \[7\], expected \[5\]"),
+    "type": (put("CNN_proj/b_proj", np.zeros(5, int)), "CNN_proj/b_proj of type int64, expected floating-point"),
+    "nan": (put("CNN_proj/b_proj", np.full(5, np.nan)), "CNN_proj/b_proj holds values that are no numbers"),
+    "cut in half": (cut(0.5), "weights.hdf5: not a whole hdf5 file"),
+    "empty": (cut(0), "weights.hdf5: not a whole hdf5 file"),
+    "no weights": (lambda folder: (folder / "weights.hdf5").unlink(), r"none, expected one \*weights\*.hdf5"),
+    "no options": (lambda folder: (folder / "options.json").unlink(), r"none, expected one \*options\*.json"),
+    "not json": (lambda folder: (folder / "options.json").write_bytes(b"\xff"), "options.json: not JSON"),
+    "no char_cnn": (lambda folder: (folder / "options.json").write_text('{"lstm": {}}') and None, "no char_cnn"),
+    "cells": (option("lstm", "dim", 10), r"B of shape \[36\], expected \[40\]|W_0 of shape"),
+    "filters": (
+        option("char_cnn", "filters", [[1, 3], [2, 4], [4, 6]]),
+        r"W_cnn_2 of shape \[1, 5, 4, 6\], expected \[1, 4, 4, 6\]",
+    ),
+    "filter form": (option("char_cnn", "filters", [[1, 3, 4]]), "options.json: char_cnn.filters.0"),
+    "wide filter": (option("char_cnn", "filters", [[51, 3]]), "a filter of width 51"),
+    "characters": (option("char_cnn", "n_characters", 261), "n_characters is 261, expected 262"),
+    "activation": (option("char_cnn", "activation", "gelu"), "char_cnn.activation: .*'relu'"),
+    "zero clip": (option("lstm", "cell_clip", 0), "lstm.cell_clip: .*greater than 0"),
+    "wide projection": (option("lstm", "projection_dim", 10), "projection_dim 10 is above dim 9"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_broken_files_are_named_in_one_line(name: str, bilm_folder: Path, tmp_path: Path) -> None:
+    spoil, message = BROKEN[name]
+    folder = Path(shutil.copytree(bilm_folder, tmp_path / "elmo"))
+    spoil(folder)
+    with pytest.raises(InputError) as caught:
+        load_elmo(folder)
+    assert re.search(message, str(caught.value)), str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("share", [0, 0.3, 0.99])
+def test_cut_safetensors(share: float, bilm: Elmo, tmp_path: Path) -> None:
+    save_elmo(bilm, tmp_path / "elmo")
+    data = (tmp_path / "elmo" / "model.safetensors").read_bytes()
+    (tmp_path / "elmo" / "model.safetensors").write_bytes(data[: int(share * len(data))])
+    with pytest.raises(InputError, match="not a whole safetensors file"):
+        load_elmo(tmp_path / "elmo")
+
+
+def test_no_such_folder(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such folder, expected the folder of a biLM"):
+        load_elmo(tmp_path / "nowhere")
+    assert not is_elmo(tmp_path / "nowhere")
+
+
+def test_scalar_mix(bilm: Elmo) -> None:
+    layers = torch.randn(3, 2, 4, 10)
+    mask = torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0]])
+    mix = ScalarMix(3)
+    torch.testing.assert_close(mix(layers), layers.mean(0))
+    with torch.no_grad():
+        mix.weights.copy_(torch.tensor([50.0, 0.0, 0.0]))
+        mix.gamma.fill_(2.0)
+    torch.testing.assert_close(mix(layers), 2 * layers[0])
+    norm = ScalarMix(3, layer_norm=True)
+    kept = mask.bool()
+    layers[:, ~kept] = 1e6  # what stands in the padding must not count
+    got = norm(layers, mask)[kept]
+    rows = layers[:, kept]
+    centred = rows - rows.mean((1, 2), keepdim=True)
+    wanted = (centred / centred.pow(2).mean((1, 2), keepdim=True).sqrt()).mean(0)
+    torch.testing.assert_close(got, wanted)
