@@ -5,6 +5,6 @@
 
 from biomtl.scoring.metrics import METRICS, Metric
 from biomtl.scoring.result import Confusion, LabelRow, MetricResult, Score
-from biomtl.scoring.score import score, score_records
+from biomtl.scoring.scorer import score, score_records
 
 __all__ = ["METRICS", "Confusion", "LabelRow", "Metric", "MetricResult", "Score", "score", "score_records"]
