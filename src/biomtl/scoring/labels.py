@@ -61,12 +61,14 @@ def f1(counts: LabelCounts, average: Literal["micro", "macro"]) -> Measure:
     """Micro: F1 of the summed counts. Macro: mean of the labels' F1, beside the means of their P and R."""
     rows, size = counts.rows(), max(len(counts.labels), 1)
 
+    total, correct_of = counts.gold + counts.predicted, counts.correct
+    totals, corrects = total.sum(axis=1), correct_of.sum(axis=1)
+
     def micro(weights: Floats) -> Floats:
-        total = counts.gold.sum(axis=1) + counts.predicted.sum(axis=1)
-        return ratio(2 * (weights @ counts.correct.sum(axis=1)), weights @ total)
+        return ratio(2 * (weights @ corrects), weights @ totals)
 
     def macro(weights: Floats) -> Floats:
-        return ratio(2 * (weights @ counts.correct), weights @ (counts.gold + counts.predicted)).sum(axis=1) / size
+        return ratio(2 * (weights @ correct_of), weights @ total).sum(axis=1) / size
 
     support, predicted = sum(row.support for row in rows), sum(row.predicted for row in rows)
     if average == "micro":
