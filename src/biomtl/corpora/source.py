@@ -5,7 +5,9 @@ from __future__ import annotations
 import fnmatch
 import gzip
 import io
+import lzma
 import stat
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -14,6 +16,8 @@ from pathlib import Path, PurePosixPath
 from biomtl.errors import InputError
 from biomtl.files import MAX_LINE, decode_line
 
+# What a broken archive makes the standard library raise, while its directory or a member is read.
+_BROKEN = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, OSError, RuntimeError, ValueError)
 MAX_MEMBER = 1 << 30  # bytes; no file of these corpora comes near, a zip bomb does
 
 
@@ -33,6 +37,7 @@ class Source:
         self._entries: dict[str, tuple[Path, str | None]] = {}
         if not self.path.exists():
             raise InputError("no such file or folder", path=self.path, fix="check the path")
+        self._base = self.path if self.path.is_dir() else self.path.parent
         if self.path.is_dir():
             for file in sorted(self.path.rglob("*")):
                 if file.is_file() and not any(part.startswith(".") for part in file.relative_to(self.path).parts):
@@ -46,11 +51,11 @@ class Source:
             return
         try:
             archive = self._archives[file] = zipfile.ZipFile(file)
-        except (zipfile.BadZipFile, OSError) as error:
+        except _BROKEN as error:
             raise InputError(f"not a readable zip ({error})", path=file, fix="download it again") from error
         for info in archive.infolist():
             member = PurePosixPath(info.filename.replace("\\", "/"))
-            if member.is_absolute() or ".." in member.parts or ":" in member.parts[0]:
+            if member.is_absolute() or ".." in member.parts or ":" in "".join(member.parts[:1]):
                 raise InputError(f"archive member {info.filename!r} points outside", path=file, fix="don't trust it")
             if stat.S_ISLNK(info.external_attr >> 16):
                 raise InputError(f"archive member {info.filename!r} is a link", path=file, fix="don't trust it")
@@ -76,20 +81,20 @@ class Source:
 
     def where(self, name: str) -> str:
         """The name as an error message should show it."""
-        return str(self.path / name) if self.path.is_dir() else str(self.path.parent / name)
+        return str(self._base / name)
 
     def open(self, name: str) -> io.BufferedIOBase:
         """A binary stream of one file."""
         file, member = self._entries[name]
         try:
             if member is None:
-                return gzip.open(file) if file.suffix == ".gz" else file.open("rb")  # type: ignore[return-value]
+                return gzip.open(file) if file.suffix == ".gz" else file.open("rb")
             archive = self._archives[file]
             if archive.getinfo(member).file_size > MAX_MEMBER:
                 raise InputError(f"a member of over {MAX_MEMBER:,} bytes", path=self.where(name))
             stream = archive.open(member)
-            return gzip.open(stream) if member.endswith(".gz") else stream  # type: ignore[return-value, arg-type]
-        except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError) as error:
+            return gzip.open(stream) if member.endswith(".gz") else stream  # type: ignore[return-value]
+        except _BROKEN as error:
             raise InputError(f"can't be read ({error})", path=self.where(name)) from error
 
     def read_bytes(self, name: str) -> bytes:
@@ -97,7 +102,7 @@ class Source:
         with self.open(name) as stream:
             try:
                 content = stream.read(MAX_MEMBER + 1)
-            except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
+            except _BROKEN as error:
                 raise InputError(f"can't be unpacked ({error})", path=self.where(name)) from error
         if len(content) > MAX_MEMBER:
             raise InputError(f"over {MAX_MEMBER:,} bytes unpacked", path=self.where(name))
@@ -112,5 +117,5 @@ class Source:
                 while raw := stream.readline(MAX_LINE + 1):
                     number += 1
                     yield number, decode_line(raw, where, number)
-            except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
+            except _BROKEN as error:
                 raise InputError(f"can't be unpacked ({error})", path=where, line=number + 1) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape, quoteattr
@@ -34,6 +35,7 @@ def pubtator(pmid: str) -> bytes:
     return ("\n".join([*lines, f"{pmid}\tCID\tD1\tD2"]) + "\n").encode()
 
 
+@cache
 def bc5cdr() -> Files:
     names = ("CDR_TrainingSet", "CDR_DevelopmentSet", "CDR_TestSet")
     return {f"CDR/{name}.PubTator.txt": pubtator(f"9{i}") + b"\n" + pubtator(f"8{i}") for i, name in enumerate(names)}
@@ -56,6 +58,7 @@ def ddi_document(document: str, sentences: list[tuple[str, str, list[str], list[
     return "\n".join([*parts, "</document>"]).encode()
 
 
+@cache
 def ddi2013() -> Files:
     one, other = 'e1="@e0" e2="@e1" ddi="false"', 'e1="@e0" e2="@e1" ddi="true" type="effect"'
     plain = ("Abc raises xyz. \r\n", ["0-2", "11-13"])
@@ -71,6 +74,7 @@ def ddi2013() -> Files:
     }
 
 
+@cache
 def chemprot() -> Files:
     title, abstract = "Effects of α-zorin (θ form) on BRKX.", "Zorin inhibits BRKX. Zorin-BRKX was seen. Nothing else"
     text = f"{title} {abstract}"
@@ -95,6 +99,7 @@ def chemprot() -> Files:
     return files
 
 
+@cache
 def hoc() -> Files:
     files = {f"{split}_docid.txt": f"1{i}\n".encode() for i, split in enumerate(("train", "dev", "test"))}
     for i in range(4):  # the fourth document is in no list
@@ -106,7 +111,7 @@ def hoc() -> Files:
     return files
 
 
-def docx(rows: list[list[str]]) -> bytes:
+def docx(rows: list[list[str]], change: Callable[[bytes], bytes] = bytes) -> bytes:
     cells = "".join(
         "<w:tr>" + "".join(f"<w:tc><w:p><w:r><w:t>{escape(cell)}</w:t></w:r></w:p></w:tc>" for cell in row) + "</w:tr>"
         for row in rows
@@ -114,7 +119,7 @@ def docx(rows: list[list[str]]) -> bytes:
     body = f'<w:document xmlns:w="http://example.org/w"><w:body><w:tbl>{cells}</w:tbl></w:body></w:document>'
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
-        archive.writestr("word/document.xml", body)
+        archive.writestr("word/document.xml", change(body.encode()))
     return content.getvalue()
 
 
@@ -122,6 +127,7 @@ def biosses_pairs() -> list[tuple[int, str, str, list[int]]]:
     return [(n, f"Cell\u00a0 {n} grew .", f"Cell {n} <did> not .", [n % 5, 1, 2, 3, 4]) for n in range(1, 101)]
 
 
+@cache
 def biosses() -> Files:
     pairs = [["", "Sentence 1", "Sentence 2"], *([str(n), a, b] for n, a, b, _ in biosses_pairs())]
     scores = [["No", *"ABCDE"], *([str(n), *map(str, marks)] for n, _, _, marks in biosses_pairs())]
@@ -168,7 +174,7 @@ class Corpora:
     @staticmethod
     def files(name: str) -> Files:
         """An invented distribution of the corpus, file by file."""
-        return DISTRIBUTIONS[name]()
+        return dict(DISTRIBUTIONS[name]())
 
     @staticmethod
     def read(name: str, path: Path, options: ReadOptions | None = None) -> Rows:

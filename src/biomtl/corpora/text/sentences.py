@@ -12,7 +12,7 @@ from collections.abc import Iterator
 _CLOSERS = r"[)\]\"'”’»]"
 # Possessive and anchored at the first mark of a run, so that a line of a million dots takes linear time.
 _STOP = re.compile(rf"(?<![.?!])[.?!]++{_CLOSERS}*+\s++(?=\S)|(?<=[a-z]{{3}})\.(?=[A-Z][a-z])")
-_LAST_WORD = re.compile(r"[^\s(\[/,;]*$")
+_BEFORE_LAST_WORD = re.compile(r".*[\s(\[/,;]", re.DOTALL)
 _REACH = 40  # characters looked at on each side of a stop
 
 # Words (without their last dot) that a sentence never ends in, and those that it ends in before a capital only.
@@ -47,8 +47,7 @@ def _ends_sentence(text: str, begin: int, mark: int, following: int) -> bool:
     nearby = text[following : following + _REACH].split()[0]
     if text[mark] != ".":
         return not nearby[0].islower()
-    match = _LAST_WORD.search(text[max(begin, mark - _REACH) : mark])
-    word = match[0] if match else ""
+    word = _BEFORE_LAST_WORD.sub("", text[max(begin, mark - _REACH) : mark])
     if _GOES_ON.fullmatch(word) or _is_initial(word):
         return False
     if nearby[0].islower():
