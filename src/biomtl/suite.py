@@ -64,12 +64,13 @@ class Suite:
     def __getitem__(self, task: str) -> TaskData:
         return self.data[task]
 
-    def with_options(self, options: Mapping[str, Any]) -> Suite:
-        """The suite with what a recipe says about its tasks' heads and pairs."""
+    def with_options(self, options: Mapping[str, Any], trained: Mapping[str, Task] | None = None) -> Suite:
+        """The suite with what a recipe says about its tasks; else what a trained model's tasks say."""
         data = []
         for name, entry in self.data.items():
             chosen = options.get(name)
-            update = {} if chosen is None or chosen.pairs is None else {"pairs": chosen.pairs}
+            pairs = entry.task.pairs if not trained or name not in trained else trained[name].pairs
+            update = {"pairs": pairs if chosen is None or chosen.pairs is None else chosen.pairs}
             data.append(TaskData(entry.task.model_copy(update=update), entry.files))
         return Suite(data)
 

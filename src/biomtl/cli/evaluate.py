@@ -6,7 +6,7 @@ import shlex
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -51,7 +51,7 @@ def evaluate(
     suite = shared_tasks(loaded, load_suite(data, task), asked=bool(task), split=split.value)
     with texts("evaluate") as advance:
         result = evaluate(loaded, suite, split.value, bf16=bf16, seed=seed, advance=advance)
-    facts = {
+    facts: dict[str, Any] = {
         **{key: loaded.provenance[key] for key in ("biomtl", "encoder", "packages") if key in loaded.provenance},
         "model": str(model),
         "command": shlex.join(["biomtl", *sys.argv[1:]]),

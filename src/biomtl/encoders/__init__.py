@@ -30,6 +30,12 @@ def resolve(name: str | Path) -> str:
 
 def load_encoder(name: str | Path) -> Encoder:
     """The encoder of a folder or hub name."""
+    from biomtl.encoders.elmo.weights import is_elmo
+
+    if is_elmo(name):
+        from biomtl.encoders.elmo.encoder import ElmoEncoder
+
+        return ElmoEncoder.load(name)
     from biomtl.encoders.transformer import TransformerEncoder
 
     return TransformerEncoder.load(resolve(name))
@@ -37,6 +43,12 @@ def load_encoder(name: str | Path) -> Encoder:
 
 def load_processor(name: str | Path, max_length: int | None, stride: int | None) -> TextProcessor:
     """The text processor of the same folder or hub name."""
+    from biomtl.encoders.elmo.weights import is_elmo
+
+    if is_elmo(name):
+        from biomtl.text.elmo import ElmoProcessor
+
+        return ElmoProcessor.load(name, max_length, stride)
     from biomtl.text.transformer import TransformerProcessor
 
     return TransformerProcessor.load(resolve(name), max_length, stride)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from biomtl.text.base import EncodedRow
 
 
 @dataclass(slots=True)
@@ -40,14 +43,27 @@ class Encoded:
 
 
 class Encoder(nn.Module, ABC):
-    """A shared encoder. ``dim`` is the width of its hidden states."""
+    """A shared encoder. ``dim`` is the width of its hidden states as heads see them (through ``view``)."""
 
     kind: ClassVar[str]
+    joins_pairs: ClassVar[bool] = True
+    """Whether two texts may stand in one sequence; else pairs are always encoded apart and compared."""
     dim: int
 
     @abstractmethod
     def forward(self, inputs: Mapping[str, Tensor]) -> Encoded:
         """Encode the rows that the encoder's text processor collated."""
+
+    def view(self) -> nn.Module | None:
+        """A fresh ``Encoded -> Encoded`` that gives a task its own view of the hidden states, where there is one.
+
+        The encoder's own heads hold one; other heads over hidden states have to take it in.
+        """
+        return None
+
+    def prepare(self, rows: Iterable[EncodedRow]) -> None:
+        """Told of every row that will be trained on, before the first step; most encoders do nothing."""
+        return None
 
     @abstractmethod
     def sequence_head(self, labels: int) -> nn.Module:

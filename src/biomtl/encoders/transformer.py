@@ -43,6 +43,7 @@ class TransformerEncoder(Encoder):
 
         level = logging.get_verbosity()
         logging.set_verbosity_error()  # which head weights of the file go unused is no news here
+        logging.disable_progress_bar()  # a bar of two seconds in the middle of ours
         try:
             _check_weights(Path(name))
             network = AutoModel.from_pretrained(str(name), dtype=torch.float32)

@@ -46,6 +46,7 @@ def evaluate(
     batch_tokens: int = BATCH_TOKENS,
     bf16: bool = False,
     advance: Advance | None = None,
+    predictions: Mapping[str, list[Record]] | None = None,
 ) -> Evaluation:
     """Score a split of every task that has it; no gold item is left out.
 
@@ -59,10 +60,11 @@ def evaluate(
         batch_tokens: positions of a batch.
         bf16: compute in bfloat16.
         advance: called with the number of texts done.
+        predictions: this model's predictions of the split, where they were made already.
     """
     names = [name for name in (tasks or suite.tasks) if split in suite[name]]
     gold = {name: suite[name].records(split) for name in names}
-    predicted = predict_records(model, gold, batch_tokens=batch_tokens, bf16=bf16, advance=advance)
+    predicted = predictions or predict_records(model, gold, batch_tokens=batch_tokens, bf16=bf16, advance=advance)
     scores = {
         name: score_records(suite.tasks[name], gold[name], predicted[name], resamples=resamples, seed=seed)
         for name in names

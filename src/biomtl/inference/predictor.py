@@ -59,8 +59,9 @@ class Predictor:
     def __init__(
         self, folder: str | Path | MultiTaskModel, *, tasks: Iterable[str] | None = None, bf16: bool = False
     ) -> None:
-        loaded = isinstance(folder, MultiTaskModel)
-        self.model = folder if loaded else MultiTaskModel.from_pretrained(folder, tasks=tasks)  # type: ignore[arg-type]
+        self.model = (
+            folder if isinstance(folder, MultiTaskModel) else MultiTaskModel.from_pretrained(folder, tasks=tasks)
+        )
         self.names = list(tasks) if tasks is not None else list(self.model.tasks)
         self.bf16 = bf16
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from rich.console import Group
 from rich.table import Table
+from rich.text import Text
 
 from biomtl.tasks.task import Task
 
@@ -35,22 +37,25 @@ def plan_table(plan: DataPlan, tasks: Mapping[str, Task], recipe: Recipe) -> Tab
     return table
 
 
-def score_table(evaluation: Evaluation) -> Table:
-    """Each task's metrics in full name, with precision, recall, support and the 95 % interval."""
+def score_table(evaluation: Evaluation) -> Group:
+    """Each task's metrics with precision, recall, support and the 95 % interval; metrics in full name below."""
     first = next(iter(evaluation.scores.values()))
-    caption = f"95 % bootstrap interval: {first.resamples:,} resamples, seed {first.seed}, documents resampled"
-    table = Table(title=f"Scores on {evaluation.split}", caption=caption, title_justify="left", caption_justify="left")
-    table.add_column("task")
-    table.add_column("metric")
-    for header in ("score", "95 % interval", "precision", "recall", "support"):
-        table.add_column(header, justify="right")
+    table = Table(title=f"Scores on {evaluation.split}", title_justify="left")
+    table.add_column("task", no_wrap=True)
+    for header in ("metric", "score", "95 % interval", "precision", "recall", "support"):
+        table.add_column(header, justify="right", no_wrap=True)
+    titles: dict[str, str] = {}
     for name, score in evaluation.scores.items():
         for i, metric in enumerate(score.metrics.values()):
-            interval = "-" if metric.low is None else f"{metric.low:.3f} to {metric.high:.3f}"
+            key = titles.setdefault(metric.title, f"[{len(titles) + 1}]")
+            interval = "-" if metric.low is None else f"{metric.low:.3f}-{metric.high:.3f}"
             precision = "-" if metric.precision is None else f"{metric.precision:.3f}"
             recall = "-" if metric.recall is None else f"{metric.recall:.3f}"
             cells = (f"{metric.value:.3f}", interval, precision, recall, f"{metric.support:,}")
-            table.add_row(name if i == 0 else "", metric.title, *cells)
+            table.add_row(name if i == 0 else "", Text(key), *cells)
     table.add_section()
-    table.add_row("mean", "mean of the tasks' main metrics", f"{evaluation.mean:.3f}", "", "", "", "")
-    return table
+    table.add_row("mean", "", f"{evaluation.mean:.3f}", "", "", "", "")
+    notes = [f"{key} {title}" for title, key in titles.items()]
+    notes.append("mean: of each task's first metric, which is the one that chooses the model")
+    notes.append(f"intervals: bootstrap over documents, {first.resamples:,} resamples, seed {first.seed}")
+    return Group(table, Text("\n".join(notes), style="dim"))

@@ -5,6 +5,7 @@ It knows nothing of task types, file formats or where the encoder came from.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from biomtl.items import Batch, collate
 from biomtl.model import MultiTaskModel
 from biomtl.training.checkpoint import Progress, latest_checkpoint, load_checkpoint, save_checkpoint
 from biomtl.training.data import TrainingData
+from biomtl.training.dropout import FastDropout
 from biomtl.training.optimiser import build_optimiser, build_schedule
 from biomtl.training.recipe import Recipe
 
@@ -158,7 +160,8 @@ def backward(
     A task's loss is its mean over the batch; it counts by its weight and by its share of the examples, so that a
     task with one row in the batch doesn't shout down one with thirty.
     """
-    with accelerator.autocast():
+    on_cpu = accelerator.device.type == "cpu"
+    with accelerator.autocast(), FastDropout() if on_cpu else contextlib.nullcontext():
         outputs = wrapped(batch.inputs, batch.tasks)
         losses = model.loss(outputs, batch)
     sizes = {name: len(examples) for name, examples in batch.examples.items()}

@@ -22,6 +22,7 @@ from biomtl.model import MultiTaskModel
 from biomtl.report.tables import plan_table, score_table
 from biomtl.suite import Suite
 from biomtl.tasks.task import Task
+from biomtl.tasks.types.base import Record
 from biomtl.training.checkpoint import Progress, latest_checkpoint
 from biomtl.training.data import TrainingData
 from biomtl.training.log import RunLog
@@ -89,11 +90,11 @@ def train(
         console.print(plan_table(data.plan(), suite.tasks, recipe))
     model.provenance = provenance(model, suite, recipe, command)
     started = time.monotonic()
-    progress = run_loop(model, suite, recipe, data, accelerator, folder, resume=resume)
+    progress, dev = run_loop(model, suite, recipe, data, accelerator, folder, resume=resume)
     accelerator.wait_for_everyone()
     results: dict[str, Any] = {}
     if accelerator.is_main_process:
-        results = finish(model, suite, recipe, folder, progress, time.monotonic() - started, console)
+        results = finish(model, suite, recipe, folder, progress, dev, started, console)
     accelerator.end_training()
     return Run(folder, results)
 
@@ -126,9 +127,11 @@ def run_loop(
     folder: Path,
     *,
     resume: bool,
-) -> Progress:
-    """The loop with this run's log, dev scores and best model."""
+) -> tuple[Progress, dict[str, list[Record]] | None]:
+    """The loop with this run's log, dev scores and best model; also returns that model's dev predictions."""
     log: RunLog | None = None
+    latest: dict[str, list[Record]] = {}
+    best: dict[str, list[Record]] | None = None
 
     def on_start(progress: Progress, total: int) -> None:
         nonlocal log
@@ -139,20 +142,24 @@ def run_loop(
         log.step(step)
 
     def score_dev(progress: Progress) -> float:
+        nonlocal latest
         assert log is not None
         result = evaluate(model, suite, "dev", resamples=0, bf16=recipe.bf16)
         scores = {name: {"metric": s.main.id, "value": s.main.value} for name, s in result.scores.items()}
         log.evaluation(progress.step, progress.seconds, "dev", scores)
+        latest = dict(result.predictions)
         chosen = recipe.metric_for_best_model
         return result.mean if chosen in (None, "mean") else result.scores[str(chosen)].main.value
 
     def save_best() -> None:
+        nonlocal best
+        best = latest or None
         if accelerator.is_main_process:
             model.save_pretrained(folder / "model", overwrite=True)
 
     try:
         hooks = Hooks(on_start, on_step, score_dev, save_best)
-        return fit(model, data, recipe, accelerator, hooks, folder / "checkpoints", resume=resume)
+        return fit(model, data, recipe, accelerator, hooks, folder / "checkpoints", resume=resume), best
     finally:
         if log is not None:
             log.close()
@@ -164,24 +171,31 @@ def finish(
     recipe: Recipe,
     folder: Path,
     progress: Progress,
-    seconds: float,
+    dev: dict[str, list[Record]] | None,
+    started: float,
     console: Console,
 ) -> dict[str, Any]:
-    """Load the chosen weights, score dev and once the test split, write predictions and ``metrics.json``."""
+    """Load the chosen weights, score dev and once the test split, write predictions and ``metrics.json``.
+
+    ``dev`` are the chosen model's predictions where the run still has them: they need not be made again.
+    """
     chosen = MultiTaskModel.from_pretrained(folder / "model")
     model.load_state_dict(chosen.state_dict())
     splits = [*(["dev"] if recipe.eval_strategy != "no" else []), *(["test"] if recipe.predict_test else [])]
     evaluations: list[Evaluation] = []
     for split in splits:
         if any(split in entry for entry in suite.data.values()):
-            evaluations.append(evaluate(model, suite, split, seed=recipe.seed, bf16=recipe.bf16))  # type: ignore[arg-type]
+            known = dev if split == "dev" else None
+            evaluations.append(
+                evaluate(model, suite, split, seed=recipe.seed, bf16=recipe.bf16, predictions=known)  # type: ignore[arg-type]
+            )
             evaluations[-1].write_predictions(folder / "predictions")
     facts = {
         **model.provenance,
         "steps": progress.step,
         "best_step": progress.best_step if recipe.eval_strategy != "no" else progress.step,
         "train_seconds": round(progress.seconds, 1),
-        "seconds": round(seconds, 1),
+        "seconds": round(time.monotonic() - started, 1),
     }
     results = metrics(evaluations, facts)
     write_json(folder / "metrics.json", results)

@@ -86,6 +86,9 @@ class ActivationStore:
         model: the biLM whose layers are kept.
         dtype: ``bf16`` (half the space; rounds to 8 bits of mantissa) or ``fp32``.
         limit: most bytes that ``data.bin`` may have; sentences beyond it aren't kept.
+
+    Attributes:
+        full: nothing more will be kept.
     """
 
     def __init__(self, root: str | Path, model: Elmo, *, dtype: str = "bf16", limit: int = DEFAULT_LIMIT) -> None:
@@ -103,7 +106,7 @@ class ActivationStore:
         self._trusted: set[bytes] = set()
         self._read = 0  # bytes of index.bin taken in
         self._map: NDArray[np.uint8] = np.empty(0, np.uint8)
-        self._full = False
+        self.full = False
         with self._lock:
             self._claim({"format": FORMAT, "weights": weights, "dtype": dtype, "width": self.width})
             self._refresh()
@@ -142,7 +145,7 @@ class ActivationStore:
 
     def add(self, sentences: Iterable[tuple[bytes, Tensor]]) -> None:
         """Keep layers ``[layers, words, 2 * projection_dim]`` by key; those already there are passed over."""
-        if self._full:
+        if self.full:
             return
         with self._lock:
             self._refresh()
@@ -249,7 +252,7 @@ class ActivationStore:
         self._map = np.memmap(self._data, dtype=np.uint8, mode="c")
 
     def _stop(self, reason: str) -> None:
-        self._full = True
+        self.full = True
         log.warning("%s: %s; further sentences are computed whenever they are needed", self.folder, reason)
 
 

@@ -63,42 +63,51 @@ def is_elmo(path: str | Path) -> bool:
 def read_weights(path: str | Path, weights: str | Path | None = None) -> tuple[ElmoOptions, dict[str, np.ndarray]]:
     """Options and our parameters by name, from either form (arguments and errors as for ``load_elmo``)."""
     path = Path(path)
-    if weights is None and (path / CONFIG).is_file():
-        options = ElmoOptions.read(path / CONFIG)
+    if weights is not None:
+        options = ElmoOptions.read(path)
+        return options, to_state(_read_hdf5(Path(weights), options), options)
+    options = read_options(path)
+    if (path / CONFIG).is_file():
         return options, _read_safetensors(path / WEIGHTS, options)
-    if weights is None:
-        path, weights = _find(path, "options", "json"), _find(path, "weights", "hdf5")
-    options = ElmoOptions.read(path)
-    return options, to_state(_read_hdf5(Path(weights), options), options)
+    return options, to_state(_read_hdf5(_find(path, "weights", "hdf5"), options), options)
+
+
+def read_options(folder: str | Path) -> ElmoOptions:
+    """The options of a biLM's folder, of either form."""
+    config = Path(folder) / CONFIG
+    return ElmoOptions.read(config if config.is_file() else _find(Path(folder), "options", "json"))
 
 
 def save_elmo(model: Elmo, folder: str | Path, *, overwrite: bool = False) -> None:
     """Write ``config.json`` and ``model.safetensors`` (float32), which load without h5py."""
-    state = {name: value.detach().float().cpu().numpy() for name, value in model.state_dict().items()}
-    _write_folder(model.options, state, folder, overwrite)
+    with atomic_folder(folder, overwrite=overwrite) as work:
+        write_folder(model, work)
 
 
 def convert_elmo(
     source: str | Path, target: str | Path, *, weights: str | Path | None = None, overwrite: bool = False
 ) -> ElmoOptions:
     """Convert bilm-tf's files to a folder that loads without h5py; ``source`` and ``weights`` as for ``load_elmo``."""
-    options, state = read_weights(source, weights)
-    _write_folder(options, state, target, overwrite)
-    return options
+    model = load_elmo(source, weights)
+    save_elmo(model, target, overwrite=overwrite)
+    return model.options
 
 
 def write_hdf5(model: Elmo, path: str | Path) -> None:
     """Write the weights in bilm-tf's form (the way back of ``load_elmo``)."""
-    state = {name: value.detach().float().cpu().numpy() for name, value in model.state_dict().items()}
     with atomic_file(path, "wb") as stream, _h5py().File(stream, "w") as file:
-        for name, value in to_bilm(state, model.options).items():
+        for name, value in to_bilm(_arrays(model), model.options).items():
             file[name] = value
 
 
-def _write_folder(options: ElmoOptions, state: dict[str, np.ndarray], folder: str | Path, overwrite: bool) -> None:
-    with atomic_folder(folder, overwrite=overwrite) as work:
-        write_json(work / CONFIG, {"model_type": MODEL_TYPE, **options.model_dump(mode="json")})
-        safetensors.numpy.save_file(state, work / WEIGHTS, metadata={"format": "pt"})
+def write_folder(model: Elmo, folder: Path, settings: dict[str, Any] | None = None) -> None:
+    """``save_elmo`` into an existing folder; ``settings`` are further keys of ``config.json``."""
+    write_json(folder / CONFIG, {"model_type": MODEL_TYPE, **model.options.model_dump(mode="json"), **(settings or {})})
+    safetensors.numpy.save_file(_arrays(model), folder / WEIGHTS, metadata={"format": "pt"})
+
+
+def _arrays(model: Elmo) -> dict[str, np.ndarray]:
+    return {name: value.detach().float().cpu().numpy() for name, value in model.state_dict().items()}
 
 
 def _find(folder: Path, word: str, kind: str) -> Path:

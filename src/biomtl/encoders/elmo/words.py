@@ -21,7 +21,7 @@ class Highway(nn.Module):
 
     def forward(self, values: Tensor) -> Tensor:
         """The layer's output, of the same shape."""
-        return torch.lerp(values, torch.relu(self.transform(values)), torch.sigmoid(self.carry(values)))
+        return values + torch.sigmoid(self.carry(values)) * (torch.relu(self.transform(values)) - values)
 
 
 class TokenLayer(nn.Module):

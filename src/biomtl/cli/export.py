@@ -1,0 +1,129 @@
+"""``biomtl export``: a model's heads where other tools expect them."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from biomtl.errors import InputError
+
+if TYPE_CHECKING:
+    from biomtl.model import MultiTaskModel
+
+
+class ExportFormat(StrEnum):
+    """What a model can be exported to."""
+
+    hf = "hf"
+    onnx = "onnx"
+
+
+def export(
+    model: Annotated[Path, typer.Argument(help="Model or run folder.", show_default=False)],
+    target: Annotated[Path, typer.Argument(help="What to write: a folder, or for onnx a file *.onnx.")],
+    to: Annotated[ExportFormat, typer.Option("--to", help="hf: a transformers folder; onnx: one graph.")] = (
+        ExportFormat.hf
+    ),
+    task: Annotated[
+        list[str] | None,
+        typer.Option("--task", help="Head to take: one for hf, any number for onnx (default all)."),
+    ] = None,
+    encoder_only: Annotated[bool, typer.Option("--encoder-only", help="The encoder without a head.")] = False,
+    int8: Annotated[bool, typer.Option("--int8", help="onnx: weights of linear layers in 8 bits.")] = False,
+    data: Annotated[
+        str | None, typer.Option("--data", help="onnx: prepared suite (or `sample`) to score the export on.")
+    ] = None,
+    split: Annotated[str, typer.Option("--split", help="Split of --data.")] = "dev",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing target.")] = False,
+) -> None:
+    """Write a task's head as a stock `transformers` model, or heads as one ONNX graph.
+
+    Example: `biomtl export runs/joint --task ddi2013 --to hf ddi2013-model`
+    """
+    from biomtl.checkpoints.export import export_encoder, export_hf
+    from biomtl.files import atomic_folder, refuse_existing
+    from biomtl.model import MultiTaskModel
+
+    if to is ExportFormat.hf and (int8 or data):
+        raise InputError("--int8 or --data with --to hf", expected="--to onnx")
+    if encoder_only and (task or to is ExportFormat.onnx):
+        raise InputError("--encoder-only with --task or --to onnx", expected="either the encoder or heads")
+    refuse_existing(target, overwrite)
+    loaded = MultiTaskModel.from_pretrained(model, tasks=[] if encoder_only else task)
+    if to is ExportFormat.onnx:
+        _to_onnx(loaded, target, int8, data, split, overwrite)
+        return
+    with atomic_folder(target, overwrite=overwrite) as work:
+        opens = export_encoder(loaded, work) if encoder_only else export_hf(loaded, _only_task(loaded), work)
+    typer.echo(f"written: {target} ({opens})")
+
+
+def _only_task(model: MultiTaskModel) -> str:
+    if len(model.tasks) != 1:
+        raise InputError(
+            f"{len(model.tasks)} tasks", expected="one: --task NAME", fix=f"known: {', '.join(model.tasks)}"
+        )
+    return next(iter(model.tasks))
+
+
+def _to_onnx(model: MultiTaskModel, target: Path, int8: bool, data: str | None, split: str, overwrite: bool) -> None:
+    from biomtl.checkpoints.onnx import export_onnx
+    from biomtl.files import atomic_file, atomic_folder, write_json
+
+    if target.suffix == ".onnx":
+        import tempfile
+
+        with tempfile.TemporaryDirectory() as folder:
+            difference = export_onnx(model, list(model.tasks), Path(folder), int8=int8)
+            if data is not None:
+                _show(_losses(model, Path(folder), data, split), split)
+            with atomic_file(target, "wb", overwrite=overwrite) as stream:
+                stream.write((Path(folder) / "model.onnx").read_bytes())
+    else:
+        with atomic_folder(target, overwrite=overwrite) as work:
+            difference = export_onnx(model, list(model.tasks), work, int8=int8)
+            if data is not None:
+                losses = _losses(model, work, data, split)
+                write_json(work / "scores.json", {"split": split, "tasks": losses})
+                _show(losses, split)
+    typer.echo(f"written: {target} (outputs {', '.join(model.tasks)}; logits within {difference:.1e} of torch's)")
+    if int8 and data is None:
+        typer.echo("the loss in score was not measured: add --data DIR (a prepared suite)")
+
+
+def _losses(model: MultiTaskModel, folder: Path, data: str, split: str) -> dict[str, dict[str, float | str]]:
+    """The main metric of every task before and after."""
+    from biomtl.checkpoints.onnx import OnnxModel
+    from biomtl.inference.evaluate import evaluate, shared_tasks
+    from biomtl.suite import load_suite
+    from biomtl.tasks.task import SPLITS
+
+    wanted = next((name for name in SPLITS if name == split), None)
+    if wanted is None:
+        raise InputError(f"--split {split}", expected=f"one of: {', '.join(SPLITS)}")
+    suite = shared_tasks(model, load_suite(data), asked=False, split=wanted)
+    before = evaluate(model, suite, wanted, resamples=0).scores
+    after = evaluate(OnnxModel(folder), suite, wanted, resamples=0).scores
+    return {
+        name: {
+            "metric": score.main.id,
+            "torch": score.main.value,
+            "onnx": after[name].main.value,
+            "loss": score.main.value - after[name].main.value,
+        }
+        for name, score in before.items()
+    }
+
+
+def _show(losses: dict[str, dict[str, float | str]], split: str) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("task", "metric", "torch", "onnx", "loss", title=f"scores on {split}")
+    for name, row in losses.items():
+        numbers = [f"{100 * float(row[key]):.2f}" for key in ("torch", "onnx", "loss")]
+        table.add_row(name, str(row["metric"]), *numbers)
+    Console().print(table)
