@@ -35,8 +35,10 @@ check: lint typecheck test ## Everything that CI runs
 docs: $(DOCS_READY) ## Build the documentation site into site/
 	$(VENV)/bin/mkdocs build --strict
 
-bench: $(READY) ## Measure the speed of training
-	$(VENV)/bin/python benchmarks/batching.py $(ARGS)
+bench: $(READY) ## Measure on the sample what batches of like length save, and what they cost in learning
+	test -d build/sample || $(VENV)/bin/python -m biomtl.sample build/sample
+	$(VENV)/bin/python benchmarks/batching.py --layers 1 $(ARGS) \
+		$(foreach task,ddi2013 chemprot bc5cdr-chem,$(task)=build/sample/$(task)/train.jsonl)
 
 clean: ## Remove the environment, caches and built files (runs/ stays)
 	rm -rf $(VENV) build dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis src/*.egg-info

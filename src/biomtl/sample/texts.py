@@ -10,6 +10,7 @@ from biomtl.sample.grammar import Writer, grammar
 from biomtl.tasks.task import Task
 
 Record = dict[str, Any]
+_NAMED = ("drug", "disease", "gene", "symptom")  # slots whose filling a statement is about
 
 
 def similarity(task: Task, writer: Writer, rows: int) -> Iterator[Record]:
@@ -31,7 +32,10 @@ def similarity(task: Task, writer: Writer, rows: int) -> Iterator[Record]:
         if grade == "unrelated":
             frame, bound = writer.rng.choice([other for other in rules["frames"]["known"] if other is not frame]), {}
         if grade == "other_name":
-            bound = {slot: word for slot, word in bound.items() if not slot.startswith(("drug", "disease", "gene"))}
+            kept = {slot: word for slot, word in bound.items() if not slot.startswith(_NAMED)}
+            if kept == bound:
+                continue  # this statement names nothing that could be exchanged
+            bound = kept
         source = grade if grade in frame else "same"
         second = writer.text(writer.rng.choice(frame[source]), bound)
         if first == second or not writer.are_new([f"{first}\t{second}"]):
