@@ -52,7 +52,7 @@ $(READY): pyproject.toml constraints.txt
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) install --quiet --constraint constraints.txt pip
 	$(PIP) install --quiet --constraint constraints.txt torch
-	$(PIP) install --quiet --constraint constraints.txt --editable '.[sample,tensorboard]' --group dev
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[all]' --group dev
 	@touch $@
 
 $(DOCS_READY): $(READY)

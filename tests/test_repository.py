@@ -28,7 +28,8 @@ def requirements() -> list[Requirement]:
     """Every direct dependency: run time, extras, groups."""
     project, groups = PROJECT["project"], PROJECT["dependency-groups"]
     lists = [project["dependencies"], *project["optional-dependencies"].values(), *groups.values()]
-    return [Requirement(line) for lines in lists for line in lines]
+    found = [Requirement(line) for lines in lists for line in lines]
+    return [requirement for requirement in found if requirement.name != project["name"]]
 
 
 def code(path: Path, *languages: str) -> str:
@@ -138,6 +139,12 @@ def test_each_dependency_is_bounded_and_explained() -> None:
         assert requirement.name in rows, f"{requirement.name}: no line in docs/dependencies.md"
         lowest = next(bound.version for bound in requirement.specifier if bound.operator in (">=", "=="))
         assert any(cell.startswith(lowest) for cell in rows[requirement.name]), f"{requirement}: docs say another bound"
+
+
+def test_the_extra_all_is_all_extras() -> None:
+    extras = dict(PROJECT["project"]["optional-dependencies"])
+    (everything,) = map(Requirement, extras.pop("all"))
+    assert everything.extras == set(extras)
 
 
 def test_constraints_pin_every_installed_dependency() -> None:
