@@ -32,21 +32,23 @@ class MultiTaskModel(nn.Module):
         tasks: the tasks to build fresh heads for.
     """
 
-    def __init__(self, encoder: Encoder, processor: TextProcessor, tasks: Iterable[Task] = ()) -> None:
+    def __init__(
+        self, encoder: Encoder, processor: TextProcessor, tasks: Iterable[Task] | Mapping[str, Task] = ()
+    ) -> None:
         super().__init__()
         self.encoder = encoder
         self.processor = processor
         self.tasks: dict[str, Task] = {}
         self.heads = nn.ModuleDict()
         self.provenance: dict[str, Any] = {}
-        for task in tasks:
+        for task in tasks.values() if isinstance(tasks, Mapping) else tasks:
             self.add_task(task)
 
     @classmethod
     def from_encoder(
         cls,
         name: str | Path,
-        tasks: Iterable[Task],
+        tasks: Iterable[Task] | Mapping[str, Task],
         *,
         max_length: int | None = None,
         stride: int | None = None,
@@ -55,7 +57,7 @@ class MultiTaskModel(nn.Module):
 
         Args:
             name: an encoder in ``save_pretrained`` form (or a biomtl model, whose heads are left out).
-            tasks: the tasks to learn.
+            tasks: the tasks to learn, such as ``suite.tasks``.
             max_length: positions a row may have, special ones included.
             stride: positions that neighbouring windows of a long text share.
 

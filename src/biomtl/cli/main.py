@@ -16,6 +16,7 @@ from biomtl.cli.export import export
 from biomtl.cli.finetune import finetune
 from biomtl.cli.predict import predict
 from biomtl.cli.prepare import prepare
+from biomtl.cli.quickstart import quickstart
 from biomtl.cli.score import score
 from biomtl.cli.tasks import tasks
 from biomtl.cli.train import train
@@ -51,6 +52,7 @@ app.command("tasks")(tasks)
 app.command("download")(download)
 app.command("prepare")(prepare)
 app.command("score")(score)
+app.command("quickstart")(quickstart)
 app.command("train")(train)
 app.command("finetune")(finetune)
 app.command("evaluate")(evaluate)

@@ -13,6 +13,7 @@ from biomtl.tasks.task import Task
 
 if TYPE_CHECKING:
     from biomtl.inference.evaluate import Evaluation
+    from biomtl.inference.predictor import Result
     from biomtl.training.data import DataPlan
     from biomtl.training.recipe import Recipe
 
@@ -59,3 +60,25 @@ def score_table(evaluation: Evaluation) -> Group:
     notes.append("mean: of each task's first metric, which is the one that chooses the model")
     notes.append(f"intervals: bootstrap over documents, {first.resamples:,} resamples, seed {first.seed}")
     return Group(table, Text("\n".join(notes), style="dim"))
+
+
+def annotation(text: str, results: Mapping[str, Result]) -> Group:
+    """A text with its mentions marked, and below it what each task says."""
+    marked = Text(text)
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, result in results.items():
+        if result.mentions is not None:
+            for mention in result.mentions:
+                marked.stylize("bold reverse", mention.start, mention.end)
+            found = [f"{m.text} ({m.type}, {m.start}-{m.end}, {m.probability:.2f})" for m in result.mentions]
+            table.add_row(name, "; ".join(found) or "-")
+        elif result.labels is not None:
+            table.add_row(name, "; ".join(result.labels) or "-")
+        elif result.label is not None:
+            probability = (result.probabilities or {}).get(result.label)
+            table.add_row(name, result.label if probability is None else f"{result.label} ({probability:.2f})")
+        elif result.score is not None:
+            table.add_row(name, f"{result.score:.2f}")
+    return Group(marked, table)

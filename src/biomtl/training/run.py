@@ -29,7 +29,7 @@ from biomtl.training.log import RunLog
 from biomtl.training.loop import Hooks, Step, fit
 from biomtl.training.optimiser import set_dropout
 from biomtl.training.recipe import Recipe
-from biomtl.training.recipe_io import dump_recipe
+from biomtl.training.recipe_io import dump_recipe, load_recipe, make_recipe
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Run:
 def train(
     model: MultiTaskModel,
     suite: Suite,
-    recipe: Recipe,
+    recipe: Recipe | Mapping[str, Any] | str | Path,
     *,
     resume: bool = False,
     overwrite: bool = False,
@@ -55,7 +55,7 @@ def train(
     Args:
         model: changed in place; afterwards it holds the chosen weights.
         suite: the tasks to train; each needs a head in the model.
-        recipe: everything else.
+        recipe: everything else: a recipe, its keys, or its YAML file.
         resume: continue the folder's newest checkpoint.
         overwrite: replace an existing folder.
         command: the command line, for the provenance.
@@ -68,6 +68,8 @@ def train(
     from accelerate.utils import DistributedDataParallelKwargs
 
     console = console or Console()
+    if not isinstance(recipe, Recipe):
+        recipe = make_recipe(recipe) if isinstance(recipe, Mapping) else load_recipe(recipe)
     folder = Path(recipe.output)
     check_splits(suite, recipe)
     prepare_folder(folder, recipe, resume=resume, overwrite=overwrite)
