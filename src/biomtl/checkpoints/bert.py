@@ -152,13 +152,12 @@ def match(
         key, have = found[name]
         if have != shape:
             fix = "does the configuration belong to this checkpoint?"
-            raise InputError(
-                f"variable {key}: shape {list(have)}", path=where, expected=f"{list(shape)} by the configuration", fix=fix
-            )
+            by_config = f"{list(shape)} by the configuration"
+            raise InputError(f"variable {key}: shape {list(have)}", path=where, expected=by_config, fix=fix)
     for name, (key, _) in found.items():
         if name not in expected and name.startswith("bert.encoder.layer."):
-            expected_layers = f"{settings.num_hidden_layers} encoder layers by the configuration"
-            raise InputError(f"variable {key}", path=where, expected=expected_layers, fix="give the right --config FILE")
+            layers = f"{settings.num_hidden_layers} encoder layers by the configuration"
+            raise InputError(f"variable {key}", path=where, expected=layers, fix="give the right --config FILE")
     return [name for name in found if name in expected], [name for name in found if name not in expected]
 
 
@@ -172,8 +171,8 @@ def write_hf(checkpoint: BertCheckpoint, folder: Path) -> None:
         extra["pad_token_id"] = checkpoint.vocabulary.pieces.index("[PAD]")
     config = checkpoint.config(**extra)
     config.save_pretrained(folder)
-    base = checkpoint.architecture == "BertModel"
-    state = {name.removeprefix("bert.") if base else name: value.contiguous() for name, value in checkpoint.state.items()}
+    prefix = "bert." if checkpoint.architecture == "BertModel" else ""
+    state = {name.removeprefix(prefix): value.contiguous() for name, value in checkpoint.state.items()}
     save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
     if checkpoint.vocabulary is not None:
         checkpoint.vocabulary.write_tokenizer(folder, checkpoint.settings.max_position_embeddings)

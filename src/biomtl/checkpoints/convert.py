@@ -126,12 +126,11 @@ def _convert_elmo(source: Path, work: Path, target_format: str) -> Report:
         raise InputError("--to tf for an ELMo", path=source, expected="a BERT", fix="leave --to out")
     from biomtl.encoders.elmo.weights import convert_elmo
 
-    inner = work / "elmo"  # it writes a folder of its own
-    convert_elmo(source, inner)
-    for path in inner.iterdir():
-        path.rename(work / path.name)
-    inner.rmdir()
-    return Report(source.name, "elmo", "ElmoEncoder")
+    convert_elmo(_folder(source), work, overwrite=True)
+    report = Report(source.name, "elmo", "ElmoEncoder")
+    report.add_files(path for path in sorted(_folder(source).iterdir()) if path.suffix in (".json", ".hdf5"))
+    report.write(work)
+    return report
 
 
 def _folder(source: Path) -> Path:

@@ -159,7 +159,8 @@ def quiet() -> Iterator[None]:
 
 
 def _task(folder: Path, spelled: str | None, kind: str, config: Any) -> Task:
-    name, _, inputs = (spelled or re.sub(r"[^A-Za-z0-9._-]+|^[._-]+", "-", folder.name).strip("-") or "task").partition("=")
+    own = re.sub(r"[^A-Za-z0-9._-]+", "-", folder.resolve().name).strip("._-")
+    name, _, inputs = (spelled or own or "task").partition("=")
     labels = tuple(config.id2label[i] for i in range(config.num_labels))
     if kind == _TOKEN:
         return Task(name=name, type="tagging", inputs="tokens", labels=labels, metric="entity_f1_spans")

@@ -29,7 +29,7 @@ class Vocabulary:
 
     def write_tokenizer(self, folder: Path, max_length: int) -> None:
         """Write ``vocab.txt`` and a fast BERT tokenizer that opens with ``AutoTokenizer``."""
-        from transformers import BertTokenizerFast
+        from transformers import BertTokenizerFast  # type: ignore[attr-defined]
 
         self.write(folder)
         tokenizer = BertTokenizerFast.from_pretrained(

@@ -47,7 +47,7 @@ class SanHead(nn.Module):
             raise InputError("a SAN head over an encoder without segment ids", expected="token_type_ids", fix=fix)
         real = encoded.mask.bool()
         first, second = real & (encoded.segments == 0), real & (encoded.segments == 1)
-        second = torch.where(second.any(1, keepdim=True), second, real)
+        second = second | (real & ~second.any(1, keepdim=True))
         hidden = self.dropout(encoded.hidden)
         state = _read(hidden, self.summary(hidden).squeeze(-1), first)
         answers = []

@@ -29,7 +29,7 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class Variable:
-    """What the index says of a variable, before any data is read. ``dtype`` is that of the array ``Bundle.read`` gives."""
+    """What the index says of a variable, before any data is read; ``dtype`` is that of the array ``read`` gives."""
 
     name: str
     dtype: np.dtype[Any]

@@ -1,8 +1,9 @@
 """CRC-32C (Castagnoli, RFC 3720), fast enough in numpy for checkpoints of a gigabyte.
 
-The register of a CRC is linear over GF(2): a zero register fed with ``a + b`` ends as ``skip(crc(a), len(b)) ^ crc(b)``,
-where ``skip`` feeds zero bytes. So a chunk is cut into rows of equal length, all rows are fed side by side, one column of
-32-bit words at a time, and then neighbours are joined, pair by pair. Zero bytes in front change nothing, so padding is free.
+The register of a CRC is linear over GF(2): a zero register fed with ``a + b`` ends as
+``skip(crc(a), len(b)) ^ crc(b)``, where ``skip`` feeds zero bytes. So a chunk is cut into rows of equal length, all
+rows are fed side by side, one column of 32-bit words at a time, and then neighbours are joined, pair by pair. Zero
+bytes in front change nothing, so padding is free.
 """
 
 from __future__ import annotations

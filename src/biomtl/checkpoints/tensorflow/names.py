@@ -65,7 +65,7 @@ def to_tf(name: str) -> str:
 
 
 def is_transposed(tf_name: str) -> bool:
-    """Whether the two sides hold each other's transpose: TensorFlow's kernels are [in, out], torch's weights [out, in]."""
+    """Whether the sides hold each other's transpose: TensorFlow's kernels are [in, out], torch's weights [out, in]."""
     return tf_name.endswith("/kernel")
 
 

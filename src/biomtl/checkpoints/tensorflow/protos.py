@@ -26,7 +26,10 @@ class Header:
 
 @dataclass
 class Entry:
-    """``BundleEntryProto``: where a tensor (or a slice of one) lies. ``crc`` is masked; ``slices`` fill a partitioned one."""
+    """``BundleEntryProto``: where a tensor, or a slice of one, lies.
+
+    ``crc`` is masked; a partitioned tensor has ``slices`` and no bytes of its own.
+    """
 
     dtype: int = 0
     shape: tuple[int, ...] = ()

@@ -37,12 +37,12 @@ def join(shape: tuple[int, ...], parts: list[tuple[tuple[Extent, ...], npt.NDArr
     for extents, part in parts:
         if len(extents) != len(shape):
             raise ValueError(f"a slice of rank {len(extents)} for shape {list(shape)}")
-        spans = [(0, size) if length < 0 else (start, length) for (start, length), size in zip(extents, shape, strict=True)]
-        if part.shape != tuple(length for _, length in spans) or any(
-            start < 0 or start + length > size for (start, length), size in zip(spans, shape, strict=True)
-        ):
+        place = tuple(
+            slice(0, size) if length < 0 else slice(start, start + length)
+            for (start, length), size in zip(extents, shape, strict=True)
+        )
+        if any(span.start < 0 for span in place) or filled[place].shape != part.shape:
             raise ValueError(f"the slice at {extents} does not fit shape {list(shape)}")
-        place = tuple(slice(start, start + length) for start, length in spans)
         whole[place] = part
         filled[place] = True
     if not filled.all():

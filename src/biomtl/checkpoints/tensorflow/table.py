@@ -125,7 +125,7 @@ def _append(out: bytearray, entries: list[tuple[bytes, bytes]], restart_every: i
     for i, (key, value) in enumerate(entries):
         shared = 0
         if i % restart_every:
-            shared = len(os.path.commonprefix([last, key]))
+            shared = next((j for j, (a, b) in enumerate(zip(last, key, strict=False)) if a != b), len(last))
         elif i:
             restarts.append(len(block))
         block += varint(shared) + varint(len(key) - shared) + varint(len(value)) + key[shared:] + value

@@ -1,0 +1,76 @@
+"""One task of a model as an ordinary ``transformers`` folder, or its encoder alone."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+from biomtl.checkpoints.card import write_card
+from biomtl.checkpoints.hf import quiet
+from biomtl.encoders.transformer import StockHead, TransformerEncoder
+from biomtl.errors import InputError
+from biomtl.model import MultiTaskModel
+
+_PROBLEMS = {
+    "classification": "single_label_classification",
+    "multilabel": "multi_label_classification",
+    "regression": "regression",
+}
+
+
+def export_hf(model: MultiTaskModel, task: str, folder: Path) -> str:
+    """Write encoder and head as the family's own class, with labels, problem type, tokenizer and model card.
+
+    Args:
+        model: the model.
+        task: whose head goes with the encoder.
+        folder: an existing empty folder.
+
+    Returns:
+        The class that opens it.
+
+    Raises:
+        InputError: no such task, or a head or encoder that no stock class has.
+    """
+    head = model.head(task)
+    if not isinstance(head, StockHead) or not isinstance(model.encoder, TransformerEncoder):
+        found = f"task {task}: {type(head).__name__} on a {model.encoder.kind} encoder"
+        fix = "use the folder itself, or --to onnx"
+        raise InputError(found, expected="a head that stock transformers has", fix=fix)
+    network = type(head.stock)(_config(model, task, head))
+    base = network.base_model_prefix
+    state = {f"{base}.{name}": value for name, value in model.encoder.network.state_dict().items()}
+    state |= {name.removeprefix("stock."): value for name, value in head.state_dict().items()}
+    missing, unexpected = network.load_state_dict(state, strict=False)
+    # A stock class may do without the encoder's pooler; anything else amiss would change its answers.
+    surplus = [name for name in unexpected if not name.startswith(f"{base}.pooler.")]
+    if missing or surplus:
+        found = f"{type(network).__name__} does not take the parameter {[*missing, *surplus][0]}"
+        raise InputError(found, fix="export --to onnx, and report it")
+    with quiet():
+        network.save_pretrained(folder)
+        model.processor.tokenizer.save_pretrained(folder)  # type: ignore[attr-defined]
+    write_card(folder, "hf", [model.tasks[task]], model.provenance)
+    return type(network).__name__
+
+
+def export_encoder(model: MultiTaskModel, folder: Path) -> str:
+    """Write the encoder with its tokenizer and no head; the old ``strip``."""
+    with quiet():
+        model.encoder.save(folder)
+        model.processor.save(folder)
+    write_card(folder, "encoder", [], model.provenance)
+    network = getattr(model.encoder, "network", model.encoder)
+    return type(network).__name__
+
+
+def _config(model: MultiTaskModel, task: str, head: StockHead) -> Any:
+    config = copy.deepcopy(head.stock.config)
+    record = model.tasks[task]
+    labels = record.labels or ("score",)
+    config.id2label = dict(enumerate(labels))
+    config.label2id = {label: i for i, label in enumerate(labels)}
+    config.problem_type = _PROBLEMS.get(record.type)
+    config.architectures = [type(head.stock).__name__]
+    return config
