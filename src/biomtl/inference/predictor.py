@@ -51,7 +51,7 @@ class Predictor:
         tasks: only these tasks; default every task of the model.
         bf16: compute in bfloat16.
 
-    Example:
+    Examples:
         >>> predictor = Predictor("runs/quickstart")
         >>> predictor(["Naloxone reverses the effect of clonidine."])[0]["bc5cdr-chem"].mentions
     """
