@@ -169,7 +169,7 @@ class _Builder:
 
     def _object(self, value: Any, what: str) -> Node:
         if not isinstance(value, dict):
-            raise InputError(f"a {what} that is {type(value).__name__}", path=self.where, expected="an object")
+            raise InputError(f"{what!r} is {type(value).__name__}", path=self.where, expected="an object")
         return value
 
     def _list(self, node: Node, name: str) -> list[Node]:
