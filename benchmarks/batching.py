@@ -55,6 +55,10 @@ class Data:
             tasks += [len(self.names)] * len(keep)
             self.names.append(name)
             self.classes.append(len(known))
+        # Only the pieces that occur are kept: the optimiser would spend most of its time on the others.
+        self.pieces = sorted({piece for row in self.ids for piece in row})
+        place = {piece: index for index, piece in enumerate(self.pieces)}
+        self.ids = [[place[piece] for piece in row] for row in self.ids]
         self.task, self.label = np.array(tasks), np.array(labels)
         self.lengths: Index = np.array([len(row) for row in self.ids], dtype=np.int64)
         order = np.random.default_rng(1).permutation(len(self.ids))
@@ -77,10 +81,12 @@ def plan(arm: str, data: Data, epoch: int, seed: int, budget: int) -> list[Index
 class Model(torch.nn.Module):
     """The first ``layers`` layers of an encoder (0: only its embeddings), mean over positions, a head per task."""
 
-    def __init__(self, encoder: str, layers: int, classes: list[int]) -> None:
+    def __init__(self, encoder: str, layers: int, data: Data) -> None:
         super().__init__()
         self.encoder = AutoModel.from_pretrained(encoder, num_hidden_layers=layers, add_pooling_layer=False)
-        self.heads = torch.nn.ModuleList(torch.nn.Linear(self.encoder.config.hidden_size, n) for n in classes)
+        weights = self.encoder.get_input_embeddings().weight[data.pieces].detach().clone()
+        self.encoder.set_input_embeddings(torch.nn.Embedding.from_pretrained(weights, freeze=False))
+        self.heads = torch.nn.ModuleList(torch.nn.Linear(self.encoder.config.hidden_size, n) for n in data.classes)
 
     def losses(self, data: Data, batch: Index) -> torch.Tensor:
         """Loss of every row of the batch."""
@@ -102,7 +108,7 @@ class Model(torch.nn.Module):
 def run(arm: str, weighted: bool, data: Data, args: argparse.Namespace, seed: int) -> tuple[float, float, float, float]:
     """(fill, loss per row when trained on, held-out loss, seconds) of one training run."""
     torch.manual_seed(seed)
-    model = Model(args.encoder, args.layers, data.classes)
+    model = Model(args.encoder, args.layers, data)
     optimiser = torch.optim.AdamW(model.parameters(), lr=args.learning_rate)
     epochs = [plan(arm, data, epoch, seed, args.batch_tokens) for epoch in range(args.epochs)]
     steps = sum(map(len, epochs))
@@ -110,6 +116,7 @@ def run(arm: str, weighted: bool, data: Data, args: argparse.Namespace, seed: in
         optimiser, lambda step: min(1, 10 * (step + 1) / steps, 1 - step / steps)
     )
     mean_rows = args.epochs * len(data.train) / steps
+    model.train()
     seen, start = 0.0, time.perf_counter()
     for batch in (batch for batches in epochs for batch in batches):
         losses = model.losses(data, batch)

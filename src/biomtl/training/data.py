@@ -12,7 +12,7 @@ from biomtl.suite import Suite
 from biomtl.tasks.types.base import Record
 from biomtl.text.base import TextProcessor
 from biomtl.training.batches import plan_batches, shard
-from biomtl.training.mixer import Mixer, TaskPlan, entries
+from biomtl.training.mixer import Mixer, TaskPlan
 from biomtl.training.recipe import Recipe
 
 
@@ -46,9 +46,8 @@ class TrainingData:
         self.items: list[Item] = whole
         if recipe.mixing == "batch":
             self.items = [part for item in whole for part in item.split()]
-        chosen = entries([item.tasks for item in self.items], "instance")
         self.mixer = Mixer(
-            chosen.tasks,
+            [item.tasks for item in self.items],
             policy=recipe.policy,
             seed=recipe.seed,
             epochs=epochs,

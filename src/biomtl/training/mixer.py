@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,25 +13,6 @@ from biomtl.training.recipe import Policy
 
 Index = NDArray[np.int64]
 FINAL_EXPONENT = 0.2  # of annealed sampling, Stickland & Murray 2019 (arXiv 1902.02671), section 4.2
-
-
-class Entries(NamedTuple):
-    """What the mixer draws: entry ``i`` is item ``item[i]``, trained for the tasks ``tasks[i]``."""
-
-    item: Index
-    tasks: list[frozenset[str]]
-
-
-def entries(items: Sequence[frozenset[str]], mixing: Literal["instance", "batch"]) -> Entries:
-    """The entries of ``items`` (an item is one text with the set of tasks that label it).
-
-    ``instance``: each item once, for all its tasks. ``batch`` (MT-DNN's way: one task a batch): each item once for
-    each of its tasks.
-    """
-    if mixing == "instance":
-        return Entries(np.arange(len(items)), list(items))
-    single = [(index, frozenset([task])) for index, tasks in enumerate(items) for task in sorted(tasks)]
-    return Entries(np.array([index for index, _ in single], dtype=np.int64), [tasks for _, tasks in single])
 
 
 @dataclass(frozen=True)
