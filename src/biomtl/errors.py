@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 
@@ -37,6 +37,14 @@ class InputError(BiomtlError):
         text = f"{where} {', '.join(part for part in parts if part)}".strip()
         # One line, whatever the input held: control characters would garble a terminal or a log.
         super().__init__("".join(c if c.isprintable() else repr(c)[1:-1] for c in text))
+
+
+OnError = Callable[[InputError], None]
+
+
+def fail(error: InputError) -> None:
+    """Raise ``error``: what readers do with a bad row, unless they are given a function that only notes it."""
+    raise error
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

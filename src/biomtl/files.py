@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from biomtl.errors import InputError
+from biomtl.errors import InputError, OnError, fail
 
 MAX_LINE = 32 * 1024 * 1024  # characters; a longer line is a broken file, not a sentence
 
@@ -99,8 +99,10 @@ def sync_tree(folder: Path) -> None:
                 os.fsync(stream.fileno())
 
 
-def read_lines(path: str | Path) -> Iterator[tuple[int, str]]:
+def read_lines(path: str | Path, on_error: OnError = fail) -> Iterator[tuple[int, str]]:
     """Yield (1-based number, text without line end) of a UTF-8 file; a BOM is dropped, CRLF accepted.
+
+    A line that can't be read goes to ``on_error``; if that returns, the line is passed over.
 
     Raises:
         InputError: missing or unreadable file, bytes that are not UTF-8, a NUL byte, an absurdly long line.
@@ -111,7 +113,12 @@ def read_lines(path: str | Path) -> Iterator[tuple[int, str]]:
             number = 0
             while raw := stream.readline(MAX_LINE + 1):
                 number += 1
-                yield number, decode_line(raw, path, number)
+                try:
+                    text = decode_line(raw, path, number)
+                except InputError as error:
+                    on_error(error)
+                    continue
+                yield number, text
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
         found = "no such file" if isinstance(error, FileNotFoundError) else "not a file"
         raise InputError(found, path=path, fix="check the path") from error

@@ -28,7 +28,7 @@ from biomtl.corpora.formats.model import (
 )
 from biomtl.corpora.formats.model import offset as whole_number
 from biomtl.corpora.formats.xml import Element, elements
-from biomtl.errors import InputError
+from biomtl.errors import InputError, OnError, fail
 from biomtl.files import MAX_LINE
 
 Node = dict[str, Any]  # an object of BioC JSON; from XML it also has its "line"
@@ -36,7 +36,7 @@ Node = dict[str, Any]  # an object of BioC JSON; from XML it also has its "line"
 write = bioc_write.write
 
 
-def read(path: str | Path) -> Iterator[Document]:
+def read(path: str | Path, on_error: OnError = fail) -> Iterator[Document]:
     """Stream the documents of a BioC file; a name ending in ``.json`` is JSON, any other XML.
 
     Raises:
@@ -44,13 +44,17 @@ def read(path: str | Path) -> Iterator[Document]:
     """
     try:
         with Path(path).open("rb") as stream:
-            yield from parse(stream, path, as_json=Path(path).suffix.lower() == ".json")
+            yield from parse(stream, path, as_json=Path(path).suffix.lower() == ".json", on_error=on_error)
     except OSError as error:
         raise InputError(f"can't be read ({error.strerror})", path=path, fix="check the path") from error
 
 
-def parse(stream: BinaryIO, where: str | Path, *, as_json: bool = False) -> Iterator[Document]:
+def parse(
+    stream: BinaryIO, where: str | Path, *, as_json: bool = False, on_error: OnError = fail
+) -> Iterator[Document]:
     """Stream the documents of a binary stream.
+
+    The first fault of a document goes to ``on_error``; if that returns, the document is passed over.
 
     Raises:
         InputError: broken XML or JSON, entity declarations, missing parts, a mention beyond its text or with
@@ -58,7 +62,12 @@ def parse(stream: BinaryIO, where: str | Path, *, as_json: bool = False) -> Iter
     """
     nodes = _json_documents(stream, where) if as_json else map(_node, elements(stream, "document", where, "collection"))
     for node in nodes:
-        yield _Builder(where).document(node)
+        try:
+            document = _Builder(where).document(node)
+        except InputError as error:
+            on_error(error)
+        else:
+            yield document
 
 
 def _json_documents(stream: BinaryIO, where: str | Path) -> Iterator[Node]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from biomtl.corpora.formats.model import Document, Mention, Span, check_writable
 from biomtl.corpora.mentions import iob_tags
 from biomtl.corpora.text.words import words
-from biomtl.errors import InputError
+from biomtl.errors import InputError, OnError, fail
 from biomtl.files import atomic_file, read_lines
 
 _TAG = re.compile(r"O|[BIESLU](?:-(\S+))?")
@@ -40,12 +40,16 @@ class Sentence:
     rows: tuple[tuple[str, ...], ...]
 
 
-def read_sentences(path: str | Path, *, token: int = 0, tag: int = -1) -> Iterator[Sentence]:
+def read_sentences(
+    path: str | Path, *, token: int = 0, tag: int = -1, on_error: OnError = fail
+) -> Iterator[Sentence]:
     """Stream the sentences of a CoNLL file; see `parse`."""
-    return parse(read_lines(path), path, token=token, tag=tag)
+    return parse(read_lines(path, on_error), path, token=token, tag=tag, on_error=on_error)
 
 
-def parse(lines: Iterable[Line], where: str | Path, *, token: int = 0, tag: int = -1) -> Iterator[Sentence]:
+def parse(
+    lines: Iterable[Line], where: str | Path, *, token: int = 0, tag: int = -1, on_error: OnError = fail
+) -> Iterator[Sentence]:
     """Stream the sentences of numbered lines.
 
     Args:
@@ -53,6 +57,7 @@ def parse(lines: Iterable[Line], where: str | Path, *, token: int = 0, tag: int 
         where: the file's name for errors.
         token: column of the token, from 0; negative counts from the end.
         tag: column of the tag.
+        on_error: told of every bad row; if it returns, the row is passed over.
 
     Raises:
         InputError: rows of unequal width, no such column, a tag of no known scheme, an empty token.
@@ -78,8 +83,12 @@ def parse(lines: Iterable[Line], where: str | Path, *, token: int = 0, tag: int 
             document = mark or str(marks)
         elif line.strip():
             width = width or len(cells)
-            _check(cells, width, token, tag, where, number)
-            rows.append((number, cells))
+            try:
+                _check(cells, width, token, tag, where, number)
+            except InputError as error:
+                on_error(error)
+            else:
+                rows.append((number, cells))
     if rows:
         yield sentence()
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from biomtl.errors import InputError
+from biomtl.errors import InputError, OnError, fail
 from biomtl.files import MAX_LINE, atomic_file, read_lines
 
 Line = tuple[int, str]
@@ -25,7 +25,12 @@ class Row:
 
 
 def read_rows(
-    path: str | Path, *, delimiter: str | None = None, quoted: bool | None = None, header: bool = True
+    path: str | Path,
+    *,
+    delimiter: str | None = None,
+    quoted: bool | None = None,
+    header: bool = True,
+    on_error: OnError = fail,
 ) -> Iterator[Row]:
     """Stream the rows of a table; see `parse`.
 
@@ -34,14 +39,24 @@ def read_rows(
         delimiter: one character.
         quoted: whether ``"`` encloses fields and ``""`` stands for one (CSV), or is a character like any other.
         header: whether the first row names the columns.
+        on_error: told of every bad row; if it returns, the row is passed over.
     """
     as_csv = Path(path).suffix.lower() == ".csv"
     delimiter = delimiter or ("," if as_csv else "\t")
     quoted = as_csv if quoted is None else quoted
-    return parse(read_lines(path), path, delimiter=delimiter, quoted=quoted, header=header)
+    lines = read_lines(path, on_error)
+    return parse(lines, path, delimiter=delimiter, quoted=quoted, header=header, on_error=on_error)
 
 
-def parse(lines: Iterable[Line], where: str | Path, *, delimiter: str, quoted: bool, header: bool) -> Iterator[Row]:
+def parse(
+    lines: Iterable[Line],
+    where: str | Path,
+    *,
+    delimiter: str,
+    quoted: bool,
+    header: bool,
+    on_error: OnError = fail,
+) -> Iterator[Row]:
     """Stream the rows of numbered lines; blank lines are passed over. A CR LF inside quotes becomes LF.
 
     Raises:
@@ -60,7 +75,8 @@ def parse(lines: Iterable[Line], where: str | Path, *, delimiter: str, quoted: b
         if len(cells) != len(names):
             fix = "check the delimiter" if quoted else "check the delimiter, and whether the fields are quoted"
             expected = f"{len(names)} as in the first row"
-            raise InputError(f"{len(cells)} column(s)", path=where, line=line, expected=expected, fix=fix)
+            on_error(InputError(f"{len(cells)} column(s)", path=where, line=line, expected=expected, fix=fix))
+            continue
         yield Row(line, dict(zip(names, cells, strict=True)))
 
 

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from biomtl.corpora.formats.model import Document, Mention, Passage, Relation, check_mention, check_writable, offset
-from biomtl.errors import InputError
+from biomtl.errors import InputError, OnError, fail
 from biomtl.files import atomic_file, read_lines
 
 _TEXT_LINE = re.compile(r"([^|\t]+)\|([ta])\|(.*)", re.DOTALL)
@@ -26,34 +26,45 @@ _DIVIDE = "divide documents by a blank line"
 Line = tuple[int, str]
 
 
-def read(path: str | Path) -> Iterator[Document]:
+def read(path: str | Path, on_error: OnError = fail) -> Iterator[Document]:
     """Stream the documents of a PubTator file.
 
     Raises:
         InputError: names file and line; see `parse`.
     """
-    return parse(read_lines(path), path)
+    return parse(read_lines(path, on_error), path, on_error)
 
 
-def parse(lines: Iterable[Line], where: str | Path) -> Iterator[Document]:
+def parse(lines: Iterable[Line], where: str | Path, on_error: OnError = fail) -> Iterator[Document]:
     """Stream the documents of numbered lines (``Source.lines``, ``files.read_lines``).
 
     Mention lines have 6 columns or more (5 without identifier), relation lines 4 (or 5 with a note). Identifiers are
-    split at ``|``; mention ids are ``T0``, ``T1`` … and relation ids ``R0``, ``R1`` … in the document's order.
+    split at ``|``; mention ids are ``T0``, ``T1`` … and relation ids ``R0``, ``R1`` … in the document's order. The first fault
+    of a document goes to ``on_error``; if that returns, the document is passed over.
 
     Raises:
         InputError: a line that is none of these or names another document, a mention beyond its text or with another
             text than its offsets cover.
     """
+    for block in _blocks(lines):
+        try:
+            document = _document(block, where)
+        except InputError as error:
+            on_error(error)
+        else:
+            yield document
+
+
+def _blocks(lines: Iterable[Line]) -> Iterator[list[Line]]:
     block: list[Line] = []
     for number, line in lines:
         if line.strip():
             block.append((number, line))
         elif block:
-            yield _document(block, where)
+            yield block
             block = []
     if block:
-        yield _document(block, where)
+        yield block
 
 
 def _document(block: list[Line], where: str | Path) -> Document:
