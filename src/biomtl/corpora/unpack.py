@@ -14,6 +14,7 @@ from biomtl.errors import InputError
 MAX_UNPACKED = 1 << 30  # bytes, all members together
 MAX_MEMBERS = 100_000
 _BLOCK = 1 << 20
+_BAD_ARCHIVE = {errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ}  # a name or offset in it; others are the disk's
 _LITTER = {"__MACOSX", ".DS_Store"}
 
 
@@ -102,7 +103,8 @@ def _write(opened: zipfile.ZipFile, info: zipfile.ZipInfo, target: Path, shown: 
     except (FileExistsError, NotADirectoryError) as error:
         raise InputError(f"archive member {info.filename!r} twice", path=shown, fix="don't trust it") from error
     except OSError as error:
-        if error.errno != errno.ENAMETOOLONG:
+        if error.errno not in _BAD_ARCHIVE:
             raise
-        raise InputError(f"archive member {info.filename[:60]!r}", path=shown, expected="a shorter name") from error
+        found = f"archive member {info.filename[:60]!r} can't be written ({error.strerror})"
+        raise InputError(found, path=shown, fix="don't trust it") from error
     return size

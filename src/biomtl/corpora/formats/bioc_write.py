@@ -22,8 +22,8 @@ _ITEMS |= {"locations": "location", "nodes": "node"}
 def write(documents: Iterable[Document], path: str | Path, *, source: str = "", overwrite: bool = False) -> int:
     """Write a BioC collection under a temporary name, then rename; ``.json`` gives JSON, any other name XML.
 
-    An annotation stands in the passage where it begins, so reading may give another order. If text other than blanks lies
-    outside the passages, the document is written as one passage.
+    An annotation stands in the passage where it begins, so reading may give another order. If text other than blanks
+    lies outside the passages, the document is written as one passage.
 
     Args:
         documents: streamed.

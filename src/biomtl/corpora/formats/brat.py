@@ -19,7 +19,7 @@ from pathlib import Path
 
 from biomtl.corpora.formats import brat_write
 from biomtl.corpora.formats.model import Document, Mention, Relation, Span, check_mention, covered, offset
-from biomtl.errors import InputError
+from biomtl.errors import InputError, OnError, fail
 from biomtl.files import MAX_LINE, read_lines
 
 Line = tuple[int, str]
@@ -28,26 +28,35 @@ write = brat_write.write
 _SPACE = re.compile(r"\s")
 
 
-def read(path: str | Path) -> Iterator[Document]:
+def read(path: str | Path, on_error: OnError = fail) -> Iterator[Document]:
     """Stream the documents of a folder (searched through), or the one of a ``.txt`` or ``.ann`` file.
 
     A document's id is its path below the folder without suffix. A text without ``.ann`` is a document without mentions.
+    The first fault of a document goes to ``on_error``; if that returns, the document is passed over.
 
     Raises:
         InputError: no text, an ``.ann`` without text, bytes that aren't UTF-8; see `parse`.
     """
     path = Path(path)
     if not path.is_dir():
-        yield _pair(path.with_suffix(".txt"), path.stem)
+        yield from _pair(path.with_suffix(".txt"), path.stem, on_error)
         return
     stems = sorted({file.with_suffix("") for pattern in ("*.txt", "*.ann") for file in path.rglob(pattern)})
     if not stems:
         raise InputError("no .txt file", path=path, expected="brat's .txt and .ann files")
     for stem in stems:
-        yield _pair(stem.with_name(f"{stem.name}.txt"), stem.relative_to(path).as_posix())
+        yield from _pair(stem.with_name(f"{stem.name}.txt"), stem.relative_to(path).as_posix(), on_error)
 
 
-def _pair(text_file: Path, name: str) -> Document:
+def _pair(text_file: Path, name: str, on_error: OnError) -> Iterator[Document]:
+    """The document of a text and its annotations, or none if it is faulty and ``on_error`` returns."""
+    try:
+        yield _document(text_file, name)
+    except InputError as error:
+        on_error(error)
+
+
+def _document(text_file: Path, name: str) -> Document:
     try:
         with text_file.open("rb") as stream:
             content = stream.read(MAX_LINE + 1)

@@ -39,8 +39,8 @@ def parse(lines: Iterable[Line], where: str | Path, on_error: OnError = fail) ->
     """Stream the documents of numbered lines (``Source.lines``, ``files.read_lines``).
 
     Mention lines have 6 columns or more (5 without identifier), relation lines 4 (or 5 with a note). Identifiers are
-    split at ``|``; mention ids are ``T0``, ``T1`` … and relation ids ``R0``, ``R1`` … in the document's order. The first fault
-    of a document goes to ``on_error``; if that returns, the document is passed over.
+    split at ``|``; mention ids are ``T0``, ``T1`` … and relation ids ``R0``, ``R1`` … in the document's order. The
+    first fault of a document goes to ``on_error``; if that returns, the document is passed over.
 
     Raises:
         InputError: a line that is none of these or names another document, a mention beyond its text or with another
