@@ -43,12 +43,13 @@ def load_encoder(name: str | Path) -> Encoder:
 
 def load_processor(name: str | Path, max_length: int | None, stride: int | None) -> TextProcessor:
     """The text processor of the same folder or hub name."""
-    from biomtl.encoders.elmo.weights import is_elmo
+    from biomtl.encoders.elmo.weights import is_elmo, read_options
 
     if is_elmo(name):
         from biomtl.text.elmo import ElmoProcessor
 
-        return ElmoProcessor.load(name, max_length, stride)
+        size = read_options(name).char_cnn.max_characters_per_token
+        return ElmoProcessor.load(name, max_length, stride, size=size)
     from biomtl.text.transformer import TransformerProcessor
 
     return TransformerProcessor.load(resolve(name), max_length, stride)

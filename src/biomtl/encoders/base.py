@@ -63,7 +63,7 @@ class Encoder(nn.Module, ABC):
 
     def prepare(self, rows: Iterable[EncodedRow]) -> None:
         """Told of every row that will be trained on, before the first step; most encoders do nothing."""
-        return None
+        return
 
     @abstractmethod
     def sequence_head(self, labels: int) -> nn.Module:

@@ -49,11 +49,17 @@ class ComparisonHead(nn.Module):
 
 
 class ApartHead(nn.Module):
-    """Pools the rows of both texts and compares the two vectors."""
+    """Pools the rows of both texts and compares the two vectors.
 
-    def __init__(self, compare: nn.Module) -> None:
+    Args:
+        compare: ``[pairs, dim]`` twice to ``[pairs, labels]``.
+        view: the task's own view of the encoder's hidden states, where the encoder gives one.
+    """
+
+    def __init__(self, compare: nn.Module, view: nn.Module | None = None) -> None:
         super().__init__()
         self.compare = compare
+        self.view = view
 
     def forward(self, encoded: Encoded, owners: Tensor, parts: Tensor, count: int) -> Tensor:
         """``[pairs, labels]`` of ``count`` pairs.
@@ -64,6 +70,7 @@ class ApartHead(nn.Module):
             parts: ``[rows]`` 0 for the first text, 1 for the second.
             count: how many pairs there are.
         """
+        encoded = encoded if self.view is None else self.view(encoded)
         vectors = mean_by_owner(encoded.mean(), owners * 2 + parts, 2 * count)
         return self.compare(vectors[0::2], vectors[1::2])
 

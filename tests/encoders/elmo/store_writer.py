@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 
 import numpy as np
 
@@ -17,3 +18,4 @@ if __name__ == "__main__":
         sentences = [[f"w{number}", "x"], ["shared", f"s{number % 7}"]]
         keys = [sentence_key(np.stack([word_ids(word) for word in words])) for words in sentences]
         store.add(list(zip(keys, encode(model, sentences), strict=True)))
+        time.sleep(0.01)  # the others' turn

@@ -1,4 +1,4 @@
-"""Words as the character ids a biLM reads (bilm-tf's ``Batcher``, allennlp's ``batch_to_ids``)."""
+"""Sentences as a biLM reads them: every distinct word once."""
 
 from __future__ import annotations
 
@@ -10,25 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-# Every id is one above bilm-tf's own, so that 0 means "no word": byte b is b + 1.
-BEGIN_SENTENCE, END_SENTENCE, BEGIN_WORD, END_WORD, PADDING = 257, 258, 259, 260, 261
-MARKERS = {"<S>": BEGIN_SENTENCE, "</S>": END_SENTENCE}
+from biomtl.text.elmo import PADDING, word_ids
 
-
-def word_ids(word: str, size: int = 50) -> NDArray[np.int16]:
-    """Character ids ``[size]`` of a word: its UTF-8 bytes between markers, cut to fit, then padding.
-
-    The cut may split a character. Lone surrogates are left out, the empty word is two markers, and ``<S>`` and
-    ``</S>`` are the sentence markers (as in bilm-tf).
-    """
-    ids = np.full(size, PADDING, dtype=np.int16)
-    marker = MARKERS.get(word)
-    data = np.frombuffer(word.encode("utf-8", "ignore")[: size - 2], dtype=np.uint8)
-    codes = [marker] if marker else data.astype(np.int16) + 1
-    ids[0] = BEGIN_WORD
-    ids[1 : 1 + len(codes)] = codes
-    ids[1 + len(codes)] = END_WORD
-    return ids
+__all__ = ["PADDING", "WordBatch", "word_batch", "word_ids"]
 
 
 @dataclass(frozen=True)

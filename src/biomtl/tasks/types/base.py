@@ -8,7 +8,7 @@ are listed, checked and scored without it.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from biomtl.errors import InputError, nearest
+from biomtl.tasks.kinds import Cell
 from biomtl.tasks.task import Task
 from biomtl.text.base import Span, TextInput
 
@@ -38,6 +39,12 @@ class TaskType(ABC):
     gold_key: ClassVar[str]
     """Where a record keeps its gold value."""
     target_dtype: ClassVar[str] = "int64"
+    gold_cells: ClassVar[Mapping[str, Cell]]
+    """The gold fields of a record, and how a table's cell holds each."""
+    metric: ClassVar[str]
+    """The main metric of a task that names none."""
+    positive_metric: ClassVar[str | None] = None
+    """The same where the task has a negative class."""
 
     def check(self, record: Record, task: Task) -> str | None:
         """What is wrong with a record, in a few words, or ``None``."""
@@ -54,6 +61,10 @@ class TaskType(ABC):
     def words(self, record: Record, task: Task) -> Sequence[Span] | None:
         """Spans in ``texts[0]`` that each get an output of their own; ``None`` where the whole text gets one."""
         return None
+
+    def labels_from(self, names: Sequence[str]) -> tuple[str, ...]:
+        """A task's labels, made of the names that a user gave or that its records bear."""
+        return tuple(names)
 
     @abstractmethod
     def target(self, record: Record, task: Task) -> NDArray[Any]:
@@ -79,6 +90,10 @@ class TaskType(ABC):
     @abstractmethod
     def decode(self, outputs: NDArray[np.float32], task: Task) -> Record:
         """One example's outputs ``[1, labels]`` (or ``[words, labels]``) as the fields of a prediction."""
+
+    def predict(self, outputs: NDArray[np.float32], record: Record, task: Task) -> Record:
+        """`decode` for types whose predictions point into the record, such as character offsets."""
+        return self.decode(outputs, task)
 
     def describe(self, record: Record, prediction: Record, task: Task) -> Record:
         """A prediction as a person wants to read it; for tagging, mentions with character offsets."""
@@ -118,8 +133,14 @@ class TaskRows:
 
     def to(self, device: torch.device) -> TaskRows:
         """The same on another device."""
-        values = [getattr(self, name) for name in ("rows", "owners", "parts", "sizes", "sites", "targets")]
-        return TaskRows(*[None if value is None else value.to(device) for value in values])
+        return TaskRows(
+            self.rows.to(device),
+            self.owners.to(device),
+            self.parts.to(device),
+            self.sizes.to(device),
+            None if self.sites is None else self.sites.to(device),
+            None if self.targets is None else self.targets.to(device),
+        )
 
 
 @cache
@@ -142,12 +163,17 @@ def type_of(task: Task) -> TaskType:
         ) from None
 
 
+def encoded_apart(task: Task, encoder: Encoder) -> bool:
+    """Whether a task's pairs are compared as two rows: by its own wish, or as the encoder can't join them."""
+    return task.inputs == "pair" and (task.pairs == "apart" or not encoder.joins_pairs)
+
+
 def sequence_head(task: Task, encoder: Encoder, labels: int) -> nn.Module:
     """The head for whole texts that a task asks for: the family's own, or one that compares two texts."""
-    if task.inputs == "pair" and task.pairs == "apart":
+    if encoded_apart(task, encoder):
         from biomtl.heads.pairs import ApartHead, ComparisonHead
 
-        return ApartHead(ComparisonHead(encoder.dim, labels))
+        return ApartHead(ComparisonHead(encoder.dim, labels), encoder.view())
     if task.head == "san":
         from biomtl.heads.san import SanHead
 

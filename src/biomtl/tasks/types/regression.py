@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from biomtl.tasks.kinds import Cell
 from biomtl.tasks.task import Task
-from biomtl.tasks.types.base import Record, TaskType, sequence_head
+from biomtl.tasks.types.base import Record, TaskType, encoded_apart, sequence_head
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -25,6 +27,8 @@ class Regression(TaskType):
     name: ClassVar[str] = "regression"
     inputs: ClassVar[tuple[str, ...]] = ("text", "pair")
     gold_key: ClassVar[str] = "score"
+    gold_cells: ClassVar[Mapping[str, Cell]] = {"score": "number"}
+    metric: ClassVar[str] = "pearson"
     target_dtype: ClassVar[str] = "float32"
 
     def target(self, record: Record, task: Task) -> NDArray[Any]:
@@ -39,10 +43,10 @@ class Regression(TaskType):
         import torch
 
         low, high = score_range(task)
-        if task.pairs == "apart":
+        if encoded_apart(task, encoder):
             from biomtl.heads.pairs import ApartHead, CosineHead
 
-            return ApartHead(CosineHead(encoder.dim, low, high))
+            return ApartHead(CosineHead(encoder.dim, low, high), encoder.view())
         head = sequence_head(task, encoder, 1)
         final = [m for m in head.modules() if isinstance(m, torch.nn.Linear)][-1]
         if final.bias is not None:

@@ -1,0 +1,140 @@
+"""A biLM as an encoder like the others: frozen by default, its layers kept in a store, every task with its own mix."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
+
+from biomtl.encoders.base import Encoded, Encoder
+from biomtl.encoders.elmo.characters import word_batch
+from biomtl.encoders.elmo.encode import encode
+from biomtl.encoders.elmo.heads import ElmoView, PositionHead, TextHead
+from biomtl.encoders.elmo.network import Elmo
+from biomtl.encoders.elmo.store import DEFAULT_LIMIT, ActivationStore, Plan, sentence_key
+from biomtl.encoders.elmo.weights import CONFIG, load_elmo, write_folder
+
+if TYPE_CHECKING:
+    from biomtl.text.base import EncodedRow
+
+SETTINGS = "biomtl"  # our part of config.json
+PREPARED_AT_ONCE = 1024  # rows between two appendings to the store
+
+
+class ElmoEncoder(Encoder):
+    """Hidden states are all layers side by side, ``[rows, words, layers * 2 * projection_dim]``; heads mix them.
+
+    Args:
+        network: the biLM.
+        mixes: learned mixes a task reads side by side (elmoft takes two).
+        dropout: on each mix, in training.
+    """
+
+    kind: ClassVar[str] = "elmo"
+    joins_pairs: ClassVar[bool] = False
+
+    def __init__(self, network: Elmo, *, mixes: int = 1, dropout: float = 0.5) -> None:
+        super().__init__()
+        self.network = network
+        self.mixes, self.dropout = mixes, dropout
+        self.dim = mixes * network.options.dim
+        self.store: ActivationStore | None = None
+
+    @classmethod
+    def load(cls, path: str | Path, *, dtype: torch.dtype = torch.float32) -> ElmoEncoder:
+        """The encoder of a biLM's folder (either form) or of a saved model, frozen.
+
+        Raises:
+            InputError: nothing loadable there.
+        """
+        config = Path(path) / CONFIG
+        settings: dict[str, Any] = {}
+        network = load_elmo(path, dtype=dtype)
+        if config.is_file():
+            settings = json.loads(config.read_text(encoding="utf-8")).get(SETTINGS, {})
+        return cls(network, **settings)
+
+    @property
+    def frozen(self) -> bool:
+        """Whether no weight of the biLM is trained, so that its layers are constants."""
+        return not any(value.requires_grad for value in self.network.parameters())
+
+    def use_store(self, folder: str | Path, *, dtype: str = "bf16", limit: int = DEFAULT_LIMIT) -> None:
+        """Keep the layers of every sentence in ``folder`` while the biLM is frozen (see ``ActivationStore``)."""
+        self.store = ActivationStore(folder, self.network, dtype=dtype, limit=limit)
+
+    def plan(self, rows: Iterable[EncodedRow]) -> Plan | None:
+        """What ``prepare`` would compute and write; ``None`` without a store."""
+        if self.store is None:
+            return None
+        return self.store.plan([(sentence_key(ids), len(ids)) for ids in _ids(rows)])
+
+    def prepare(self, rows: Iterable[EncodedRow]) -> None:
+        """Fill the store with the rows of a training set: length-sorted, each distinct sentence once."""
+        if self.store is None or not self.frozen:
+            return
+        missing = {key: ids for ids in _ids(rows) if (key := sentence_key(ids)) not in self.store}
+        todo = sorted(missing, key=lambda key: len(missing[key]))
+        for start in range(0, len(todo), PREPARED_AT_ONCE):
+            keys = todo[start : start + PREPARED_AT_ONCE]
+            self.store.add(list(zip(keys, encode(self.network, [missing[key] for key in keys]), strict=True)))
+            if self.store.full:
+                return
+
+    def forward(self, inputs: Mapping[str, Tensor]) -> Encoded:
+        """``character_ids`` ``[rows, words, size]`` and ``attention_mask`` ``[rows, words]``."""
+        ids, mask = inputs["character_ids"], inputs["attention_mask"]
+        host = ids.to("cpu", torch.int16).numpy()
+        sentences = [row[:length] for row, length in zip(host, mask.sum(1).tolist(), strict=True)]
+        if torch.is_grad_enabled() and not self.frozen:
+            layers = self._trained(sentences)
+        else:
+            # The layers are constants: they must not depend on the precision that the heads are trained in.
+            with torch.no_grad(), torch.autocast(ids.device.type, enabled=False):
+                layers = self._frozen(sentences)
+        padded = pad_sequence([part.to(ids.device, torch.float32).transpose(0, 1) for part in layers], batch_first=True)
+        beyond = ids.shape[1] - padded.shape[1]
+        return Encoded(nn.functional.pad(padded.flatten(2), (0, 0, 0, beyond)), mask)
+
+    def _trained(self, sentences: Sequence[NDArray[np.int16]]) -> list[Tensor]:
+        batch = word_batch(sentences, self.network.options.char_cnn.max_characters_per_token)
+        return [part[:, 1:-1] for part in self.network(batch).split(batch.lengths, dim=1)]
+
+    def _frozen(self, sentences: Sequence[NDArray[np.int16]]) -> list[Tensor]:
+        keys = [sentence_key(ids) for ids in sentences]
+        store = self.store if self.frozen else None
+        found = {key: layers for key in keys if store is not None and (layers := store.get(key)) is not None}
+        missing = {key: ids for key, ids in zip(keys, sentences, strict=True) if key not in found}
+        if missing:
+            new = dict(zip(missing, encode(self.network, list(missing.values())), strict=True))
+            if store is not None:
+                store.add(new.items())
+            found |= new
+        return [found[key] for key in keys]
+
+    def view(self) -> ElmoView:
+        """A task's own mixes of the layers, with fresh weights."""
+        return ElmoView(self.network.options.layers, self.mixes, self.dropout)
+
+    def sequence_head(self, labels: int) -> nn.Module:
+        """Mixes, mean over the words, one linear layer."""
+        return TextHead(self.view(), self.dim, labels, self.dropout)
+
+    def token_head(self, labels: int) -> nn.Module:
+        """Mixes, one linear layer at every word."""
+        return PositionHead(self.view(), self.dim, labels, self.dropout)
+
+    def save(self, folder: Path) -> None:
+        """``config.json`` and ``model.safetensors``, as ``biomtl convert --from elmo`` writes them."""
+        write_folder(self.network, folder, {SETTINGS: {"mixes": self.mixes, "dropout": self.dropout}})
+
+
+def _ids(rows: Iterable[EncodedRow]) -> Iterable[NDArray[np.int16]]:
+    return (row.inputs["character_ids"] for row in rows)

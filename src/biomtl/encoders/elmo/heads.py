@@ -1,0 +1,55 @@
+"""What a task sees of a biLM's layers, and plain heads over it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from biomtl.encoders.base import Encoded
+from biomtl.encoders.elmo.scalar_mix import ScalarMix
+
+
+class ElmoView(nn.Module):
+    """Learned mixes of the layers, side by side: ``[rows, words, layers * n]`` to ``[rows, words, mixes * n]``."""
+
+    def __init__(self, layers: int, mixes: int = 1, dropout: float = 0.5) -> None:
+        super().__init__()
+        self.layers = layers
+        self.mixes = nn.ModuleList(ScalarMix(layers) for _ in range(mixes))
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, encoded: Encoded) -> Encoded:
+        """The same rows as the task's heads read them."""
+        layers = encoded.hidden.unflatten(-1, (self.layers, -1)).movedim(-2, 0)
+        mixed = [self.dropout(mix(layers, encoded.mask)) for mix in self.mixes]
+        return replace(encoded, hidden=torch.cat(mixed, dim=-1))
+
+
+class TextHead(nn.Module):
+    """One output row a text: the mean over its words, dropout, a linear layer."""
+
+    def __init__(self, view: nn.Module, dim: int, labels: int, dropout: float) -> None:
+        super().__init__()
+        self.view = view
+        self.dropout = nn.Dropout(dropout)
+        self.classifier = nn.Linear(dim, labels)
+
+    def forward(self, encoded: Encoded) -> Tensor:
+        """``[rows, labels]``."""
+        return self.classifier(self.dropout(self.view(encoded).mean()))
+
+
+class PositionHead(nn.Module):
+    """One output row a word: dropout, a linear layer."""
+
+    def __init__(self, view: nn.Module, dim: int, labels: int, dropout: float) -> None:
+        super().__init__()
+        self.view = view
+        self.dropout = nn.Dropout(dropout)
+        self.classifier = nn.Linear(dim, labels)
+
+    def forward(self, encoded: Encoded) -> Tensor:
+        """``[rows, words, labels]``."""
+        return self.classifier(self.dropout(self.view(encoded).hidden))

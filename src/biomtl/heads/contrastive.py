@@ -1,0 +1,58 @@
+"""Similarity of two texts by the distance of their vectors, learned by contrast (Hadsell et al. 2006)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+Kind = Literal["distance", "cosine"]
+
+
+class ContrastiveHead(nn.Module):
+    """Maps both texts alike and measures how far apart they end.
+
+    The loss ``y d^2 + (1 - y) max(margin - d, 0)^2`` of a similarity ``y`` between 0 and 1 is least at
+    ``d = (1 - y) margin``; so ``1 - d / margin`` is the similarity that a distance stands for, which ``forward``
+    gives in the task's range.
+
+    Args:
+        dim: width of the texts' vectors.
+        kind: Euclidean distance, or 1 - cosine.
+        low: score of unrelated texts.
+        high: score of equal texts.
+        margin: distance from which on texts are wholly unlike.
+    """
+
+    def __init__(
+        self, dim: int, kind: Kind = "cosine", low: float = 0.0, high: float = 1.0, margin: float = 1.0
+    ) -> None:
+        super().__init__()
+        self.kind, self.low, self.high, self.margin = kind, low, high, margin
+        self.projection = nn.Linear(dim, dim, bias=False)
+        nn.init.eye_(self.projection.weight)
+
+    def distance(self, first: Tensor, second: Tensor) -> Tensor:
+        """``[pairs, dim]`` twice to ``[pairs]``, never below 0."""
+        first, second = self.projection(first), self.projection(second)
+        if self.kind == "cosine":
+            return 1 - functional.cosine_similarity(first, second, dim=-1)
+        # The root's slope is infinite where both texts are equal: a floor under it keeps gradients finite.
+        return (first - second).square().sum(-1).clamp(min=1e-12).sqrt()
+
+    def forward(self, first: Tensor, second: Tensor) -> Tensor:
+        """``[pairs, dim]`` twice to scores ``[pairs, 1]``; above ``margin`` they fall below ``low``, ranks kept."""
+        similarity = 1 - self.distance(first, second) / self.margin
+        return (self.low + (self.high - self.low) * similarity).unsqueeze(-1)
+
+    def loss(self, first: Tensor, second: Tensor, scores: Tensor) -> Tensor:
+        """The mean contrastive loss against gold ``scores`` ``[pairs]`` in the task's range."""
+        return contrastive_loss(self.distance(first, second), (scores - self.low) / (self.high - self.low), self.margin)
+
+
+def contrastive_loss(distances: Tensor, similarities: Tensor, margin: float = 1.0) -> Tensor:
+    """Mean of ``y d^2 + (1 - y) max(margin - d, 0)^2`` over ``[pairs]``; ``y`` in [0, 1], 1 for equal texts."""
+    apart = torch.relu(margin - distances)
+    return (similarities * distances.square() + (1 - similarities) * apart.square()).mean()

@@ -1,0 +1,110 @@
+"""A linear-chain conditional random field over tags (Lafferty et al. 2001).
+
+Written here because no well-kept library has it: pytorch-crf and torchcrf have seen no release since 2019.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+FORBIDDEN = -1e4  # a score that no path chooses, and finite, so that no gradient is NaN
+
+
+class Crf(nn.Module):
+    """Scores of tag sequences: emissions plus learned scores of the transitions, of the start and of the end.
+
+    Rows are padded at their end; ``mask`` ``[rows, words]`` is true at real words. Scores are summed in float32
+    (or float64), by log-sum-exp throughout, so large emissions neither overflow nor lose the small ones.
+
+    Args:
+        tags: how many there are.
+        allowed: ``[tags, tags]``, false where the second tag may not follow the first (see ``iob_transitions``).
+        first: ``[tags]``, false where a row may not start with the tag.
+    """
+
+    def __init__(self, tags: int, allowed: Tensor | None = None, first: Tensor | None = None) -> None:
+        super().__init__()
+        self.transitions = nn.Parameter(torch.empty(tags, tags).uniform_(-0.1, 0.1))
+        self.start = nn.Parameter(torch.empty(tags).uniform_(-0.1, 0.1))
+        self.end = nn.Parameter(torch.empty(tags).uniform_(-0.1, 0.1))
+        self.allowed: Tensor
+        self.first: Tensor
+        self.register_buffer("allowed", torch.ones(tags, tags) if allowed is None else allowed, persistent=False)
+        self.register_buffer("first", torch.ones(tags) if first is None else first, persistent=False)
+
+    def loss(self, emissions: Tensor, tags: Tensor, mask: Tensor) -> Tensor:
+        """Negative log-likelihood of each row's gold tags: ``[rows]``.
+
+        Args:
+            emissions: ``[rows, words, tags]``.
+            tags: ``[rows, words]`` indices; what stands in the padding doesn't matter.
+            mask: ``[rows, words]``.
+        """
+        emissions, mask = _precise(emissions), mask.bool()
+        # The largest emission of a word is in every path's score: without it the sums stay small and exact.
+        emissions = emissions - emissions.amax(-1, keepdim=True).detach()
+        return self.log_partition(emissions, mask) - self.score(emissions, tags, mask)
+
+    def score(self, emissions: Tensor, tags: Tensor, mask: Tensor) -> Tensor:
+        """The score of given tag sequences: ``[rows]``."""
+        start, moves = self._scores()
+        tags = tags.masked_fill(~mask, 0)
+        emitted = emissions.gather(2, tags.unsqueeze(-1)).squeeze(-1).masked_fill(~mask, 0).sum(1)
+        moved = moves[tags[:, :-1], tags[:, 1:]].masked_fill(~mask[:, 1:], 0).sum(1)
+        last = tags.gather(1, (mask.sum(1, keepdim=True) - 1).clamp(min=0)).squeeze(1)
+        return (emitted + moved + start[tags[:, 0]] + self.end[last]).masked_fill(~mask.any(1), 0)
+
+    def log_partition(self, emissions: Tensor, mask: Tensor) -> Tensor:
+        """The logarithm of the sum of ``exp(score)`` over all tag sequences: ``[rows]``."""
+        start, moves = self._scores()
+        reached = start + emissions[:, 0]
+        for step in range(1, emissions.shape[1]):
+            further = torch.logsumexp(reached.unsqueeze(2) + moves, dim=1) + emissions[:, step]
+            reached = torch.where(mask[:, step].unsqueeze(1), further, reached)
+        return torch.logsumexp(reached + self.end, dim=1).masked_fill(~mask.any(1), 0)
+
+    @torch.no_grad()
+    def decode(self, emissions: Tensor, mask: Tensor) -> list[list[int]]:
+        """The tag sequence of the highest score of each row, exactly (Viterbi)."""
+        emissions, mask = _precise(emissions), mask.bool()
+        start, moves = self._scores()
+        reached = start + emissions[:, 0]
+        before = []
+        for step in range(1, emissions.shape[1]):
+            best, came = (reached.unsqueeze(2) + moves).max(dim=1)
+            reached = torch.where(mask[:, step].unsqueeze(1), best + emissions[:, step], reached)
+            before.append(came)
+        final = (reached + self.end).argmax(dim=1).tolist()
+        came_from = torch.stack(before).tolist() if before else []
+        return [
+            _walk_back(came_from, row, tag, length)
+            for row, (tag, length) in enumerate(zip(final, mask.sum(1).tolist(), strict=True))
+        ]
+
+    def _scores(self) -> tuple[Tensor, Tensor]:
+        """Start and transition scores, with what isn't allowed out of reach."""
+        start = self.start.masked_fill(self.first == 0, FORBIDDEN)
+        return start, self.transitions.masked_fill(self.allowed == 0, FORBIDDEN)
+
+
+def iob_transitions(labels: Sequence[str]) -> tuple[Tensor, Tensor]:
+    """``allowed`` and ``first`` for IOB2 tags: ``I-X`` follows ``B-X`` or ``I-X`` only, and starts no row."""
+    inside = [label[2:] if label.startswith("I-") else None for label in labels]
+    open_after = [label[2:] if label[:2] in ("B-", "I-") else None for label in labels]
+    allowed = [[kind is None or kind == before for kind in inside] for before in open_after]
+    return torch.tensor(allowed), torch.tensor([kind is None for kind in inside])
+
+
+def _precise(emissions: Tensor) -> Tensor:
+    return emissions if emissions.dtype == torch.float64 else emissions.float()
+
+
+def _walk_back(came_from: list[list[list[int]]], row: int, tag: int, length: int) -> list[int]:
+    path = [tag][:length]
+    for step in range(length - 2, -1, -1):
+        tag = came_from[step][row][tag]
+        path.append(tag)
+    return path[::-1]

@@ -1,0 +1,161 @@
+"""Sequence reducers: a row's word vectors in, one vector out, whatever the padding.
+
+One interface: ``reducer(hidden [rows, words, dim], mask [rows, words]) -> [rows, reducer.dim]``. A row's result depends
+on its real words only; a row without any gives zeros (or the reducer's answer to zeros).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence
+
+from biomtl.encoders.elmo.words import Highway
+from biomtl.errors import InputError, nearest
+
+
+class Reducer(nn.Module):
+    """The interface; ``dim`` is the width of the result."""
+
+    dim: int
+
+    def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
+        """``[rows, words, n]`` and ``[rows, words]`` to ``[rows, dim]``."""
+        raise NotImplementedError
+
+
+class Mean(Reducer):
+    """Bag of embeddings: the mean over the real words."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.dim = dim
+
+    def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
+        """See ``Reducer``."""
+        real = mask.bool().unsqueeze(-1)
+        return hidden.masked_fill(~real, 0).sum(1) / real.sum(1).clamp(min=1)
+
+
+class Max(Reducer):
+    """The largest value of each feature over the real words."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.dim = dim
+
+    def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
+        """See ``Reducer``."""
+        return _masked_max(hidden, mask.bool())
+
+
+class Last(Reducer):
+    """The last real word's vector: the final state of a left-to-right encoder."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.dim = dim
+
+    def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
+        """See ``Reducer``."""
+        lengths = mask.bool().sum(1)
+        last = hidden[torch.arange(len(hidden), device=hidden.device), (lengths - 1).clamp(min=0)]
+        return last.masked_fill((lengths == 0).unsqueeze(-1), 0)
+
+
+class Recurrent(Reducer):
+    """The final states of both directions of a recurrent network."""
+
+    def __init__(self, kind: type[nn.LSTM] | type[nn.GRU] | type[nn.RNN], dim: int, hidden: int) -> None:
+        super().__init__()
+        self.dim = 2 * hidden
+        self.network = kind(dim, hidden, batch_first=True, bidirectional=True)
+
+    def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
+        """See ``Reducer``."""
+        lengths = mask.bool().sum(1)
+        packed = pack_padded_sequence(hidden, lengths.clamp(min=1).cpu(), batch_first=True, enforce_sorted=False)
+        final = self.network(packed)[1]
+        final = final[0] if isinstance(final, tuple) else final
+        return torch.cat([final[0], final[1]], dim=-1).masked_fill((lengths == 0).unsqueeze(-1), 0)
+
+
+class Convolutional(Reducer):
+    """The largest answer of every filter over the words (Kim 2014, arXiv 1408.5882).
+
+    A window starts at every real word and reads zeros behind the last one.
+
+    Args:
+        dim: width of the word vectors.
+        filters: filters of each width.
+        widths: words that a filter sees.
+    """
+
+    def __init__(self, dim: int, filters: int, widths: Sequence[int] = (2, 3, 4, 5)) -> None:
+        super().__init__()
+        self.dim = filters * len(widths)
+        self.convolutions = nn.ModuleList(nn.Conv1d(dim, filters, width) for width in widths)
+
+    def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
+        """See ``Reducer``."""
+        real = mask.bool()
+        features = hidden.masked_fill(~real.unsqueeze(-1), 0).transpose(1, 2)
+        answers = []
+        for convolution in self.convolutions:
+            assert isinstance(convolution, nn.Conv1d)
+            padded = nn.functional.pad(features, (0, convolution.kernel_size[0] - 1))
+            answers.append(_masked_max(torch.relu(convolution(padded)).transpose(1, 2), real))
+        return torch.cat(answers, dim=-1)
+
+
+class ConvolutionalHighway(Reducer):
+    """Convolutions, one highway layer, and a projection: the shape of a biLM's own token layer."""
+
+    def __init__(self, dim: int, filters: int, widths: Sequence[int] = (2, 3, 4, 5)) -> None:
+        super().__init__()
+        self.convolution = Convolutional(dim, filters, widths)
+        self.highway = Highway(self.convolution.dim)
+        self.projection = nn.Linear(self.convolution.dim, self.convolution.dim)
+        self.dim = self.convolution.dim
+
+    def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
+        """See ``Reducer``."""
+        return self.projection(self.highway(self.convolution(hidden, mask)))
+
+
+REDUCERS: dict[str, Callable[[int, int], Reducer]] = {
+    "boe": lambda dim, hidden: Mean(dim),
+    "avg": lambda dim, hidden: Mean(dim),
+    "max": lambda dim, hidden: Max(dim),
+    "last": lambda dim, hidden: Last(dim),
+    "lstm": lambda dim, hidden: Recurrent(nn.LSTM, dim, hidden),
+    "gru": lambda dim, hidden: Recurrent(nn.GRU, dim, hidden),
+    "rnn": lambda dim, hidden: Recurrent(nn.RNN, dim, hidden),
+    "cnn": lambda dim, hidden: Convolutional(dim, hidden),
+    "cnn-highway": lambda dim, hidden: ConvolutionalHighway(dim, hidden),
+}
+
+
+def build_reducer(name: str, dim: int, hidden: int = 128) -> Reducer:
+    """A reducer by name; elmoft's spellings (``pytorch-lstm``, ``cnn_highway``) are understood.
+
+    Args:
+        name: one of ``REDUCERS``.
+        dim: width of the word vectors.
+        hidden: states a direction of the recurrent ones, filters a width of the convolutional ones.
+
+    Raises:
+        InputError: no such reducer.
+    """
+    known = name.removeprefix("pytorch-").replace("_", "-")
+    if known not in REDUCERS:
+        raise InputError(f"unknown sequence reducer {name!r}", fix=nearest(name, REDUCERS))
+    return REDUCERS[known](dim, hidden)
+
+
+def _masked_max(values: Tensor, real: Tensor) -> Tensor:
+    """Largest of ``[rows, words, n]`` where ``real``; zeros for a row without any word."""
+    kept = values.masked_fill(~real.unsqueeze(-1), torch.finfo(values.dtype).min).amax(1)
+    return kept.masked_fill(~real.any(1).unsqueeze(-1), 0)

@@ -1,0 +1,92 @@
+"""The answer network's head against its formulas, and what training adds."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from biomtl.encoders.base import Encoded
+from biomtl.errors import InputError
+from biomtl.heads.san import SanHead
+
+
+@pytest.fixture
+def head() -> SanHead:
+    torch.manual_seed(0)
+    return SanHead(6, 3).eval()
+
+
+def rows(*lengths: tuple[int, int], width: int = 9) -> Encoded:
+    """Random hidden states of pairs whose texts take so many positions."""
+    torch.manual_seed(1)
+    mask = torch.zeros(len(lengths), width, dtype=torch.long)
+    segments = torch.zeros_like(mask)
+    for i, (first, second) in enumerate(lengths):
+        mask[i, : first + second] = 1
+        segments[i, first : first + second] = 1
+    return Encoded(torch.randn(len(lengths), width, 6), mask, segments=segments)
+
+
+def by_hand(head: SanHead, x: torch.Tensor, first: int, second: int) -> torch.Tensor:
+    """One row, text by text, without masks."""
+    q, p = x[:first], x[first : first + second]
+    h = head.summary(q).softmax(0).T @ q
+    answers = []
+    for _ in range(head.turns):
+        s = (p @ head.attention(h).T).softmax(0).T @ p
+        answers.append(head.classifier(torch.cat([s, h, (s - h).abs(), s * h], -1)).softmax(-1))
+        h = head.cell(s, h)
+    return torch.stack(answers).mean(0).log()[0]
+
+
+def test_formulas(head: SanHead) -> None:
+    encoded = rows((3, 6), (2, 2), (5, 1))
+    found = head(encoded)
+    for i, (first, second) in enumerate([(3, 6), (2, 2), (5, 1)]):
+        torch.testing.assert_close(found[i], by_hand(head, encoded.hidden[i], first, second), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(found.exp().sum(-1), torch.ones(3))
+
+
+def test_padding_makes_no_difference(head: SanHead) -> None:
+    encoded = rows((3, 4), width=12)
+    short = Encoded(encoded.hidden[:, :7], encoded.mask[:, :7], segments=encoded.segments[:, :7])
+    torch.testing.assert_close(head(encoded), head(short))
+
+
+def test_one_text_alone_is_finite(head: SanHead) -> None:
+    assert head(rows((4, 0))).isfinite().all()
+
+
+def test_turns_are_dropped_in_training_but_never_all(head: SanHead) -> None:
+    head.dropout.p = 0.0
+    encoded = rows((3, 6))
+    still = head(encoded)
+    head.train()
+    head.drop_turns = 1.0
+    answers = torch.stack([head(encoded) for _ in range(40)])
+    assert answers.isfinite().all()
+    assert len(answers[:, 0, 0].unique()) > 1
+    torch.testing.assert_close(answers.exp().sum(-1), torch.ones(40, 1))
+    head.drop_turns = 0.0
+    torch.testing.assert_close(head(encoded), still)
+
+
+def test_it_learns(head: SanHead) -> None:
+    head.train()
+    encoded, gold = rows((3, 4), (2, 6), (4, 4)), torch.tensor([0, 1, 2])
+    optimiser = torch.optim.Adam(head.parameters(), 0.03)
+    losses = []
+    for _ in range(40):
+        loss = torch.nn.functional.cross_entropy(head(encoded), gold)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.3 < losses[0]
+
+
+def test_segments_are_needed(head: SanHead) -> None:
+    encoded = rows((3, 4))
+    encoded.segments = None
+    with pytest.raises(InputError, match="segment ids"):
+        head(encoded)
