@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from biomtl.corpora.own import OwnTask, TaskDefinition, own_task
 from biomtl.errors import InputError, nearest
 from biomtl.files import read_jsonl, sha256
 from biomtl.tasks.registry import known_tasks
 from biomtl.tasks.task import SPLITS, Split, Task
-from biomtl.tasks.types.base import Record, type_of
+from biomtl.tasks.types.base import Record, task_types, type_of
 
 
 class TaskData:
@@ -26,10 +28,25 @@ class TaskData:
     def __init__(self, task: Task, files: Mapping[Split, Path]) -> None:
         self.task = task
         self.files = dict(files)
+        self.notes: tuple[str, ...] = ()
+        """What was inferred about the task, for the plan."""
         self._records: dict[Split, list[Record]] = {}
 
     def __contains__(self, split: str) -> bool:
         return split in self.files
+
+    def with_task(self, task: Task) -> TaskData:
+        """The same data under another record of the task."""
+        changed = copy.copy(self)
+        changed.task = task
+        return changed
+
+    def without(self, split: Split, rows: Collection[int]) -> TaskData:
+        """The same data without some of a split's records, given by their places in the file."""
+        changed = copy.copy(self)
+        kept = [record for i, record in enumerate(self.records(split)) if i not in rows]
+        changed._records = {**self._records, split: kept}
+        return changed
 
     def records(self, split: Split) -> list[Record]:
         """The split's records in file order, read once.
@@ -41,13 +58,36 @@ class TaskData:
             if split not in self.files:
                 have = ", ".join(self.files) or "none"
                 raise InputError(f"task {self.task.name} has no {split} split", expected=f"one of: {have}")
-            self._records[split] = read_records(self.files[split], self.task)
+            self._records[split] = self._read(split)
         return self._records[split]
 
+    def _read(self, split: Split) -> list[Record]:
+        return read_records(self.files[split], self.task)
+
     @cached_property
-    def checksums(self) -> dict[str, str]:
+    def checksums(self) -> dict[str, Any]:
         """sha256 of every split's file."""
         return {split: sha256(path) for split, path in self.files.items()}
+
+
+class OwnTaskData(TaskData):
+    """A task of the user's own, read from the user's files."""
+
+    def __init__(self, own: OwnTask) -> None:
+        super().__init__(own.task, {split: own.files.of(split)[0] for split in own.files.splits()})
+        self.own = own
+        self.notes = own.notes
+
+    def _read(self, split: Split) -> list[Record]:
+        records = list(self.own.records(split))
+        if not records:
+            raise InputError("no records", path=self.files[split], expected="at least one row")
+        return records
+
+    @cached_property
+    def checksums(self) -> dict[str, Any]:
+        """sha256 of every file of every split."""
+        return {split: self.own.checksums(split) for split in self.files}
 
 
 class Suite:
@@ -71,7 +111,7 @@ class Suite:
             chosen = options.get(name)
             pairs = entry.task.pairs if not trained or name not in trained else trained[name].pairs
             update = {"pairs": pairs if chosen is None or chosen.pairs is None else chosen.pairs}
-            data.append(TaskData(entry.task.model_copy(update=update), entry.files))
+            data.append(entry.with_task(entry.task.model_copy(update=update)))
         return Suite(data)
 
     def only(self, names: Iterable[str]) -> Suite:
@@ -83,16 +123,40 @@ class Suite:
         return {name: entry.checksums for name, entry in self.data.items()}
 
 
-def load_suite(folder: str | Path, tasks: Iterable[str] | None = None) -> Suite:
-    """The suite that ``biomtl prepare`` wrote.
+def load_suite(
+    folder: str | Path, tasks: Iterable[str] | None = None, own: Mapping[str, TaskDefinition] | None = None
+) -> Suite:
+    """The suite that ``biomtl prepare`` wrote, tasks of the user's own, or both.
 
     Args:
-        folder: the prepared folder, or ``sample`` for the bundled suite.
+        folder: the prepared folder, or ``sample`` for the bundled suite; not looked at where all tasks are own ones.
         tasks: only these tasks (names or aliases), in this order; default all.
+        own: definitions of the user's own tasks; of ``tasks``, those that stand here.
 
     Raises:
-        InputError: no such folder, no task in it, or an unknown task (the nearest one is suggested).
+        InputError: no such folder, no task in it, an unknown task (the nearest one is suggested), or files of an own
+            task that don't fit its definition.
     """
+    own = own or {}
+    names = list(tasks) if tasks is not None else None
+    if names and all(name in own for name in names):
+        return Suite(_load_own(name, own[name]) for name in names)
+    prepared = _load_prepared(folder, None if names is None else [name for name in names if name not in own])
+    if names is None:
+        return Suite([*prepared, *(_load_own(name, own[name]) for name in own)])
+    waiting = iter(prepared)
+    return Suite(_load_own(name, own[name]) if name in own else next(waiting) for name in names)
+
+
+def _load_own(name: str, definition: TaskDefinition) -> TaskData:
+    kinds = task_types()
+    if definition.type not in kinds:
+        found = f"task {name}: " + (f"unknown type {definition.type!r}" if definition.type else "no type")
+        raise InputError(found, fix=nearest(definition.type or "", kinds))
+    return OwnTaskData(own_task(name, definition, kinds[definition.type]))
+
+
+def _load_prepared(folder: str | Path, tasks: list[str] | None) -> list[TaskData]:
     if str(folder) == "sample":
         from biomtl.sample import sample_folder
 
@@ -105,7 +169,7 @@ def load_suite(folder: str | Path, tasks: Iterable[str] | None = None) -> Suite:
         fix = "run `biomtl prepare SOURCE --out DIR` and give DIR"
         raise InputError("no prepared task", path=folder, expected="<task>/task.yaml", fix=fix)
     names = _order(found) if tasks is None else [_choose(name, found, folder) for name in tasks]
-    return Suite(_load_task(found[name]) for name in names)
+    return [_load_task(found[name]) for name in names]
 
 
 def _order(found: Mapping[str, Path]) -> list[str]:

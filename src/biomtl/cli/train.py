@@ -31,7 +31,7 @@ def train(
     from biomtl.training.run import seeded, train
 
     plan = load_recipe(recipe, overrides or [])
-    suite = load_suite(plan.suite, list(plan.tasks) or None).with_options(plan.tasks)
+    suite = load_suite(plan.suite, list(plan.tasks) or None, plan.own_tasks).with_options(plan.tasks)
     seeded(plan)
     model = MultiTaskModel.from_encoder(
         plan.encoder, suite.tasks.values(), max_length=plan.max_length, stride=plan.stride

@@ -40,8 +40,8 @@ def predict_records(
     items = build_items(model.processor, tasks, records, targets=False)
     results: dict[str, list[Record | None]] = {name: [None] * len(rows) for name, rows in records.items()}
     for name, index, values in _outputs(model, items, batch_tokens, bf16, advance):
-        decoded = type_of(tasks[name]).decode(values, tasks[name])
-        results[name][index] = {"id": records[name][index].get("id"), **decoded}
+        record = records[name][index]
+        results[name][index] = {"id": record.get("id"), **type_of(tasks[name]).predict(values, record, tasks[name])}
     complete = {}
     for name, predictions in results.items():
         complete[name] = [prediction for prediction in predictions if prediction is not None]

@@ -9,7 +9,12 @@ from typing import Any
 from biomtl.errors import nearest
 from biomtl.tasks.task import Task
 
-INPUT_KEYS = {"text": ("text",), "pair": ("text_a", "text_b"), "tokens": ("tokens", "offsets")}
+INPUT_KEYS = {
+    "text": ("text",),
+    "pair": ("text_a", "text_b"),
+    "tokens": ("tokens", "offsets"),
+    "candidates": ("text", "candidates"),
+}
 TARGET_KEYS = {"classification": "label", "regression": "score", "multilabel": "labels", "tagging": "tags"}
 
 

@@ -14,6 +14,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from biomtl.corpora.own.config import TaskDefinition
+
 PACKAGED_ENCODER = "all-MiniLM-L6-v2"
 MEAN = "mean"  # the dev aggregate: mean of every task's main metric
 
@@ -48,10 +50,8 @@ Strategy = Annotated[Literal["epoch", "steps", "no"], BeforeValidator(_word)]
 Policy = Literal["proportional", "sqrt", "temperature", "uniform", "annealed", "fixed"]
 
 
-class TaskOptions(BaseModel):
-    """What a recipe may say about one task."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+class TaskOptions(TaskDefinition):
+    """What a recipe may say about one task; with ``type`` and ``files`` it is a task of the user's own."""
 
     weight: NotNegative = Field(1.0, description="Factor of the task's mean loss in the step's loss.")
     mixing_weight: Amount | None = Field(None, description="Share of the draws under `policy: fixed`, in any unit.")
@@ -165,9 +165,14 @@ class Recipe(BaseModel):
             given.setdefault("stride", int(length) // 4)
         return given
 
+    @property
+    def own_tasks(self) -> dict[str, TaskDefinition]:
+        """The tasks that the recipe itself defines."""
+        return {name: options for name, options in self.tasks.items() if options.files is not None}
+
     @model_validator(mode="after")
     def _consistent(self) -> Recipe:
-        for rule in (_check_alternatives, _check_selection, _check_mixing, _check_lengths):
+        for rule in (_check_own, _check_alternatives, _check_selection, _check_mixing, _check_lengths):
             rule(self)
         return self
 
@@ -175,6 +180,14 @@ class Recipe(BaseModel):
 def contradiction(message: str, *keys: str) -> PydanticCustomError:
     """An error about several keys; the loader turns ``keys`` into the line to look at."""
     return PydanticCustomError("contradiction", "{message}", {"message": message, "keys": keys})
+
+
+def _check_own(recipe: Recipe) -> None:
+    for name, options in recipe.tasks.items():
+        if options.given and (options.files is None or options.type is None):
+            missing = "type" if options.type is None else "files"
+            text = f"task {name} has {options.given[0]} but no {missing}: a task of your own needs type and files"
+            raise contradiction(text, f"tasks.{name}.{options.given[0]}")
 
 
 def _check_alternatives(recipe: Recipe) -> None:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import yaml
 from pydantic import ValidationError
 
+from biomtl.corpora.own.config import Files
 from biomtl.errors import InputError, nearest
 from biomtl.files import read_lines
 from biomtl.training.recipe import Recipe, TaskOptions, tasks_by_name
@@ -52,7 +53,7 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     for override in overrides:
         _override(values, lines, override)
     values.setdefault("output", f"runs/{Path(path).stem}")
-    return make_recipe(values, path=path, lines=lines)
+    return _located(make_recipe(values, path=path, lines=lines), Path(path))
 
 
 def recipe_from_options(path: Path | None, overrides: Sequence[str], **fixed: Any) -> Recipe:
@@ -85,6 +86,15 @@ def make_recipe(values: Mapping[str, Any], *, path: str | Path | None = None, li
         line, first = min(placed, key=lambda pair: (pair[0] is None, pair[0] or 0))
         where = COMMAND_LINE if line == 0 else path
         raise InputError(first.found, path=where, line=line or None, expected=first.expected, fix=first.fix) from error
+
+
+def _located(recipe: Recipe, path: Path) -> Recipe:
+    """The recipe with the files of own tasks taken from its folder, so that it means the same wherever it lies."""
+    tasks = dict(recipe.tasks)
+    for name, options in tasks.items():
+        if options.files is not None:
+            tasks[name] = options.model_copy(update={"files": options.files.below(path.parent.absolute())})
+    return recipe.model_copy(update={"tasks": tasks})
 
 
 def dump_recipe(recipe: Recipe) -> str:
@@ -207,6 +217,7 @@ def _explain(problem: dict[str, Any]) -> Problem:
         return Problem(problem["msg"], None, None, [_split(key) for key in problem["ctx"]["keys"]])
     if problem["type"] in ("extra_forbidden", "invalid_key"):
         known = TaskOptions.model_fields if keys[0] == "tasks" else Recipe.model_fields
+        known = Files.model_fields if keys[2:3] == ("files",) else known
         same = ELSEWHERE.get(keys[-1]) if len(keys) == 1 else None
         fix = f"did you mean {same!r}?" if same else nearest(keys[-1], known)
         return Problem(f"unknown key {'.'.join(keys)!r}", None, fix, [keys])

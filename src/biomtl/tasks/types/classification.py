@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from biomtl.tasks.kinds import Cell
 from biomtl.tasks.task import Task
 from biomtl.tasks.types.base import Record, TaskType, sequence_head
 
@@ -22,6 +24,9 @@ class Classification(TaskType):
     name: ClassVar[str] = "classification"
     inputs: ClassVar[tuple[str, ...]] = ("text", "pair")
     gold_key: ClassVar[str] = "label"
+    gold_cells: ClassVar[Mapping[str, Cell]] = {"label": "text"}
+    metric: ClassVar[str] = "accuracy"
+    positive_metric: ClassVar[str | None] = "micro_f1_positive"
 
     def target(self, record: Record, task: Task) -> NDArray[Any]:
         """``[1]``: the label's index."""

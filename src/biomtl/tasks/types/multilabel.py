@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from biomtl.tasks.kinds import Cell
 from biomtl.tasks.task import Task
 from biomtl.tasks.types.base import Record, TaskType, sequence_head
 
@@ -22,6 +24,8 @@ class Multilabel(TaskType):
     name: ClassVar[str] = "multilabel"
     inputs: ClassVar[tuple[str, ...]] = ("text", "pair")
     gold_key: ClassVar[str] = "labels"
+    gold_cells: ClassVar[Mapping[str, Cell]] = {"labels": "texts"}
+    metric: ClassVar[str] = "micro_f1"
     target_dtype: ClassVar[str] = "float32"
 
     def target(self, record: Record, task: Task) -> NDArray[Any]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from biomtl.tasks.kinds import Cell
 from biomtl.tasks.task import Task
 from biomtl.tasks.types.base import Record, TaskRows, TaskType
 from biomtl.tasks.types.classification import softmax
@@ -30,6 +32,8 @@ class Tagging(TaskType):
     name: ClassVar[str] = "tagging"
     inputs: ClassVar[tuple[str, ...]] = ("tokens",)
     gold_key: ClassVar[str] = "tags"
+    gold_cells: ClassVar[Mapping[str, Cell]] = {"tags": "words"}
+    metric: ClassVar[str] = "entity_f1_spans"
 
     def text(self, record: Record, task: Task) -> TextInput:
         """The sentence as one string, with its words' spans."""
@@ -39,6 +43,11 @@ class Tagging(TaskType):
     def words(self, record: Record, task: Task) -> Sequence[Span]:
         """The words' spans in that string."""
         return render_tokens(record["tokens"], record["offsets"])[1]
+
+    def labels_from(self, names: Sequence[str]) -> tuple[str, ...]:
+        """``O``, then ``B-`` and ``I-`` of every type; names may be tags or types."""
+        kinds = dict.fromkeys("" if name in ("B", "I") else re.sub("^[BI]-", "", name) for name in names if name != "O")
+        return ("O", *(f"{prefix}-{kind}" if kind else prefix for kind in kinds for prefix in "BI"))
 
     def target(self, record: Record, task: Task) -> NDArray[Any]:
         """``[words]``: each tag's index."""

@@ -1,0 +1,96 @@
+"""Tagging records from annotated documents (PubTator, BioC, brat) and from CoNLL's sentences."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from biomtl.corpora.formats import bioc, brat, conll, pubtator
+from biomtl.corpora.formats.model import Document
+from biomtl.corpora.mentions import apply_policy, iob_tags
+from biomtl.corpora.own.config import TaskDefinition
+from biomtl.corpora.own.records import spread
+from biomtl.corpora.reader import Record
+from biomtl.corpora.records import Located
+from biomtl.corpora.text.sentences import sentences
+from biomtl.corpora.text.words import words
+from biomtl.errors import InputError, OnError
+
+READERS: dict[str, Callable[[Path, OnError], Iterator[Document]]] = {
+    "pubtator": pubtator.read,
+    "bioc": bioc.read,
+    "brat": brat.read,
+}
+_PARAGRAPH = re.compile(r"(?:(?!\n[^\S\n]*\n).)+", re.DOTALL)
+
+
+def document_records(
+    path: Path, format: str, definition: TaskDefinition, types: Sequence[str], on_error: OnError
+) -> Iterator[Record]:
+    """Stream a record for every sentence of annotated documents.
+
+    Sentences end inside passages, or inside paragraphs where the format has no passages. A mention that runs into the
+    next sentence goes on there with ``I``.
+
+    Args:
+        path: the file (brat: or folder).
+        format: ``pubtator``, ``bioc`` or ``brat``.
+        definition: the policy for special mentions.
+        types: take mentions of these types only; none for all.
+        on_error: told of every bad document.
+    """
+    for number, document in enumerate(READERS[format](path, on_error), 1):
+        if types:
+            document = replace(document, mentions=tuple(m for m in document.mentions if m.type in types), relations=())
+        try:
+            document, _ = apply_policy(document, definition.mentions or "keep", path)
+            cut = [list(words(document.text, *span)) for span in _sentences(document)]
+            tags = iter(iob_tags([span for sentence in cut for span in sentence], document.mentions, path))
+        except InputError as error:
+            on_error(error)
+            continue
+        for offsets in filter(None, cut):
+            yield Located(
+                (str(path), number),
+                id=f"{document.id}.{offsets[0][0]}",
+                doc_id=document.id,
+                tokens=[document.text[start:end] for start, end in offsets],
+                offsets=[list(span) for span in offsets],
+                tags=[next(tags) for _ in offsets],
+            )
+
+
+def _sentences(document: Document) -> Iterator[tuple[int, int]]:
+    spans = [(passage.start, passage.end) for passage in document.passages]
+    for start, end in spans or [match.span() for match in _PARAGRAPH.finditer(document.text)]:
+        yield from sentences(document.text, start, end)
+
+
+def conll_records(path: Path, definition: TaskDefinition, name: str, on_error: OnError) -> Iterator[Record]:
+    """Stream a record for every sentence of a CoNLL file; its offsets join the tokens of a document by blanks.
+
+    ``columns`` says by number (negative: from the end) which columns hold ``tokens`` and ``tags``.
+    """
+    at = {"tokens": 0, "tags": -1} | dict(definition.columns or {})
+    for field, column in at.items():
+        if field not in ("tokens", "tags") or not isinstance(column, int):
+            found = f"columns: {field}: {column}"
+            raise InputError(found, path=path, expected="numbers for tokens and tags, as CoNLL has no column names")
+    begin, document = 0, ""
+    for sentence in conll.read_sentences(path, token=int(at["tokens"]), tag=int(at["tags"]), on_error=on_error):
+        if sentence.document != document:
+            begin, document = 0, sentence.document
+        offsets = spread(sentence.tokens, begin)
+        begin = offsets[-1][1] + 1
+        # A number that the reader made up must not look like the same document of another file.
+        unnamed = document.isdigit() and len(document) < 5
+        yield Located(
+            (str(path), sentence.line),
+            id=f"{path.name}:{sentence.line}",
+            doc_id=f"{name}/{path.name}#{document}" if unnamed else document,
+            tokens=list(sentence.tokens),
+            offsets=offsets,
+            tags=list(sentence.tags),
+        )
