@@ -1,0 +1,124 @@
+"""Training speed over the four-task mixture BC5CDR-chem + BC5CDR-disease + DDI + HoC: this package and a plain loop.
+
+The plain loop is what a careful person writes in plain torch: token-budget batches over length-sorted rows of all
+tasks, one task a batch, AdamW, float32, nothing else. Both run the same encoder, heads and rows; they take turns, so
+that a machine whose speed drifts drifts for both, and the ratio of each turn is what to look at.
+
+    python benchmarks/training.py PREPARED [--turns 6] [--steps 10]
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from itertools import count
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+
+from biomtl.items import Item, build_items, collate
+from biomtl.model import MultiTaskModel
+from biomtl.suite import Suite, load_suite
+from biomtl.training.data import TrainingData, training_records
+from biomtl.training.loop import optimise
+from biomtl.training.optimiser import build_optimiser
+from biomtl.training.recipe import Recipe
+
+TASKS = ("bc5cdr-chem", "bc5cdr-disease", "ddi2013", "hoc")
+BUDGET = 2048
+Done = tuple[int, int, int]  # real positions, all positions, examples
+
+
+def plain_batches(model: MultiTaskModel, suite: Suite, recipe: Recipe) -> Iterator[list[Item]]:
+    """Each task's rows sorted by length, cut by the budget, all batches in random order."""
+    batches: list[list[Item]] = []
+    for name in suite.tasks:
+        records = {name: training_records(suite, name, recipe)}
+        items = sorted(build_items(model.processor, suite.tasks, records, targets=True), key=lambda i: i.longest)
+        batch: list[Item] = []
+        for item in items:
+            if batch and (len(batch) + 1) * item.longest > BUDGET:
+                batches.append(batch)
+                batch = []
+            batch.append(item)
+        batches.append(batch)
+    for epoch in count():
+        for i in np.random.default_rng(epoch).permutation(len(batches)):
+            yield batches[i]
+
+
+def plain(suite: Suite, recipe: Recipe) -> Callable[[], Done]:
+    """One step of the plain loop."""
+    model = MultiTaskModel.from_encoder(recipe.encoder, suite.tasks, max_length=recipe.max_length).train()
+    optimiser = torch.optim.AdamW(model.parameters(), lr=recipe.learning_rate)
+    batches = plain_batches(model, suite, recipe)
+
+    def step() -> Done:
+        batch = collate(next(batches), model.processor)
+        losses = model.loss(model(batch.inputs, batch.tasks), batch)
+        sum(losses.values()).backward()  # type: ignore[union-attr]
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+        optimiser.zero_grad()
+        return batch.real_tokens, batch.padded_tokens, sum(map(len, batch.examples.values()))
+
+    return step
+
+
+def ours(suite: Suite, recipe: Recipe) -> Callable[[], Done]:
+    """One step of the package's loop."""
+    model = MultiTaskModel.from_encoder(recipe.encoder, suite.tasks, max_length=recipe.max_length).train()
+    data = TrainingData(model.processor, suite, recipe, epochs=1)
+    accelerator = Accelerator(mixed_precision="bf16" if recipe.bf16 else "no")
+    wrapped, optimiser = accelerator.prepare(model, build_optimiser(model, recipe))
+    batches = (batch for epoch in count() for batch in data.epoch(epoch))
+
+    def step() -> Done:
+        done = optimise(wrapped, model, [next(batches)], recipe, accelerator, optimiser)
+        return done["real_tokens"], done["padded_tokens"], done["examples"]
+
+    return step
+
+
+def run(step: Callable[[], Done], steps: int) -> tuple[float, float, float]:
+    """Real tokens/s, examples/s and fill of some steps."""
+    started = time.perf_counter()
+    real, padded, examples = map(sum, zip(*[step() for _ in range(steps)], strict=True))
+    seconds = time.perf_counter() - started
+    return real / seconds, examples / seconds, real / padded
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("prepared", help="folder that `biomtl prepare` wrote")
+    parser.add_argument("--turns", type=int, default=6)
+    parser.add_argument("--steps", type=int, default=10, help="steps of each loop in a turn")
+    options = parser.parse_args()
+    suite = load_suite(options.prepared, TASKS)
+    recipe = Recipe(batch_tokens=BUDGET, learning_rate=1e-4)
+    loops = {
+        "plain loop, fp32": plain(suite, recipe),
+        "biomtl, fp32": ours(suite, recipe),
+        "biomtl, bf16": ours(suite, recipe.model_copy(update={"bf16": True})),
+    }
+    for step in loops.values():
+        run(step, 10)  # warm-up
+    turns = [{name: run(step, options.steps) for name, step in loops.items()} for _ in range(options.turns)]
+    base = next(iter(loops))
+    print(f"{torch.get_num_threads()} threads, {options.turns} turns of {options.steps} steps; medians")
+    print("| loop | real tokens/s | examples/s | fill | tokens/s ratio | examples/s ratio (lowest-highest) |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    for name in loops:
+        tokens, examples, fill = (statistics.median(turn[name][i] for turn in turns) for i in range(3))
+        ratios = [[turn[name][i] / turn[base][i] for turn in turns] for i in range(2)]
+        shown = f"{statistics.median(ratios[1]):.2f} ({min(ratios[1]):.2f}-{max(ratios[1]):.2f})"
+        print(
+            f"| {name} | {tokens:,.0f} | {examples:.1f} | {fill:.3f} | {statistics.median(ratios[0]):.2f} | {shown} |"
+        )
+
+
+if __name__ == "__main__":
+    main()
