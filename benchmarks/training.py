@@ -14,14 +14,15 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from itertools import count
+from pathlib import Path
 
 import numpy as np
 import torch
-from accelerate import Accelerator
 
 from biomtl.items import Item, build_items, collate
 from biomtl.model import MultiTaskModel
 from biomtl.suite import Suite, load_suite
+from biomtl.training.accelerator import make_accelerator
 from biomtl.training.data import TrainingData, training_records
 from biomtl.training.loop import optimise
 from biomtl.training.optimiser import build_optimiser
@@ -72,7 +73,7 @@ def ours(suite: Suite, recipe: Recipe) -> Callable[[], Done]:
     """One step of the package's loop."""
     model = MultiTaskModel.from_encoder(recipe.encoder, suite.tasks, max_length=recipe.max_length).train()
     data = TrainingData(model.processor, suite, recipe, epochs=1)
-    accelerator = Accelerator(mixed_precision="bf16" if recipe.bf16 else "no")
+    accelerator = make_accelerator(recipe, Path())
     wrapped, optimiser = accelerator.prepare(model, build_optimiser(model, recipe))
     batches = (batch for epoch in count() for batch in data.epoch(epoch))
 

@@ -23,6 +23,7 @@ from biomtl.report.tables import plan_table, score_table
 from biomtl.suite import Suite
 from biomtl.tasks.task import Task
 from biomtl.tasks.types.base import Record
+from biomtl.training.accelerator import make_accelerator
 from biomtl.training.checkpoint import Progress, latest_checkpoint
 from biomtl.training.data import TrainingData
 from biomtl.training.log import RunLog
@@ -64,9 +65,6 @@ def train(
     Raises:
         InputError: the folder exists (or, resuming, doesn't), a split is missing, or the data don't fit the recipe.
     """
-    from accelerate import Accelerator
-    from accelerate.utils import DistributedDataParallelKwargs
-
     console = console or Console()
     if not isinstance(recipe, Recipe):
         recipe = make_recipe(recipe) if isinstance(recipe, Mapping) else load_recipe(recipe)
@@ -77,15 +75,7 @@ def train(
         torch.set_num_threads(recipe.num_threads)
     if recipe.dropout is not None:
         set_dropout(model, recipe.dropout)
-    # A batch may hold no row of some task: its head then has no gradient.
-    accelerator = Accelerator(
-        mixed_precision="bf16" if recipe.bf16 else "no",
-        log_with=list(recipe.report_to) or None,
-        project_dir=str(folder),
-        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
-    )
-    if recipe.report_to:
-        accelerator.init_trackers("biomtl")
+    accelerator = make_accelerator(recipe, folder)
     torch.manual_seed(recipe.seed + accelerator.process_index)
     data = TrainingData(model.processor, suite, recipe, epochs=recipe.num_train_epochs or 1)
     if accelerator.is_main_process and not resume:
