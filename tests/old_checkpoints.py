@@ -39,7 +39,10 @@ def bert_variables(*heads: str, seed: int = 0) -> Arrays:
         return {f"{name}/kernel": rng.normal(0, 0.3, (wide, narrow)), f"{name}/bias": rng.normal(0, 0.1, narrow)}
 
     def norm(name: str) -> Arrays:
-        return {f"{name}/LayerNorm/gamma": rng.normal(1, 0.2, hidden), f"{name}/LayerNorm/beta": rng.normal(0, 0.2, hidden)}
+        return {
+            f"{name}/LayerNorm/gamma": rng.normal(1, 0.2, hidden),
+            f"{name}/LayerNorm/beta": rng.normal(0, 0.2, hidden),
+        }
 
     made: Arrays = {
         "bert/embeddings/word_embeddings": rng.normal(0, 1, (vocabulary, hidden)),
@@ -58,7 +61,11 @@ def bert_variables(*heads: str, seed: int = 0) -> Arrays:
     if "mlm" in heads:
         made |= dense("cls/predictions/transform/dense", hidden, hidden) | norm("cls/predictions/transform")
         made["cls/predictions/output_bias"] = rng.normal(0, 1, vocabulary)
-    for head, prefix, labels in (("nsp", "cls/seq_relationship/", 2), ("classifier", "", 3), ("squad", "cls/squad/", 2)):
+    for head, prefix, labels in (
+        ("nsp", "cls/seq_relationship/", 2),
+        ("classifier", "", 3),
+        ("squad", "cls/squad/", 2),
+    ):
         if head in heads:
             made[f"{prefix}output_weights"] = rng.normal(0, 0.3, (labels, hidden))
             made[f"{prefix}output_bias"] = rng.normal(0, 0.1, labels)
@@ -75,7 +82,10 @@ def write_tf(folder: Path, variables: Mapping[str, Any], prefix: str = "bert_mod
 
 
 def write_sharded(
-    prefix: Path, variables: Mapping[str, np.ndarray], shards: int = 1, parts: Mapping[str, tuple[int, int]] | None = None
+    prefix: Path,
+    variables: Mapping[str, np.ndarray],
+    shards: int = 1,
+    parts: Mapping[str, tuple[int, int]] | None = None,
 ) -> None:
     """A bundle of several data files; ``parts`` cuts a variable along an axis into so many slices."""
     parts = parts or {}

@@ -42,4 +42,4 @@ def write_card(folder: Path, form: str, tasks: list[Task], provenance: dict[str,
     (folder / "README.md").write_text("\n".join([*head, *body]), encoding="utf-8", newline="\n")
 
 
-_INPUTS = {"text": "a text", "pair": "two texts", "tokens": "each word"}
+_INPUTS = {"text": "a text", "pair": "two texts", "tokens": "each word", "candidates": "a text's candidates"}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from biomtl.cli.evaluate import SplitName
 from biomtl.errors import InputError
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def export(
     data: Annotated[
         str | None, typer.Option("--data", help="onnx: prepared suite (or `sample`) to score the export on.")
     ] = None,
-    split: Annotated[str, typer.Option("--split", help="Split of --data.")] = "dev",
+    split: Annotated[SplitName, typer.Option("--split", help="Split of --data.")] = SplitName.dev,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing target.")] = False,
 ) -> None:
     """Write a task's head as a stock `transformers` model, or heads as one ONNX graph.
@@ -69,7 +70,9 @@ def _only_task(model: MultiTaskModel) -> str:
     return next(iter(model.tasks))
 
 
-def _to_onnx(model: MultiTaskModel, target: Path, int8: bool, data: str | None, split: str, overwrite: bool) -> None:
+def _to_onnx(
+    model: MultiTaskModel, target: Path, int8: bool, data: str | None, split: SplitName, overwrite: bool
+) -> None:
     from biomtl.checkpoints.onnx import export_onnx
     from biomtl.files import atomic_file, atomic_folder, write_json
 
@@ -94,19 +97,15 @@ def _to_onnx(model: MultiTaskModel, target: Path, int8: bool, data: str | None, 
         typer.echo("the loss in score was not measured: add --data DIR (a prepared suite)")
 
 
-def _losses(model: MultiTaskModel, folder: Path, data: str, split: str) -> dict[str, dict[str, float | str]]:
+def _losses(model: MultiTaskModel, folder: Path, data: str, split: SplitName) -> dict[str, dict[str, float | str]]:
     """The main metric of every task before and after."""
     from biomtl.checkpoints.onnx import OnnxModel
     from biomtl.inference.evaluate import evaluate, shared_tasks
     from biomtl.suite import load_suite
-    from biomtl.tasks.task import SPLITS
 
-    wanted = next((name for name in SPLITS if name == split), None)
-    if wanted is None:
-        raise InputError(f"--split {split}", expected=f"one of: {', '.join(SPLITS)}")
-    suite = shared_tasks(model, load_suite(data), asked=False, split=wanted)
-    before = evaluate(model, suite, wanted, resamples=0).scores
-    after = evaluate(OnnxModel(folder), suite, wanted, resamples=0).scores
+    suite = shared_tasks(model, load_suite(data), asked=False, split=split.value)
+    before = evaluate(model, suite, split.value, resamples=0).scores
+    after = evaluate(OnnxModel(folder), suite, split.value, resamples=0).scores
     return {
         name: {
             "metric": score.main.id,
@@ -118,7 +117,7 @@ def _losses(model: MultiTaskModel, folder: Path, data: str, split: str) -> dict[
     }
 
 
-def _show(losses: dict[str, dict[str, float | str]], split: str) -> None:
+def _show(losses: dict[str, dict[str, float | str]], split: SplitName) -> None:
     from rich.console import Console
     from rich.table import Table
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
 from biomtl.errors import InputError, nearest
 from biomtl.tasks.registry import get_task
 from biomtl.tasks.task import Task
@@ -157,7 +159,10 @@ def _task(name: str, kind: str, labels: tuple[str, ...] | None, count: int, sett
         turns, drop = settings.get("answer_num_turn"), settings.get("answer_mem_drop_p")
         options = {"turns": turns, "drop_turns": drop}
         fields |= {"head": "san", "head_options": {key: value for key, value in options.items() if value is not None}}
-    return Task(**fields)
+    try:
+        return Task(**fields)
+    except ValidationError as error:
+        raise InputError(f"--tasks {name}: {error.errors()[0]['msg']}", expected=SPELLING) from error
 
 
 def _known(name: str, base: str) -> Task | None:

@@ -1,0 +1,86 @@
+"""One ONNX graph with every head: equal to torch on rows of any shape, evaluated, quantised."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+
+import tiny
+from biomtl.checkpoints.onnx import OnnxModel, export_onnx
+from biomtl.errors import InputError
+from biomtl.inference.evaluate import evaluate
+from biomtl.model import MultiTaskModel
+from biomtl.suite import load_suite
+from biomtl.tasks.task import Task
+
+SAN = Task(name="nli.san", inputs="pair", labels=("a", "b", "c"), metric="accuracy", head="san")
+
+
+@pytest.fixture(scope="module")
+def model(bert: Path) -> MultiTaskModel:
+    torch.manual_seed(0)
+    return MultiTaskModel.from_encoder(bert, [*map(tiny.task, tiny.FOUR), SAN], max_length=40).eval()
+
+
+@pytest.fixture(scope="module")
+def exported(model: MultiTaskModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The graph of all heads; exporting takes seconds, so once for all tests."""
+    folder = tmp_path_factory.mktemp("onnx")
+    assert export_onnx(model, list(model.tasks), folder) < 1e-4
+    return folder
+
+
+@pytest.mark.parametrize(("rows", "positions"), [(1, 5), (4, 33)])
+def test_any_shape_equals_torch(model: MultiTaskModel, exported: Path, rows: int, positions: int) -> None:
+    session = onnxruntime.InferenceSession(str(exported / "model.onnx"))
+    assert [output.name for output in session.get_outputs()] == list(model.tasks)
+    ids = torch.randint(5, 60, (rows, positions))
+    segments = (torch.arange(positions) > 2).long().expand(rows, -1).contiguous()
+    mask = torch.ones_like(ids)
+    mask[0, positions - 1] = 0
+    inputs = {"input_ids": ids, "attention_mask": mask, "token_type_ids": segments * mask}
+    found = session.run(None, {name: value.numpy() for name, value in inputs.items()})
+    for name, value in zip(model.tasks, found, strict=True):
+        with torch.inference_mode():
+            np.testing.assert_allclose(value, model.logits(name, **inputs).numpy(), rtol=0, atol=1e-4)
+
+
+def test_it_is_evaluated_like_the_model(model: MultiTaskModel, exported: Path, small_suite: Path) -> None:
+    suite = load_suite(small_suite)
+    expected = evaluate(model, suite, "dev", resamples=0)
+    found = evaluate(OnnxModel(exported), suite, "dev", resamples=0)
+    for name, rows in expected.predictions.items():
+        for old, new in zip(rows, found.predictions[name], strict=True):
+            kept = {"probabilities", "score"}
+            assert {k: v for k, v in old.items() if k not in kept} == {k: v for k, v in new.items() if k not in kept}
+        assert found.scores[name].main.value == pytest.approx(expected.scores[name].main.value, abs=1e-6)
+
+
+def test_eight_bits(model: MultiTaskModel, tmp_path: Path) -> None:
+    difference = export_onnx(model, ["cls-text"], tmp_path, int8=True)
+    assert 0 < difference < 2
+    assert sorted(path.name for path in tmp_path.glob("*.onnx")) == ["model.onnx"]
+    facts = json.loads((tmp_path / "onnx.json").read_text())
+    assert facts["int8"] is True
+    assert list(OnnxModel(tmp_path).tasks) == ["cls-text"]
+
+
+def test_what_cannot_go(bert: Path, tmp_path: Path) -> None:
+    apart = MultiTaskModel.from_encoder(bert, [tiny.task("cls-apart")], max_length=40)
+    with pytest.raises(InputError, match="task cls-apart compares two rows"):
+        export_onnx(apart, ["cls-apart"], tmp_path)
+    with pytest.raises(InputError, match=r"no onnx\.json"):
+        OnnxModel(tmp_path)
+
+
+def test_an_onnx_model_takes_no_new_head(exported: Path) -> None:
+    loaded = OnnxModel(exported)
+    with pytest.raises(InputError, match="no new head"):
+        loaded.add_task(tiny.task("cls-pair"))
+    with pytest.raises(InputError, match="no task 'cls'"):
+        loaded.head("cls")
