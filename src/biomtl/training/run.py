@@ -16,21 +16,25 @@ from rich.console import Console
 
 import biomtl
 from biomtl.errors import InputError
-from biomtl.files import refuse_existing, write_json
+from biomtl.files import write_json
 from biomtl.inference.evaluate import Evaluation, evaluate
 from biomtl.model import MultiTaskModel
+from biomtl.report.card import write_card
+from biomtl.report.page import write_report
 from biomtl.report.tables import plan_table, score_table
+from biomtl.scoring.metrics import METRICS
 from biomtl.suite import Suite
 from biomtl.tasks.task import Task
 from biomtl.tasks.types.base import Record
 from biomtl.training.accelerator import make_accelerator
-from biomtl.training.checkpoint import Progress, latest_checkpoint
+from biomtl.training.checkpoint import Progress
 from biomtl.training.data import TrainingData
+from biomtl.training.folder import CHECKPOINTS, check_folder, open_folder
 from biomtl.training.log import RunLog
 from biomtl.training.loop import Hooks, Step, fit
-from biomtl.training.optimiser import set_dropout
+from biomtl.training.optimiser import configure
 from biomtl.training.recipe import Recipe
-from biomtl.training.recipe_io import dump_recipe, load_recipe, make_recipe
+from biomtl.training.recipe_io import load_recipe, make_recipe
 
 
 @dataclass(frozen=True)
@@ -69,17 +73,21 @@ def train(
     if not isinstance(recipe, Recipe):
         recipe = make_recipe(recipe) if isinstance(recipe, Mapping) else load_recipe(recipe)
     folder = Path(recipe.output)
+    check_folder(folder, recipe, resume=resume, overwrite=overwrite)
     check_splits(suite, recipe)
-    prepare_folder(folder, recipe, resume=resume, overwrite=overwrite)
+    accelerator = make_accelerator(recipe, folder)
     if recipe.num_threads:
         torch.set_num_threads(recipe.num_threads)
-    if recipe.dropout is not None:
-        set_dropout(model, recipe.dropout)
-    accelerator = make_accelerator(recipe, folder)
+    configure(model, recipe)
     torch.manual_seed(recipe.seed + accelerator.process_index)
     data = TrainingData(model.processor, suite, recipe, epochs=recipe.num_train_epochs or 1)
     if accelerator.is_main_process and not resume:
         console.print(plan_table(data.plan(), suite.tasks, recipe))
+    accelerator.wait_for_everyone()  # all have looked at the folder: now it may change
+    if accelerator.is_main_process:
+        open_folder(folder, recipe, resume=resume)
+    if recipe.report_to:
+        accelerator.init_trackers("biomtl")
     model.provenance = provenance(model, suite, recipe, command)
     started = time.monotonic()
     progress, dev = run_loop(model, suite, recipe, data, accelerator, folder, resume=resume)
@@ -151,7 +159,7 @@ def run_loop(
 
     try:
         hooks = Hooks(on_start, on_step, score_dev, save_best)
-        return fit(model, data, recipe, accelerator, hooks, folder / "checkpoints", resume=resume), best
+        return fit(model, data, recipe, accelerator, hooks, folder / CHECKPOINTS, resume=resume), best
     finally:
         if log is not None:
             log.close()
@@ -191,6 +199,8 @@ def finish(
     }
     results = metrics(evaluations, facts)
     write_json(folder / "metrics.json", results)
+    write_card(folder / "model", suite.tasks, results)
+    write_report(folder)
     for evaluation in evaluations:
         console.print(score_table(evaluation))
     return results
@@ -219,31 +229,13 @@ def check_splits(suite: Suite, recipe: Recipe) -> None:
     unknown = [name for name in recipe.tasks if name not in suite.tasks]
     if unknown:
         raise InputError(f"no data for task {unknown[0]!r}", expected="one of: " + ", ".join(suite.tasks))
+    errors = [task for task in suite.tasks.values() if not METRICS[task.metric].higher_is_better]
+    if errors and recipe.eval_strategy != "no":
+        found = f"task {errors[0].name}: no model can be chosen by {errors[0].metric}, which falls as models get better"
+        raise InputError(found, fix="make another metric the task's main one, or set eval_strategy: no")
     best = recipe.metric_for_best_model
     if best not in (None, "mean", *suite.tasks):
         raise InputError(f"metric_for_best_model {best!r}", expected="mean or one of: " + ", ".join(suite.tasks))
-
-
-def prepare_folder(folder: Path, recipe: Recipe, *, resume: bool, overwrite: bool) -> None:
-    """Make the run folder, or check that it is one that this recipe can continue."""
-    stored = folder / "recipe.yaml"
-    if resume:
-        if not stored.is_file() or latest_checkpoint(folder / "checkpoints") is None:
-            raise InputError("nothing to resume", path=folder, expected="a run folder with checkpoints/step-…")
-        if (folder / "metrics.json").is_file():
-            raise InputError("the run is finished", path=folder, fix="see metrics.json, or train anew with --overwrite")
-        if stored.read_text(encoding="utf-8") != dump_recipe(recipe):
-            raise InputError("the recipe is not the run's", path=stored, fix="resume with the recipe as it was")
-        return
-    refuse_existing(folder, overwrite)
-    if folder.exists():
-        import shutil
-
-        if folder.is_dir() and any(folder.iterdir()) and not stored.is_file():
-            raise InputError("not a run folder", path=folder, fix="choose another output; nothing was deleted")
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True)
-    stored.write_text(dump_recipe(recipe), encoding="utf-8")
 
 
 def provenance(model: MultiTaskModel, suite: Suite, recipe: Recipe, command: str | None) -> dict[str, Any]:
