@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import tempfile
+import zipfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -113,6 +114,15 @@ N1\tR T1 a:b\tc
 #1\tA T1\td
 """
 
+
+def _packed(files: dict[str, bytes]) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(zipfile.ZipInfo(name), content)
+    return stream.getvalue()
+
+
 # Something good to start from, for fuzzers that change what they are given.
 SAMPLES: dict[str, list[bytes]] = {
     "pubtator": [b"7|t|Aspirin\n7|a|helps\n7\t0\t7\tAspirin\tChemical\tD1\n7\tCID\tD1\tD2\n\n8|t|a\n"],
@@ -122,7 +132,7 @@ SAMPLES: dict[str, list[bytes]] = {
     "conll": [b"-DOCSTART- -X- O\n\na B-x\nb I-x\n\n# newdoc id = 3\nc\tS-y\n"],
     "tsv": [b"a\tb\n1\t2\n"],
     "csv": [b'a,b\n1,"2\n""3"""\n'],
-    "zip": [],
+    "zip": [_packed({"a/b.txt": b"x", "c.zip": _packed({"d": b"y"})})],
     "i2b2-2010": [bytes([i]) + content for i, content in enumerate(_I2B2.values())],
     "shareclefe": [bytes([i]) + content for i, content in enumerate(_CLEFE.values())],
     "mednli": [b"\0" + NLI],
