@@ -22,8 +22,8 @@ def predict(
 ) -> None:
     """Label raw text with every task of a model, in one encoder pass; one JSON line a text.
 
-    Lines of text go to the tasks over one text, lines with a tab to the tasks over two. Records (JSONL) have `text`,
-    `text_a` and `text_b`, or `tokens`; their `id` comes back. Mentions carry character offsets in the input.
+    Lines of text go to the tasks over one text, lines with a tab to the tasks over two. Records (JSONL) have `text`
+    (for tasks that rank also `candidates`), `text_a` and `text_b`, or `tokens`; their `id` comes back. Mentions carry character offsets in the input.
 
     Example: `echo "Naloxone reverses the effect of clonidine." | biomtl predict runs/quickstart`
     """
@@ -49,7 +49,7 @@ def predict(
             stream.writelines(line + "\n" for line in lines)
 
 
-def read_inputs(source: str) -> Iterator[tuple[dict[str, Any], str | tuple[str, str], int]]:
+def read_inputs(source: str) -> Iterator[tuple[dict[str, Any], str | tuple[str, ...], int]]:
     """``(what to repeat in the output, input, line number)`` of every line or record."""
     from biomtl.files import decode_line, read_jsonl, read_lines
 
@@ -70,18 +70,22 @@ def read_inputs(source: str) -> Iterator[tuple[dict[str, Any], str | tuple[str, 
             yield {"id": number, **shown(pair)}, pair, number
 
 
-def shown(text: str | tuple[str, str]) -> dict[str, str]:
+def shown(text: str | tuple[str, ...]) -> dict[str, Any]:
     """An input as the output repeats it."""
-    return {"text": text} if isinstance(text, str) else {"text_a": text[0], "text_b": text[1]}
+    if isinstance(text, str):
+        return {"text": text}
+    return {"text_a": text[0], "text_b": text[1]} if len(text) == 2 else {"text": text[0], "candidates": text[1:]}
 
 
-def record_text(record: dict[str, Any], source: str, number: int) -> str | tuple[str, str]:
+def record_text(record: dict[str, Any], source: str, number: int) -> str | tuple[str, ...]:
     """The text or pair of a record; tokens are joined as they stood in their document."""
     from biomtl.errors import InputError
     from biomtl.text.alignment import render_tokens
 
+    candidates = record.get("candidates")
     if isinstance(record.get("text"), str):
-        return record["text"]
+        ranked = isinstance(candidates, list) and len(candidates) > 1 and all(isinstance(c, str) for c in candidates)
+        return (record["text"], *candidates) if ranked and candidates else record["text"]
     if isinstance(record.get("text_a"), str) and isinstance(record.get("text_b"), str):
         return record["text_a"], record["text_b"]
     tokens = record.get("tokens")

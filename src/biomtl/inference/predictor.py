@@ -67,14 +67,15 @@ class Predictor:
 
     def __call__(
         self,
-        texts: Sequence[str | tuple[str, str]],
+        texts: Sequence[str | tuple[str, ...]],
         *,
         batch_tokens: int = BATCH_TOKENS,
         advance: Advance | None = None,
     ) -> list[dict[str, Result]]:
         """Label texts and pairs.
 
-        A pair goes to the tasks over two texts, a text to all others.
+        A pair goes to the tasks over two texts, a text with two or more candidates to those that rank, a text to all
+        others.
 
         Returns:
             For each input, task name to result.
@@ -101,14 +102,18 @@ class Predictor:
         return results
 
 
-def takes(task: Task, text: str | tuple[str, str]) -> bool:
+def takes(task: Task, text: str | tuple[str, ...]) -> bool:
     """Whether a task works on such an input."""
-    return (task.inputs == "pair") != isinstance(text, str)
+    if isinstance(text, str):
+        return task.inputs in ("text", "tokens")
+    return task.inputs == ("pair" if len(text) == 2 else "candidates")
 
 
-def as_record(task: Task, text: str | tuple[str, str]) -> Record:
+def as_record(task: Task, text: str | tuple[str, ...]) -> Record:
     """Raw input in the shape of the task's records, without gold values."""
     if isinstance(text, tuple):
+        if task.inputs == "candidates":
+            return {"text": text[0], "candidates": list(text[1:])}
         return {"text_a": text[0], "text_b": text[1]}
     if task.inputs == "tokens":
         spans = list(words(text))
@@ -116,7 +121,7 @@ def as_record(task: Task, text: str | tuple[str, str]) -> Record:
     return {"text": text}
 
 
-def to_result(task: Task, record: Record, prediction: Record, source: str | tuple[str, str]) -> Result:
+def to_result(task: Task, record: Record, prediction: Record, source: str | tuple[str, ...]) -> Result:
     """A prediction as a typed result."""
     fields = {key: value for key, value in type_of(task).describe(record, prediction, task).items() if key != "id"}
     if "mentions" in fields:

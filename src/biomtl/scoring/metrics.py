@@ -4,19 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import entry_points
+from typing import Any
 
 from biomtl.errors import InputError, nearest
-from biomtl.scoring import regression
+from biomtl.scoring import answers, regression
 from biomtl.scoring.entities import conlleval_counts, span_counts
 from biomtl.scoring.labels import accuracy, example_f1, f1
 from biomtl.scoring.measure import Measure
 from biomtl.scoring.rows import Matched
+from biomtl.scoring.table import Table
 from biomtl.tasks.task import Task
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric's id, full name, the task types it is made for, and how it is computed."""
+    """A metric's id, full name, the task types it is made for, and how it is computed.
+
+    ``read`` says how to take the values of such a type from gold and predicted records; types that scoring knows by
+    itself need none. A package adds metrics through the entry point group ``biomtl.metrics``, each naming one of these.
+    """
 
     id: str
     title: str
@@ -24,6 +31,7 @@ class Metric:
     measure: Callable[[Matched], Measure]
     needs_negative: bool = False
     higher_is_better: bool = True
+    read: Callable[[Table, Task], list[Any]] | None = None
 
 
 def _spans(rows: Matched) -> Measure:
@@ -87,8 +95,37 @@ _ALL = (
         ("multilabel",),
         _example,
     ),
+    Metric(
+        "mean_reciprocal_rank",
+        "mean reciprocal rank of the right candidate",
+        ("ranking",),
+        lambda r: answers.reciprocal_rank(r.gold, r.predicted, r.unit_of),
+        read=answers.read_choices,
+    ),
+    Metric(
+        "accuracy_at_1",
+        "accuracy of the first-ranked candidate",
+        ("ranking",),
+        lambda r: answers.accuracy_at_1(r.gold, r.predicted, r.unit_of),
+        read=answers.read_choices,
+    ),
+    Metric(
+        "span_token_f1",
+        "token-overlap F1 of the answer (mean over rows, words lower-cased)",
+        ("span",),
+        lambda r: answers.token_f1(r.gold, r.predicted, r.unit_of),
+        read=answers.read_answers,
+    ),
+    Metric(
+        "span_exact_match",
+        "exact match of the answer's character span",
+        ("span",),
+        lambda r: answers.exact_match(r.gold, r.predicted, r.unit_of),
+        read=answers.read_answers,
+    ),
 )
 METRICS: dict[str, Metric] = {metric.id: metric for metric in _ALL}
+METRICS |= {entry.name: entry.load() for entry in entry_points(group="biomtl.metrics") if entry.name not in METRICS}
 
 
 def metrics_of(task: Task) -> list[Metric]:
@@ -103,7 +140,7 @@ def metrics_of(task: Task) -> list[Metric]:
             raise InputError(f"task {task.name}: unknown metric {name!r}", fix=nearest(name, METRICS))
         metric = METRICS[name]
         if task.type not in metric.types:
-            fitting = ", ".join(other.id for other in _ALL if task.type in other.types) or "none"
+            fitting = ", ".join(other.id for other in METRICS.values() if task.type in other.types) or "none"
             raise InputError(
                 f"task {task.name}: metric {name} is for {' and '.join(metric.types)}, the task is {task.type}",
                 fix=f"metrics for {task.type}: {fitting}",

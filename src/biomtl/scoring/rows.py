@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -50,10 +51,19 @@ class Matched:
         return np.array(self.gold, dtype=np.float64), np.array(self.predicted, dtype=np.float64), self.unit_of
 
 
-def matched_rows(task: Task, gold: Table, predicted: Table) -> tuple[Matched, str]:
-    """Gold and predicted values row by row, and what the bootstrap's units are."""
+Read = Callable[[Table, Task], list[Any]]
+
+
+def matched_rows(task: Task, gold: Table, predicted: Table, read: Read | None = None) -> tuple[Matched, str]:
+    """Gold and predicted values row by row, and what the bootstrap's units are.
+
+    ``read`` takes the values of a task type that isn't one of those known here.
+    """
     order = table.match(gold, predicted)
-    wanted, found, labels = _values(task, gold, predicted)
+    if read is None:
+        wanted, found, labels = _values(task, gold, predicted)
+    else:
+        wanted, found, labels = read(gold, task), read(predicted, task), task.labels
     found = [found[row] for row in order]
     known = [str(record.get("doc_id") or "") for record in gold.records]
     names = [name or f"row {row}" for row, name in enumerate(known)]

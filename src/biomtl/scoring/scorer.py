@@ -67,7 +67,7 @@ def _score(task: Task, gold: Table, predicted: Table, *, seed: int, resamples: i
         if by_document:
             gold, predicted, united = unite_documents(gold, predicted)
             notes += united
-        rows, unit = matched_rows(task, gold, predicted)
+        rows, unit = matched_rows(task, gold, predicted, metrics[0].read)
         unit = "document" if by_document else unit
     return Score(
         task=task.name,

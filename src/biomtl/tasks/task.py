@@ -55,7 +55,7 @@ class Task(BaseModel):
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     type: str = "classification"
-    inputs: Literal["text", "pair", "tokens"] = "text"
+    inputs: Literal["text", "pair", "tokens", "candidates"] = "text"
     labels: tuple[str, ...] = ()
     negative: str | None = Field(None, description="the class that F1 leaves out")
     metric: str = Field(description="id of the main metric in biomtl.scoring")

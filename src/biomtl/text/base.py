@@ -18,9 +18,9 @@ Span = tuple[int, int]  # [start, end) in characters
 
 @dataclass(frozen=True, slots=True)
 class TextInput:
-    """One text, or two.
+    """One text, or several: two that are read together, or one beside each of the others.
 
-    ``apart`` asks for the two texts as rows of their own instead of one sequence. ``words`` are the spans of the
+    ``apart`` asks for the texts as rows of their own instead of joined sequences. ``words`` are the spans of the
     words in ``texts[0]`` where the record brought its own; processors that cut words themselves use them.
     """
 
@@ -37,7 +37,7 @@ class EncodedRow:
         inputs: the encoder's named inputs, each ``[positions, ...]``.
         offsets: ``[positions, 2]`` character spans in the text that the position belongs to; empty where special.
         sides: ``[positions]`` 0 or 1 for the first or second text, -1 for special positions.
-        part: which text of an apart-encoded pair the row holds, else 0.
+        part: which text the row holds if they are encoded apart, else which of the later texts it joins to the first.
     """
 
     inputs: dict[str, NDArray[Any]]

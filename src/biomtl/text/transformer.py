@@ -46,7 +46,7 @@ class TransformerProcessor:
         if room < 2 or not 1 <= self.stride < room:
             raise InputError(
                 f"max_length {max_length} with stride {self.stride}",
-                expected=f"room for text beside {max_length - room} special tokens, and a stride from 1 to {max(room - 1, 1)}",
+                expected=f"room beside {max_length - room} special tokens, and a stride from 1 to {max(room - 1, 1)}",
                 fix="raise max_length or lower stride",
             )
 
@@ -59,15 +59,16 @@ class TransformerProcessor:
         """
         from transformers import AutoTokenizer
 
-        settings = Path(folder) / cls.settings_file
-        saved = json.loads(settings.read_text(encoding="utf-8")) if settings.is_file() else {}
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(str(folder))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise _no_tokenizer(folder) from error
         if Path(folder).is_dir() and not _has_vocabulary(Path(folder)):
             # transformers makes an empty tokenizer out of config.json alone: every word would be unknown.
-            raise _no_tokenizer(folder)
+            raise _no_tokenizer(folder, "no tokenizer there")
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False)
+        except Exception as error:  # the tokenizers library raises the bare class for a broken file
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise _no_tokenizer(folder, f"no tokenizer could be loaded ({reason})") from error
+        settings = Path(folder) / cls.settings_file
+        saved = json.loads(settings.read_text(encoding="utf-8")) if settings.is_file() else {}
         length = max_length or saved.get("max_length", 128)
         return cls(tokenizer, length, saved.get("stride") if stride is None and max_length is None else stride)
 
@@ -82,28 +83,30 @@ class TransformerProcessor:
         the shorter; only where the shorter alone leaves no room are both cut, and ``cut`` says by how much.
         """
         results: list[EncodedText | None] = [None] * len(texts)
-        for apart in (False, True):
-            for size in (1, 2):
-                chosen = [i for i, t in enumerate(texts) if len(t.texts) == size and t.apart == apart]
-                for start in range(0, len(chosen), CHUNK):
-                    part = chosen[start : start + CHUNK]
-                    encoded = self._encode_alike([texts[i] for i in part], size, apart)
-                    for i, value in zip(part, encoded, strict=True):
-                        results[i] = value
+        for joined in (False, True):
+            chosen = [i for i, text in enumerate(texts) if (len(text.texts) > 1 and not text.apart) == joined]
+            for start in range(0, len(chosen), CHUNK):
+                part = chosen[start : start + CHUNK]
+                encoded = self._encode_alike([texts[i].texts for i in part], joined)
+                for i, value in zip(part, encoded, strict=True):
+                    results[i] = value
         return [result for result in results if result is not None]
 
-    def _encode_alike(self, texts: list[TextInput], size: int, apart: bool) -> list[EncodedText]:
-        if size == 1:
-            return self._windows([t.texts[0] for t in texts])
-        if not apart:
-            return self._pairs([(t.texts[0], t.texts[1]) for t in texts])
-        both = self._windows([side for t in texts for side in t.texts])
-        joined = []
-        for a, b in zip(both[::2], both[1::2], strict=True):
-            for row in b.rows:
-                row.part = 1
-            joined.append(EncodedText(a.rows + b.rows))
-        return joined
+    def _encode_alike(self, texts: list[tuple[str, ...]], joined: bool) -> list[EncodedText]:
+        """Each text as a sequence of its own, or the first beside each of the others."""
+        if joined:
+            encoded = self._pairs([(group[0], other) for group in texts for other in group[1:]])
+        else:
+            encoded = self._windows([text for group in texts for text in group])
+        waiting = iter(encoded)
+        results = []
+        for group in texts:
+            parts = [next(waiting) for _ in range(len(group) - joined)]
+            for number, part in enumerate(parts):
+                for row in part.rows:
+                    row.part = number
+            results.append(EncodedText([row for part in parts for row in part.rows], sum(part.cut for part in parts)))
+        return results
 
     def _windows(self, texts: list[str]) -> list[EncodedText]:
         encoding = self._tokenize(texts, None, truncation=True)
@@ -184,9 +187,9 @@ def _has_vocabulary(folder: Path) -> bool:
     return any((folder / name).is_file() for name in names)
 
 
-def _no_tokenizer(folder: str | Path) -> InputError:
+def _no_tokenizer(folder: str | Path, found: str) -> InputError:
     return InputError(
-        "no tokenizer there",
+        found,
         path=folder,
         expected="tokenizer.json or vocab.txt beside the weights",
         fix="copy the tokenizer's files into the folder",

@@ -106,7 +106,7 @@ class TaskRows:
     Attributes:
         rows: ``[k]`` indices of encoder rows.
         owners: ``[k]`` the example (0 … count-1) that each of these rows belongs to.
-        parts: ``[k]`` 0 or 1: which text of an apart-encoded pair.
+        parts: ``[k]`` which text of several the row holds, as in ``EncodedRow.part``.
         sites: ``[words, 2]`` index into ``rows`` and position of each word (tagging), else ``None``.
         sizes: ``[count]`` outputs of each example: 1, or its number of words.
         targets: ``[outputs, …]`` gold values, or ``None`` when predicting.
