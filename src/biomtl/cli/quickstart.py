@@ -34,7 +34,7 @@ def quickstart(
     console = Console()
     with resources.as_file(resources.files("biomtl.sample") / "recipe.yaml") as path:
         recipe = load_recipe(path, [f"output={out}"])
-    suite = load_suite(recipe.suite)
+    suite = load_suite(recipe.suite, recipe.tasks).with_options(recipe.tasks)
     seeded(recipe)
     model = MultiTaskModel.from_encoder(recipe.encoder, suite.tasks, max_length=recipe.max_length, stride=recipe.stride)
     train(model, suite, recipe, overwrite=overwrite, command="biomtl quickstart", console=console)
