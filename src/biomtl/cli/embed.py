@@ -1,0 +1,104 @@
+"""``biomtl embed``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class Pooling(StrEnum):
+    """How a word's vector is made of its pieces'."""
+
+    first = "first"
+    mean = "mean"
+
+
+class Words(StrEnum):
+    """How a line of text becomes words."""
+
+    blanks = "blanks"
+    cut = "cut"
+
+
+def embed(
+    model: Annotated[str, typer.Argument(help="ELMo folder, encoder folder or hub name, or biomtl model or run.")],
+    source: Annotated[Path, typer.Argument(metavar="IN", help="Sentences: text, one a line, or JSONL.")],
+    out: Annotated[Path, typer.Option("--out", help="HDF5 file to write.")],
+    pooling: Annotated[
+        Pooling, typer.Option(help="Transformers: a word's vector is its first piece's, or its pieces' mean.")
+    ] = Pooling.first,
+    words: Annotated[
+        Words | None,
+        typer.Option(
+            help="Words of a text: what blanks separate (default for lines), or cut as in training, punctuation apart "
+            "(default for `text` in JSONL)."
+        ),
+    ] = None,
+    bf16: Annotated[bool, typer.Option("--bf16", help="Compute in bfloat16.")] = False,
+    stateful: Annotated[
+        bool, typer.Option("--stateful", help="ELMo: carry the LSTM state over sentences, as bilm-tf's dump does.")
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
+) -> None:
+    """Write every layer's word vectors: one dataset a sentence, named by its number from 0, layers x words x dim.
+
+    JSONL lines have `tokens`, words as given, or `text`.
+
+    Example: `biomtl embed elmo/ sentences.txt --out vectors.hdf5`
+    """
+    from biomtl.cli.progress import texts as bar
+    from biomtl.files import refuse_existing
+    from biomtl.inference.embed import embed as embed_sentences
+    from biomtl.inference.embed import write_embeddings
+
+    refuse_existing(out, overwrite)
+    with bar("embed") as advance:
+        vectors = embed_sentences(
+            model, read_sentences(source, words), pooling=pooling.value, bf16=bf16, stateful=stateful
+        )
+        count = write_embeddings(out, vectors, overwrite=overwrite, advance=advance)
+    typer.echo(f"{out}: {count:,} sentences")
+
+
+def read_sentences(source: Path, how: Words | None = None) -> Iterator[Sequence[str]]:
+    """The words of every line of text or JSONL record.
+
+    Raises:
+        InputError: a line without words, or a record without ``tokens`` or ``text``.
+    """
+    from biomtl.errors import InputError
+    from biomtl.files import read_jsonl, read_lines
+
+    if source.suffix != ".jsonl":
+        for number, line in read_lines(source):
+            yield _some(split(line, how or Words.blanks), source, number)
+        return
+    for number, record in read_jsonl(source):
+        tokens, text = record.get("tokens"), record.get("text")
+        if isinstance(tokens, list) and all(isinstance(token, str) for token in tokens):
+            yield _some(tokens, source, number)
+        elif tokens is None and isinstance(text, str):
+            yield _some(split(text, how or Words.cut), source, number)
+        else:
+            found = "tokens that are no list of strings" if tokens is not None else "no tokens and no text"
+            raise InputError(found, path=source, line=number, expected='"tokens": ["…"] or "text": "…"')
+
+
+def split(text: str, how: Words) -> list[str]:
+    """The words of a text."""
+    from biomtl.corpora.text.words import words
+
+    return text.split() if how is Words.blanks else [text[start:end] for start, end in words(text)]
+
+
+def _some(words: Sequence[str], source: Path, number: int) -> Sequence[str]:
+    from biomtl.errors import InputError
+
+    if not words:
+        fix = "delete the line (rows are numbered without it)"
+        raise InputError("a sentence with no words", path=source, line=number, expected="at least one word", fix=fix)
+    return words
