@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from hypothesis import strategies as st
 
 from biomtl.errors import InputError
 
-EXAMPLES = int(os.environ.get("BIOMTL_FUZZ_EXAMPLES", "60"))
+EXAMPLES = 60
 NAMES = ("BC5CDR", "DDI2013", "ChemProt", "HoC", "Biosses")
 PIECES = rb"""\t \n \r\n | < > & &#0; &#xD800; \x00 \xff \xef\xbb\xbf -1 0 99999999999 -- AND NULL Arg1: CHEMICAL T1
     <!DOCTYPE\x20a\x20[ ]]> \xcc\x81 \xed\xa0\x80 \" """
