@@ -40,9 +40,7 @@ class Sentence:
     rows: tuple[tuple[str, ...], ...]
 
 
-def read_sentences(
-    path: str | Path, *, token: int = 0, tag: int = -1, on_error: OnError = fail
-) -> Iterator[Sentence]:
+def read_sentences(path: str | Path, *, token: int = 0, tag: int = -1, on_error: OnError = fail) -> Iterator[Sentence]:
     """Stream the sentences of a CoNLL file; see `parse`."""
     return parse(read_lines(path, on_error), path, token=token, tag=tag, on_error=on_error)
 
