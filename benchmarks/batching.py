@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import sys
 import time
 from pathlib import Path
 
@@ -27,29 +28,34 @@ from biomtl.training.mixer import Mixer
 from biomtl.training.recipe import PACKAGED_ENCODER, resolve_encoder
 
 
-def read(path: Path) -> tuple[list[str], list[str]]:
-    """(texts, labels) of a file."""
+def read(path: Path) -> tuple[list[str], list[str], list[str]]:
+    """(texts, labels, documents) of a file."""
     if path.suffix == ".jsonl":
         records = [record for _, record in read_jsonl(path)]
         texts = [record.get("text") or " ".join(record["tokens"]) for record in records]
-        return texts, [record.get("label") or str(any(tag != "O" for tag in record["tags"])) for record in records]
+        labels = [record.get("label") or str(any(tag != "O" for tag in record["tags"])) for record in records]
+        return texts, labels, [record["doc_id"] for record in records]
     with path.open(encoding="utf-8", newline="") as stream:
         rows = list(csv.DictReader(stream, delimiter="\t", quoting=csv.QUOTE_NONE))
-    return [row["sentence"] for row in rows], [row["label"] for row in rows]
+    documents = [
+        row["index"].rsplit(".", 2)[0] for row in rows
+    ]  # DDI: document.sentence.pair, ChemProt: document.T1.T2
+    return [row["sentence"] for row in rows], [row["label"] for row in rows], documents
 
 
 class Data:
-    """Encoded rows of all files, a seeded fifth of them held out."""
+    """Encoded rows of all files; a seeded fifth of their documents is held out, as sentences share much of their text."""
 
     def __init__(self, files: list[str], tokenizer: object, max_length: int, max_rows: int) -> None:
         self.ids: list[list[int]] = []
-        tasks, labels = [], []
+        tasks, labels, documents = [], [], []
         self.names, self.classes = [], []
         for spec in files:
             name, _, path = spec.partition("=")
-            texts, found = read(Path(path))
+            texts, found, origin = read(Path(path))
             keep = np.sort(np.random.default_rng(0).permutation(len(texts))[: max_rows or None])
             self.ids += tokenizer([texts[i] for i in keep], truncation=True, max_length=max_length)["input_ids"]
+            documents += [origin[i] for i in keep]
             known = sorted(set(found))
             labels += [known.index(found[i]) for i in keep]
             tasks += [len(self.names)] * len(keep)
@@ -61,21 +67,29 @@ class Data:
         self.ids = [[place[piece] for piece in row] for row in self.ids]
         self.task, self.label = np.array(tasks), np.array(labels)
         self.lengths: Index = np.array([len(row) for row in self.ids], dtype=np.int64)
-        order = np.random.default_rng(1).permutation(len(self.ids))
-        self.train, self.held = np.sort(order[len(order) // 5 :]), np.sort(order[: len(order) // 5])
+        names = sorted(set(documents))
+        chosen = {names[i] for i in np.random.default_rng(1).permutation(len(names))[: len(names) // 5]}
+        held = np.array([document in chosen for document in documents])
+        self.train, self.held = np.flatnonzero(~held), np.flatnonzero(held)
 
 
-def plan(arm: str, data: Data, epoch: int, seed: int, budget: int) -> list[Index]:
-    """One epoch's batches of an arm: `random`, `sorted` (long to short) or `pool<N>`; equally many batches in each."""
+def plan(arm: str, data: Data, epoch: int, seed: int, budget: int) -> list[list[Index]]:
+    """One epoch's steps of an arm, each a list of batches.
+
+    Arms: `random`, `sorted` (long to short), `pool<N>` (ours with pools of N batches), `pool<N>x<K>` (the same with
+    steps of K batches, each of a K-th of the budget). All have about equally many steps.
+    """
     entries = [frozenset([data.names[data.task[row]]]) for row in data.train]
     order = Mixer(entries, seed=seed).epoch(epoch)
-    pool = int(arm[4:]) if arm.startswith("pool") else 64
-    batches = plan_batches(order, data.lengths[data.train], batch_tokens=budget, pool_batches=pool, seed=[seed, epoch])
+    lengths = data.lengths[data.train]
+    pool, _, parts = (arm[4:] if arm.startswith("pool") else "64").partition("x")
+    count = int(parts or 1)
+    batches = plan_batches(order, lengths, batch_tokens=budget // count, pool_batches=int(pool), seed=[seed, epoch])
     if arm == "random":
         batches = np.array_split(order, len(batches))
     if arm == "sorted":
-        batches.sort(key=lambda batch: -int(data.lengths[data.train][batch].max()))
-    return [data.train[batch] for batch in batches]
+        batches.sort(key=lambda batch: -int(lengths[batch].max()))
+    return [[data.train[batch] for batch in batches[i : i + count]] for i in range(0, len(batches), count)]
 
 
 class Model(torch.nn.Module):
@@ -105,34 +119,35 @@ class Model(torch.nn.Module):
         return losses
 
 
-def run(arm: str, weighted: bool, data: Data, args: argparse.Namespace, seed: int) -> tuple[float, float, float, float]:
-    """(fill, loss per row when trained on, held-out loss, seconds) of one training run."""
+def run(arm: str, data: Data, args: argparse.Namespace, seed: int) -> tuple[float, float, float, float]:
+    """(fill, loss per row when trained on, held-out loss, CPU seconds of training) of one run."""
     torch.manual_seed(seed)
-    model = Model(args.encoder, args.layers, data)
+    model = Model(args.encoder, args.layers, data).train()
     optimiser = torch.optim.AdamW(model.parameters(), lr=args.learning_rate)
-    epochs = [plan(arm, data, epoch, seed, args.batch_tokens) for epoch in range(args.epochs)]
-    steps = sum(map(len, epochs))
+    steps = [step for epoch in range(args.epochs) for step in plan(arm, data, epoch, seed, args.batch_tokens)]
+    last = len(steps)
     schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimiser, lambda step: min(1, 10 * (step + 1) / steps, 1 - step / steps)
+        optimiser, lambda step: min(1, 10 * (step + 1) / last, 1 - step / last)
     )
-    mean_rows = args.epochs * len(data.train) / steps
-    model.train()
-    seen, start = 0.0, time.perf_counter()
-    for batch in (batch for batches in epochs for batch in batches):
-        losses = model.losses(data, batch)
-        seen += float(losses.detach().sum())
-        (losses.sum() / mean_rows if weighted else losses.mean()).backward()
+    # CPU time, because the machine may be shared.
+    seen, start = 0.0, time.process_time()
+    for step in steps:
+        rows = sum(map(len, step))
+        for batch in step:
+            loss = model.losses(data, batch).sum()
+            seen += float(loss.detach())
+            (loss / rows).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
         schedule.step()
         optimiser.zero_grad()
-    seconds = time.perf_counter() - start
+    seconds = time.process_time() - start
     model.eval()
     held = data.held[np.argsort(data.lengths[data.held])]
     with torch.inference_mode():
-        loss = sum(float(model.losses(data, part).sum()) for part in np.array_split(held, -(-len(held) // 64)))
-    full = fill([batch for batches in epochs for batch in batches], data.lengths)
-    return full, seen / (args.epochs * len(data.train)), loss / len(held), seconds
+        held_loss = sum(float(model.losses(data, part).sum()) for part in np.array_split(held, -(-len(held) // 64)))
+    batches = [batch for step in steps for batch in step]
+    return fill(batches, data.lengths), seen / sum(map(len, batches)), held_loss / len(held), seconds
 
 
 def main() -> None:
@@ -154,20 +169,16 @@ def main() -> None:
     logging.disable_progress_bar()
     data = Data(args.files, AutoTokenizer.from_pretrained(args.encoder), args.max_length, args.max_rows)
     print(f"{len(data.train)} rows trained, {len(data.held)} held out, {data.lengths.mean():.1f} pieces a row")
-    print("arm       step weighs  fill   loss when trained on  held-out loss    seconds")
-    arms = [
-        (arm, weighted) for arm in args.arms.split(",") for weighted in ((False, True) if arm != "random" else (False,))
-    ]
-    results: dict[tuple[str, bool], list[tuple[float, float, float, float]]] = {arm: [] for arm in arms}
+    results: dict[str, list[tuple[float, float, float, float]]] = {arm: [] for arm in args.arms.split(",")}
     for seed in range(args.seeds):  # arms in turns, so that a busy spell of the machine hits all alike
-        for arm, weighted in arms:
-            results[arm, weighted].append(run(arm, weighted, data, args, seed))
-    for (arm, weighted), runs in results.items():
-        mean, spread = np.mean(runs, axis=0), np.std(runs, axis=0, ddof=1) if args.seeds > 1 else np.zeros(4)
-        print(
-            f"{arm:<9} {'its rows' if weighted else 'the same':<11}  {mean[0]:.3f}  {mean[1]:.4f} ± {spread[1]:.4f}"
-            f"       {mean[2]:.4f} ± {spread[2]:.4f}  {mean[3]:.0f}"
-        )
+        for arm, runs in results.items():
+            runs.append(run(arm, data, args, seed))
+            print(f"seed {seed} {arm}: " + " ".join(f"{value:.4f}" for value in runs[-1]), file=sys.stderr, flush=True)
+    print("| arm | fill | loss when trained on | held-out loss | CPU seconds |\n|---|---|---|---|---|")
+    for arm, runs in results.items():
+        mean, spread = np.mean(runs, axis=0), np.std(runs, axis=0, ddof=min(1, args.seeds - 1))
+        losses = " | ".join(f"{mean[i]:.3f} ± {spread[i]:.3f}" for i in (1, 2))
+        print(f"| {arm} | {mean[0]:.3f} | {losses} | {mean[3]:.0f} |")
 
 
 if __name__ == "__main__":
