@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+import tiny
+
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test may reach a hub
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
@@ -18,3 +20,22 @@ def shared() -> Path:
     if not folder:
         pytest.skip("needs real corpora and reference fixtures: set BIOMTL_SHARED to their folder")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def encoders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A folder with a tiny random encoder and its tokenizer, for every family."""
+    root = tmp_path_factory.mktemp("encoders")
+    return {family: tiny.write_encoder(root / family, family) for family in tiny.FAMILIES}
+
+
+@pytest.fixture(scope="session")
+def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a tiny random BERT."""
+    return tiny.write_encoder(tmp_path_factory.mktemp("encoder") / "bert")
+
+
+@pytest.fixture(scope="session")
+def small_suite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A prepared suite with one task of each type."""
+    return tiny.write_suite(tmp_path_factory.mktemp("suite") / "four")

@@ -6,6 +6,7 @@ one ``Item``, which is encoded once.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -53,6 +54,12 @@ class Item:
         return max(len(row) for row in self.rows)
 
     @property
+    def windows(self) -> int:
+        """Rows that share a text with others since it is too long for one; 0 where every text fits."""
+        parts = Counter(row.part for row in self.rows)
+        return sum(count for count in parts.values() if count > 1)
+
+    @property
     def tasks(self) -> frozenset[str]:
         """The tasks that ask about the text."""
         return frozenset(example.task for example in self.examples)
@@ -92,13 +99,13 @@ def build_items(
             asked.setdefault(key, []).append((name, index))
     encoded = processor.encode(list(inputs.values()))
     items = []
-    for key, text in zip(asked, encoded, strict=True):
-        item = Item(text.rows, cut=text.cut)
+    for key, result in zip(asked, encoded, strict=True):
+        item = Item(result.rows, cut=result.cut)
         for name, index in asked[key]:
             task, record = tasks[name], records[name][index]
             kind = type_of(task)
             words = kind.words(record, task)
-            sites = None if words is None else word_sites(text.rows, words)
+            sites = None if words is None else word_sites(result.rows, words)
             item.examples.append(Example(name, index, sites, kind.target(record, task) if targets else None))
         items.append(item)
     return items
@@ -147,11 +154,16 @@ def collate(items: Sequence[Item], processor: TextProcessor) -> Batch:
 def _task_rows(asked: list[tuple[int, Item, Example]]) -> TaskRows:
     import torch
 
-    rows, owners, parts, sizes, sites, targets = [], [], [], [], [], []
+    rows: list[int] = []
+    owners: list[int] = []
+    parts: list[int] = []
+    sizes: list[int] = []
+    sites: list[NDArray[np.int32]] = []
+    targets: list[NDArray[Any]] = []
     for owner, (start, item, example) in enumerate(asked):
         if example.sites is not None:
             # Sites point into the task's own list of rows, since its head sees only those.
-            sites.append(np.where(example.sites >= 0, example.sites + [len(rows), 0], -1))
+            sites.append(np.where(example.sites >= 0, example.sites + np.array([len(rows), 0], dtype=np.int32), -1))
         sizes.append(1 if example.sites is None else len(example.sites))
         if example.target is not None:
             target = example.target

@@ -15,6 +15,7 @@ from biomtl.encoders import load_encoder, load_processor
 from biomtl.encoders.base import Encoder
 from biomtl.errors import InputError, nearest
 from biomtl.files import atomic_folder, write_json
+from biomtl.heads.pairs import ApartHead
 from biomtl.items import Batch
 from biomtl.tasks.task import Task
 from biomtl.tasks.types.base import TaskRows, type_of
@@ -64,13 +65,7 @@ class MultiTaskModel(nn.Module):
         Raises:
             InputError: no encoder or no tokenizer there, or ``max_length`` beyond what the encoder can take.
         """
-        encoder = load_encoder(name)
-        processor = load_processor(name, max_length, stride)
-        limit = getattr(encoder, "max_positions", None)
-        if limit is not None and processor.max_length > limit:
-            found = f"max_length {processor.max_length}"
-            raise InputError(found, path=name, expected=f"at most the encoder's {limit} positions")
-        return cls(encoder, processor, tasks)
+        return cls(*_load(name, max_length, stride), tasks)
 
     def add_task(self, task: Task) -> None:
         """Build a fresh head for a task; an older head of that name is replaced."""
@@ -121,13 +116,24 @@ class MultiTaskModel(nn.Module):
             losses[name] = type_of(self.tasks[name]).loss(values, targets, self.tasks[name])
         return losses
 
+    def counted(self, task: str, batch: Batch) -> int:
+        """How many outputs the task's mean loss in the batch is over; 0 where the batch has no row of it."""
+        rows = batch.tasks.get(task)
+        return 0 if rows is None or rows.targets is None else type_of(self.tasks[task]).counted(rows.targets)
+
     def logits(self, task: str, **inputs: Tensor) -> Tensor:
         """A task's raw head outputs for encoder inputs as a tokenizer makes them.
 
         Returns:
             ``[rows, labels]``; for tagging ``[rows, positions, labels]``.
+
+        Raises:
+            InputError: no such task, or one whose pairs are encoded apart: a row alone has no logits there.
         """
         head = self.head(task)
+        if isinstance(head, ApartHead):
+            found = f"task {task} compares two texts that are encoded apart"
+            raise InputError(found, expected="a task whose rows stand alone", fix="call the model with a batch")
         if "attention_mask" not in inputs and "input_ids" in inputs:
             inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
         encoded = self.encoder({name: value for name, value in inputs.items() if value is not None})
@@ -164,7 +170,12 @@ class MultiTaskModel(nn.Module):
 
     @classmethod
     def from_pretrained(
-        cls, folder: str | Path, *, tasks: Iterable[str] | None = None, max_length: int | None = None
+        cls,
+        folder: str | Path,
+        *,
+        tasks: Iterable[str] | None = None,
+        max_length: int | None = None,
+        stride: int | None = None,
     ) -> MultiTaskModel:
         """A model as ``save_pretrained`` wrote it.
 
@@ -172,18 +183,18 @@ class MultiTaskModel(nn.Module):
             folder: the saved folder, or a run folder with ``model/`` in it.
             tasks: only these heads.
             max_length: other than the saved length of a row.
+            stride: other than the saved overlap of windows.
 
         Raises:
-            InputError: not a saved model, a missing or broken file, or an unknown task.
+            InputError: not a saved model, a missing or broken file, an unknown task, or a ``max_length`` beyond what
+                the encoder can take.
         """
         from safetensors import SafetensorError
         from safetensors.torch import load_file
 
-        folder = Path(folder)
-        if not (folder / "manifest.json").is_file() and (folder / "model" / "manifest.json").is_file():
-            folder = folder / "model"
+        folder = model_folder(folder)
         manifest = read_manifest(folder)
-        model = cls(load_encoder(folder), load_processor(folder, max_length, None))
+        model = cls(*_load(folder, max_length, stride))
         model.provenance = manifest.get("provenance", {})
         wanted = list(manifest["tasks"]) if tasks is None else list(tasks)
         for name in wanted:
@@ -200,6 +211,13 @@ class MultiTaskModel(nn.Module):
                     f"the head can't be loaded ({reason})", path=place, fix="copy the model again"
                 ) from error
         return model.eval()
+
+
+def model_folder(folder: str | Path) -> Path:
+    """The model's own folder: the given one, or ``model/`` in a run folder."""
+    folder = Path(folder)
+    is_run = not (folder / "manifest.json").is_file() and (folder / "model" / "manifest.json").is_file()
+    return folder / "model" if is_run else folder
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -221,6 +239,16 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     if newer or not known:
         raise InputError(f"a model of format {manifest['format']}", path=path, expected=f"{FORMAT} or older")
     return manifest
+
+
+def _load(name: str | Path, max_length: int | None, stride: int | None) -> tuple[Encoder, TextProcessor]:
+    encoder = load_encoder(name)
+    processor = load_processor(name, max_length, stride)
+    limit = getattr(encoder, "max_positions", None)
+    if limit is not None and processor.max_length > limit:
+        found = f"max_length {processor.max_length}"
+        raise InputError(found, path=name, expected=f"at most the encoder's {limit} positions")
+    return encoder, processor
 
 
 def _key(task: str) -> str:

@@ -110,7 +110,9 @@ class Suite:
         for name, entry in self.data.items():
             chosen = options.get(name)
             pairs = entry.task.pairs if not trained or name not in trained else trained[name].pairs
-            update = {"pairs": pairs if chosen is None or chosen.pairs is None else chosen.pairs}
+            update: dict[str, Any] = {"pairs": pairs if chosen is None or chosen.pairs is None else chosen.pairs}
+            if chosen is not None and chosen.head:
+                update["head_options"] = {**entry.task.head_options, **chosen.head}
             data.append(entry.with_task(entry.task.model_copy(update=update)))
         return Suite(data)
 

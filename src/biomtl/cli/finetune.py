@@ -30,15 +30,17 @@ def finetune(
 
     Example: `biomtl finetune runs/joint --task ddi2013 --data prepared --out runs/ddi learning_rate=5e-5`
     """
-    from biomtl.model import MultiTaskModel
+    from biomtl.model import MultiTaskModel, model_folder, read_manifest
     from biomtl.suite import load_suite
     from biomtl.training.recipe_io import recipe_from_options
     from biomtl.training.run import refine, seeded, train
 
     suite = load_suite(data, [task])
     name = next(iter(suite.tasks))
-    plan = recipe_from_options(recipe, overrides or [], encoder=str(model), suite=data, tasks=[name], output=str(out))
-    start = MultiTaskModel.from_pretrained(model, max_length=plan.max_length)
+    trained = {"max_length": read_manifest(model_folder(model))["max_length"]}
+    fixed = {"encoder": str(model), "suite": data, "tasks": [name], "output": str(out)}
+    plan = recipe_from_options(recipe, overrides or [], defaults=trained, **fixed)
+    start = MultiTaskModel.from_pretrained(model, max_length=plan.max_length, stride=plan.stride)
     suite = suite.with_options(plan.tasks, None if fresh_head else start.tasks)
     seeded(plan)
     refine(start, suite.tasks[name], fresh_head=fresh_head)

@@ -11,6 +11,7 @@ import typer
 import biomtl
 from biomtl.cli.convert import convert
 from biomtl.cli.download import download
+from biomtl.cli.embed import embed
 from biomtl.cli.evaluate import evaluate
 from biomtl.cli.export import export
 from biomtl.cli.finetune import finetune
@@ -21,6 +22,8 @@ from biomtl.cli.score import score
 from biomtl.cli.tasks import tasks
 from biomtl.cli.train import train
 from biomtl.errors import BiomtlError
+
+INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 app = typer.Typer(
     name="biomtl",
@@ -59,6 +62,7 @@ app.command("evaluate")(evaluate)
 app.command("predict")(predict)
 app.command("convert")(convert)
 app.command("export")(export)
+app.command("embed")(embed)
 
 
 def main() -> None:
@@ -76,9 +80,10 @@ def main() -> None:
         where = f"{error.filename}: " if error.filename else ""
         sys.stderr.write(f"biomtl: error: {where}{error.strerror or error}\n")
         sys.exit(2)
-    except KeyboardInterrupt:
-        sys.stderr.write("biomtl: interrupted\n")
-        sys.exit(130)
+    except SystemExit as stop:
+        if stop.code == INTERRUPTED:  # typer turns Ctrl-C into this code and says nothing
+            sys.stderr.write("biomtl: interrupted\n")
+        raise
 
 
 if __name__ == "__main__":

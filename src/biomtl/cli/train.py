@@ -28,10 +28,12 @@ def train(
     from biomtl.model import MultiTaskModel
     from biomtl.suite import load_suite
     from biomtl.training.recipe_io import load_recipe
-    from biomtl.training.run import seeded, train
+    from biomtl.training.run import named, seeded, train
 
     plan = load_recipe(recipe, overrides or [])
-    suite = load_suite(plan.suite, list(plan.tasks) or None, plan.own_tasks).with_options(plan.tasks)
+    suite = load_suite(plan.suite, list(plan.tasks) or None, plan.own_tasks)
+    plan = named(plan, suite)
+    suite = suite.with_options(plan.tasks)
     seeded(plan)
     model = MultiTaskModel.from_encoder(
         plan.encoder, suite.tasks.values(), max_length=plan.max_length, stride=plan.stride

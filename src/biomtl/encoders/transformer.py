@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from biomtl.encoders.base import Encoded, Encoder
-from biomtl.errors import InputError
+from biomtl.errors import BiomtlError, InputError
 
 
 class TransformerEncoder(Encoder):
@@ -36,7 +36,7 @@ class TransformerEncoder(Encoder):
         """The encoder of a folder or hub name, in float32.
 
         Raises:
-            InputError: nothing loadable there.
+            InputError: nothing loadable there, or weights that leave a part of the encoder at random.
         """
         from transformers import AutoModel
         from transformers.utils import logging
@@ -46,9 +46,14 @@ class TransformerEncoder(Encoder):
         logging.disable_progress_bar()  # a bar of two seconds in the middle of ours
         try:
             _check_weights(Path(name))
-            network = AutoModel.from_pretrained(str(name), dtype=torch.float32)
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            network, report = AutoModel.from_pretrained(
+                str(name), dtype=torch.float32, use_safetensors=True, trust_remote_code=False, output_loading_info=True
+            )
+            _check_complete(name, report["missing_keys"])
+        except BiomtlError:
+            raise
+        except Exception as error:  # a broken folder ends in whatever the libraries beneath happen to raise
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise InputError(
                 f"no encoder could be loaded ({reason})",
                 path=name,
@@ -78,7 +83,11 @@ class TransformerEncoder(Encoder):
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Encoded:
         """``input_ids``, ``attention_mask`` and maybe ``token_type_ids``, each [rows, positions]."""
-        output = self.network(**inputs)
+        accepted = inputs
+        if "token_type_ids" in inputs and (getattr(self.config, "type_vocab_size", 0) or 0) < 2:
+            # A tokenizer that isn't the family's own may number the two texts for an encoder that can't be told.
+            accepted = {name: value for name, value in inputs.items() if name != "token_type_ids"}
+        output = self.network(**accepted)
         pooled = getattr(output, "pooler_output", None)
         return Encoded(output.last_hidden_state, inputs["attention_mask"], pooled, inputs.get("token_type_ids"))
 
@@ -150,6 +159,16 @@ class _Stub(nn.Module):
         if self.encoded.pooled is None:
             return BaseModelOutput(last_hidden_state=self.encoded.hidden)
         return BaseModelOutputWithPooling(last_hidden_state=self.encoded.hidden, pooler_output=self.encoded.pooled)
+
+
+def _check_complete(name: str | Path, missing: Collection[str]) -> None:
+    """Refuse weights that lack tensors, which transformers would draw at random; a pooler is often not trained."""
+    lacking = sorted(key for key in missing if "pooler" not in key)
+    if lacking:
+        found = f"the weights lack {len(lacking)} of the encoder's tensors ({lacking[0]}, …)"
+        raise InputError(
+            found, path=name, expected="the weights that belong to config.json", fix="copy the folder again"
+        )
 
 
 def _check_weights(folder: Path) -> None:

@@ -25,8 +25,15 @@ def plan_table(plan: DataPlan, tasks: Mapping[str, Task], recipe: Recipe) -> Tab
         f"Plan of an epoch: {plan.texts:,} texts, {plan.real_tokens:,} word pieces in {plan.rows:,} rows; "
         f"batches of {size}, policy {recipe.policy}, mixing by {recipe.mixing}"
     )
-    cut = f"{plan.cut:,} word pieces of very long pairs don't fit max_length and are cut" if plan.cut else None
-    table = Table(title=title, caption=cut, title_justify="left", caption_justify="left")
+    notes = []
+    if plan.windowed:
+        notes.append(
+            f"{plan.windowed:,} texts are longer than max_length {recipe.max_length}: "
+            f"{plan.windows:,} overlapping windows cover them"
+        )
+    if plan.cut:
+        notes.append(f"{plan.cut:,} word pieces of very long pairs don't fit max_length and are cut")
+    table = Table(title=title, caption="\n".join(notes) or None, title_justify="left", caption_justify="left")
     table.add_column("task")
     table.add_column("type")
     for header in ("texts", "examples an epoch", "share", "passes an epoch", "loss weight"):
@@ -73,7 +80,7 @@ def annotation(text: str, results: Mapping[str, Result]) -> Group:
             for mention in result.mentions:
                 marked.stylize("bold reverse", mention.start, mention.end)
             found = [f"{m.text} ({m.type}, {m.start}-{m.end}, {m.probability:.2f})" for m in result.mentions]
-            table.add_row(name, "; ".join(found) or "-")
+            table.add_row(name, Text("; ".join(found) or "-"))
         elif result.labels is not None:
             table.add_row(name, "; ".join(result.labels) or "-")
         elif result.label is not None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -30,29 +32,46 @@ class Progress:
 
 
 def save_checkpoint(
-    folder: Path, model: nn.Module, optimiser: torch.optim.Optimizer, schedule: Any, progress: Progress
+    folder: Path,
+    model: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    schedule: Any,
+    progress: Progress,
+    random: Sequence[Mapping[str, Tensor]],
 ) -> None:
-    """Write ``folder``: weights, optimiser state, random state, and where the run stands."""
+    """Write ``folder``: weights, optimiser state, where the run stands, and every process's random state."""
     with atomic_folder(folder, overwrite=True) as work:
         save_tensors(model.state_dict(), work / "model.safetensors")
         state = optimiser.state_dict()
         tensors = {f"{i}.{k}": v for i, entry in state["state"].items() for k, v in entry.items()}
         save_tensors(tensors, work / "optimiser.safetensors")
-        save_tensors(random_state(), work / "random.safetensors")
-        write_json(work / "progress.json", {"progress": asdict(progress), "schedule": schedule.state_dict()})
+        states = {_of_process(i, name): value for i, state in enumerate(random) for name, value in state.items()}
+        save_tensors(states, work / "random.safetensors")
+        facts = {"progress": asdict(progress), "schedule": schedule.state_dict(), "processes": len(random)}
+        write_json(work / "progress.json", facts)
 
 
-def load_checkpoint(folder: Path, model: nn.Module, optimiser: torch.optim.Optimizer, schedule: Any) -> Progress:
-    """Put everything back as ``save_checkpoint`` found it.
+def load_checkpoint(
+    folder: Path,
+    model: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    schedule: Any,
+    process: int = 0,
+    processes: int = 1,
+) -> Progress:
+    """Put everything back as ``save_checkpoint`` found it, in process ``process`` of ``processes``.
 
     Raises:
-        InputError: a file is missing or broken, or belongs to another model.
+        InputError: a file is missing or broken, or belongs to another model or number of processes.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     try:
         saved = json.loads((folder / "progress.json").read_text(encoding="utf-8"))
+        if saved.get("processes", 1) != processes:
+            found = f"a checkpoint of {saved['processes']} processes"
+            raise InputError(found, path=folder, expected=f"{processes}", fix="resume with as many as before")
         model.load_state_dict(load_file(folder / "model.safetensors"))
         tensors = load_file(folder / "optimiser.safetensors")
         state: dict[int, dict[str, Tensor]] = {}
@@ -63,17 +82,34 @@ def load_checkpoint(folder: Path, model: nn.Module, optimiser: torch.optim.Optim
         schedule.load_state_dict(saved["schedule"])
         for group, rate in zip(optimiser.param_groups, saved["schedule"]["_last_lr"], strict=True):
             group["lr"] = rate
-        restore_random_state(load_file(folder / "random.safetensors"))
+        states = load_file(folder / "random.safetensors")
+        own = {name: states.get(_of_process(process, name)) for name in random_state()}
+        restore_random_state({name: state for name, state in own.items() if state is not None})
         return Progress(**saved["progress"])
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        reason = str(error).splitlines()[0]
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise InputError(f"the checkpoint can't be read ({reason})", path=folder, fix="delete it and resume") from error
 
 
 def latest_checkpoint(folder: Path) -> Path | None:
     """The newest checkpoint of a run; unfinished ones have temporary names and don't count."""
+    return next(reversed(_checkpoints(folder)), None)
+
+
+def drop_old(folder: Path, keep: int) -> None:
+    """Delete all but the newest ``keep`` checkpoints."""
+    for path in _checkpoints(folder)[:-keep]:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _checkpoints(folder: Path) -> list[Path]:
+    """A run's checkpoints, oldest first."""
     found = [path for path in folder.glob("step-*") if path.name.removeprefix("step-").isdigit()]
-    return max(found, key=lambda path: int(path.name.removeprefix("step-")), default=None)
+    return sorted(found, key=lambda path: int(path.name.removeprefix("step-")))
+
+
+def _of_process(process: int, name: str) -> str:
+    return f"{process}.{name}" if process else name
 
 
 def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
@@ -95,10 +131,10 @@ def random_state() -> dict[str, Tensor]:
     return state
 
 
-def restore_random_state(state: dict[str, Tensor]) -> None:
-    """The inverse of ``random_state``; a GPU that isn't there any more is left out."""
-    torch.set_rng_state(state["cpu"])
-    if torch.cuda.is_available():
-        for i in range(torch.cuda.device_count()):
-            if f"cuda{i}" in state:
-                torch.cuda.set_rng_state(state[f"cuda{i}"], i)
+def restore_random_state(state: Mapping[str, Tensor]) -> None:
+    """The inverse of ``random_state``; what the state doesn't hold (another GPU) stays as it is."""
+    for name, value in state.items():
+        if name == "cpu":
+            torch.set_rng_state(value)
+        else:
+            torch.cuda.set_rng_state(value, int(name.removeprefix("cuda")))

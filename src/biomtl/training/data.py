@@ -24,6 +24,10 @@ class DataPlan:
     texts: int
     rows: int
     real_tokens: int
+    windowed: int
+    """Texts too long for one row."""
+    windows: int
+    """The rows that cover those."""
     cut: int
     """Positions that no row could hold (pairs of two very long texts)."""
 
@@ -73,7 +77,9 @@ class TrainingData:
     def plan(self) -> DataPlan:
         """Rows, draws and sizes of an epoch."""
         tokens = sum(len(row) for item in self.items for row in item.rows)
-        return DataPlan(self.mixer.plan(), len(self.items), int(self.row_counts.sum()), tokens, self.cut)
+        windows = [item.windows for item in self.items if item.windows]
+        rows = int(self.row_counts.sum())
+        return DataPlan(self.mixer.plan(), len(self.items), rows, tokens, len(windows), sum(windows), self.cut)
 
 
 def training_records(suite: Suite, name: str, recipe: Recipe) -> Sequence[Record]:

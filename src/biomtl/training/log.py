@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from biomtl.errors import InputError
 from biomtl.files import atomic_file, dump_json, read_jsonl
 from biomtl.training.loop import Step
 
@@ -24,7 +26,7 @@ class RunLog:
     """Writes ``log.jsonl``, feeds the trackers, and moves the progress bar.
 
     Args:
-        path: the log file; lines after step ``keep`` (of an interrupted run) are dropped, None starts afresh.
+        path: the log file; its lines after step ``keep`` (of an interrupted run) are dropped.
         accelerator: owner of the trackers.
         total: optimiser steps of the run.
         keep: the step that a resumed run continues from.
@@ -35,7 +37,7 @@ class RunLog:
         self.main = accelerator.is_main_process
         self._smooth: dict[str, float] = {}
         if self.main:
-            old = [line for _, line in read_jsonl(path) if line["step"] <= keep] if keep and path.is_file() else []
+            old = kept_lines(path, keep) if keep and path.is_file() else []
             with atomic_file(path) as stream:
                 stream.writelines(dump_json(line) + "\n" for line in old)
             self._stream = path.open("a", encoding="utf-8", buffering=1)
@@ -78,3 +80,13 @@ class RunLog:
         self.bar.stop()
         if self.main:
             self._stream.close()
+
+
+def kept_lines(path: Path, step: int) -> list[dict[str, Any]]:
+    """The lines up to ``step``; a torn one, which a killed process or a full disk leaves behind, ends them."""
+    lines: list[dict[str, Any]] = []
+    with contextlib.suppress(InputError):
+        for _, line in read_jsonl(path):
+            if line["step"] <= step:
+                lines.append(line)
+    return lines

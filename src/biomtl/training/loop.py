@@ -1,4 +1,4 @@
-"""The training loop, top to bottom: batch -> one encoder pass -> heads -> weighted losses -> step.
+"""The training loop, top to bottom: batches -> one encoder pass each -> heads -> weighted losses -> step.
 
 It knows nothing of task types, file formats or where the encoder came from.
 """
@@ -6,6 +6,7 @@ It knows nothing of task types, file formats or where the encoder came from.
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,10 +14,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
 
+from biomtl.errors import InputError
 from biomtl.items import Batch, collate
 from biomtl.model import MultiTaskModel
-from biomtl.training.checkpoint import Progress, latest_checkpoint, load_checkpoint, save_checkpoint
+from biomtl.training.checkpoint import (
+    Progress,
+    drop_old,
+    latest_checkpoint,
+    load_checkpoint,
+    random_state,
+    save_checkpoint,
+)
 from biomtl.training.data import TrainingData
 from biomtl.training.dropout import FastDropout
 from biomtl.training.optimiser import build_optimiser, build_schedule
@@ -28,7 +38,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Step:
-    """What one optimiser step did; a line of ``log.jsonl``."""
+    """What one optimiser step did, in all processes together; a line of ``log.jsonl``."""
 
     step: int
     epoch: float
@@ -65,18 +75,20 @@ def fit(
 
     With ``resume`` the newest checkpoint is continued: same batches, same random state, on a CPU the very same
     weights as an uninterrupted run.
+
+    Raises:
+        InputError: a checkpoint that can't be read, or a loss that is no number any more.
     """
-    epochs, total = run_length(data, recipe, accelerator)
-    if recipe.freeze_encoder:
-        model.encoder.requires_grad_(False)
-    if recipe.gradient_checkpointing:
-        model.encoder.gradient_checkpointing()
+    from accelerate.utils import gather_object
+
+    total = run_length(data, recipe, accelerator)
     wrapped, optimiser = accelerator.prepare(model, build_optimiser(model, recipe))
     schedule = build_schedule(optimiser, recipe, total)
     progress = Progress()
     newest = latest_checkpoint(checkpoints) if resume else None
     if newest is not None:
-        progress = load_checkpoint(newest, model, optimiser.optimizer, schedule)
+        processes = (accelerator.process_index, accelerator.num_processes)
+        progress = load_checkpoint(newest, model, optimiser.optimizer, schedule, *processes)
     hooks.on_start(progress, total)
     started = time.monotonic() - progress.seconds
 
@@ -93,6 +105,9 @@ def fit(
             progress.seconds = time.monotonic() - started
             position = progress.epoch + progress.batch / len(batches)
             hooks.on_step(Step(progress.step, round(position, 4), round(progress.seconds, 3), lr=rate, **done))
+            if not math.isfinite(done["loss"]):
+                fix = "lower learning_rate or lengthen the warm-up"
+                raise InputError(f"training diverged: the loss of step {progress.step} is {done['loss']}", fix=fix)
             ended = progress.batch >= len(batches)
             last = progress.step >= total
             if due(recipe.eval_strategy, recipe.eval_steps, progress.step, ended, last):
@@ -100,10 +115,12 @@ def fit(
             progress.seconds = time.monotonic() - started
             if ended:
                 progress.epoch, progress.batch = progress.epoch + 1, 0
-            if due(recipe.save_strategy, recipe.save_steps, progress.step, ended, last) and accelerator.is_main_process:
-                folder = checkpoints / f"step-{progress.step:06d}"
-                save_checkpoint(folder, model, optimiser.optimizer, schedule, progress)
-                drop_old(checkpoints, recipe.save_total_limit)
+            if due(recipe.save_strategy, recipe.save_steps, progress.step, ended, last):
+                random = gather_object([random_state()])
+                if accelerator.is_main_process:
+                    folder = checkpoints / f"step-{progress.step:06d}"
+                    save_checkpoint(folder, model, optimiser.optimizer, schedule, progress, random)
+                    drop_old(checkpoints, recipe.save_total_limit)
     if recipe.eval_strategy == "no":
         hooks.save_best()
     return progress
@@ -119,58 +136,90 @@ def optimise(
 ) -> dict[str, Any]:
     """One optimiser step over one batch, or several whose gradients add up."""
     batches = [collate(items, model.processor) for items in part]
-    local = sum(len(examples) for batch in batches for examples in batch.examples.values())
-    # Every example weighs the same, in whichever batch and process it stands.
-    count = accelerator.reduce(torch.tensor(float(local), device=accelerator.device), "mean").item()
-    sums: dict[str, float] = {}
-    seen: dict[str, int] = {}
-    total = 0.0
+    names = list(model.tasks)
+    shares, counts = loss_shares(batches, model, recipe, accelerator)
+    sums = torch.zeros(len(names), device=accelerator.device)
+    loss = torch.zeros(1, device=accelerator.device)
     for number, batch in enumerate(batches):
         on_device = batch.to(accelerator.device)
-        if number < len(batches) - 1:
-            with accelerator.no_sync(wrapped):
-                total += backward(wrapped, model, on_device, recipe, accelerator, count, sums, seen)
-        else:
-            total += backward(wrapped, model, on_device, recipe, accelerator, count, sums, seen)
+        with contextlib.nullcontext() if number == len(batches) - 1 else accelerator.no_sync(wrapped):
+            losses, weighted = backward(wrapped, model, on_device, shares[number], recipe, accelerator)
+        loss += weighted
+        for i, name in enumerate(names):
+            if name in losses:
+                sums[i] += losses[name] * counts[number][i]
     if recipe.max_grad_norm:
         accelerator.clip_grad_norm_(model.parameters(), recipe.max_grad_norm)
     optimiser.step()
     optimiser.zero_grad(set_to_none=True)
-    return {
-        "real_tokens": sum(batch.real_tokens for batch in batches),
-        "padded_tokens": sum(batch.padded_tokens for batch in batches),
-        "examples": local,
-        "loss": round(total, 6),
-        "losses": {name: round(value / seen[name], 6) for name, value in sorted(sums.items())},
-    }
+    return summary(batches, names, loss, sums, counts, accelerator)
+
+
+def loss_shares(
+    batches: list[Batch], model: MultiTaskModel, recipe: Recipe, accelerator: Accelerator
+) -> tuple[list[dict[str, float]], list[list[float]]]:
+    """The factor of each task's mean loss in each batch, and the outputs that each mean is over.
+
+    A step's loss is the tasks' means over the whole step, each counting by its weight and its share of the examples,
+    so that a task with one row doesn't shout down one with thirty. The factors make that true however the step's rows
+    are dealt to batches and processes.
+    """
+    names = list(model.tasks)
+    examples = [[float(len(batch.examples.get(name, ()))) for name in names] for batch in batches]
+    counts = [[float(model.counted(name, batch)) for name in names] for batch in batches]
+    local = torch.tensor([examples, counts], device=accelerator.device).sum(1)
+    per_task, outputs = accelerator.reduce(local, "sum").tolist()
+    total = sum(per_task)
+    weights = [weight_of(name, recipe.tasks) * share / total for name, share in zip(names, per_task, strict=True)]
+    processes = accelerator.num_processes  # whose gradients are averaged, not summed
+    shares = [
+        {name: weights[i] * (row[i] / max(outputs[i], 1.0)) * processes for i, name in enumerate(names)}
+        for row in counts
+    ]
+    return shares, counts
 
 
 def backward(
     wrapped: Any,
     model: MultiTaskModel,
     batch: Batch,
+    shares: Mapping[str, float],
     recipe: Recipe,
     accelerator: Accelerator,
-    count: float,
-    sums: dict[str, float],
-    seen: dict[str, int],
-) -> float:
-    """One encoder pass, the losses of all tasks, their gradients; returns the weighted loss.
+) -> tuple[dict[str, Tensor], Tensor]:
+    """One encoder pass, the losses of all tasks, their gradients; returns the losses and their weighted sum."""
+    device = accelerator.device.type
+    # Dropout stays fast in the backward pass too: gradient checkpointing draws the very same masks there again.
+    with FastDropout() if device == "cpu" else contextlib.nullcontext():
+        with torch.autocast(device, dtype=torch.bfloat16, enabled=recipe.bf16):
+            losses = model.loss(wrapped(batch.inputs, batch.tasks), batch)
+        loss = torch.stack([losses[name] * shares[name] for name in losses]).sum()
+        accelerator.backward(loss)
+    return {name: value.detach() for name, value in losses.items()}, loss.detach()
 
-    A task's loss is its mean over the batch; it counts by its weight and by its share of the examples, so that a
-    task with one row in the batch doesn't shout down one with thirty.
-    """
-    on_cpu = accelerator.device.type == "cpu"
-    with accelerator.autocast(), FastDropout() if on_cpu else contextlib.nullcontext():
-        outputs = wrapped(batch.inputs, batch.tasks)
-        losses = model.loss(outputs, batch)
-    sizes = {name: len(examples) for name, examples in batch.examples.items()}
-    loss = torch.stack([losses[n] * (weight_of(n, recipe.tasks) * sizes[n] / count) for n in losses]).sum()
-    accelerator.backward(loss)
-    for name, value in losses.items():
-        sums[name] = sums.get(name, 0.0) + value.item() * sizes[name]
-        seen[name] = seen.get(name, 0) + sizes[name]
-    return loss.item()
+
+def summary(
+    batches: list[Batch],
+    names: list[str],
+    loss: Tensor,
+    sums: Tensor,
+    counts: list[list[float]],
+    accelerator: Accelerator,
+) -> dict[str, Any]:
+    """What ``log.jsonl`` says of a step, over all its batches and processes."""
+    examples = sum(len(found) for batch in batches for found in batch.examples.values())
+    sizes = [sum(batch.real_tokens for batch in batches), sum(batch.padded_tokens for batch in batches), examples]
+    outputs = torch.tensor(counts, device=accelerator.device).sum(0)
+    local = torch.cat([torch.tensor(sizes, device=accelerator.device), loss / accelerator.num_processes, sums, outputs])
+    real, padded, seen, total, *rest = accelerator.reduce(local, "sum").tolist()
+    each = zip(names, rest[: len(names)], rest[len(names) :], strict=True)
+    return {
+        "real_tokens": int(real),
+        "padded_tokens": int(padded),
+        "examples": int(seen),
+        "loss": round(total, 6),
+        "losses": {name: round(value / count, 6) for name, value, count in sorted(each) if count},
+    }
 
 
 def select(progress: Progress, hooks: Hooks, recipe: Recipe) -> None:
@@ -186,15 +235,15 @@ def select(progress: Progress, hooks: Hooks, recipe: Recipe) -> None:
         progress.finished = True
 
 
-def run_length(data: TrainingData, recipe: Recipe, accelerator: Accelerator) -> tuple[int, int]:
-    """Epochs and optimiser steps of the run."""
+def run_length(data: TrainingData, recipe: Recipe, accelerator: Accelerator) -> int:
+    """Optimiser steps of the run."""
     epochs = recipe.num_train_epochs or 0
     steps = 0
     number = 0
     while number < epochs or (recipe.max_steps is not None and steps < recipe.max_steps):
         steps += -(-len(epoch_batches(data, number, accelerator)) // recipe.gradient_accumulation_steps)
         number += 1
-    return number, min(steps, recipe.max_steps or steps)
+    return min(steps, recipe.max_steps or steps)
 
 
 def epoch_batches(data: TrainingData, epoch: int, accelerator: Accelerator) -> list[list[Any]]:
@@ -212,12 +261,3 @@ def due(strategy: str, every: int | None, step: int, epoch_ended: bool, last: bo
 def weight_of(task: str, options: Mapping[str, Any]) -> float:
     """A task's loss weight."""
     return options[task].weight if task in options else 1.0
-
-
-def drop_old(checkpoints: Path, keep: int) -> None:
-    """Delete all but the newest checkpoints."""
-    import shutil
-
-    found = sorted(path for path in checkpoints.glob("step-*") if path.is_dir())
-    for path in found[:-keep]:
-        shutil.rmtree(path, ignore_errors=True)

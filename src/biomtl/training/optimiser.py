@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from biomtl.errors import InputError
 from biomtl.model import MultiTaskModel
 from biomtl.training.recipe import Recipe
 
@@ -40,8 +41,27 @@ def build_schedule(optimiser: torch.optim.Optimizer, recipe: Recipe, steps: int)
     return get_scheduler(name, optimiser, num_warmup_steps=warmup, num_training_steps=steps)
 
 
+def configure(model: MultiTaskModel, recipe: Recipe) -> None:
+    """Dropout, a frozen encoder and checkpointing, as the recipe says.
+
+    Raises:
+        InputError: gradient checkpointing of an encoder that has none.
+    """
+    if recipe.dropout is not None:
+        set_dropout(model, recipe.dropout)
+    if recipe.freeze_encoder:
+        model.encoder.requires_grad_(False)
+    if recipe.gradient_checkpointing:
+        try:
+            model.encoder.gradient_checkpointing()
+        except ValueError as error:
+            raise InputError(str(error), fix="set gradient_checkpointing: false") from error
+
+
 def set_dropout(model: torch.nn.Module, probability: float) -> None:
-    """Give every dropout layer the same probability."""
+    """Give every dropout layer the same probability, and the attention that keeps its own as a number."""
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = probability
+        elif isinstance(getattr(module, "attention_dropout", None), float):
+            module.attention_dropout = probability  # type: ignore[assignment]

@@ -56,12 +56,11 @@ class TaskOptions(TaskDefinition):
     weight: NotNegative = Field(1.0, description="Factor of the task's mean loss in the step's loss.")
     mixing_weight: Amount | None = Field(None, description="Share of the draws under `policy: fixed`, in any unit.")
     max_rows: Count | None = Field(None, description="Train on this many rows, drawn once by `seed`; default all.")
-    max_length: Count | None = Field(None, description="Word pieces per row of this task; default the recipe's.")
     pairs: Literal["together", "apart"] | None = Field(
         None, description="Encode two texts as one sequence, or apart and compare them; default the task's own way."
     )
     head: dict[str, Any] = Field(
-        default_factory=dict, description="Options of the task's head, checked by the head itself."
+        default_factory=dict, description="Options of a named head (`head:` of the task's record), such as `turns`."
     )
 
 
@@ -249,9 +248,8 @@ def _check_mixing(recipe: Recipe) -> None:
 
 
 def _check_lengths(recipe: Recipe) -> None:
-    shortest = min([recipe.max_length, *(task.max_length for task in recipe.tasks.values() if task.max_length)])
-    if shortest <= 2 * recipe.stride:
-        text = f"stride {recipe.stride} is not below half of max_length {shortest}, lower it"
+    if recipe.max_length <= 2 * recipe.stride:
+        text = f"stride {recipe.stride} is not below half of max_length {recipe.max_length}, lower it"
         raise contradiction(text, "stride", "max_length")
 
 

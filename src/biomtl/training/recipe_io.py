@@ -56,8 +56,10 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     return _located(make_recipe(values, path=path, lines=lines), Path(path))
 
 
-def recipe_from_options(path: Path | None, overrides: Sequence[str], **fixed: Any) -> Recipe:
-    """The recipe of a command whose own options fix some keys: file (if any), overrides, then ``fixed``.
+def recipe_from_options(
+    path: Path | None, overrides: Sequence[str], *, defaults: Mapping[str, Any] | None = None, **fixed: Any
+) -> Recipe:
+    """The recipe of a command whose own options fix some keys: ``defaults``, file (if any), overrides, ``fixed``.
 
     Raises:
         InputError: as ``load_recipe``; also an override of a fixed key.
@@ -69,7 +71,9 @@ def recipe_from_options(path: Path | None, overrides: Sequence[str], **fixed: An
         _override(values, lines, override)
     names = fixed.get("tasks") or []
     kept = {name: options for name, options in (values.get("tasks") or {}).items() if name in names}
-    return make_recipe({**values, **fixed, "tasks": {n: kept.get(n) for n in names}}, path=path, lines=lines)
+    return make_recipe(
+        {**(defaults or {}), **values, **fixed, "tasks": {n: kept.get(n) for n in names}}, path=path, lines=lines
+    )
 
 
 def make_recipe(values: Mapping[str, Any], *, path: str | Path | None = None, lines: Lines | None = None) -> Recipe:

@@ -99,6 +99,22 @@ def train(
     return Run(folder, results)
 
 
+def named(recipe: Recipe, suite: Suite) -> Recipe:
+    """The recipe with its tasks under their own names, where it used aliases; ``suite`` was loaded by its list.
+
+    Raises:
+        InputError: one task under two names.
+    """
+    if not recipe.tasks or list(recipe.tasks) == list(suite.tasks):
+        return recipe
+    if len(recipe.tasks) != len(suite.tasks):
+        raise InputError(f"a task under two names ({', '.join(recipe.tasks)})", fix="list it once")
+    names = dict(zip(recipe.tasks, suite.tasks, strict=True))
+    best = recipe.metric_for_best_model
+    tasks = {names[name]: options for name, options in recipe.tasks.items()}
+    return recipe.model_copy(update={"tasks": tasks, "metric_for_best_model": names.get(str(best), best)})
+
+
 def seeded(recipe: Recipe) -> None:
     """Seed torch before fresh heads are built, so that the recipe's seed decides them too."""
     torch.manual_seed(recipe.seed)

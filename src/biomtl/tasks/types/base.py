@@ -87,6 +87,10 @@ class TaskType(ABC):
     def loss(self, outputs: Tensor, targets: Tensor, task: Task) -> Tensor:
         """The mean loss over the outputs, a scalar."""
 
+    def counted(self, targets: Tensor) -> int:
+        """How many outputs that mean is over."""
+        return len(targets)
+
     @abstractmethod
     def decode(self, outputs: NDArray[np.float32], task: Task) -> Record:
         """One example's outputs ``[1, labels]`` (or ``[words, labels]``) as the fields of a prediction."""
@@ -181,6 +185,11 @@ def sequence_head(task: Task, encoder: Encoder, labels: int) -> nn.Module:
             return SanHead(encoder.dim, labels, **task.head_options)
         except TypeError as error:
             raise InputError(f"task {task.name}: head_options: {error}", fix="see biomtl.heads.san.SanHead") from error
+    if task.head == "default" and task.head_options:
+        options = ", ".join(task.head_options)
+        raise InputError(
+            f"task {task.name}: options of the default head ({options})", expected="none: it has no options"
+        )
     if task.head != "default":
         raise InputError(f"task {task.name}: unknown head {task.head!r}", fix=nearest(task.head, ("default", "san")))
     return encoder.sequence_head(labels)

@@ -75,6 +75,10 @@ class Tagging(TaskType):
         total = cross_entropy(outputs.float(), targets, reduction="sum", ignore_index=-100)
         return total / (targets != -100).sum().clamp(min=1)
 
+    def counted(self, targets: Tensor) -> int:
+        """The words that have a piece."""
+        return int((targets != -100).sum())
+
     def decode(self, outputs: NDArray[np.float32], task: Task) -> Record:
         """``tags`` and ``probabilities`` (of each word's predicted tag)."""
         if not len(outputs):
