@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 import biomtl
+from biomtl.cli.audit import audit
 from biomtl.cli.convert import convert
 from biomtl.cli.download import download
 from biomtl.cli.embed import embed
@@ -54,6 +55,7 @@ def _options(
 app.command("tasks")(tasks)
 app.command("download")(download)
 app.command("prepare")(prepare)
+app.command("audit")(audit)
 app.command("score")(score)
 app.command("quickstart")(quickstart)
 app.command("train")(train)

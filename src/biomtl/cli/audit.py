@@ -1,0 +1,149 @@
+"""``biomtl audit``."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from biomtl.corpora.audit import Audit
+    from biomtl.corpora.losses import Pieces
+
+
+def audit(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Prepared suite.", show_default=False)],
+    out: Annotated[Path | None, typer.Option("--out", help="Folder for audit.json and overlap.svg.")] = None,
+    max_length: Annotated[
+        int, typer.Option("--max-length", min=8, help="Length limit whose losses are counted.")
+    ] = 128,
+    encoder: Annotated[
+        str | None, typer.Option("--encoder", help="Count its word pieces, special ones included; default words.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing folder.")] = False,
+) -> None:
+    """Find documents and texts that one task trains on and another (or itself) is scored on; sizes and lengths.
+
+    Texts are compared by their words: the same ones, or at least 70 % of neighbouring word pairs in common. Example:
+
+        biomtl audit prepared/ --out overlap/
+    """
+    from rich.console import Console
+
+    from biomtl.corpora.audit import audit as run
+    from biomtl.corpora.losses import word_starts
+    from biomtl.files import atomic_folder, refuse_existing, write_json
+
+    if out is not None:
+        refuse_existing(out, overwrite)
+    pieces = word_starts if encoder is None else _pieces(encoder)
+    stderr = Console(stderr=True)
+    with stderr.status("reading") as status:
+        report = run(folder, limit=max_length, pieces=pieces, step=status.update)
+    unit = "words" if encoder is None else f"word pieces of {encoder}"
+    if out is not None:
+        from biomtl.report.heatmap import overlap_plot
+
+        command = shlex.join(["biomtl", *sys.argv[1:]])
+        with atomic_folder(out, overwrite=overwrite) as work:
+            write_json(work / "audit.json", {"command": command, "unit": unit, **report.as_dict()})
+            overlap_plot(report, work / "overlap.svg")
+    console = Console()
+    for table in (overlap_table(report), size_table(report), label_table(report), loss_table(report, unit)):
+        console.print(table)
+
+
+def _pieces(encoder: str) -> Pieces:
+    """Where an encoder's tokenizer would cut."""
+    from biomtl.encoders import load_processor
+    from biomtl.errors import InputError
+
+    tokenizer = getattr(load_processor(encoder, None, None), "tokenizer", None)
+    if tokenizer is None:
+        raise InputError("an encoder that reads words", path=encoder, fix="leave --encoder away: words are counted")
+
+    def cut(texts: Sequence[str], limit: int) -> list[int | None]:
+        room = limit - tokenizer.num_special_tokens_to_add(pair=False)
+        found: list[int | None] = []
+        for start in range(0, len(texts), 1000):
+            part = list(texts[start : start + 1000])
+            offsets = tokenizer(part, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+            found += [pairs[room][0] if len(pairs) > room else None for pairs in offsets["offset_mapping"]]
+        return found
+
+    return cut
+
+
+def overlap_table(report: Audit) -> Table:
+    """Pairs of tasks that share something, the largest share first."""
+    from rich.table import Table
+
+    caption = None if report.overlaps else "No document and no text of a train split is scored anywhere."
+    table = Table(title="Trained on and scored on", caption=caption, title_justify="left", caption_justify="left")
+    table.add_column("train of")
+    table.add_column("scored on")
+    for header in ("documents", "same text", "near-duplicate", "rows touched", "of rows", "train rows"):
+        table.add_column(header, justify="right")
+    for entry in sorted(report.overlaps, key=lambda entry: (-entry.share, entry.train, entry.scored)):
+        numbers = (entry.documents, entry.same, entry.near, entry.touched)
+        cells = (*(f"{number:,}" for number in numbers), f"{entry.share:.1%}", f"{entry.train_rows:,}")
+        table.add_row(entry.train, " ".join(entry.scored), *cells)
+    return table
+
+
+def size_table(report: Audit) -> Table:
+    """Rows, documents and lengths of every split."""
+    from rich.table import Table
+
+    table = Table(title="Sizes, and lengths in words", title_justify="left")
+    table.add_column("task", no_wrap=True)
+    for header in ("rows", "documents", "mean", "95 %", "longest"):
+        table.add_column(header, justify="right")
+    for facts in report.splits:
+        lengths = (f"{facts.words['mean']:.1f}", f"{facts.words['95 %']:.0f}", f"{facts.words['longest']:,.0f}")
+        table.add_row(f"{facts.task} {facts.split}", f"{facts.rows:,}", f"{facts.documents:,}", *lengths)
+    return table
+
+
+def label_table(report: Audit) -> Table:
+    """How often each label stands in each split."""
+    from rich.table import Table
+
+    table = Table(title="Labels (of tagging tasks, mentions)", title_justify="left")
+    table.add_column("task", no_wrap=True)
+    table.add_column("label")
+    splits = list(dict.fromkeys(facts.split for facts in report.splits))
+    for split in splits:
+        table.add_column(split, justify="right")
+    counts = {(facts.task, facts.split): facts.labels for facts in report.splits}
+    for task in dict.fromkeys(facts.task for facts in report.splits):
+        for label in dict.fromkeys(label for split in splits for label in counts.get((task, split), {})):
+            table.add_row(task, label, *(f"{counts.get((task, split), {}).get(label, 0):,}" for split in splits))
+    return table
+
+
+def loss_table(report: Audit, unit: str) -> Table:
+    """What truncation would lose."""
+    from rich.table import Table
+
+    title = f"Lost by tools that cut at {report.settings['limit']} {unit} (biomtl reads windows and loses none)"
+    table = Table(title=title, title_justify="left")
+    table.add_column("task", no_wrap=True)
+    for header in ("rows cut", "words lost", "gold mentions lost"):
+        table.add_column(header, justify="right")
+    for facts in report.splits:
+        loss = facts.loss
+        mentions = _share(loss.mentions, loss.all_mentions) if loss.all_mentions else "-"
+        cells = (_share(loss.rows, facts.rows), _share(loss.words, loss.all_words), mentions)
+        table.add_row(f"{facts.task} {facts.split}", *cells)
+    return table
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{part:,} ({part / max(whole, 1):.2%})"
