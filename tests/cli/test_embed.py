@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import h5py
@@ -13,9 +13,12 @@ import pytest
 import torch
 
 from biomtl.cli.embed import Words, read_sentences
+from biomtl.cli.main import main
 from biomtl.encoders.elmo import Elmo, ElmoOptions, convert_elmo, encode, load_elmo, save_elmo
 from biomtl.errors import InputError
 from biomtl.inference.embed import embed, write_embeddings
+
+Run = Callable[..., tuple[int, str]]
 
 SENTENCES = [["a", "word"], ["Zalpidine", "(", "x", ")"], ["one"]]
 
@@ -47,15 +50,23 @@ def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "biomtl.cli.main", "embed", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """``run(*arguments)`` -> exit code and stderr."""
+
+    def run_command(*arguments: object) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["biomtl", "embed", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return int(ended.value.code or 0), capsys.readouterr().err
+
+    return run_command
 
 
-def test_elmo_to_hdf5(elmo: Path, tmp_path: Path) -> None:
+def test_elmo_to_hdf5(run: Run, elmo: Path, tmp_path: Path) -> None:
     (tmp_path / "in.txt").write_text("\n".join(" ".join(words) for words in SENTENCES) + "\n")
-    done = run(elmo, tmp_path / "in.txt", "--out", tmp_path / "out.hdf5")
-    assert done.returncode == 0, done.stderr
+    code, said = run(elmo, tmp_path / "in.txt", "--out", tmp_path / "out.hdf5")
+    assert code == 0, said
     wanted = list(encode(load_elmo(elmo), SENTENCES))
     with h5py.File(tmp_path / "out.hdf5") as file:
         assert sorted(file) == ["0", "1", "2"]
@@ -63,18 +74,16 @@ def test_elmo_to_hdf5(elmo: Path, tmp_path: Path) -> None:
             assert file[str(i)].dtype == np.float32
             assert file[str(i)].shape == (3, len(SENTENCES[i]), 12)
             np.testing.assert_allclose(file[str(i)][()], layers.numpy(), atol=1e-6)
-    again = run(elmo, tmp_path / "in.txt", "--out", tmp_path / "out.hdf5")
-    assert again.returncode == 2
-    assert "--overwrite" in again.stderr
+    code, said = run(elmo, tmp_path / "in.txt", "--out", tmp_path / "out.hdf5")
+    assert code == 2
+    assert "--overwrite" in said
 
 
-def test_bad_line_leaves_no_file(elmo: Path, tmp_path: Path) -> None:
+def test_bad_line_leaves_no_file(run: Run, elmo: Path, tmp_path: Path) -> None:
     (tmp_path / "in.txt").write_text("a word\n\nanother\n")
-    done = run(elmo, tmp_path / "in.txt", "--out", tmp_path / "out.hdf5")
-    assert done.returncode == 2
-    assert (
-        done.stderr.strip().splitlines()[-1].startswith(f"biomtl: error: {tmp_path}/in.txt:2: a sentence with no words")
-    )
+    code, said = run(elmo, tmp_path / "in.txt", "--out", tmp_path / "out.hdf5")
+    assert code == 2
+    assert said.strip().splitlines()[-1].startswith(f"biomtl: error: {tmp_path}/in.txt:2: a sentence with no words")
     assert [path.name for path in tmp_path.iterdir()] == ["in.txt"]
 
 

@@ -85,7 +85,7 @@ def write_embeddings(
     except ImportError as error:
         raise InputError("h5py is not installed", fix="run pip install 'biomtl[elmo]'") from error
     count = 0
-    with atomic_file(out, "wb", overwrite=overwrite) as stream, h5py.File(stream.name, "w") as file:
+    with atomic_file(out, "w+b", overwrite=overwrite) as stream, h5py.File(stream, "w") as file:
         for layers in vectors:
             file.create_dataset(str(count), data=layers, dtype=np.float32)
             count += 1
