@@ -84,6 +84,9 @@ class Recipe(BaseModel):
     train_on: Literal["train", "train+dev"] = Field(
         "train", description="Training splits; `train+dev` leaves nothing to select on and so needs `max_steps`."
     )
+    exclude_overlap: bool = Field(
+        False, description="Drop training rows whose document or text one of the run's tasks is scored on."
+    )
     predict_test: bool = Field(True, description="Score the test split once, with the final model.")
 
     max_length: Count = Field(128, description="Word pieces per row; what is longer goes into overlapping windows.")

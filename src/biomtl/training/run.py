@@ -33,6 +33,7 @@ from biomtl.training.folder import CHECKPOINTS, check_folder, open_folder
 from biomtl.training.log import RunLog
 from biomtl.training.loop import Hooks, Step, fit
 from biomtl.training.optimiser import configure
+from biomtl.training.overlap import look_for_overlap
 from biomtl.training.recipe import Recipe
 from biomtl.training.recipe_io import load_recipe, make_recipe
 
@@ -75,6 +76,7 @@ def train(
     folder = Path(recipe.output)
     check_folder(folder, recipe, resume=resume, overwrite=overwrite)
     check_splits(suite, recipe)
+    suite, overlap = look_for_overlap(suite, recipe)
     accelerator = make_accelerator(recipe, folder)
     if recipe.num_threads:
         torch.set_num_threads(recipe.num_threads)
@@ -83,12 +85,15 @@ def train(
     data = TrainingData(model.processor, suite, recipe, epochs=recipe.num_train_epochs or 1)
     if accelerator.is_main_process and not resume:
         console.print(plan_table(data.plan(), suite.tasks, recipe))
+        for line in (*(note for entry in suite.data.values() for note in entry.notes), overlap.warning()):
+            if line:
+                console.print(line, markup=False, highlight=False)
     accelerator.wait_for_everyone()  # all have looked at the folder: now it may change
     if accelerator.is_main_process:
         open_folder(folder, recipe, resume=resume)
     if recipe.report_to:
         accelerator.init_trackers("biomtl")
-    model.provenance = provenance(model, suite, recipe, command)
+    model.provenance = {**provenance(model, suite, recipe, command), "overlap": overlap.facts()}
     started = time.monotonic()
     progress, dev = run_loop(model, suite, recipe, data, accelerator, folder, resume=resume)
     accelerator.wait_for_everyone()

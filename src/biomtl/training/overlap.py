@@ -1,0 +1,74 @@
+"""Before training: which training rows are scored as well, and what to do about them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from biomtl.corpora.overlap import Shared, shared_rows
+from biomtl.errors import InputError
+from biomtl.suite import Suite
+from biomtl.tasks.task import Split
+from biomtl.training.recipe import Recipe
+
+MOST_LINES = 6
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """Training rows with a document or text that one of the run's tasks is scored on."""
+
+    rows: list[Shared]
+    sizes: Mapping[str, int]
+    excluded: bool
+
+    @property
+    def counts(self) -> Counter[tuple[str, str, str]]:
+        """Rows by training task, by what is shared, and by the split that is scored."""
+        return Counter((row.task, row.why, " ".join(row.other)) for row in self.rows)
+
+    def facts(self) -> dict[str, Any]:
+        """For the provenance of results."""
+        tasks = Counter(row.task for row in self.rows)
+        return {"exclude_overlap": self.excluded, "rows": dict(sorted(tasks.items()))}
+
+    def warning(self) -> str:
+        """What the user should know, or nothing."""
+        if not self.rows:
+            return ""
+        lines = [
+            f"  {task}: {count:,} of {self.sizes[task]:,} training rows share a {why} with {other}"
+            for (task, why, other), count in self.counts.most_common()
+        ]
+        more = [f"  … and {len(lines) - MOST_LINES} more such pairs"] if len(lines) > MOST_LINES else []
+        head = "dropped" if self.excluded else "warning: trained on and scored on (`exclude_overlap: true` drops them)"
+        return "\n".join([f"{head}:", *lines[:MOST_LINES], *more])
+
+
+def look_for_overlap(suite: Suite, recipe: Recipe) -> tuple[Suite, Overlap]:
+    """The suite, without its offending training rows if the recipe says so, and what was found.
+
+    The comparison is exact, by document and by the words of a text; ``biomtl audit`` also finds near-duplicates.
+
+    Raises:
+        InputError: a task would have no training row left.
+    """
+    trained: list[Split] = ["train", "dev"] if recipe.train_on == "train+dev" else ["train"]
+    records = {name: {split: entry.records(split) for split in entry.files} for name, entry in suite.data.items()}
+    found = shared_rows(records, trained)
+    sizes = {name: sum(len(splits.get(split, ())) for split in trained) for name, splits in records.items()}
+    overlap = Overlap(found, sizes, recipe.exclude_overlap)
+    if not recipe.exclude_overlap:
+        return suite, overlap
+    entries = []
+    for name, entry in suite.data.items():
+        for split in trained:
+            rows = {row.row for row in found if (row.task, row.split) == (name, split)}
+            entry = entry.without(split, rows) if rows else entry
+        if not any(entry.records(split) for split in trained if split in entry):
+            fix = "leave exclude_overlap out, or make other splits"
+            raise InputError(f"task {name}: every training row shares something with what is scored", fix=fix)
+        entries.append(entry)
+    return Suite(entries), overlap
