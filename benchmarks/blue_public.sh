@@ -8,9 +8,9 @@ prepared=$1 out=$2
 shift 2
 arms=("${@:-joint}")
 tasks=(bc5cdr-chem bc5cdr-disease ddi2013 chemprot hoc biosses)
-declare -A steps=([bc5cdr-chem]=252 [bc5cdr-disease]=252 [ddi2013]=874 [chemprot]=237 [hoc]=216 [biosses]=40)
-declare -A options=([chemprot]="tasks={chemprot: {max_rows: 5000}}" [biosses]="tasks={biosses: {pairs: apart}}")
-fixed=(eval_strategy=no save_strategy=steps save_steps=265)
+declare -A steps=([bc5cdr-chem]=168 [bc5cdr-disease]=168 [ddi2013]=325 [chemprot]=191 [hoc]=121 [biosses]=40)
+declare -A rows=([ddi2013]=7000 [chemprot]=4000 [hoc]=6000) # of the training split, drawn by seed
+fixed=(eval_strategy=no save_strategy=steps save_steps=139)
 
 run() { # run FOLDER COMMAND…: start, resume or skip
     local folder=$1
@@ -25,21 +25,24 @@ joint() {
 }
 alone() {
     for task in "${tasks[@]}"; do
+        local option="tasks=$task"
+        if [ -n "${rows[$task]:-}" ]; then option="tasks={$task: {max_rows: ${rows[$task]}}}"; fi
+        if [ "$task" = biosses ]; then option="tasks={biosses: {pairs: apart}}"; fi
         run "$out/alone/$task" biomtl train recipes/single-task-minilm.yaml suite="$prepared" "${fixed[@]}" \
-            output="$out/alone/$task" "${options[$task]:-tasks=$task}" num_train_epochs=null max_steps="${steps[$task]}"
+            output="$out/alone/$task" "$option" num_train_epochs=null max_steps="${steps[$task]}"
     done
 }
 half() { # half of the joint arm's examples: the start of the refined arm
     run "$out/half" biomtl train recipes/blue-public-minilm.yaml suite="$prepared" output="$out/half" \
-        eval_steps=null "${fixed[@]}" max_steps=795 predict_test=false
+        eval_steps=null "${fixed[@]}" max_steps=417 predict_test=false
 }
 refined() { # the other half, task by task
     for task in "${tasks[@]}"; do
-        local rows=()
-        if [ "$task" = chemprot ]; then rows=(tasks.chemprot.max_rows=5000); fi
+        local option=()
+        if [ -n "${rows[$task]:-}" ]; then option=("tasks.$task.max_rows=${rows[$task]}"); fi
         run "$out/refined/$task" biomtl finetune "$out/half" --task "$task" --data "$prepared" --out \
             "$out/refined/$task" --recipe recipes/single-task-minilm.yaml num_train_epochs=null "${fixed[@]}" \
-            max_steps=$((steps[$task] / 2)) ${rows[@]+"${rows[@]}"}
+            max_steps=$((steps[$task] / 2)) ${option[@]+"${option[@]}"}
     done
 }
 

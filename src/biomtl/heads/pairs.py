@@ -10,27 +10,24 @@ from biomtl.encoders.base import Encoded
 
 
 class CosineHead(nn.Module):
-    """Similarity of two texts, starting as the cosine of their mean-pooled vectors.
+    """Similarity of two texts: the cosine of their mean-pooled vectors on the task's scale.
 
-    A sentence encoder's cosine is a good similarity before any training; a pair of learned maps (identity at the
-    start) and a scale let training improve on it instead of starting from nothing.
+    A sentence encoder's cosine is a good similarity before any training, and training goes on from there: the
+    encoder moves the vectors, the head only the scale.
 
     Args:
-        dim: width of the hidden states.
         low: the score of unrelated texts (cosine 0).
         high: the score of equal texts (cosine 1).
     """
 
-    def __init__(self, dim: int, low: float = 0.0, high: float = 1.0) -> None:
+    def __init__(self, low: float = 0.0, high: float = 1.0) -> None:
         super().__init__()
-        self.projection = nn.Linear(dim, dim, bias=False)
-        nn.init.eye_(self.projection.weight)
         self.scale = nn.Parameter(torch.tensor(float(high - low)))
         self.bias = nn.Parameter(torch.tensor(float(low)))
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
         """``[pairs, dim]`` twice to ``[pairs, 1]``."""
-        cosine = functional.cosine_similarity(self.projection(first), self.projection(second), dim=-1)
+        cosine = functional.cosine_similarity(first, second, dim=-1)
         return (self.scale * cosine + self.bias).unsqueeze(-1)
 
 
@@ -54,12 +51,16 @@ class ApartHead(nn.Module):
     Args:
         compare: ``[pairs, dim]`` twice to ``[pairs, labels]``.
         view: the task's own view of the encoder's hidden states, where the encoder gives one.
+        reducer: word vectors and mask to a row's vector; default their mean.
     """
 
-    def __init__(self, compare: nn.Module, view: nn.Module | None = None) -> None:
+    def __init__(
+        self, compare: nn.Module, view: nn.Module | None = None, reducer: nn.Module | None = None
+    ) -> None:
         super().__init__()
         self.compare = compare
         self.view = view
+        self.reducer = reducer
 
     def forward(self, encoded: Encoded, owners: Tensor, parts: Tensor, count: int) -> Tensor:
         """``[pairs, labels]`` of ``count`` pairs.
@@ -71,7 +72,8 @@ class ApartHead(nn.Module):
             count: how many pairs there are.
         """
         encoded = encoded if self.view is None else self.view(encoded)
-        vectors = mean_by_owner(encoded.mean(), owners * 2 + parts, 2 * count)
+        pooled = encoded.mean() if self.reducer is None else self.reducer(encoded.hidden, encoded.mask)
+        vectors = mean_by_owner(pooled, owners * 2 + parts, 2 * count)
         return self.compare(vectors[0::2], vectors[1::2])
 
 

@@ -16,7 +16,8 @@ def build_optimiser(model: MultiTaskModel, recipe: Recipe) -> torch.optim.AdamW:
     groups: dict[tuple[bool, bool], list[torch.nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            groups.setdefault((name.startswith("heads."), parameter.ndim >= 2), []).append(parameter)
+            # A pooler belongs to the heads in all but its place: some encoders' was never trained.
+            groups.setdefault((name.startswith("heads.") or ".pooler." in name, parameter.ndim >= 2), []).append(parameter)
     return torch.optim.AdamW(
         [
             {

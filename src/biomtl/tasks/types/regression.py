@@ -42,11 +42,13 @@ class Regression(TaskType):
         """
         import torch
 
+        if task.head == "stack":
+            return sequence_head(task, encoder, 1)
         low, high = score_range(task)
         if encoded_apart(task, encoder):
             from biomtl.heads.pairs import ApartHead, CosineHead
 
-            return ApartHead(CosineHead(encoder.dim, low, high), encoder.view())
+            return ApartHead(CosineHead(low, high), encoder.view())
         head = sequence_head(task, encoder, 1)
         final = [m for m in head.modules() if isinstance(m, torch.nn.Linear)][-1]
         if final.bias is not None:
