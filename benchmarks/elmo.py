@@ -1,0 +1,217 @@
+"""ELMo's speed: ours against the way elmoft calls it, one pass and 20 epochs, in turns on the same machine.
+
+    python benchmarks/elmo.py [SENTENCES.txt|.jsonl] [--count 256] [--rounds 3]
+
+The model has the original's full size (93.6 million weights) and random weights; without a file the sentences are
+invented, with the lengths of abstracts. `docs/elmo.md` has the figures and says how they were made.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor, nn
+
+from biomtl.cli.embed import read_sentences
+from biomtl.encoders.base import Encoded
+from biomtl.encoders.elmo import SHAPES, Elmo, encode, word_ids
+from biomtl.encoders.elmo.encoder import ElmoEncoder
+from biomtl.encoders.elmo.lstm import BiLstmLayer
+from biomtl.text.base import TextInput
+from biomtl.text.elmo import ElmoProcessor
+
+Sentences = list[list[str]]
+
+
+class Reference:
+    """The same model run plainly: every word of every padded sentence through the convolutions, step after step.
+
+    What allennlp does under elmoft: sentences are filled to ``padding`` words with empty strings, which are words
+    like any other to the network.
+    """
+
+    def __init__(self, model: Elmo, padding: int, batch: int = 64) -> None:
+        self.model, self.padding, self.batch = model, padding, batch
+
+    @torch.inference_mode()
+    def __call__(self, sentences: Sentences) -> list[Tensor]:
+        """Layers ``[layers, words, dim]`` of every sentence."""
+        results = []
+        for start in range(0, len(sentences), self.batch):
+            part = sentences[start : start + self.batch]
+            filled = [[*words, *[""] * (self.padding - len(words))] for words in part]
+            ids = torch.tensor(np.array([[word_ids(w) for w in ["<S>", *words, "</S>"]] for words in filled])).long()
+            layers = self._run(ids)
+            results += [layer[:, 1 : 1 + len(words)] for layer, words in zip(layers, part, strict=True)]
+        return results
+
+    def _run(self, ids: Tensor) -> Tensor:
+        token = self.model.token
+        embedded = token.embedding(ids.flatten(0, 1)).transpose(1, 2)
+        values = torch.relu(torch.cat([layer(embedded).amax(2) for layer in token.convolutions], dim=1))
+        for highway in token.highways:
+            values = highway(values)
+        vectors = token.projection(values).unflatten(0, ids.shape[:2])
+        layers = [torch.cat([vectors, vectors], dim=-1)]
+        forward = backward = vectors
+        for number, layer in enumerate(self.model.layers):
+            new_forward = self._direction(layer, 0, forward)
+            new_backward = self._direction(layer, 1, backward.flip(1)).flip(1)
+            forward = new_forward + forward if number else new_forward
+            backward = new_backward + backward if number else new_backward
+            layers.append(torch.cat([forward, backward], dim=-1))
+        return torch.stack(layers, dim=1)
+
+    @staticmethod
+    def _direction(layer: BiLstmLayer, d: int, inputs: Tensor) -> Tensor:
+        hidden, cell = (state[d] for state in layer.zero_state(len(inputs)))
+        outputs = []
+        for step in range(inputs.shape[1]):
+            gates = nn.functional.linear(inputs[:, step], layer.input_weight[d], layer.bias[d])
+            gates = gates + nn.functional.linear(hidden, layer.hidden_weight[d])
+            i, j, f, o = gates.chunk(4, dim=1)
+            cell = (torch.sigmoid(f + 1) * cell + torch.sigmoid(i) * torch.tanh(j)).clamp(-3, 3)
+            hidden = nn.functional.linear(torch.sigmoid(o) * torch.tanh(cell), layer.projection[d]).clamp(-3, 3)
+            outputs.append(hidden)
+        return torch.stack(outputs, dim=1)
+
+
+def invented(count: int) -> Sentences:
+    """Sentences of made-up words: lengths and repetition like those of abstracts."""
+    rng = random.Random(0)
+    letters = "etaoinshrdlucmfwypvbgkqjxz"
+    words = ["".join(rng.choices(letters, k=max(1, int(rng.gauss(6, 3))))) for _ in range(4000)]
+    shares = [1 / (rank + 3) for rank in range(len(words))]
+    lengths = [min(120, max(2, int(rng.lognormvariate(3.2, 0.5)))) for _ in range(count)]
+    return [rng.choices(words, shares, k=length) for length in lengths]
+
+
+def timed(run: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+def passes(model: Elmo, half: Elmo, sentences: Sentences, rounds: int, console: Console) -> None:
+    """One pass in every way, in turns; medians of seconds and of the ratios within a round."""
+    ways: dict[str, Callable[[], object]] = {
+        "as elmoft calls it (padded to 128)": lambda: Reference(model, 128)(sentences),
+        "plain, length-sorted": lambda: by_length(model, sentences),
+        "biomtl, fp32": lambda: list(encode(model, sentences)),
+        "biomtl, bf16": lambda: list(encode(half, sentences)),
+    }
+    words = sum(map(len, sentences))
+    seconds = np.array([[timed(run) for run in ways.values()] for _ in range(rounds)])
+    table = Table("way", "seconds", "words/s", "times as fast as the first", title="One pass over the sentences")
+    for name, column, ratio in zip(ways, seconds.T, (seconds[:, :1] / seconds).T, strict=True):
+        table.add_row(name, f"{np.median(column):.2f}", f"{words / np.median(column):,.0f}", f"{np.median(ratio):.2f}")
+    console.print(table)
+
+
+def by_length(model: Elmo, sentences: Sentences, batch: int = 64) -> None:
+    """The plain way, on batches of like length."""
+    ordered = sorted(sentences, key=len)
+    for start in range(0, len(ordered), batch):
+        part = ordered[start : start + batch]
+        Reference(model, max(map(len, part)), batch)(part)
+
+
+def differences(model: Elmo, half: Elmo, sentences: Sentences, console: Console) -> None:
+    """How far ours in fp32 is from the plain way, what elmoft's filling does, and how far bf16 is from fp32."""
+    exact = torch.cat(list(encode(model, sentences)), dim=1)
+    alone = torch.cat([Reference(model, len(words))([words])[0] for words in sentences], dim=1)
+    filled = torch.cat(Reference(model, 128)(sentences), dim=1)
+    near = torch.cat(list(encode(half, sentences)), dim=1).float()
+    console.print(f"fp32 against the plain way on sentences alone: {(exact - alone).abs().max():.1e} at most")
+    console.print(f"the plain way, filled to 128 words, against alone: {(filled - alone).abs().max():.1e} at most")
+    errors = ", ".join(f"{(a - b).norm() / a.norm():.2%}" for a, b in zip(exact, near, strict=True))
+    console.print(f"bf16 against fp32, relative error of layers 0, 1, 2: {errors}")
+
+
+def epochs(model: Elmo, sentences: Sentences, count: int, batch: int, console: Console) -> None:
+    """Frozen training: filling the store, then ``count`` epochs from it; against the heads' own time."""
+    processor = ElmoProcessor()
+    texts = processor.encode([TextInput((" ".join(words),), words=spans(words)) for words in sentences])
+    rows = [row for text in texts for row in text.rows]
+    batches = [rows[start : start + batch] for start in range(0, len(rows), batch)]
+    encoder = ElmoEncoder(model)
+    with tempfile.TemporaryDirectory() as folder:
+        encoder.use_store(folder)
+        console.print(str(encoder.plan(rows)))
+        one_pass = timed(lambda: encoder.prepare(rows))
+        with torch.no_grad():
+            ready = [encoder(processor.collate(part)) for part in batches]
+        train(encoder, 1, ready, lambda encoded: encoded)  # what the first step of a process imports is no one's time
+        heads = timed(lambda: train(encoder, count, ready, lambda encoded: encoded))
+        inputs = [processor.collate(part) for part in batches]
+        stored = timed(lambda: train(encoder, count, inputs, encoder))
+    table = Table("what", "seconds", title=f"{count} epochs with the biLM frozen")
+    table.add_row("one pass of the biLM, written to the store", f"{one_pass:.2f}")
+    table.add_row(f"the head's own time, {count} epochs, layers in memory", f"{heads:.2f}")
+    table.add_row(f"{count} epochs from the store", f"{stored:.2f}")
+    table.add_row(
+        "all, without the heads' time, as passes of the biLM", f"{(one_pass + stored - heads) / one_pass:.2f}"
+    )
+    console.print(table)
+
+
+def spans(words: Sequence[str]) -> tuple[tuple[int, int], ...]:
+    ends = np.cumsum([len(word) + 1 for word in words]) - 1
+    return tuple((int(end) - len(word), int(end)) for end, word in zip(ends, words, strict=True))
+
+
+def train(encoder: ElmoEncoder, count: int, batches: Sequence[object], encoded: Callable[..., Encoded]) -> None:
+    torch.manual_seed(0)
+    head = encoder.token_head(3)
+    optimiser = torch.optim.Adam(head.parameters(), lr=1e-3)
+    for _ in range(count):
+        for batch in batches:
+            logits = head(encoded(batch))
+            loss = nn.functional.cross_entropy(
+                logits.flatten(0, 1), torch.zeros(logits[..., 0].numel(), dtype=torch.long)
+            )
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("source", nargs="?", type=Path, help="sentences: text, or JSONL with tokens; default invented")
+    parser.add_argument("--count", type=int, default=256, help="sentences to take")
+    parser.add_argument("--rounds", type=int, default=3, help="passes of each way, in turns")
+    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--shape", choices=sorted(SHAPES), default="original")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(0)
+    console = Console()
+    sentences = invented(options.count)
+    if options.source is not None:
+        sentences = [list(words) for words in islice(read_sentences(options.source), options.count)]
+    model = Elmo(SHAPES[options.shape]).requires_grad_(False).eval()
+    half = Elmo(SHAPES[options.shape]).requires_grad_(False).eval()
+    half.load_state_dict(model.state_dict())
+    half = half.to(torch.bfloat16)
+    words = [word for sentence in sentences for word in sentence]
+    size = sum(value.numel() for value in model.parameters()) / 1e6
+    console.print(f"{len(sentences)} sentences, {len(words):,} words, {len(set(words)):,} distinct")
+    console.print(f"{size:.1f} M weights, {options.threads} threads, torch {torch.__version__}")
+    differences(model, half, sentences[:8], console)
+    passes(model, half, sentences, options.rounds, console)
+    epochs(model, sentences, options.epochs, 32, console)
+
+
+if __name__ == "__main__":
+    main()
