@@ -10,6 +10,7 @@ import typer
 
 import biomtl
 from biomtl.cli.audit import audit
+from biomtl.cli.check import check
 from biomtl.cli.convert import convert
 from biomtl.cli.download import download
 from biomtl.cli.embed import embed
@@ -55,6 +56,7 @@ def _options(
 app.command("tasks")(tasks)
 app.command("download")(download)
 app.command("prepare")(prepare)
+app.command("check")(check)
 app.command("audit")(audit)
 app.command("score")(score)
 app.command("quickstart")(quickstart)

@@ -73,7 +73,7 @@ class TaskDefinition(BaseModel):
         None, description="Own task: whether a table's first row names the columns; default unless all are numbers."
     )
     separator: Annotated[str, Field(min_length=1)] | None = Field(
-        None, description="Own task: what divides several values in a table's cell; default `|`."
+        None, description="Own task: what divides several values in a cell of a table; default a vertical bar."
     )
     labels: tuple[Label, ...] | None = Field(
         None, description="Own task: the labels in order (tagging: the mention types); default those of train, sorted."

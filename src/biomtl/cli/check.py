@@ -1,0 +1,170 @@
+"""``biomtl check``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from biomtl.corpora.own.check import CheckReport
+    from biomtl.tasks.types.base import Record, TaskType
+    from biomtl.text.base import TextProcessor
+
+MOST_SHOWN = 20  # bad rows
+MOST_LABELS = 30
+PLAIN: dict[str, Any] = {"markup": False, "highlight": False, "soft_wrap": True}  # the user's own text
+
+
+def check(
+    file: Annotated[
+        Path, typer.Argument(help="Your file, or folder of brat files or of a dataset.", show_default=False)
+    ],
+    type: Annotated[str, typer.Option("--type", help="Task type, such as `classification`.", show_default=False)],
+    columns: Annotated[
+        str | None, typer.Option("--columns", help="Our fields to your columns: `label=gold,text=2` (numbers from 0).")
+    ] = None,
+    labels: Annotated[str | None, typer.Option("--labels", help="The only labels there may be: `a,b`.")] = None,
+    format: Annotated[
+        str | None, typer.Option("--format", help="`tsv`, `conll` …; default by name and content.")
+    ] = None,
+    header: Annotated[
+        bool | None, typer.Option("--header/--no-header", help="Whether a table's first row names the columns.")
+    ] = None,
+    separator: Annotated[
+        str | None, typer.Option("--separator", help="What divides several values in a cell; default `|`.")
+    ] = None,
+    encoder: Annotated[
+        str | None, typer.Option("--encoder", help="Count this encoder's word pieces too, and show the first row's.")
+    ] = None,
+    max_length: Annotated[int, typer.Option("--max-length", min=8, help="Word pieces per row.")] = 128,
+) -> None:
+    """Say what biomtl understands of your own data: rows, labels, lengths, the first record, and every bad row.
+
+    Exits with code 2 if a row is bad. The options are the keys of a recipe's own task (docs/own-tasks.md). Example:
+
+        biomtl check train.tsv --type classification --columns text=sentence,label=gold
+    """
+    from pydantic import ValidationError
+    from rich.console import Console
+
+    from biomtl.corpora.own import Files, TaskDefinition
+    from biomtl.corpora.own.check import check_file
+    from biomtl.errors import InputError, nearest
+    from biomtl.tasks.types.base import task_types
+
+    kinds = task_types()
+    if type not in kinds:
+        raise InputError(f"unknown type {type!r}", fix=nearest(type, kinds))
+    given = {"type": type, "format": format, "header": header, "separator": separator}
+    given |= {"columns": named_columns(columns), "labels": labels.split(",") if labels else None}
+    try:
+        definition = TaskDefinition(**given, files=Files(train=(str(file),)))  # type: ignore[arg-type]
+    except ValidationError as error:
+        first = error.errors()[0]
+        option = str(first["loc"][0])
+        expected = first["msg"].removeprefix("Input should be ")
+        raise InputError(f"--{option} {first['input']!r}", expected=expected) from error
+    report = check_file(file.stem, definition, kinds[type])
+    console = Console()
+    show(report, console)
+    if report.task is not None and report.records:
+        if encoder is not None:
+            show_pieces(report, kinds[type], encoder, max_length, console)
+        console.print("First record:", json.dumps(report.records[0], ensure_ascii=False, indent=1), **PLAIN)
+    if report.bad:
+        show_bad(report, console)
+        raise typer.Exit(2)
+
+
+def named_columns(text: str | None) -> dict[str, str | int] | None:
+    """``label=gold,text=2`` as a mapping."""
+    from biomtl.errors import InputError
+
+    if not text:
+        return None
+    found: dict[str, str | int] = {}
+    for part in text.split(","):
+        field, equals, column = part.partition("=")
+        if not (field and equals and column):
+            raise InputError(f"--columns {part!r}", expected="our field = your column, such as label=gold")
+        found[field.strip()] = int(column) if column.strip().lstrip("-").isdecimal() else column.strip()
+    return found
+
+
+def show(report: CheckReport, console: Console) -> None:
+    """Rows, labels and lengths in words."""
+    import numpy as np
+    from rich.table import Table
+
+    counts = f"{len(report.records):,} good rows, {len(report.bad):,} bad ones, read as {report.format}"
+    console.print(counts, **PLAIN)
+    if report.task is None:
+        return
+    console.print(f"type {report.task.type}, input: {report.task.inputs}, metric: {report.task.metric}", **PLAIN)
+    for note in report.notes:
+        console.print(note, **PLAIN)
+    if report.labels:
+        table = Table("label", "rows" if report.task.type != "tagging" else "mentions", "share")
+        total = sum(report.labels.values())
+        for label, count in report.labels.most_common(MOST_LABELS):
+            table.add_row(label, f"{count:,}", f"{count / total:.1%}")
+        if len(report.labels) > MOST_LABELS:
+            table.caption = f"and {len(report.labels) - MOST_LABELS} more labels"
+        console.print(table)
+    if report.lengths:
+        median, most, longest = np.percentile(report.lengths, [50, 95, 100])
+        console.print(f"words a row: median {median:.0f}, 95 % up to {most:.0f}, longest {longest:.0f}", **PLAIN)
+
+
+def show_pieces(report: CheckReport, kind: TaskType, encoder: str, max_length: int, console: Console) -> None:
+    """Lengths in the encoder's positions, and the first record as it reads it."""
+    import numpy as np
+
+    from biomtl.encoders import load_processor
+
+    assert report.task is not None
+    texts = [kind.text(record, report.task) for record in report.records]
+    whole = load_processor(encoder, 1_000_000, None)  # nothing is that long, so nothing is cut
+    lengths = [max(len(row) for row in text.rows) for text in whole.encode(texts)]
+    median, most, longest = np.percentile(lengths, [50, 95, 100])
+    console.print(f"positions a row: median {median:.0f}, 95 % up to {most:.0f}, longest {longest:.0f}", **PLAIN)
+    over = sum(length > max_length for length in lengths)
+    console.print(f"longer than {max_length}: {over:,} rows, read in overlapping windows", **PLAIN)
+    processor = load_processor(encoder, max_length, None)
+    for line in first_rows(processor, kind, report.records[0], report):
+        console.print(line, **PLAIN)
+
+
+def first_rows(processor: TextProcessor, kind: TaskType, record: Record, report: CheckReport) -> Sequence[str]:
+    """The first record's encoder rows in pieces; a position that speaks for a word carries the word's tag."""
+    from biomtl.text.alignment import word_sites
+
+    assert report.task is not None
+    rows = processor.encode([kind.text(record, report.task)])[0].rows
+    tokenizer = getattr(processor, "tokenizer", None)
+    if tokenizer is None:
+        return [f"the model reads words: {' '.join(str(len(row)) for row in rows)} positions"]
+    pieces = [tokenizer.convert_ids_to_tokens(row.inputs["input_ids"].tolist()) for row in rows]
+    spans = kind.words(record, report.task)
+    tags = record.get("tags")
+    if spans is not None and tags is not None:
+        for (row, position), tag in zip(word_sites(rows, spans), tags, strict=True):
+            if row >= 0 and tag != "O":
+                pieces[row][position] += f"/{tag}"
+    return [f"the model reads: {' '.join(row)}" for row in pieces]
+
+
+def show_bad(report: CheckReport, console: Console) -> None:
+    """Every bad row by number, the first twenty with their fault."""
+    console.print("Bad rows:", **PLAIN)
+    for error in report.bad[:MOST_SHOWN]:
+        console.print(f"  {error}", **PLAIN)
+    if len(report.bad) > MOST_SHOWN:
+        numbers = ", ".join(str(error.line) for error in report.bad[MOST_SHOWN:])
+        console.print(f"  … and {len(report.bad) - MOST_SHOWN:,} more: rows {numbers}", **PLAIN)
