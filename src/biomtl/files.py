@@ -63,7 +63,7 @@ def atomic_file(
 
 
 def _open_up(folder: Path) -> None:
-    """Give every file the modes of ordinary files: some writers (safetensors) make theirs readable by the owner alone."""
+    """Give every file an ordinary file's modes: some writers (safetensors) let only the owner read theirs."""
     for path in folder.rglob("*"):
         if path.is_file() and not path.is_symlink():
             os.chmod(path, 0o666 & ~_umask())

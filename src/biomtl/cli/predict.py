@@ -23,7 +23,8 @@ def predict(
     """Label raw text with every task of a model, in one encoder pass; one JSON line a text.
 
     Lines of text go to the tasks over one text, lines with a tab to the tasks over two. Records (JSONL) have `text`
-    (for tasks that rank also `candidates`), `text_a` and `text_b`, or `tokens`; their `id` comes back. Mentions carry character offsets in the input.
+    (for tasks that rank also `candidates`), `text_a` and `text_b`, or `tokens`; their `id` comes back. Mentions carry
+    character offsets in the input.
 
     Example: `echo "Naloxone reverses the effect of clonidine." | biomtl predict runs/quickstart`
     """

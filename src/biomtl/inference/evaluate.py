@@ -10,7 +10,7 @@ from biomtl.errors import InputError
 from biomtl.files import write_jsonl
 from biomtl.inference.predict import BATCH_TOKENS, Advance, predict_records
 from biomtl.model import MultiTaskModel
-from biomtl.scoring import Score, score_records
+from biomtl.scoring import METRICS, Score, score_records
 from biomtl.suite import Suite
 from biomtl.tasks.task import Split
 from biomtl.tasks.types.base import Record
@@ -22,12 +22,17 @@ class Evaluation:
 
     split: Split
     scores: Mapping[str, Score]
-    predictions: Mapping[str, Sequence[Record]]
+    predictions: Mapping[str, list[Record]]
 
     @property
     def mean(self) -> float:
-        """The mean of the tasks' main metrics."""
-        return sum(score.main.value for score in self.scores.values()) / len(self.scores)
+        """The mean of the tasks' main metrics; an error counts negative, so that higher is better."""
+        return sum(self.gain(name) for name in self.scores) / len(self.scores)
+
+    def gain(self, task: str) -> float:
+        """A task's main metric with the sign that makes higher better."""
+        main = self.scores[task].main
+        return main.value if METRICS[main.id].higher_is_better else -main.value
 
     def write_predictions(self, folder: Path) -> None:
         """``folder/<task>/<split>.jsonl``."""

@@ -17,7 +17,8 @@ def build_optimiser(model: MultiTaskModel, recipe: Recipe) -> torch.optim.AdamW:
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             # A pooler belongs to the heads in all but its place: some encoders' was never trained.
-            groups.setdefault((name.startswith("heads.") or ".pooler." in name, parameter.ndim >= 2), []).append(parameter)
+            is_head = name.startswith("heads.") or ".pooler." in name
+            groups.setdefault((is_head, parameter.ndim >= 2), []).append(parameter)
     return torch.optim.AdamW(
         [
             {
@@ -50,8 +51,8 @@ def configure(model: MultiTaskModel, recipe: Recipe) -> None:
     """
     if recipe.dropout is not None:
         set_dropout(model, recipe.dropout)
-    if recipe.freeze_encoder:
-        model.encoder.requires_grad_(False)
+    if recipe.freeze_encoder is not None:
+        model.encoder.requires_grad_(not recipe.freeze_encoder)
     if recipe.gradient_checkpointing:
         try:
             model.encoder.gradient_checkpointing()

@@ -93,6 +93,8 @@ def train(
         open_folder(folder, recipe, resume=resume)
     if recipe.report_to:
         accelerator.init_trackers("biomtl")
+    with accelerator.main_process_first():  # the others find its work done
+        keep_activations(model, recipe, data, console)
     model.provenance = {**provenance(model, suite, recipe, command), "overlap": overlap.facts()}
     started = time.monotonic()
     progress, dev = run_loop(model, suite, recipe, data, accelerator, folder, resume=resume)
@@ -102,6 +104,16 @@ def train(
         results = finish(model, suite, recipe, folder, progress, dev, started, console)
     accelerator.end_training()
     return Run(folder, results)
+
+
+def keep_activations(model: MultiTaskModel, recipe: Recipe, data: TrainingData, console: Console) -> None:
+    """Let an encoder whose outputs are constants compute them once for the whole run."""
+    if recipe.activations == "none":
+        return
+    folder = None if recipe.activations_folder is None else Path(recipe.activations_folder)
+    model.encoder.keep_activations(folder, recipe.activations, int(recipe.activations_gb * 1e9))
+    rows = [row for item in data.items for row in item.rows]
+    model.encoder.prepare(rows, lambda line: console.print(line, markup=False, highlight=False))
 
 
 def named(recipe: Recipe, suite: Suite) -> Recipe:
@@ -170,7 +182,7 @@ def run_loop(
         log.evaluation(progress.step, progress.seconds, "dev", scores)
         latest = dict(result.predictions)
         chosen = recipe.metric_for_best_model
-        return result.mean if chosen in (None, "mean") else result.scores[str(chosen)].main.value
+        return result.mean if chosen in (None, "mean") else result.gain(str(chosen))
 
     def save_best() -> None:
         nonlocal best
