@@ -44,7 +44,7 @@ def read(path: Path) -> tuple[list[str], list[str], list[str]]:
 
 
 class Data:
-    """Encoded rows of all files; a seeded fifth of their documents is held out, as sentences share much of their text."""
+    """Encoded rows of all files; a seeded fifth of the documents is held out (a sentence's pairs share their text)."""
 
     def __init__(self, files: list[str], tokenizer: object, max_length: int, max_rows: int) -> None:
         self.ids: list[list[int]] = []

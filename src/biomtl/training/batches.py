@@ -98,15 +98,18 @@ def _size_pools(order: Index, size: int, pool_batches: int) -> list[Index]:
 def _even_cuts(lengths: Index, total_rows: Index, budget: int) -> list[int]:
     """Where to cut entries sorted long to short (``total_rows`` cumulated) into batches of at most ``budget``.
 
-    As few batches as the budget allows, then the lowest budget that still needs no more of them: the last batch
-    is as full as the others instead of a runt.
+    As few batches as the budget allows, in a larger pool a multiple of ``STRATA``; then the lowest budget that needs
+    no more of them, so that all are about equally full and none is a runt.
     """
     cuts = _greedy_cuts(lengths, total_rows, budget)
+    count = len(cuts) + 1
+    if count >= 4 * STRATA:  # whole rounds only, so that steps of several batches stay in time with the rounds
+        count = -(-count // STRATA) * STRATA
     low, high = 0, budget
     while high - low > 1:
         middle = (low + high) // 2
         closer = _greedy_cuts(lengths, total_rows, middle)
-        if len(closer) > len(cuts):
+        if len(closer) + 1 > count:
             low = middle
         else:
             high, cuts = middle, closer
