@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 import transformers
+from safetensors.torch import load_file, save_file
 
 import tiny
 from biomtl.checkpoints.convert import convert
@@ -120,9 +124,41 @@ def test_only_a_bert_becomes_a_tensorflow_checkpoint(encoders: dict[str, Path], 
         convert(encoders["roberta"], tmp_path / "out", target_format="tf")
 
 
-def test_missing_parameters_are_not_made_up(model: MultiTaskModel, tmp_path: Path) -> None:
-    from safetensors.torch import load_file, save_file
+def test_pickled_weights_are_read_but_never_run(model: MultiTaskModel, tmp_path: Path) -> None:
+    class Runs:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return os.system, (f"touch {tmp_path / 'touched'}",)
 
+    export_hf(model, "cls-text", tmp_path / "in")
+    weights = load_file(tmp_path / "in" / "model.safetensors")
+    (tmp_path / "in" / "model.safetensors").unlink()
+    torch.save(weights, tmp_path / "in" / "pytorch_model.bin")
+    convert(tmp_path / "in", tmp_path / "out", tasks="cls")
+    with torch.inference_mode():
+        found = MultiTaskModel.from_pretrained(tmp_path / "out").logits("cls", **inputs(model))
+        torch.testing.assert_close(found, model.logits("cls-text", **inputs(model)))
+    torch.save({**weights, "extra": Runs()}, tmp_path / "in" / "pytorch_model.bin")
+    with pytest.raises(InputError, match=rf"pytorch_model\.bin: the pickle wants {os.name}\.system"):
+        convert(tmp_path / "in", tmp_path / "again", tasks="cls")
+    assert not (tmp_path / "touched").exists()
+
+
+def test_a_folder_without_tokenizer(bert: Path, tmp_path: Path) -> None:
+    source = shutil.copytree(bert, tmp_path / "in")
+    for path in source.glob("token*"):
+        path.unlink()
+    for target in ("hf", "tf"):
+        report = convert(source, tmp_path / target, target_format=target, encoder_only=True)
+        assert report.lower_case == ""
+        assert not list((tmp_path / target).glob("*vocab*"))
+
+
+def test_options_that_mean_nothing_are_refused(bert: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="--vocab, --config, --lower or --cased for format hf"):
+        convert(bert, tmp_path / "out", lower=True)
+
+
+def test_missing_parameters_are_not_made_up(model: MultiTaskModel, tmp_path: Path) -> None:
     export_hf(model, "cls-text", tmp_path / "in")
     weights = load_file(tmp_path / "in" / "model.safetensors")
     del weights["classifier.bias"]

@@ -49,6 +49,8 @@ def convert(
     kind = source_format or detect_format(source)
     if tasks is not None and kind not in ("mtdnn", "hf"):
         raise InputError(f"--tasks for a checkpoint of format {kind}", expected="mtdnn or hf, which have named heads")
+    if kind in ("hf", "elmo") and (vocab is not None or config is not None or lower is not None):
+        raise InputError(f"--vocab, --config, --lower or --cased for format {kind}", expected="tf or mtdnn")
     with atomic_folder(target, overwrite=overwrite) as work:
         if kind == "elmo":
             return _convert_elmo(source, work, target_format)

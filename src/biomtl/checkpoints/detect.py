@@ -16,6 +16,8 @@ def detect_format(source: Path) -> Format:
         return "elmo"
     if source.name in ("config.json", "model.safetensors", "manifest.json"):
         return "hf"
+    if source.name == "pytorch_model.bin" and (source.parent / "config.json").is_file():
+        return "hf"
     if source.is_file() and (source.suffix in (".pt", ".pth", ".bin") or _is_torch(source)):
         return "mtdnn"
     return "tf"

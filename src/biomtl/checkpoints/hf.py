@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from biomtl.checkpoints.bert import ARCHITECTURES, BertCheckpoint, check_settings
+from biomtl.checkpoints.mtdnn.unpickle import load_pt
 from biomtl.checkpoints.report import Report
 from biomtl.checkpoints.vocabulary import Vocabulary
 from biomtl.errors import InputError
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from biomtl.model import MultiTaskModel
 
 _SEQUENCE, _TOKEN = "ForSequenceClassification", "ForTokenClassification"
+_TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "spm.model", "sentencepiece.bpe.model")
 _LONGEST = 512  # positions of an adopted model's rows, where it could take more
 
 
@@ -72,7 +74,7 @@ def adopt(folder: Path, tasks: str | None) -> tuple[MultiTaskModel, Report]:
     stock = load_network(f"AutoModel{kind}", folder)
     task = _task(folder, tasks, kind, stock.config)
     # The encoder is loaded anew: a stock classifier may hold it without the pooler that other heads want.
-    encoder = TransformerEncoder.load(folder)
+    encoder = TransformerEncoder(load_network("AutoModel", folder))
     processor = load_processor(folder, min(encoder.max_positions or _LONGEST, _LONGEST), None)
     model = MultiTaskModel(encoder, processor, [task])
     base = f"{stock.base_model_prefix}."
@@ -88,13 +90,15 @@ def adopt(folder: Path, tasks: str | None) -> tuple[MultiTaskModel, Report]:
 
 def copy_encoder(folder: Path, target: Path) -> Report:
     """Write the encoder of a stock or biomtl folder alone, with its tokenizer."""
-    from transformers import AutoTokenizer
-
     network = load_network("AutoModel", folder)
     with quiet():
         network.save_pretrained(target)
-    AutoTokenizer.from_pretrained(str(folder)).save_pretrained(target)
     report = Report(folder.name, "hf", type(network).__name__)
+    tokenizer = _tokenizer(folder)
+    if tokenizer is None:
+        report.notes.append("the source has no tokenizer, nor has the result")
+    else:
+        tokenizer.save_pretrained(target)
     report.used = {name: name for name, _ in network.named_parameters()}
     report.add_files(sorted(folder.glob("*.safetensors")))
     report.write(target)
@@ -120,18 +124,21 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def load_network(class_name: str, folder: Path) -> Any:
-    """A stock model in float32 from safetensors, every parameter found in the file.
+    """A stock model in float32, every parameter found in the file.
 
     Raises:
-        InputError: it can't be loaded, or parameters are missing.
+        InputError: it can't be loaded, parameters are missing, or a ``pytorch_model.bin`` wants to run something.
     """
     import torch
     import transformers
 
+    pickled = folder / "pytorch_model.bin"
+    if pickled.is_file() and not any(folder.glob("*.safetensors")):
+        load_pt(pickled)  # says which name a pickle must not have; transformers then reads it as safely
     try:
         with quiet():
             network, info = getattr(transformers, class_name).from_pretrained(
-                str(folder), dtype=torch.float32, use_safetensors=True, output_loading_info=True, local_files_only=True
+                str(folder), dtype=torch.float32, output_loading_info=True, local_files_only=True
             )
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -174,10 +181,22 @@ def _task(folder: Path, spelled: str | None, kind: str, config: Any) -> Task:
     return Task(**fields, type="classification", labels=labels, metric="accuracy")
 
 
-def _vocabulary(folder: Path) -> Vocabulary:
+def _tokenizer(folder: Path) -> Any:
+    """The folder's tokenizer, ``None`` where there is none (transformers would make an empty one up)."""
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(str(folder))
+    if not any((folder / name).is_file() for name in _TOKENIZER_FILES):
+        return None
+    try:
+        return AutoTokenizer.from_pretrained(str(folder))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"the tokenizer can't be loaded ({str(error).splitlines()[0]})", path=folder) from error
+
+
+def _vocabulary(folder: Path) -> Vocabulary | None:
+    tokenizer = _tokenizer(folder)
+    if tokenizer is None:
+        return None
     vocabulary = tokenizer.get_vocab()
     lower = bool(getattr(tokenizer, "do_lower_case", True))
     reason = "lower-cased, as the source's tokenizer" if lower else "cased, as the source's tokenizer"

@@ -190,10 +190,14 @@ def _difference(graph: _Graph, path: Path) -> float:
 
 
 def _quantise(path: Path) -> None:
+    import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     full = path.with_suffix(".full.onnx")
-    path.rename(full)
+    graph = onnx.load(path)
+    # The exporter's notes on shapes are older than its last rewrites, and the quantiser would trip over them.
+    del graph.graph.value_info[:]
+    onnx.save(graph, full)
     try:
         quantize_dynamic(str(full), str(path), weight_type=QuantType.QInt8)
     finally:

@@ -182,7 +182,7 @@ def _check_weights(folder: Path) -> None:
             "only pickled weights (pytorch_model.bin)",
             path=folder,
             expected="model.safetensors",
-            fix="load and save it once with transformers' AutoModel",
+            fix=f"run `biomtl convert {folder} NEW --encoder-only`",
         )
     config = folder / "config.json"
     if not config.is_file():

@@ -78,6 +78,9 @@ def write_tf(checkpoint: BertCheckpoint, folder: Path) -> None:
     if checkpoint.vocabulary is not None:
         checkpoint.vocabulary.write(folder)
         checkpoint.report.lower_case = checkpoint.vocabulary.reason
+    if checkpoint.settings.layer_norm_eps != 1e-12:
+        note = f"layer_norm_eps {checkpoint.settings.layer_norm_eps} is not written: Google's code has 1e-12"
+        checkpoint.report.notes.append(note)
     checkpoint.report.result = PREFIX
     checkpoint.report.write(folder)
 
