@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from biomtl.corpora.own import OwnTask, TaskDefinition, own_task
+from biomtl.corpora.own import OwnTask, TaskDefinition, own_task, read_definitions
 from biomtl.errors import InputError, nearest
 from biomtl.files import read_jsonl, sha256
 from biomtl.tasks.registry import known_tasks
@@ -131,7 +131,8 @@ def load_suite(
     """The suite that ``biomtl prepare`` wrote, tasks of the user's own, or both.
 
     Args:
-        folder: the prepared folder, or ``sample`` for the bundled suite; not looked at where all tasks are own ones.
+        folder: the prepared folder, ``sample`` for the bundled suite, or a recipe (``.yaml``) for the tasks that it
+            defines; not looked at where all tasks are own ones.
         tasks: only these tasks (names or aliases), in this order; default all.
         own: definitions of the user's own tasks; of ``tasks``, those that stand here.
 
@@ -140,6 +141,12 @@ def load_suite(
             task that don't fit its definition.
     """
     own = own or {}
+    if Path(folder).suffix.lower() in (".yaml", ".yml") and Path(folder).is_file():
+        own = {**read_definitions(Path(folder)), **own}
+        tasks = list(own if tasks is None else tasks)
+        for name in tasks:
+            if name not in own:
+                raise InputError(f"no task {name!r}", path=folder, fix=nearest(name, own))
     names = list(tasks) if tasks is not None else None
     if names and all(name in own for name in names):
         return Suite(_load_own(name, own[name]) for name in names)

@@ -21,7 +21,12 @@ class SplitName(StrEnum):
 
 def evaluate(
     model: Annotated[Path, typer.Argument(help="Model or run folder.", show_default=False)],
-    data: Annotated[str, typer.Option("--data", help="Prepared suite, or `sample`.", show_default=False)],
+    data: Annotated[
+        str,
+        typer.Option(
+            "--data", help="Prepared suite, `sample`, or a recipe with tasks of your own.", show_default=False
+        ),
+    ],
     out: Annotated[Path, typer.Option("--out", help="Folder to write: predictions and metrics.", show_default=False)],
     split: Annotated[SplitName, typer.Option("--split", help="Split to score.")] = SplitName.test,
     task: Annotated[list[str] | None, typer.Option("--task", help="Only this task; may be repeated.")] = None,

@@ -13,7 +13,12 @@ import typer
 def finetune(
     model: Annotated[Path, typer.Argument(help="Multi-task model or run folder to start from.", show_default=False)],
     task: Annotated[str, typer.Option("--task", help="The task to refine, by name or alias.", show_default=False)],
-    data: Annotated[str, typer.Option("--data", help="Prepared suite, or `sample`.", show_default=False)],
+    data: Annotated[
+        str,
+        typer.Option(
+            "--data", help="Prepared suite, `sample`, or a recipe with tasks of your own.", show_default=False
+        ),
+    ],
     out: Annotated[Path, typer.Option("--out", help="Run folder to write.", show_default=False)],
     overrides: Annotated[
         list[str] | None,

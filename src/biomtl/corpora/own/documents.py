@@ -27,7 +27,7 @@ _PARAGRAPH = re.compile(r"(?:(?!\n[^\S\n]*\n).)+", re.DOTALL)
 
 
 def document_records(
-    path: Path, format: str, definition: TaskDefinition, types: Sequence[str], on_error: OnError
+    path: Path, format: str, definition: TaskDefinition, types: Sequence[str], name: str, on_error: OnError
 ) -> Iterator[Record]:
     """Stream a record for every sentence of annotated documents.
 
@@ -39,6 +39,7 @@ def document_records(
         format: ``pubtator``, ``bioc`` or ``brat``.
         definition: the policy for special mentions.
         types: take mentions of these types only; none for all.
+        name: the task's, for documents that are named by their files.
         on_error: told of every bad document.
     """
     for number, document in enumerate(READERS[format](path, on_error), 1):
@@ -51,11 +52,13 @@ def document_records(
         except InputError as error:
             on_error(error)
             continue
+        # A file's name, unlike a PMID, says nothing about other collections' documents.
+        named = format == "brat" and not document.id.isdecimal()
         for offsets in filter(None, cut):
             yield Located(
                 (str(path), number),
                 id=f"{document.id}.{offsets[0][0]}",
-                doc_id=document.id,
+                doc_id=f"{name}/{document.id}" if named else document.id,
                 tokens=[document.text[start:end] for start, end in offsets],
                 offsets=[list(span) for span in offsets],
                 tags=[next(tags) for _ in offsets],

@@ -124,7 +124,7 @@ def raw_records(
             yield from conll_records(path, definition, name, on_error)
         elif format in DOCUMENTS:
             types = [label.removeprefix("B-").removeprefix("I-") for label in definition.labels or ()]
-            yield from document_records(path, format, definition, types, on_error)
+            yield from document_records(path, format, definition, types, name, on_error)
         else:
             columns = Columns(kind, definition)
             rows = read_table(path, format, split, header=columns.header, on_error=on_error)
