@@ -49,23 +49,23 @@ def predict_records(
     return complete
 
 
-@torch.inference_mode()
 def _outputs(
     model: MultiTaskModel, items: Sequence[Item], batch_tokens: int, bf16: bool, advance: Advance | None
 ) -> Iterator[tuple[str, int, np.ndarray]]:
     """``(task, record index, outputs)`` of every example, longest texts first."""
     model.eval()
     device = next(model.parameters()).device
-    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16):
-        for chosen in length_batches(items, batch_tokens):
-            batch = collate([items[i] for i in chosen], model.processor).to(device)
-            for name, values in model(batch.inputs, batch.tasks).items():
-                sizes = batch.tasks[name].sizes.tolist()
-                parts = values.float().cpu().split(sizes)
-                for example, part in zip(batch.examples[name], parts, strict=True):
-                    yield name, example.index, part.numpy()
-            if advance is not None:
-                advance(len(chosen))
+    for chosen in length_batches(items, batch_tokens):
+        batch = collate([items[i] for i in chosen], model.processor).to(device)
+        # Both contexts end before the yield: leaving inference mode between two batches would end autocast too.
+        with torch.inference_mode(), torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16):
+            outputs = {name: values.float().cpu() for name, values in model(batch.inputs, batch.tasks).items()}
+        for name, values in outputs.items():
+            parts = values.split(batch.tasks[name].sizes.tolist())
+            for example, part in zip(batch.examples[name], parts, strict=True):
+                yield name, example.index, part.numpy()
+        if advance is not None:
+            advance(len(chosen))
 
 
 def length_batches(items: Sequence[Item], batch_tokens: int) -> Iterator[list[int]]:
