@@ -6,11 +6,16 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 import tiny
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test may reach a hub
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+# A busy machine is no fault of the code under test.
+settings.register_profile("biomtl", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("biomtl")
 
 
 @pytest.fixture(scope="session")

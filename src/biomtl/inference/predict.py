@@ -11,7 +11,7 @@ from biomtl.items import Item, build_items, collate
 from biomtl.model import MultiTaskModel
 from biomtl.tasks.types.base import Record, type_of
 
-BATCH_TOKENS = 4096  # positions of a batch: large enough to keep a CPU's matrix products busy
+BATCH_TOKENS = 2048  # positions of a batch: keeps a CPU busy while its activations stay near its cache
 Advance = Callable[[int], None]
 
 
