@@ -146,9 +146,8 @@ def epochs(model: Elmo, sentences: Sentences, count: int, batch: int, console: C
     batches = [rows[start : start + batch] for start in range(0, len(rows), batch)]
     encoder = ElmoEncoder(model)
     with tempfile.TemporaryDirectory() as folder:
-        encoder.use_store(folder)
-        console.print(str(encoder.plan(rows)))
-        one_pass = timed(lambda: encoder.prepare(rows))
+        encoder.keep_activations(Path(folder))
+        one_pass = timed(lambda: encoder.prepare(rows, console.print))
         with torch.no_grad():
             ready = [encoder(processor.collate(part)) for part in batches]
         train(encoder, 1, ready, lambda encoded: encoded)  # what the first step of a process imports is no one's time

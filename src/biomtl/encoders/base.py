@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -61,7 +61,17 @@ class Encoder(nn.Module, ABC):
         """
         return None
 
-    def prepare(self, rows: Iterable[EncodedRow]) -> None:
+    def keep_activations(self, folder: Path | None, dtype: str, limit: int) -> None:
+        """Keep on disk what never changes while the encoder is frozen, where there is such a thing.
+
+        Args:
+            folder: where; ``None`` is the encoder's own place in the user's cache.
+            dtype: ``bf16`` or ``fp32``.
+            limit: most bytes.
+        """
+        return
+
+    def prepare(self, rows: Sequence[EncodedRow], say: Callable[[str], None]) -> None:
         """Told of every row that will be trained on, before the first step; most encoders do nothing."""
         return
 

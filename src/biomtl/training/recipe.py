@@ -117,7 +117,16 @@ class Recipe(BaseModel):
     adam_epsilon: Amount = Field(1e-8, description="AdamW's guard against division by zero.")
     max_grad_norm: NotNegative = Field(1.0, description="Clip the gradient's global norm here; 0 does not clip.")
     dropout: Share | None = Field(None, description="Dropout of encoder and heads; default the encoder's own.")
-    freeze_encoder: bool = Field(False, description="Train the heads only.")
+    freeze_encoder: bool | None = Field(None, description="Train the heads only; default `false`, for an ELMo `true`.")
+    activations: Literal["bf16", "fp32", "none"] = Field(
+        "bf16",
+        description="Form in which a frozen ELMo's layers are kept on disk, computed once per text for all epochs, "
+        "seeds and runs; `none` computes them in every epoch.",
+    )
+    activations_folder: str | None = Field(
+        None, description="Where they are kept; default `elmo` in `$BIOMTL_CACHE` or `~/.cache/biomtl`."
+    )
+    activations_gb: Amount = Field(32.0, description="Most gigabytes that they may take.")
     bf16: bool = Field(False, description="Compute in bfloat16, keep weights in float32.")
     gradient_checkpointing: bool = Field(False, description="Recompute activations in the backward pass: less memory.")
     num_threads: Count | None = Field(None, description="CPU threads; default torch's own choice.")

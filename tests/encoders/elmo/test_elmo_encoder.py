@@ -112,15 +112,14 @@ def test_the_store_changes_nothing_and_spares_the_bilm(
     items = build_items(model.processor, model.tasks, records(), targets=True)
     batch = collate(items, model.processor)
     wanted = model(batch.inputs, batch.tasks)
-    encoder.use_store(tmp_path, dtype="fp32")
+    encoder.keep_activations(tmp_path, dtype="fp32")
     rows = [row for item in items for row in item.rows]
-    plan = encoder.plan(rows)
-    assert plan is not None
-    assert plan.missing == len({row.inputs["character_ids"].tobytes() for row in rows})
-    encoder.prepare(rows)
-    after = encoder.plan(rows)
-    assert after is not None
-    assert after.missing == 0
+    said: list[str] = []
+    encoder.prepare(rows, said.append)
+    distinct = len({row.inputs["character_ids"].tobytes() for row in rows})
+    assert f"computing {distinct} of {distinct} sentences" in said[0]
+    encoder.prepare(rows, said.append)
+    assert f"all {distinct} sentences are in" in said[1]
 
     def never(*_: Any) -> Any:
         raise AssertionError("the biLM was run")
@@ -135,7 +134,7 @@ def test_the_store_changes_nothing_and_spares_the_bilm(
 def test_unprepared_rows_enter_the_store_as_they_are_met(model: MultiTaskModel, tmp_path: Path) -> None:
     encoder = model.encoder
     assert isinstance(encoder, ElmoEncoder)
-    encoder.use_store(tmp_path)
+    encoder.keep_activations(tmp_path)
     assert encoder.store is not None
     batch = batch_of(model, records(2))
     model(batch.inputs, batch.tasks)
@@ -145,10 +144,11 @@ def test_unprepared_rows_enter_the_store_as_they_are_met(model: MultiTaskModel, 
 def test_a_trained_bilm_leaves_the_store_alone(model: MultiTaskModel, tmp_path: Path) -> None:
     encoder = model.encoder
     assert isinstance(encoder, ElmoEncoder)
-    encoder.use_store(tmp_path)
+    encoder.keep_activations(tmp_path)
     encoder.requires_grad_(True)
-    batch = batch_of(model, records(2))
-    encoder.prepare([])
+    items = build_items(model.processor, model.tasks, records(2), targets=True)
+    batch = collate(items, model.processor)
+    encoder.prepare([row for item in items for row in item.rows], print)
     model(batch.inputs, batch.tasks)
     with torch.no_grad():
         model(batch.inputs, batch.tasks)

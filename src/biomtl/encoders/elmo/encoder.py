@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -18,7 +18,7 @@ from biomtl.encoders.elmo.characters import word_batch
 from biomtl.encoders.elmo.encode import encode
 from biomtl.encoders.elmo.heads import ElmoView, PositionHead, TextHead
 from biomtl.encoders.elmo.network import Elmo
-from biomtl.encoders.elmo.store import DEFAULT_LIMIT, ActivationStore, Plan, sentence_key
+from biomtl.encoders.elmo.store import DEFAULT_LIMIT, DTYPES, ActivationStore, default_folder, sentence_key
 from biomtl.encoders.elmo.weights import CONFIG, load_elmo, write_folder
 
 if TYPE_CHECKING:
@@ -35,15 +35,17 @@ class ElmoEncoder(Encoder):
         network: the biLM.
         mixes: learned mixes a task reads side by side (elmoft takes two).
         dropout: on each mix, in training.
+        activations: ``fp32`` or ``bf16``: what the frozen layers are rounded to, in a store or not, so that a trained
+            model meets the same values wherever it is used.
     """
 
     kind: ClassVar[str] = "elmo"
     joins_pairs: ClassVar[bool] = False
 
-    def __init__(self, network: Elmo, *, mixes: int = 1, dropout: float = 0.5) -> None:
+    def __init__(self, network: Elmo, *, mixes: int = 1, dropout: float = 0.5, activations: str = "fp32") -> None:
         super().__init__()
         self.network = network
-        self.mixes, self.dropout = mixes, dropout
+        self.mixes, self.dropout, self.activations = mixes, dropout, activations
         self.dim = mixes * network.options.dim
         self.store: ActivationStore | None = None
 
@@ -66,25 +68,23 @@ class ElmoEncoder(Encoder):
         """Whether no weight of the biLM is trained, so that its layers are constants."""
         return not any(value.requires_grad for value in self.network.parameters())
 
-    def use_store(self, folder: str | Path, *, dtype: str = "bf16", limit: int = DEFAULT_LIMIT) -> None:
-        """Keep the layers of every sentence in ``folder`` while the biLM is frozen (see ``ActivationStore``)."""
-        self.store = ActivationStore(folder, self.network, dtype=dtype, limit=limit)
+    def keep_activations(self, folder: Path | None, dtype: str = "bf16", limit: int = DEFAULT_LIMIT) -> None:
+        """Keep the layers of every sentence while the biLM is frozen (see ``ActivationStore``)."""
+        if self.frozen:
+            self.activations = dtype
+            self.store = ActivationStore(folder or default_folder(), self.network, dtype=dtype, limit=limit)
 
-    def plan(self, rows: Iterable[EncodedRow]) -> Plan | None:
-        """What ``prepare`` would compute and write; ``None`` without a store."""
-        if self.store is None:
-            return None
-        return self.store.plan([(sentence_key(ids), len(ids)) for ids in _ids(rows)])
-
-    def prepare(self, rows: Iterable[EncodedRow]) -> None:
+    def prepare(self, rows: Sequence[EncodedRow], say: Callable[[str], None]) -> None:
         """Fill the store with the rows of a training set: length-sorted, each distinct sentence once."""
         if self.store is None or not self.frozen:
             return
-        missing = {key: ids for ids in _ids(rows) if (key := sentence_key(ids)) not in self.store}
-        todo = sorted(missing, key=lambda key: len(missing[key]))
-        for start in range(0, len(todo), PREPARED_AT_ONCE):
-            keys = todo[start : start + PREPARED_AT_ONCE]
-            self.store.add(list(zip(keys, encode(self.network, [missing[key] for key in keys]), strict=True)))
+        sentences = {sentence_key(ids): ids for ids in (row.inputs["character_ids"] for row in rows)}
+        say(str(self.store.plan([(key, len(ids)) for key, ids in sentences.items()])))
+        missing = [key for key in sentences if key not in self.store]
+        missing.sort(key=lambda key: len(sentences[key]))
+        for start in range(0, len(missing), PREPARED_AT_ONCE):
+            keys = missing[start : start + PREPARED_AT_ONCE]
+            self.store.add(list(zip(keys, encode(self.network, [sentences[key] for key in keys]), strict=True)))
             if self.store.full:
                 return
 
@@ -113,7 +113,8 @@ class ElmoEncoder(Encoder):
         found = {key: layers for key in keys if store is not None and (layers := store.get(key)) is not None}
         missing = {key: ids for key, ids in zip(keys, sentences, strict=True) if key not in found}
         if missing:
-            new = dict(zip(missing, encode(self.network, list(missing.values())), strict=True))
+            computed = encode(self.network, list(missing.values()))
+            new = {key: layers.to(DTYPES[self.activations]) for key, layers in zip(missing, computed, strict=True)}
             if store is not None:
                 store.add(new.items())
             found |= new
@@ -133,8 +134,5 @@ class ElmoEncoder(Encoder):
 
     def save(self, folder: Path) -> None:
         """``config.json`` and ``model.safetensors``, as ``biomtl convert --from elmo`` writes them."""
-        write_folder(self.network, folder, {SETTINGS: {"mixes": self.mixes, "dropout": self.dropout}})
-
-
-def _ids(rows: Iterable[EncodedRow]) -> Iterable[NDArray[np.int16]]:
-    return (row.inputs["character_ids"] for row in rows)
+        settings = {"mixes": self.mixes, "dropout": self.dropout, "activations": self.activations}
+        write_folder(self.network, folder, {SETTINGS: settings})

@@ -256,6 +256,11 @@ class ActivationStore:
         log.warning("%s: %s; further sentences are computed whenever they are needed", self.folder, reason)
 
 
+def default_folder() -> Path:
+    """Where stores are kept unless the user says otherwise."""
+    return Path(os.environ.get("BIOMTL_CACHE") or Path.home() / ".cache" / "biomtl") / "elmo"
+
+
 def fingerprint(model: Elmo) -> str:
     """SHA-256 of everything that a model's layers depend on: options, weights and the type they are in."""
     digest = hashlib.sha256(model.options.model_dump_json().encode())
