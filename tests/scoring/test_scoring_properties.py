@@ -254,8 +254,8 @@ def test_the_seed_decides_the_interval() -> None:
 def test_a_gold_copy_scores_one_by_every_metric() -> None:
     rows = [{"id": str(i), "doc_id": str(i // 2), "label": "AB"[i % 2], "score": i, "labels": ["A"]} for i in range(8)]
     for metric in METRICS.values():
-        if metric.types[0] == "tagging":
-            continue
+        if metric.types[0] in ("tagging", "ranking", "span"):
+            continue  # their records have another shape and tests of their own
         negative = "C" if metric.needs_negative else None
         task = Task(
             name="t",
