@@ -121,6 +121,8 @@ def fit(
                     folder = checkpoints / f"step-{progress.step:06d}"
                     save_checkpoint(folder, model, optimiser.optimizer, schedule, progress, random)
                     drop_old(checkpoints, recipe.save_total_limit)
+            if ended:
+                break  # the next epoch has batches of its own
     if recipe.eval_strategy == "no":
         hooks.save_best()
     return progress
