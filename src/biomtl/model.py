@@ -19,6 +19,7 @@ from biomtl.heads.pairs import ApartHead
 from biomtl.items import Batch
 from biomtl.tasks.task import Task
 from biomtl.tasks.types.base import TaskRows, type_of
+from biomtl.tensors import disk_errors, save_tensors
 from biomtl.text.base import TextProcessor
 
 FORMAT = 1  # of the saved folder; raised when an older biomtl could not read it
@@ -111,9 +112,11 @@ class MultiTaskModel(nn.Module):
         """Each task's mean loss over the batch's examples of it."""
         losses = {}
         for name, values in outputs.items():
-            targets = batch.tasks[name].targets
-            assert targets is not None
-            losses[name] = type_of(self.tasks[name]).loss(values, targets, self.tasks[name])
+            rows = batch.tasks[name]
+            assert rows.targets is not None
+            own = getattr(self.head(name), "own_loss", None)  # of a head that needs more than outputs and targets
+            task = self.tasks[name]
+            losses[name] = own(values, rows) if own else type_of(task).loss(values, rows.targets, task)
         return losses
 
     def counted(self, task: str, batch: Batch) -> int:
@@ -144,16 +147,13 @@ class MultiTaskModel(nn.Module):
 
         The folder appears whole or not at all.
         """
-        from safetensors.torch import save_file
-
-        with atomic_folder(folder, overwrite=overwrite) as work:
+        with disk_errors(folder), atomic_folder(folder, overwrite=overwrite) as work:
             self.encoder.save(work)
             self.processor.save(work)
             for name, task in self.tasks.items():
                 place = work / "heads" / name
                 place.mkdir(parents=True)
-                state = {k: v.detach().cpu().contiguous() for k, v in self.head(name).state_dict().items()}
-                save_file(state, place / "head.safetensors")
+                save_tensors(self.head(name).state_dict(), place / "head.safetensors")
                 write_json(place / "head.json", task.model_dump(mode="json", exclude={"catalogue", "files"}))
             manifest = {
                 "format": FORMAT,
@@ -246,8 +246,10 @@ def _load(name: str | Path, max_length: int | None, stride: int | None) -> tuple
     processor = load_processor(name, max_length, stride)
     limit = getattr(encoder, "max_positions", None)
     if limit is not None and processor.max_length > limit:
-        found = f"max_length {processor.max_length}"
-        raise InputError(found, path=name, expected=f"at most the encoder's {limit} positions")
+        if max_length is not None:
+            found = f"max_length {max_length}"
+            raise InputError(found, path=name, expected=f"at most the encoder's {limit} positions")
+        processor = load_processor(name, limit, stride)
     return encoder, processor
 
 

@@ -84,6 +84,24 @@ class Crf(nn.Module):
             for row, (tag, length) in enumerate(zip(final, mask.sum(1).tolist(), strict=True))
         ]
 
+    @torch.no_grad()
+    def max_marginals(self, emissions: Tensor, mask: Tensor) -> Tensor:
+        """The score of the best path through every tag of every word: ``[rows, words, tags]``.
+
+        A word's largest is that of Viterbi's path; how far the others stay below it says how sure the path is there.
+        """
+        emissions, mask = _precise(emissions), mask.bool()
+        start, moves = self._scores()
+        reached = [start + emissions[:, 0]]
+        for step in range(1, emissions.shape[1]):
+            best = (reached[-1].unsqueeze(2) + moves).amax(dim=1) + emissions[:, step]
+            reached.append(torch.where(mask[:, step].unsqueeze(1), best, reached[-1]))
+        ahead = [self.end.expand_as(reached[0])]
+        for step in range(emissions.shape[1] - 1, 0, -1):
+            best = (moves + (emissions[:, step] + ahead[-1]).unsqueeze(1)).amax(dim=2)
+            ahead.append(torch.where(mask[:, step].unsqueeze(1), best, self.end))
+        return torch.stack(reached, dim=1) + torch.stack(ahead[::-1], dim=1)
+
     def _scores(self) -> tuple[Tensor, Tensor]:
         """Start and transition scores, with what isn't allowed out of reach."""
         start = self.start.masked_fill(self.first == 0, FORBIDDEN)

@@ -54,9 +54,7 @@ class ApartHead(nn.Module):
         reducer: word vectors and mask to a row's vector; default their mean.
     """
 
-    def __init__(
-        self, compare: nn.Module, view: nn.Module | None = None, reducer: nn.Module | None = None
-    ) -> None:
+    def __init__(self, compare: nn.Module, view: nn.Module | None = None, reducer: nn.Module | None = None) -> None:
         super().__init__()
         self.compare = compare
         self.view = view

@@ -14,6 +14,7 @@ from torch.nn.utils.rnn import pack_padded_sequence
 
 from biomtl.encoders.elmo.words import Highway
 from biomtl.errors import InputError, nearest
+from biomtl.heads.highway_lstm import AlternatingLstm, HighwayLstm
 
 
 class Reducer(nn.Module):
@@ -125,6 +126,20 @@ class ConvolutionalHighway(Reducer):
         return self.projection(self.highway(self.convolution(hidden, mask)))
 
 
+class HighwayRecurrent(Reducer):
+    """The last word's state of one highway LSTM, or of three that read in turns from left and from right."""
+
+    def __init__(self, dim: int, hidden: int, *, alternating: bool = False) -> None:
+        super().__init__()
+        self.dim = 2 * hidden
+        self.network = AlternatingLstm(dim, self.dim) if alternating else HighwayLstm(dim, self.dim)
+        self.last = Last(self.dim)
+
+    def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
+        """See ``Reducer``."""
+        return self.last(self.network(hidden, mask), mask)
+
+
 REDUCERS: dict[str, Callable[[int, int], Reducer]] = {
     "boe": lambda dim, hidden: Mean(dim),
     "avg": lambda dim, hidden: Mean(dim),
@@ -133,6 +148,8 @@ REDUCERS: dict[str, Callable[[int, int], Reducer]] = {
     "lstm": lambda dim, hidden: Recurrent(nn.LSTM, dim, hidden),
     "gru": lambda dim, hidden: Recurrent(nn.GRU, dim, hidden),
     "rnn": lambda dim, hidden: Recurrent(nn.RNN, dim, hidden),
+    "agmnlstm": lambda dim, hidden: HighwayRecurrent(dim, hidden),
+    "stkaltlstm": lambda dim, hidden: HighwayRecurrent(dim, hidden, alternating=True),
     "cnn": lambda dim, hidden: Convolutional(dim, hidden),
     "cnn-highway": lambda dim, hidden: ConvolutionalHighway(dim, hidden),
 }

@@ -174,6 +174,10 @@ def encoded_apart(task: Task, encoder: Encoder) -> bool:
 
 def sequence_head(task: Task, encoder: Encoder, labels: int) -> nn.Module:
     """The head for whole texts that a task asks for: the family's own, or one that compares two texts."""
+    if task.head == "stack":
+        from biomtl.heads.stack import build_stack
+
+        return build_stack(task, encoder, labels, apart=encoded_apart(task, encoder))
     if encoded_apart(task, encoder):
         from biomtl.heads.pairs import ApartHead, ComparisonHead
 
@@ -191,5 +195,6 @@ def sequence_head(task: Task, encoder: Encoder, labels: int) -> nn.Module:
             f"task {task.name}: options of the default head ({options})", expected="none: it has no options"
         )
     if task.head != "default":
-        raise InputError(f"task {task.name}: unknown head {task.head!r}", fix=nearest(task.head, ("default", "san")))
+        known = ("default", "san", "stack")
+        raise InputError(f"task {task.name}: unknown head {task.head!r}", fix=nearest(task.head, known))
     return encoder.sequence_head(labels)

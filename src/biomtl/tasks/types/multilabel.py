@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Multilabel(TaskType):
-    """A sigmoid a label; every label of probability 0.5 or more is predicted."""
+    """A sigmoid a label; every label of probability 0.5 or more is predicted (or the head option ``threshold``)."""
 
     name: ClassVar[str] = "multilabel"
     inputs: ClassVar[tuple[str, ...]] = ("text", "pair")
@@ -47,6 +47,7 @@ class Multilabel(TaskType):
 
     def decode(self, outputs: NDArray[np.float32], task: Task) -> Record:
         """``labels`` in the task's order and ``probabilities`` (label -> probability)."""
-        probabilities = 1 / (1 + np.exp(-outputs[0].astype(np.float64)))
+        probabilities = 0.5 * (1 + np.tanh(0.5 * outputs[0].astype(np.float64)))  # the sigmoid, which can't overflow
         values = {label: round(float(p), 6) for label, p in zip(task.labels, probabilities, strict=True)}
-        return {"labels": [label for label, p in values.items() if p >= 0.5], "probabilities": values}
+        least = task.head_options.get("threshold", 0.5)
+        return {"labels": [label for label, p in values.items() if p >= least], "probabilities": values}

@@ -55,7 +55,11 @@ class Tagging(TaskType):
         return np.array([index[tag] for tag in record["tags"]], dtype=np.int64)
 
     def build_head(self, task: Task, encoder: Encoder) -> nn.Module:
-        """The family's own token head with one output a tag."""
+        """The family's own token head with one output a tag, or the ``stack`` that the task asks for."""
+        if task.head == "stack":
+            from biomtl.heads.stack import build_stack
+
+            return build_stack(task, encoder, len(task.labels), apart=False)
         return encoder.token_head(len(task.labels))
 
     def outputs(self, head: nn.Module, encoded: Encoded, rows: TaskRows) -> Tensor:
@@ -66,7 +70,9 @@ class Tagging(TaskType):
         chosen = logits[row.clamp(min=0), position.clamp(min=0)]
         outside = logits.new_zeros(logits.shape[-1])
         outside[0] = 100.0
-        return chosen.where((row >= 0).unsqueeze(-1), outside)
+        emissions = chosen.where((row >= 0).unsqueeze(-1), outside)
+        paths = getattr(head, "paths", None)  # of a head that scores whole sequences
+        return emissions if paths is None else paths(emissions, rows.sizes)
 
     def loss(self, outputs: Tensor, targets: Tensor, task: Task) -> Tensor:
         """Mean cross-entropy over the words; a target of -100 (a word without any piece) doesn't count."""

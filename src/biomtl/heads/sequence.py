@@ -1,0 +1,164 @@
+"""Layers between the encoder's word vectors and a head at every word.
+
+One interface: ``layer(hidden [rows, words, dim], mask [rows, words]) -> [rows, words, layer.dim]``. A word's result
+depends on the real words of its own row only.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from biomtl.errors import InputError, nearest
+
+ATTENTION_HEADS = 8
+
+
+class SequenceLayer(nn.Module):
+    """The interface; ``dim`` is the width of the result."""
+
+    dim: int
+
+    def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
+        """``[rows, words, n]`` and ``[rows, words]`` to ``[rows, words, dim]``."""
+        raise NotImplementedError
+
+
+class Recurrent(SequenceLayer):
+    """The states of both directions of a recurrent network."""
+
+    def __init__(self, kind: type[nn.LSTM] | type[nn.GRU] | type[nn.RNN], dim: int, hidden: int) -> None:
+        super().__init__()
+        self.dim = 2 * hidden
+        self.network = kind(dim, hidden, batch_first=True, bidirectional=True)
+
+    def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
+        """See ``SequenceLayer``."""
+        lengths = mask.sum(1).clamp(min=1).cpu()
+        packed = pack_padded_sequence(hidden, lengths, batch_first=True, enforce_sorted=False)
+        return pad_packed_sequence(self.network(packed)[0], batch_first=True, total_length=hidden.shape[1])[0]
+
+
+class GatedConvolutions(SequenceLayer):
+    """Convolutions over three words with a gate and a way around (Dauphin et al. 2017, arXiv 1612.08083)."""
+
+    def __init__(self, dim: int, hidden: int, layers: int = 2) -> None:
+        super().__init__()
+        self.dim = 2 * hidden
+        self.entry = nn.Linear(dim, self.dim)
+        self.convolutions = nn.ModuleList(nn.Conv1d(self.dim, 2 * self.dim, 3, padding=1) for _ in range(layers))
+
+    def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
+        """See ``SequenceLayer``."""
+        real = mask.to(hidden.dtype).unsqueeze(-1)
+        words = self.entry(hidden)
+        for convolution in self.convolutions:
+            new = functional.glu(convolution((words * real).transpose(1, 2)), dim=1).transpose(1, 2)
+            words = (words + new) * math.sqrt(0.5)
+        return words
+
+
+class IntraSentenceAttention(SequenceLayer):
+    """Every word beside a mean of the row's words, weighted by how they suit it."""
+
+    def __init__(self, dim: int, hidden: int) -> None:
+        super().__init__()
+        self.dim = 2 * dim
+        self.key, self.query = nn.Linear(dim, hidden), nn.Linear(dim, hidden)
+
+    def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
+        """See ``SequenceLayer``."""
+        seen = _some(mask).unsqueeze(1)
+        mean = functional.scaled_dot_product_attention(self.query(hidden), self.key(hidden), hidden, attn_mask=seen)
+        return torch.cat([hidden, mean], dim=-1)
+
+
+class FeedForward(SequenceLayer):
+    """The same linear layer and ReLU at every word."""
+
+    def __init__(self, dim: int, hidden: int) -> None:
+        super().__init__()
+        self.dim = 2 * hidden
+        self.layer = nn.Linear(dim, self.dim)
+
+    def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
+        """See ``SequenceLayer``."""
+        return torch.relu(self.layer(hidden))
+
+
+class SelfAttention(SequenceLayer):
+    """One transformer layer (Vaswani et al. 2017), after convolutions in the shape of QANet's block if asked.
+
+    Args:
+        dim: width of the words.
+        hidden: half the width inside.
+        convolutions: depthwise separable convolutions over five words before it (Yu et al. 2018, arXiv 1804.09541).
+    """
+
+    def __init__(self, dim: int, hidden: int, convolutions: int = 0) -> None:
+        super().__init__()
+        self.dim = 2 * hidden
+        self.entry = nn.Linear(dim, self.dim)
+        self.norms = nn.ModuleList(nn.LayerNorm(self.dim) for _ in range(convolutions))
+        self.depthwise = nn.ModuleList(
+            nn.Conv1d(self.dim, self.dim, 5, padding=2, groups=self.dim) for _ in range(convolutions)
+        )
+        self.pointwise = nn.ModuleList(nn.Linear(self.dim, self.dim) for _ in range(convolutions))
+        self.attention = nn.TransformerEncoderLayer(
+            self.dim, math.gcd(self.dim, ATTENTION_HEADS), self.dim, batch_first=True, norm_first=True
+        )
+
+    def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
+        """See ``SequenceLayer``."""
+        real = mask.bool()
+        words = self.entry(hidden) + positions(hidden.shape[1], self.dim).to(hidden)
+        for norm, depthwise, pointwise in zip(self.norms, self.depthwise, self.pointwise, strict=True):
+            normed = norm(words).masked_fill(~real.unsqueeze(-1), 0)
+            words = words + torch.relu(pointwise(depthwise(normed.transpose(1, 2)).transpose(1, 2)))
+        return self.attention(words, src_key_padding_mask=~_some(mask))
+
+
+SEQUENCE_LAYERS: dict[str, Callable[[int, int], SequenceLayer]] = {
+    "lstm": lambda dim, hidden: Recurrent(nn.LSTM, dim, hidden),
+    "gru": lambda dim, hidden: Recurrent(nn.GRU, dim, hidden),
+    "rnn": lambda dim, hidden: Recurrent(nn.RNN, dim, hidden),
+    "cnn": GatedConvolutions,
+    "isa": IntraSentenceAttention,
+    "qanet": lambda dim, hidden: SelfAttention(dim, hidden, convolutions=2),
+    "ssae": SelfAttention,
+    "ff": FeedForward,
+}
+
+
+def build_sequence_layer(name: str, dim: int, hidden: int = 384) -> SequenceLayer:
+    """A layer by name.
+
+    Args:
+        name: one of ``SEQUENCE_LAYERS``.
+        dim: width of the word vectors.
+        hidden: half the width of most results (both directions' states).
+
+    Raises:
+        InputError: no such layer.
+    """
+    if name not in SEQUENCE_LAYERS:
+        raise InputError(f"unknown sequence layer {name!r}", fix=nearest(name, SEQUENCE_LAYERS))
+    return SEQUENCE_LAYERS[name](dim, hidden)
+
+
+def positions(length: int, dim: int) -> Tensor:
+    """Sines and cosines ``[length, dim]`` that tell a word's place (Vaswani et al. 2017)."""
+    rates = torch.exp(torch.arange(0, dim, 2) * (-math.log(10000.0) / dim))
+    angles = torch.arange(length).unsqueeze(1) * rates
+    return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)[:, :dim]
+
+
+def _some(mask: Tensor) -> Tensor:
+    """``mask``; a row without words, which could attend to nothing, has all: its outputs are never read."""
+    real = mask.bool()
+    return real | ~real.any(1, keepdim=True)
