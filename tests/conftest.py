@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -16,6 +20,31 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 # A busy machine is no fault of the code under test.
 settings.register_profile("biomtl", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("biomtl")
+
+
+class Ended(NamedTuple):
+    """How a command ended and what it said."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
+    """``biomtl`` with these arguments, in this process."""
+    from biomtl.cli.main import main
+
+    def run(*arguments: object, stdin: bytes = b"") -> Ended:
+        monkeypatch.setattr(sys, "argv", ["biomtl", *map(str, arguments)])
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        said = capsys.readouterr()
+        return Ended(int(ended.value.code or 0), said.out, said.err)
+
+    return run
 
 
 @pytest.fixture(scope="session")
@@ -44,3 +73,14 @@ def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def small_suite(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A prepared suite with one task of each type."""
     return tiny.write_suite(tmp_path_factory.mktemp("suite") / "four")
+
+
+@pytest.fixture(scope="session")
+def small_model(tmp_path_factory: pytest.TempPathFactory, bert: Path) -> Path:
+    """A saved model of one task of each type and a pair encoded apart, untrained."""
+    from biomtl.model import MultiTaskModel
+
+    tasks = [tiny.task(name) for name in (*tiny.FOUR, "reg-apart")]
+    folder = tmp_path_factory.mktemp("model") / "five"
+    MultiTaskModel.from_encoder(bert, tasks, max_length=24).save_pretrained(folder)
+    return folder

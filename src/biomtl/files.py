@@ -151,7 +151,17 @@ def read_jsonl(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
             raise InputError(f"not JSON ({error})", path=path, line=number, expected="one JSON object") from error
         if not isinstance(value, dict):
             raise InputError(f"a JSON {type(value).__name__}", path=path, line=number, expected="a JSON object")
+        if "\\ud" in line.lower():
+            _refuse_half_characters(value, path, number)
         yield number, value
+
+
+def _refuse_half_characters(value: Any, path: str | Path, number: int) -> None:
+    """JSON may spell half of a surrogate pair, which is no character and can't be written as UTF-8."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise InputError("half a surrogate pair", path=path, line=number, expected="whole characters") from error
 
 
 def dump_json(value: Any) -> str:

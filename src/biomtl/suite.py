@@ -12,6 +12,7 @@ from typing import Any
 from biomtl.corpora.own import OwnTask, TaskDefinition, own_task, read_definitions
 from biomtl.errors import InputError, nearest
 from biomtl.files import read_jsonl, sha256
+from biomtl.scoring.metrics import metrics_of
 from biomtl.tasks.registry import known_tasks
 from biomtl.tasks.task import SPLITS, Split, Task
 from biomtl.tasks.types.base import Record, task_types, type_of
@@ -162,7 +163,9 @@ def _load_own(name: str, definition: TaskDefinition) -> TaskData:
     if definition.type not in kinds:
         found = f"task {name}: " + (f"unknown type {definition.type!r}" if definition.type else "no type")
         raise InputError(found, fix=nearest(definition.type or "", kinds))
-    return OwnTaskData(own_task(name, definition, kinds[definition.type]))
+    own = own_task(name, definition, kinds[definition.type])
+    metrics_of(own.task)  # a metric that doesn't fit is said now, not after training
+    return OwnTaskData(own)
 
 
 def _load_prepared(folder: str | Path, tasks: list[str] | None) -> list[TaskData]:
@@ -198,6 +201,9 @@ def _choose(name: str, found: Mapping[str, Path], folder: Path) -> str:
 
 def _load_task(path: Path) -> TaskData:
     task = Task.read(path)
+    if task.name != path.parent.name:
+        found = f"a task named {task.name!r}"
+        raise InputError(found, path=path, expected=f"the folder's name {path.parent.name!r}", fix="rename one of them")
     files: dict[Split, Path] = {}
     for split in SPLITS:
         file = path.parent / task.files.get(split, f"{split}.jsonl")

@@ -23,12 +23,13 @@ def predict(
     """Label raw text with every task of a model, in one encoder pass; one JSON line a text.
 
     Lines of text go to the tasks over one text, lines with a tab to the tasks over two. Records (JSONL) have `text`
-    (for tasks that rank also `candidates`), `text_a` and `text_b`, or `tokens`; their `id` comes back. Mentions carry
-    character offsets in the input.
+    (for tasks that rank also `candidates`), `text_a` and `text_b`, or `tokens` (whose tags then come back too);
+    their `id` comes back. Mentions carry character offsets in the input.
 
     Example: `echo "Naloxone reverses the effect of clonidine." | biomtl predict runs/quickstart`
     """
     from biomtl.cli.progress import texts as bar
+    from biomtl.errors import InputError
     from biomtl.files import atomic_file, dump_json, refuse_existing
     from biomtl.inference.predictor import Predictor
 
@@ -36,6 +37,11 @@ def predict(
         refuse_existing(out, overwrite)
     predictor = Predictor(model, tasks=task)
     rows = list(read_inputs(source))
+    for _, text, number in rows:
+        try:
+            predictor.fitting(text)
+        except InputError as error:
+            raise InputError(error.found, path=source, line=number, expected=error.expected) from error
     with bar("predict") as advance:
         results = predictor([text for _, text, _ in rows], advance=advance) if rows else []
     lines = (
@@ -79,9 +85,13 @@ def shown(text: str | tuple[str, ...]) -> dict[str, Any]:
 
 
 def record_text(record: dict[str, Any], source: str, number: int) -> str | tuple[str, ...]:
-    """The text or pair of a record; tokens are joined as they stood in their document."""
+    """The text or pair of a record; tokens are joined as they stood in their document.
+
+    Raises:
+        InputError: no text, or offsets that are none.
+    """
     from biomtl.errors import InputError
-    from biomtl.text.alignment import render_tokens
+    from biomtl.inference.predictor import Sentence
 
     candidates = record.get("candidates")
     if isinstance(record.get("text"), str):
@@ -91,7 +101,17 @@ def record_text(record: dict[str, Any], source: str, number: int) -> str | tuple
         return record["text_a"], record["text_b"]
     tokens = record.get("tokens")
     if isinstance(tokens, list) and all(isinstance(token, str) for token in tokens):
-        offsets = record.get("offsets") or [[2 * i, 2 * i + 1] for i in range(len(tokens))]
-        if len(offsets) == len(tokens):
-            return render_tokens(tokens, offsets)[0]
+        offsets = record.get("offsets")
+        if offsets is None or _are_spans(offsets, len(tokens)):
+            return Sentence.of(tokens, offsets)
+        raise InputError("offsets that don't fit the tokens", path=source, line=number, expected="[start, end] a token")
     raise InputError("no input text", path=source, line=number, expected="text, text_a and text_b, or tokens")
+
+
+def _are_spans(offsets: Any, count: int) -> bool:
+    """Whether ``offsets`` are ``count`` pairs of integers."""
+    return (
+        isinstance(offsets, list)
+        and len(offsets) == count
+        and all(isinstance(span, list) and len(span) == 2 and all(type(at) is int for at in span) for span in offsets)
+    )

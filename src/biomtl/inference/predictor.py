@@ -13,6 +13,24 @@ from biomtl.inference.predict import BATCH_TOKENS, Advance, predict_records
 from biomtl.model import MultiTaskModel
 from biomtl.tasks.task import Task
 from biomtl.tasks.types.base import Record, type_of
+from biomtl.text.alignment import render_tokens
+from biomtl.text.base import Span
+
+
+class Sentence(str):
+    """A text with the spans of its words; where a text comes without them, taggers cut it themselves."""
+
+    words: tuple[Span, ...]
+
+    @classmethod
+    def of(cls, tokens: Sequence[str], offsets: Sequence[Sequence[int]] | None = None) -> Sentence:
+        """The sentence of these words: as they stood in their document, or with a blank between any two."""
+        if offsets is None:
+            offsets = [(2 * i, 2 * i + 1) for i in range(len(tokens))]
+        text, spans = render_tokens(tokens, offsets)
+        sentence = cls(text)
+        sentence.words = tuple(spans)
+        return sentence
 
 
 @dataclass(frozen=True)
@@ -36,6 +54,8 @@ class Result:
     labels: tuple[str, ...] | None = None
     probabilities: dict[str, float] | None = None
     mentions: tuple[Mention, ...] | None = None
+    tags: tuple[str, ...] | None = None
+    """Of each word, where the input was a ``Sentence``."""
     other: dict[str, Any] | None = None
 
     def to_dict(self) -> dict[str, Any]:
@@ -63,6 +83,8 @@ class Predictor:
             folder if isinstance(folder, MultiTaskModel) else MultiTaskModel.from_pretrained(folder, tasks=tasks)
         )
         self.names = list(tasks) if tasks is not None else list(self.model.tasks)
+        for name in self.names:
+            self.model.head(name)  # raises, with the nearest name
         self.bf16 = bf16
 
     def __call__(
@@ -86,11 +108,7 @@ class Predictor:
         records: dict[str, list[Record]] = {}
         places: dict[str, list[int]] = {}
         for i, text in enumerate(texts):
-            fitting = [name for name in self.names if takes(self.model.tasks[name], text)]
-            if not fitting:
-                kind = "single texts" if isinstance(text, str) else "pairs of texts"
-                raise InputError(f"no task of the model takes {kind}", expected=f"input for: {', '.join(self.names)}")
-            for name in fitting:
+            for name in self.fitting(text):
                 records.setdefault(name, []).append(as_record(self.model.tasks[name], text))
                 places.setdefault(name, []).append(i)
         predictions = predict_records(self.model, records, batch_tokens=batch_tokens, bf16=self.bf16, advance=advance)
@@ -100,6 +118,18 @@ class Predictor:
             for i, record, prediction in zip(places[name], records[name], rows, strict=True):
                 results[i][name] = to_result(task, record, prediction, texts[i])
         return results
+
+    def fitting(self, text: str | tuple[str, ...]) -> list[str]:
+        """The tasks that work on such an input.
+
+        Raises:
+            InputError: there is none.
+        """
+        names = [name for name in self.names if takes(self.model.tasks[name], text)]
+        if not names:
+            kind = "single texts" if isinstance(text, str) else "pairs" if len(text) == 2 else "candidates"
+            raise InputError(f"no task of the model takes {kind}", expected=f"input for {', '.join(self.names)}")
+        return names
 
 
 def takes(task: Task, text: str | tuple[str, ...]) -> bool:
@@ -116,7 +146,7 @@ def as_record(task: Task, text: str | tuple[str, ...]) -> Record:
             return {"text": text[0], "candidates": list(text[1:])}
         return {"text_a": text[0], "text_b": text[1]}
     if task.inputs == "tokens":
-        spans = list(words(text))
+        spans = list(text.words if isinstance(text, Sentence) else words(text))
         return {"tokens": [text[start:end] for start, end in spans], "offsets": spans}
     return {"text": text}
 
@@ -127,7 +157,8 @@ def to_result(task: Task, record: Record, prediction: Record, source: str | tupl
     if "mentions" in fields:
         assert isinstance(source, str)
         mentions = [{**m, "text": source[m["start"] : m["end"]]} for m in fields["mentions"]]
-        return Result(task.name, mentions=tuple(Mention(**mention) for mention in mentions))
+        tags = tuple(fields["tags"]) if isinstance(source, Sentence) else None
+        return Result(task.name, mentions=tuple(Mention(**mention) for mention in mentions), tags=tags)
     if "labels" in fields:
         fields["labels"] = tuple(fields["labels"])
     known = {key: fields.pop(key) for key in ("label", "score", "labels", "probabilities") if key in fields}

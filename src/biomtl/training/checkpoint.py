@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from biomtl.errors import InputError
 from biomtl.files import atomic_folder, write_json
+from biomtl.tensors import disk_errors, save_tensors
 
 
 @dataclass
@@ -40,7 +41,7 @@ def save_checkpoint(
     random: Sequence[Mapping[str, Tensor]],
 ) -> None:
     """Write ``folder``: weights, optimiser state, where the run stands, and every process's random state."""
-    with atomic_folder(folder, overwrite=True) as work:
+    with disk_errors(folder), atomic_folder(folder, overwrite=True) as work:
         save_tensors(model.state_dict(), work / "model.safetensors")
         state = optimiser.state_dict()
         tensors = {f"{i}.{k}": v for i, entry in state["state"].items() for k, v in entry.items()}
@@ -110,17 +111,6 @@ def _checkpoints(folder: Path) -> list[Path]:
 
 def _of_process(process: int, name: str) -> str:
     return f"{process}.{name}" if process else name
-
-
-def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
-    """Write a safetensors file; a full disk is an ``OSError`` like any other."""
-    from safetensors import SafetensorError
-    from safetensors.torch import save_file
-
-    try:
-        save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, path)
-    except SafetensorError as error:
-        raise OSError(f"{path}: {error}") from error
 
 
 def random_state() -> dict[str, Tensor]:

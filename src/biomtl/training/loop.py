@@ -191,8 +191,9 @@ def backward(
 ) -> tuple[dict[str, Tensor], Tensor]:
     """One encoder pass, the losses of all tasks, their gradients; returns the losses and their weighted sum."""
     device = accelerator.device.type
-    # Dropout stays fast in the backward pass too: gradient checkpointing draws the very same masks there again.
-    with FastDropout() if device == "cpu" else contextlib.nullcontext():
+    # Gradient checkpointing replays torch's own random state in the backward pass, so there torch's dropout drops.
+    fast = device == "cpu" and not recipe.gradient_checkpointing
+    with FastDropout() if fast else contextlib.nullcontext():
         with torch.autocast(device, dtype=torch.bfloat16, enabled=recipe.bf16):
             losses = model.loss(wrapped(batch.inputs, batch.tasks), batch)
         loss = torch.stack([losses[name] * shares[name] for name in losses]).sum()

@@ -22,7 +22,6 @@ from biomtl.model import MultiTaskModel
 from biomtl.report.card import write_card
 from biomtl.report.page import write_report
 from biomtl.report.tables import plan_table, score_table
-from biomtl.scoring.metrics import METRICS
 from biomtl.suite import Suite
 from biomtl.tasks.task import Task
 from biomtl.tasks.types.base import Record
@@ -262,10 +261,6 @@ def check_splits(suite: Suite, recipe: Recipe) -> None:
     unknown = [name for name in recipe.tasks if name not in suite.tasks]
     if unknown:
         raise InputError(f"no data for task {unknown[0]!r}", expected="one of: " + ", ".join(suite.tasks))
-    errors = [task for task in suite.tasks.values() if not METRICS[task.metric].higher_is_better]
-    if errors and recipe.eval_strategy != "no":
-        found = f"task {errors[0].name}: no model can be chosen by {errors[0].metric}, which falls as models get better"
-        raise InputError(found, fix="make another metric the task's main one, or set eval_strategy: no")
     best = recipe.metric_for_best_model
     if best not in (None, "mean", *suite.tasks):
         raise InputError(f"metric_for_best_model {best!r}", expected="mean or one of: " + ", ".join(suite.tasks))

@@ -1,0 +1,117 @@
+"""``biomtl finetune``: from a multi-task model to one task."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+import tiny
+from biomtl.model import MultiTaskModel
+from biomtl.training.recipe_io import load_recipe
+
+Command = Callable[..., Any]
+
+
+@pytest.fixture
+def arguments(small_model: Path, small_suite: Path, tmp_path: Path) -> list[object]:
+    settings = ["batch_size=12", "num_train_epochs=1", "num_threads=1"]
+    return ["finetune", small_model, "--data", small_suite, "--out", tmp_path / "run", *settings]
+
+
+def heads_alike(first: MultiTaskModel, second: MultiTaskModel, name: str) -> bool:
+    pairs = zip(first.head(name).state_dict().values(), second.head(name).state_dict().values(), strict=True)
+    return all(torch.allclose(a, b, atol=1e-4) for a, b in pairs)
+
+
+def test_the_head_is_kept(command: Command, arguments: list[object], small_model: Path, tmp_path: Path) -> None:
+    ended = command(*arguments, "--task", "tag-drug", "learning_rate=1e-7")
+    assert ended.code == 0, ended.err
+    start, tuned = MultiTaskModel.from_pretrained(small_model), MultiTaskModel.from_pretrained(tmp_path / "run")
+    assert list(tuned.tasks) == ["tag-drug"]
+    assert heads_alike(start, tuned, "tag-drug")
+    recipe = load_recipe(tmp_path / "run" / "recipe.yaml")
+    assert recipe.encoder == str(small_model)
+    assert list(recipe.tasks) == ["tag-drug"]
+    assert recipe.max_length == 24  # as the model was trained
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert list(metrics["tasks"]) == ["tag-drug"]
+    assert sorted(path.name for path in (tmp_path / "run" / "predictions").iterdir()) == ["tag-drug"]
+
+
+def test_a_fresh_head(command: Command, arguments: list[object], small_model: Path, tmp_path: Path) -> None:
+    ended = command(*arguments, "--task", "tag-drug", "--fresh-head", "learning_rate=1e-7", "max_length=32")
+    assert ended.code == 0, ended.err
+    start, tuned = MultiTaskModel.from_pretrained(small_model), MultiTaskModel.from_pretrained(tmp_path / "run")
+    assert not heads_alike(start, tuned, "tag-drug")
+    assert tuned.processor.max_length == 32
+    assert tuned.processor.stride == 8  # type: ignore[attr-defined]
+
+
+def test_a_new_task(command: Command, small_model: Path, tmp_path: Path) -> None:
+    suite = tiny.write_suite(tmp_path / "more", ("cls-pair",))
+    ended = command(
+        "finetune", small_model, "--task", "cls-pair", "--data", suite, "--out", tmp_path / "run", "max_steps=1"
+    )
+    assert ended.code == 0, ended.err
+    assert list(MultiTaskModel.from_pretrained(tmp_path / "run").tasks) == ["cls-pair"]
+
+
+def test_the_trained_way_to_read_pairs_is_kept(command: Command, small_model: Path, tmp_path: Path) -> None:
+    suite = tiny.write_suite(tmp_path / "more", ("reg-apart",))
+    task = {**tiny.TASKS["reg-apart"], "name": "reg-apart", "pairs": "together"}
+    (suite / "reg-apart" / "task.yaml").write_text(yaml.safe_dump(task))
+    base = ["finetune", small_model, "--task", "reg-apart", "--data", suite, "--out", tmp_path / "run", "max_steps=1"]
+    assert command(*base).code == 0
+    assert MultiTaskModel.from_pretrained(tmp_path / "run").tasks["reg-apart"].pairs == "apart"
+    assert command(*base, "--fresh-head", "--overwrite").code == 0
+    assert MultiTaskModel.from_pretrained(tmp_path / "run").tasks["reg-apart"].pairs == "together"
+
+
+def test_mistakes(
+    command: Command, arguments: list[object], small_model: Path, small_suite: Path, tmp_path: Path
+) -> None:
+    def refused(*given: object) -> str:
+        ended = command(*given)
+        assert ended.code == 2, ended
+        assert ended.err.count("\n") == 1
+        assert not (tmp_path / "run").exists()
+        return str(ended.err)
+
+    assert "no task 'tag-drugs', did you mean 'tag-drug'?" in refused(*arguments, "--task", "tag-drugs")
+    said = refused(*arguments, "--task", "tag-drug", "encoder=x")
+    assert "override 'encoder=x', the command's own option says that" in said
+    said = refused(*arguments, "--task", "tag-drug", "max_length=65")
+    assert "max_length 65, expected at most the encoder's 64 positions" in said
+    rest = ["--task", "tag-drug", "--data", small_suite, "--out", tmp_path / "run"]
+    assert "no biomtl model, expected manifest.json" in refused("finetune", tmp_path, *rest)
+    said = refused("finetune", small_model, *rest, "--recipe", tmp_path / "none.yaml")
+    assert "none.yaml: no such file" in said
+
+
+def test_other_labels(command: Command, arguments: list[object], tmp_path: Path) -> None:
+    suite = tiny.write_suite(tmp_path / "other", ("cls-text",))
+    task = {**tiny.TASKS["cls-text"], "name": "cls-text", "labels": ["none", "drug", "more"]}
+    (suite / "cls-text" / "task.yaml").write_text(yaml.safe_dump(task))
+    arguments[arguments.index("--data") + 1] = suite
+    ended = command(*arguments, "--task", "cls-text")
+    assert ended.code == 2
+    assert "the model's head for cls-text was trained on other labels or inputs" in ended.err
+    assert "add --fresh-head" in ended.err
+    assert command(*arguments, "--task", "cls-text", "--fresh-head").code == 0
+    assert MultiTaskModel.from_pretrained(tmp_path / "run").tasks["cls-text"].labels == ("none", "drug", "more")
+
+
+def test_a_recipe_for_the_other_settings(command: Command, arguments: list[object], tmp_path: Path) -> None:
+    recipe = tmp_path / "r.yaml"
+    recipe.write_text("learning_rate: 0.5\nfreeze_encoder: true\ntasks: {tag-drug: {max_rows: 5}, hoc: {weight: 2}}\n")
+    assert command(*arguments, "--task", "tag-drug", "--recipe", recipe, "learning_rate=0.25").code == 0
+    resolved = load_recipe(tmp_path / "run" / "recipe.yaml")
+    assert (resolved.learning_rate, resolved.freeze_encoder, resolved.max_length) == (0.25, True, 24)
+    assert resolved.tasks["tag-drug"].max_rows == 5
+    assert list(resolved.tasks) == ["tag-drug"]

@@ -1,0 +1,209 @@
+"""``biomtl train``: one line for every mistake, and nothing half-written."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import tiny
+from biomtl.model import MultiTaskModel
+
+Command = Callable[..., Any]
+
+
+@pytest.fixture
+def place(bert: Path, small_suite: Path, tmp_path: Path) -> Path:
+    """A folder with a copy of the suite, of the encoder, and a recipe for them."""
+    shutil.copytree(bert, tmp_path / "encoder")
+    shutil.copytree(small_suite, tmp_path / "suite")
+    tiny.write_recipe(tmp_path / "r.yaml", tmp_path / "encoder", tmp_path / "suite", max_length=24)
+    return tmp_path
+
+
+def assert_one_line(ended: Any, *parts: str) -> None:
+    assert ended.code == 2, ended
+    assert ended.err.startswith("biomtl: error: ")
+    assert ended.err.count("\n") == 1
+    assert ended.err.endswith("\n")
+    assert "Traceback" not in ended.err + ended.out
+    for part in parts:
+        assert part in ended.err
+
+
+def assert_refused(command: Command, place: Path, *parts: str, overrides: tuple[str, ...] = ()) -> None:
+    """The run is refused in one line, and the folder is as it was."""
+    before = sorted(place.rglob("*"))
+    assert_one_line(command("train", place / "r.yaml", *overrides), *parts)
+    assert sorted(place.rglob("*")) == before
+
+
+def test_a_run(command: Command, place: Path) -> None:
+    ended = command("train", place / "r.yaml", "seed=3")
+    assert ended.code == 0, ended.err
+    said = " ".join(ended.out.split())
+    assert "Plan of an epoch: 36 texts" in said
+    assert "Scores on test" in said
+    assert f"run folder: {place / 'run'}" in ended.out
+    facts = json.loads((place / "run" / "metrics.json").read_text())["provenance"]
+    assert facts["command"] == f"biomtl train {place / 'r.yaml'} seed=3"
+    assert facts["seed"] == 3
+    assert sorted(MultiTaskModel.from_pretrained(place / "run").tasks) == sorted(tiny.FOUR)
+    assert_refused(command, place, f"{place / 'run'}: the output exists already", "--overwrite")
+
+
+def test_without_tokenizer(command: Command, place: Path) -> None:
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (place / "encoder" / name).unlink()
+    assert_refused(command, place, f"{place / 'encoder'}: no tokenizer there, expected tokenizer.json or vocab.txt")
+
+
+def test_without_weights(command: Command, place: Path) -> None:
+    (place / "encoder" / "model.safetensors").unlink()
+    assert_refused(command, place, "no model.safetensors")
+
+
+def test_without_encoder(command: Command, place: Path) -> None:
+    assert_refused(command, place, "no encoder could be loaded", overrides=(f"encoder={place / 'nowhere'}",))
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("learning_rat=1", "command line: unknown key 'learning_rat', did you mean 'learning_rate'?"),
+        ("learning_rate=-1", "learning_rate: -1"),
+        ("learning_rate=nan", "learning_rate"),
+        ("max_steps=5", "both num_train_epochs and max_steps are given"),
+        ("tasks=[cls-tex]", "no task 'cls-tex', did you mean 'cls-text'?"),
+        ("tasks=[cls-text,cls-text]", "listed twice"),
+        ("metric_for_best_model=tag-drugs", "metric_for_best_model 'tag-drugs', expected mean or one of"),
+        ("max_length=65", "max_length 65, expected at most the encoder's 64 positions"),
+        ("max_length=4", "max_length 4 with stride 1"),
+        ("report_to=tensorbord", "no tracker 'tensorbord', did you mean 'tensorboard'?"),
+        ("suite=/nowhere/at/all", "/nowhere/at/all: no such folder"),
+        ("nonsense", "override 'nonsense', expected key=value"),
+        ("early_stopping_threshold=1", "early_stopping_threshold without early_stopping_patience"),
+    ],
+)
+def test_a_recipe_that_can_t_be(command: Command, place: Path, override: str, message: str) -> None:
+    assert_refused(command, place, message, overrides=(override,))
+
+
+def test_a_recipe_that_is_none(command: Command, place: Path) -> None:
+    assert_one_line(command("train", place / "missing.yaml"), f"{place / 'missing.yaml'}: no such file")
+    (place / "r.yaml").write_text("seed: 1\nlearning_rat: 1\n")
+    assert_refused(command, place, "r.yaml:2: unknown key 'learning_rat', did you mean 'learning_rate'?")
+    (place / "r.yaml").write_bytes(b"seed: 1\nencoder: \xff\n")
+    assert_refused(command, place, "r.yaml:2: byte 0xff at column 10 is not UTF-8")
+
+
+def change(path: Path, line: int, key: str, value: Any) -> None:
+    rows = [json.loads(text) for text in path.read_text().splitlines()]
+    rows[line - 1][key] = value
+    tiny.write_rows(path, rows)
+
+
+@pytest.mark.parametrize(
+    ("task", "split", "key", "value", "message"),
+    [
+        (
+            "cls-text",
+            "train",
+            "label",
+            "durg",
+            "train.jsonl:4: unknown label 'durg', expected one of none, drug, did you",
+        ),
+        ("cls-text", "dev", "id", "cls-text.0", 'dev.jsonl:4: id "cls-text.0" stands already in line 1'),
+        ("reg-pair", "train", "score", float("nan"), "train.jsonl:4: score is nan, expected a number"),
+        ("reg-pair", "train", "score", 5, "train.jsonl:4: score 5, expected 0 to 4"),
+        ("multi-text", "dev", "labels", ["milo", "milo"], "dev.jsonl:4: a label given twice"),
+        ("tag-drug", "train", "tags", ["O"], "train.jsonl:4: "),
+        ("tag-drug", "train", "offsets", [[0, 1]], "train.jsonl:4: "),
+    ],
+)
+def test_a_row_that_is_wrong(
+    command: Command, place: Path, task: str, split: str, key: str, value: Any, message: str
+) -> None:
+    change(place / "suite" / task / f"{split}.jsonl", 4, key, value)
+    assert_refused(command, place, message)
+
+
+def test_a_split_that_is_wrong(command: Command, place: Path) -> None:
+    path = place / "suite" / "cls-text" / "dev.jsonl"
+    whole = path.read_bytes()
+    path.write_bytes(b"")
+    assert_refused(command, place, f"{path}: no records")
+    path.write_bytes(whole + b'{"id": "\xe9"}\n')
+    assert_refused(command, place, f"{path}:7: byte 0xe9 at column 9 is not UTF-8")
+    path.unlink()
+    assert_refused(command, place, "task cls-text has no dev split, expected one of: train, test")
+
+
+def test_a_task_that_is_wrong(command: Command, place: Path) -> None:
+    path = place / "suite" / "cls-text" / "task.yaml"
+    path.write_text(yaml.safe_dump({"name": "cls-text", **tiny.TASKS["cls-text"], "lables": []}))
+    assert_refused(command, place, f"{path}: lables")
+    path.write_text(yaml.safe_dump({"name": "cls-text", **tiny.TASKS["cls-text"], "type": "taging"}))
+    assert_refused(command, place, "unknown type 'taging', did you mean 'tagging'?")
+    path.write_text(yaml.safe_dump({"name": "cls-text", **tiny.TASKS["cls-text"], "metric": "micro_f"}))
+    assert_refused(command, place, "micro_f")
+    path.write_text("{")
+    assert_refused(command, place, f"{path}: not YAML")
+
+
+def test_a_full_disk(command: Command, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second checkpoint can't be written: the first one and the model are whole, and the run can go on."""
+    import biomtl.training.checkpoint as checkpoint
+
+    saved: list[Path] = []
+    original = checkpoint.save_tensors
+
+    def full(tensors: Any, path: Path) -> None:
+        if len(saved) >= 3:
+            path.write_bytes(b"half of it")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        original(tensors, path)
+        saved.append(path)
+
+    overrides = ("save_steps=2", "eval_steps=1", "save_total_limit=2")
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoint, "save_tensors", full)
+        ended = command("train", place / "r.yaml", *overrides)
+    assert ended.code == 2
+    assert ended.err.splitlines()[-1].startswith("biomtl: error: ")
+    assert ended.err.splitlines()[-1].endswith("No space left on device")
+    assert "Traceback" not in ended.err
+    assert [path.name for path in (place / "run" / "checkpoints").iterdir()] == ["step-000002"]
+    MultiTaskModel.from_pretrained(place / "run")
+    ended = command("train", place / "r.yaml", *overrides, "--resume")
+    assert ended.code == 0, ended.err
+    assert (place / "run" / "metrics.json").is_file()
+
+
+INTERRUPTED = """
+import os, signal, sys
+from biomtl.training.log import RunLog
+RunLog.step = lambda self, step: os.kill(os.getpid(), signal.SIGINT)
+from biomtl.cli.main import main
+sys.argv = ["biomtl", "train", sys.argv[1]]
+main()
+"""
+
+
+def test_interrupted(place: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED, str(place / "r.yaml")], capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 128 + signal.SIGINT
+    assert done.stderr.endswith("biomtl: interrupted\n")
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,71 @@
+"""Two texts encoded apart."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+import torch
+
+import tiny
+from biomtl.encoders.base import Encoded
+from biomtl.heads.pairs import ApartHead, ComparisonHead, CosineHead, mean_by_owner
+from biomtl.items import build_items, collate
+from biomtl.model import MultiTaskModel
+
+
+def test_the_cosine_at_the_start() -> None:
+    generator = torch.Generator().manual_seed(0)
+    first, second = torch.randn(5, 8, generator=generator), torch.randn(5, 8, generator=generator)
+    head = CosineHead(low=1.0, high=5.0)
+    expected = 1 + 4 * torch.cosine_similarity(first, second)
+    torch.testing.assert_close(head(first, second), expected.unsqueeze(-1))
+    torch.testing.assert_close(head(first, first), torch.full((5, 1), 5.0))
+
+
+def test_the_comparison_sees_both_texts() -> None:
+    torch.manual_seed(0)
+    head = ComparisonHead(4, 3).eval()
+    first, second = torch.randn(2, 4), torch.randn(2, 4)
+    joined = torch.cat([first, second, (first - second).abs(), first * second], -1)
+    torch.testing.assert_close(head(first, second), head.classifier(joined))
+
+
+def test_mean_by_owner() -> None:
+    values = torch.tensor([[2.0], [4.0], [9.0]])
+    torch.testing.assert_close(mean_by_owner(values, torch.tensor([0, 0, 2]), 3), torch.tensor([[3.0], [0.0], [9.0]]))
+
+
+def test_windows_of_a_text_are_pooled_first() -> None:
+    hidden = torch.arange(12.0).view(3, 2, 2)
+    mask = torch.tensor([[1, 1], [1, 0], [1, 1]])
+    compared = []
+
+    class Spy(torch.nn.Module):
+        def forward(self, first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+            compared.append((first, second))
+            return first[:, :1]
+
+    # Two windows of the first text, one of the second; padding doesn't count.
+    ApartHead(Spy())(Encoded(hidden, mask), torch.tensor([0, 0, 0]), torch.tensor([0, 0, 1]), 1)
+    first, second = compared[0]
+    torch.testing.assert_close(first, torch.tensor([[(1 + 4) / 2, (2 + 5) / 2]]))
+    torch.testing.assert_close(second, torch.tensor([[9.0, 10.0]]))
+
+
+@pytest.mark.parametrize("name", ["reg-apart", "cls-apart", "multi-apart"])
+def test_apart_pairs_of_any_length(bert: Path, name: str) -> None:
+    model = MultiTaskModel.from_encoder(bert, [tiny.task(name)], max_length=16).eval()
+    rng = random.Random(0)
+    texts = [" ".join(tiny.sentence(rng, n)) for n in (3, 50, 3, 7)]
+    pairs = [{"text_a": a, "text_b": b} for a in texts for b in texts]
+    items = build_items(model.processor, model.tasks, {name: pairs}, targets=False)
+    batch = collate(items, model.processor)
+    outputs = model(batch.inputs, batch.tasks)[name]
+    outputs = outputs[torch.tensor([example.index for example in batch.examples[name]]).argsort()]
+    assert outputs.shape == (16, max(1, len(model.tasks[name].labels)))
+    if name == "reg-apart":
+        # Equal texts have the top of the range.
+        torch.testing.assert_close(outputs[[0, 5, 10, 15]], torch.full((4, 1), 4.0))
+        torch.testing.assert_close(outputs.view(4, 4), outputs.view(4, 4).T)

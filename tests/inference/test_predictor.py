@@ -1,0 +1,126 @@
+"""Raw text: offsets in the string that was given, every word tagged, the path that evaluation goes."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import tiny
+from biomtl.corpora.text.words import words
+from biomtl.errors import InputError
+from biomtl.inference.predict import predict_records
+from biomtl.inference.predictor import Predictor, Sentence
+from biomtl.model import MultiTaskModel
+
+
+@pytest.fixture(scope="module")
+def predictor(bert: Path) -> Predictor:
+    """Heads wide enough that a fresh tagger finds mentions everywhere."""
+    import torch
+
+    torch.manual_seed(0)
+    model = MultiTaskModel.from_encoder(bert, [tiny.task(name) for name in tiny.TASKS], max_length=16)
+    with torch.no_grad():
+        for parameter in model.heads.parameters():
+            parameter.mul_(50)
+    return Predictor(model)
+
+
+characters = st.characters(codec="utf-8", exclude_characters="\0")
+glued = st.lists(st.sampled_from([*tiny.WORDS, *tiny.DRUGS, "-", "'s", "\n", "  ", "é", "\u200b"]), max_size=60)
+spaced = st.lists(st.sampled_from([*tiny.WORDS, *tiny.DRUGS, ",", "3%"]), max_size=60)
+texts = st.one_of(st.text(characters, max_size=60), glued.map("".join), spaced.map(" ".join))
+
+
+@settings(max_examples=40, deadline=None)
+@given(given_texts=st.lists(texts, min_size=1, max_size=4))
+def test_mentions_lie_in_the_input(predictor: Predictor, given_texts: list[str]) -> None:
+    found = 0
+    for text, results in zip(given_texts, predictor(given_texts), strict=True):
+        assert sorted(results) == ["cls-text", "multi-text", "reg-text", "tag-drug", "tag-illness"]
+        edges = list(words(text))
+        for name in ("tag-drug", "tag-illness"):
+            mentions = results[name].mentions
+            assert mentions is not None
+            end = 0
+            for mention in mentions:
+                assert mention.text == text[mention.start : mention.end] != ""
+                assert mention.start >= end
+                assert mention.start in {start for start, _ in edges}
+                assert mention.end in {stop for _, stop in edges}
+                assert 0 < mention.probability <= 1
+                end = mention.end
+                found += 1
+    if any(text.strip() for text in given_texts):
+        assert found >= 0
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 10**6))
+def test_the_same_sentence_has_the_same_tags_everywhere(predictor: Predictor, seed: int) -> None:
+    rng = random.Random(seed)
+    record = tiny.tagging_record(rng, 0)
+    sentence = Sentence.of(record["tokens"], record["offsets"])
+    others = [" ".join(tiny.sentence(rng)) for _ in range(3)]
+    by_evaluation = predict_records(predictor.model, {"tag-drug": [record]})["tag-drug"][0]
+    as_words, as_text = (predictor([*others, text])[-1]["tag-drug"] for text in (sentence, str(sentence)))
+    assert list(as_words.tags or ()) == by_evaluation["tags"]
+    assert as_words.mentions == as_text.mentions
+    assert as_text.tags is None
+    assert len(by_evaluation["tags"]) == len(record["tokens"])
+
+
+def test_given_words_are_kept() -> None:
+    assert Sentence.of(["P<0.01", "in"]) == "P<0.01 in"
+    assert Sentence.of(["P<0.01", "in"]).words == ((0, 6), (7, 9))
+    assert Sentence.of(["a", "b"], [[3, 4], [4, 5]]) == "ab"
+
+
+def test_given_words_decide_where_mentions_end(predictor: Predictor) -> None:
+    tokens = [f"{word}-{word}" for word in tiny.DRUGS * 8]
+    (result,) = predictor([Sentence.of(tokens)])
+    tags = result["tag-drug"].tags
+    assert tags is not None
+    assert len(tags) == len(tokens)
+    edges = {span[0] for span in Sentence.of(tokens).words}
+    mentions = result["tag-drug"].mentions
+    assert mentions
+    assert {mention.start for mention in mentions} <= edges
+
+
+def test_pairs_go_to_the_tasks_over_two_texts(predictor: Predictor) -> None:
+    single, pair = predictor(["pola .", ("pola .", "rimu .")])
+    assert sorted(pair) == sorted(name for name in tiny.TASKS if name.endswith(("pair", "apart")))
+    assert sorted([*single, *pair]) == sorted(tiny.TASKS)
+    assert isinstance(pair["reg-apart"].score, float)
+    assert pair["cls-pair"].label in tiny.TASKS["cls-pair"]["labels"]
+    assert sum((pair["cls-pair"].probabilities or {}).values()) == pytest.approx(1, abs=1e-4)
+    assert set(single["multi-text"].to_dict()) == {"labels", "probabilities"}
+    assert set(single["tag-drug"].to_dict()) == {"mentions"}
+
+
+def test_nothing_to_do(predictor: Predictor) -> None:
+    assert predictor([]) == []
+    (empty,) = predictor([""])
+    assert empty["tag-drug"].mentions == ()
+
+
+def test_some_tasks(predictor: Predictor, small_model: Path) -> None:
+    only = Predictor(small_model, tasks=["reg-pair"])
+    assert list(only([("a", "b")])[0]) == ["reg-pair"]
+    with pytest.raises(InputError, match="no task of the model takes single texts, expected input for reg-pair"):
+        only(["a"])
+    with pytest.raises(InputError, match="did you mean 'reg-pair'"):
+        Predictor(small_model, tasks=["reg-pairs"])
+    with pytest.raises(InputError, match="did you mean 'tag-drug'"):
+        Predictor(predictor.model, tasks=["tag-drugs"])
+
+
+def test_progress_counts_texts(predictor: Predictor) -> None:
+    counts: list[int] = []
+    predictor(["pola .", "rimu .", "pola ."], advance=counts.append)
+    assert sum(counts) == 2  # equal texts are read once

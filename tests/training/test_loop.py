@@ -1,0 +1,243 @@
+"""The step: gradients of the whole step's rows, however they are dealt; and what the recipe's switches do."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+import tiny
+from biomtl.errors import InputError
+from biomtl.items import Item, build_items, collate
+from biomtl.model import MultiTaskModel
+from biomtl.training.accelerator import make_accelerator
+from biomtl.training.checkpoint import Progress
+from biomtl.training.loop import Hooks, due, optimise, select
+from biomtl.training.optimiser import build_optimiser, build_schedule, configure
+from biomtl.training.recipe_io import make_recipe
+
+ALL = tuple(tiny.TASKS)
+
+
+class Gradients:
+    """Stands in for the optimiser and keeps what it was given."""
+
+    def __init__(self, model: MultiTaskModel) -> None:
+        self.model = model
+        self.found: dict[str, torch.Tensor] = {}
+
+    def step(self) -> None:
+        self.found = {n: p.grad.clone() for n, p in self.model.named_parameters() if p.grad is not None}
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        self.model.zero_grad(set_to_none=set_to_none)
+
+
+def model_of(folder: Path, names: tuple[str, ...] = ALL) -> MultiTaskModel:
+    torch.manual_seed(0)
+    return MultiTaskModel.from_encoder(folder, [tiny.task(name) for name in names], max_length=24)
+
+
+def items_of(model: MultiTaskModel, count: int = 6) -> list[Item]:
+    records = {name: tiny.records(name, count) for name in model.tasks}
+    return build_items(model.processor, model.tasks, records, targets=True)
+
+
+def one_step(
+    model: MultiTaskModel, part: list[list[Item]], seed: int = 0, **keys: Any
+) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    recipe = make_recipe({"dropout": 0.0, "max_grad_norm": 0, **keys})
+    configure(model, recipe)
+    model.train()
+    torch.manual_seed(seed)
+    gradients = Gradients(model)
+    done = optimise(model, model, part, recipe, make_accelerator(recipe, Path()), gradients)
+    return gradients.found, done
+
+
+def dealt(items: list[Item], *sizes: int) -> list[list[Item]]:
+    parts, start = [], 0
+    for size in sizes:
+        parts.append(items[start : start + size])
+        start += size
+    return [part for part in [*parts, items[start:]] if part]
+
+
+@pytest.mark.parametrize("sizes", [(3,), (1, 20), (10, 10), (2, 3, 5, 7)])
+def test_accumulation_equals_one_large_batch(bert: Path, sizes: tuple[int, ...]) -> None:
+    model = model_of(bert)
+    items = items_of(model)
+    whole, once = one_step(model, [items])
+    parts, several = one_step(model, dealt(items, *sizes))
+    assert whole.keys() == parts.keys()
+    for name in whole:
+        torch.testing.assert_close(parts[name], whole[name], atol=1e-6, rtol=1e-4)
+    assert several["loss"] == pytest.approx(once["loss"], abs=1e-5)
+    assert several["losses"] == pytest.approx(once["losses"], abs=1e-5)
+    assert several["examples"] == once["examples"] == sum(len(item.examples) for item in items)
+    assert several["real_tokens"] == once["real_tokens"]
+
+
+def test_the_loss_is_the_weighted_mean_of_the_tasks_means(bert: Path) -> None:
+    model = model_of(bert)
+    items = [*items_of(model, 2), *items_of(model, 5)[:9]]
+    weights = {"tag-drug": 3.0, "cls-text": 0.5}
+    _, done = one_step(model, [items], tasks={name: {"weight": weights.get(name, 1.0)} for name in ALL})
+    counts = {name: sum(e.task == name for item in items for e in item.examples) for name in ALL}
+    batch = collate(items, model.processor)
+    with torch.no_grad():
+        means = model.loss(model(batch.inputs, batch.tasks), batch)
+    assert done["losses"] == pytest.approx({name: float(value) for name, value in means.items()}, abs=1e-5)
+    total = sum(weights.get(name, 1.0) * counts[name] * float(means[name]) for name in ALL) / sum(counts.values())
+    assert done["loss"] == pytest.approx(total, abs=1e-5)
+
+
+def test_a_weight_scales_its_task_alone(bert: Path) -> None:
+    model = model_of(bert, ("cls-text", "reg-text"))
+    items = items_of(model)
+    plain, _ = one_step(model, [items])
+    heavy, _ = one_step(model, [items], tasks={"cls-text": {"weight": 4}, "reg-text": {}})
+    none, _ = one_step(model, [items], tasks={"cls-text": {"weight": 0}, "reg-text": {}})
+    for name in plain:
+        if name.startswith("heads.cls"):
+            torch.testing.assert_close(heavy[name], 4 * plain[name])
+            assert none[name].abs().sum() == 0
+        elif name.startswith("heads.reg"):
+            torch.testing.assert_close(heavy[name], plain[name])
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+def test_gradient_checkpointing_draws_the_same_masks(bert: Path, dropout: float) -> None:
+    found = []
+    for checkpointing in (False, True):
+        model = model_of(bert, ("cls-text", "tag-drug"))
+        gradients, _ = one_step(model, [items_of(model)], dropout=dropout, gradient_checkpointing=checkpointing)
+        found.append(gradients)
+    for name in found[0]:
+        torch.testing.assert_close(found[1][name], found[0][name], atol=1e-6, rtol=1e-4)
+
+
+def test_clipping(bert: Path) -> None:
+    model = model_of(bert, ("cls-text",))
+    items = items_of(model)
+    free, _ = one_step(model, [items])
+    norm = torch.cat([g.flatten() for g in free.values()]).norm()
+    clipped, _ = one_step(model, [items], max_grad_norm=float(norm) / 10)
+    assert torch.cat([g.flatten() for g in clipped.values()]).norm() == pytest.approx(float(norm) / 10, rel=1e-3)
+
+
+def test_a_frozen_encoder_gets_no_gradient(bert: Path) -> None:
+    model = model_of(bert, ("cls-text", "tag-drug"))
+    gradients, _ = one_step(model, [items_of(model)], freeze_encoder=True)
+    assert gradients
+    assert all(name.startswith("heads.") for name in gradients)
+    names = {id(p): n for n, p in model.named_parameters()}
+    optimiser = build_optimiser(model, make_recipe({}))
+    assert all(names[id(p)].startswith("heads.") for group in optimiser.param_groups for p in group["params"])
+
+
+def test_half_precision_computes_and_keeps_whole_weights(bert: Path) -> None:
+    model = model_of(bert)
+    items = items_of(model)
+    exact, once = one_step(model, [items])
+    half, done = one_step(model, [items], bf16=True)
+    assert all(value.dtype == torch.float32 for value in half.values())
+    assert done["loss"] == pytest.approx(once["loss"], rel=0.05)
+    assert done["loss"] != once["loss"]
+    plain = model.logits("cls-text", input_ids=torch.ones(1, 4, dtype=torch.long))
+    assert plain.dtype == torch.float32  # the precision was the step's, not the model's
+
+
+def test_dropout_reaches_every_family(encoders: dict[str, Path]) -> None:
+    for family, folder in encoders.items():
+        model = model_of(folder, ("cls-text", "tag-drug"))
+        configure(model, make_recipe({"dropout": 0.0}))
+        model.train()
+        batch = collate(items_of(model), model.processor)
+        first, second = (model(batch.inputs, batch.tasks)["tag-drug"] for _ in range(2))
+        assert torch.equal(first, second), family
+        configure(model, make_recipe({"dropout": 0.4}))
+        first, second = (model.encoder(batch.inputs).hidden for _ in range(2))
+        assert not torch.equal(first, second), family
+
+
+def test_groups_of_the_optimiser(bert: Path) -> None:
+    model = model_of(bert)
+    recipe = make_recipe({"learning_rate": 1e-4, "head_learning_rate": 1e-2, "weight_decay": 0.1})
+    optimiser = build_optimiser(model, recipe)
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    seen = []
+    for group in optimiser.param_groups:
+        for parameter in group["params"]:
+            name = names[id(parameter)]
+            seen.append(name)
+            assert group["lr"] == (1e-2 if name.startswith("heads.") or ".pooler." in name else 1e-4)
+            scalar = parameter.ndim < 2
+            assert group["weight_decay"] == (0.0 if scalar else 0.1), name
+            assert scalar or not name.endswith("bias")
+    assert sorted(seen) == sorted(names.values())
+
+
+COURSES: dict[str, Callable[[float], float]] = {
+    "linear": lambda done: 1 - done,
+    "cosine": lambda done: (1 + math.cos(math.pi * done)) / 2,
+    "constant": lambda done: 1,
+}
+
+
+@pytest.mark.parametrize("kind", COURSES)
+def test_the_course_of_the_rate(bert: Path, kind: str) -> None:
+    model = model_of(bert, ("cls-text",))
+    recipe = make_recipe({"learning_rate": 1.0, "lr_scheduler_type": kind, "warmup_steps": 4, "max_steps": 20})
+    optimiser = build_optimiser(model, recipe)
+    schedule = build_schedule(optimiser, recipe, 20)
+    rates = []
+    for _ in range(20):
+        rates.append(optimiser.param_groups[0]["lr"])
+        optimiser.step()
+        schedule.step()
+    expected = [step / 4 if step < 4 else COURSES[kind]((step - 4) / 16) for step in range(20)]
+    assert rates == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "every", "expected"),
+    [("no", None, []), ("epoch", None, [4, 8, 10]), ("steps", 3, [3, 6, 9, 10]), ("steps", 20, [10])],
+)
+def test_when_things_are_due(strategy: str, every: int | None, expected: list[int]) -> None:
+    assert [s for s in range(1, 11) if due(strategy, every, s, s % 4 == 0, s == 10)] == expected
+
+
+@given(
+    scores=st.lists(st.sampled_from([0.1, 0.2, 0.25, 0.3, 0.5]), min_size=1, max_size=12), patience=st.integers(1, 4)
+)
+def test_the_best_model_and_early_stopping(scores: list[float], patience: int) -> None:
+    recipe = make_recipe({"early_stopping_patience": patience, "early_stopping_threshold": 0.07})
+    progress, saved, waiting = Progress(), [], iter(scores)
+    hooks = Hooks(lambda *_: None, lambda _: None, lambda _: next(waiting), lambda: saved.append(progress.step))
+    stale, best = 0, -math.inf
+    for step, score in enumerate(scores, 1):
+        progress.step = step
+        select(progress, hooks, recipe)
+        stale = 0 if score - best > 0.07 else stale + 1
+        assert (progress.best_step == step) == (score > best)
+        best = max(best, score)
+        assert progress.best == best
+        if stale >= patience:
+            assert progress.finished
+            return
+        assert not progress.finished
+    assert saved[-1] == progress.best_step
+
+
+def test_checkpointing_of_an_encoder_that_has_none(bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = model_of(bert, ("cls-text",))
+    monkeypatch.setattr(type(model.encoder.network), "supports_gradient_checkpointing", False)
+    with pytest.raises(InputError, match="set gradient_checkpointing: false"):
+        configure(model, make_recipe({"gradient_checkpointing": True}))

@@ -1,0 +1,55 @@
+"""Two processes do what one does."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import tiny
+
+
+@pytest.mark.slow
+def test_two_processes_equal_one(bert: Path, small_suite: Path, tmp_path: Path) -> None:
+    """A step of two processes holds the batches that one process accumulates in two."""
+    keys = {"batch_size": 6, "dropout": 0.0, "max_length": 24, "predict_test": False, "save_steps": 2}
+    folders = {}
+    for processes in (1, 2):
+        folders[processes] = tmp_path / f"run{processes}"
+        recipe = tiny.write_recipe(
+            tmp_path / f"{processes}.yaml",
+            bert,
+            small_suite,
+            **keys,
+            output=str(folders[processes]),
+            gradient_accumulation_steps=3 - processes,
+        )
+        launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"] if processes == 2 else []
+        done = subprocess.run(
+            [sys.executable, *launcher, "-m", "biomtl.cli.main", "train", str(recipe)],
+            env={**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
+            capture_output=True,
+            text=True,
+            timeout=600,
+        )
+        assert done.returncode == 0, done.stderr[-2000:]
+    logs = [[json.loads(line) for line in (f / "log.jsonl").read_text().splitlines()] for f in folders.values()]
+    assert len(logs[0]) == len(logs[1]) > 3
+    for one, two in zip(*logs, strict=True):
+        assert one.keys() == two.keys()
+        if "losses" in one:
+            assert two["loss"] == pytest.approx(one["loss"], abs=1e-4)
+            assert two["losses"] == pytest.approx(one["losses"], abs=1e-4)
+            assert (two["examples"], two["real_tokens"], two["lr"]) == (one["examples"], one["real_tokens"], one["lr"])
+    first, second = (load_file(folder / "model" / "model.safetensors") for folder in folders.values())
+    for key in first:
+        torch.testing.assert_close(second[key], first[key], atol=2e-4, rtol=1e-3)
+    newest = max((folders[2] / "checkpoints").iterdir())
+    assert json.loads((newest / "progress.json").read_text())["processes"] == 2
+    assert "1.cpu" in load_file(newest / "random.safetensors")

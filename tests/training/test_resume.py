@@ -1,0 +1,200 @@
+"""A run that was stopped and resumed is the run that was not, to the last bit."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import tiny
+from biomtl.errors import InputError
+from biomtl.model import MultiTaskModel
+from biomtl.suite import load_suite
+from biomtl.training.log import RunLog, kept_lines
+from biomtl.training.recipe_io import make_recipe
+from biomtl.training.run import Run, seeded, train
+
+KEYS: dict[str, Any] = {
+    "max_length": 24,
+    "batch_size": 8,
+    "num_train_epochs": 2,
+    "learning_rate": 2e-3,
+    "num_threads": 1,
+    "predict_test": False,
+    "save_steps": 2,
+}
+
+
+@pytest.fixture
+def run(bert: Path, small_suite: Path, tmp_path: Path) -> Callable[..., Run]:
+    """A run in a folder of the test's, from the very start of a program."""
+
+    def start(name: str, *, resume: bool = False, **keys: Any) -> Run:
+        values = {**KEYS, "encoder": str(bert), "suite": str(small_suite), "output": str(tmp_path / name), **keys}
+        recipe = make_recipe(values)
+        suite = load_suite(recipe.suite)
+        seeded(recipe)
+        tasks = suite.tasks.values()
+        model = MultiTaskModel.from_encoder(bert, tasks, max_length=recipe.max_length, stride=recipe.stride)
+        return train(model, suite, recipe, resume=resume)
+
+    return start
+
+
+def lines(folder: Path) -> list[dict[str, Any]]:
+    """The log without what a clock says."""
+    found = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    return [{key: value for key, value in line.items() if key != "seconds"} for line in found]
+
+
+def assert_same(first: Path, second: Path) -> None:
+    weights = sorted(path.relative_to(first) for path in first.rglob("*.safetensors"))
+    assert len(weights) > 5
+    assert weights == sorted(path.relative_to(second) for path in second.rglob("*.safetensors"))
+    for path in weights:
+        assert (first / path).read_bytes() == (second / path).read_bytes(), path
+    assert lines(first) == lines(second)
+    metrics = [json.loads((folder / "metrics.json").read_text()) for folder in (first, second)]
+    assert metrics[0]["tasks"] == metrics[1]["tasks"]
+
+
+class StoppedError(Exception):
+    """The process ends here."""
+
+
+def stop_after(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = RunLog.step
+
+    def stopping(self: RunLog, done: Any) -> None:
+        original(self, done)
+        if done.step == step:
+            raise StoppedError
+
+    monkeypatch.setattr(RunLog, "step", stopping)
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {},
+        {"gradient_accumulation_steps": 2, "policy": "sqrt"},
+        {"mixing": "batch", "bf16": True, "gradient_checkpointing": True},
+        {"eval_steps": 3, "early_stopping_patience": 3, "metric_for_best_model": "tag-drug", "dropout": 0.4},
+        {"save_steps": None, "save_strategy": "epoch", "eval_strategy": "no", "lr_scheduler_type": "cosine"},
+    ],
+    ids=["plain", "accumulated", "bf16", "early", "epoch"],
+)
+def test_stopped_and_resumed(run: Callable[..., Run], keys: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = run("whole", **keys).folder
+    total = max(line["step"] for line in lines(whole))
+    output = whole.parent / "broken"
+    with monkeypatch.context() as patched:
+        stop_after(total - 1, patched)
+        with pytest.raises(StoppedError):
+            run("broken", **keys)
+    assert not (output / "metrics.json").exists()
+    torch.manual_seed(999)  # whatever was drawn meanwhile
+    run("broken", resume=True, **keys)
+    assert_same(whole, output)
+
+
+SLOWLY = """
+import sys, time
+from biomtl.training.log import RunLog
+original = RunLog.step
+def slowly(self, step):
+    original(self, step)
+    time.sleep(0.15)
+RunLog.step = slowly
+sys.argv = ["biomtl", "train", sys.argv[1]]
+from biomtl.cli.main import main
+main()
+"""
+
+
+def test_killed_and_resumed(run: Callable[..., Run], bert: Path, small_suite: Path, tmp_path: Path) -> None:
+    keys = {**KEYS, "num_train_epochs": 3, "save_steps": 1}
+    recipe = tiny.write_recipe(tmp_path / "r.yaml", bert, small_suite, **keys, output=str(tmp_path / "killed"))
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(
+        [sys.executable, "-c", SLOWLY, str(recipe)], env=environment, stderr=subprocess.PIPE
+    ) as child:
+        deadline = time.monotonic() + 300
+        while not list((tmp_path / "killed" / "checkpoints").glob("step-000004")):
+            assert child.poll() is None, child.stderr.read() if child.stderr else ""
+            assert time.monotonic() < deadline, "no checkpoint came"
+            time.sleep(0.02)
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+    assert not (tmp_path / "killed" / "metrics.json").exists()
+    # What a save leaves that was under way; resuming clears it.
+    torn = tmp_path / "killed" / "checkpoints" / ".step-000005.abc.tmp"
+    torn.mkdir(exist_ok=True)
+    (torn / "model.safetensors").write_bytes(b"half")
+    with (tmp_path / "killed" / "log.jsonl").open("a") as log:
+        log.write('{"step": 5, "epo')
+    whole = run("whole", **keys).folder
+    run("killed", resume=True, **keys)
+    assert_same(whole, tmp_path / "killed")
+    assert not torn.exists()
+
+
+def test_a_finished_run_is_not_resumed(run: Callable[..., Run]) -> None:
+    run("done", num_train_epochs=1)
+    with pytest.raises(InputError, match=r"the run is finished, see metrics\.json"):
+        run("done", num_train_epochs=1, resume=True)
+
+
+def test_resuming_something_else(run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InputError, match="nothing to resume, expected a run folder with checkpoints"):
+        run("nothing", resume=True)
+    stop_after(3, monkeypatch)
+    with pytest.raises(StoppedError):
+        run("other")
+    with pytest.raises(InputError, match=r"recipe\.yaml: learning_rate is 0\.002, now 0\.1, resume with"):
+        run("other", resume=True, learning_rate=0.1)
+
+
+def test_the_newest_checkpoint_is_torn(
+    run: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = run("whole", save_total_limit=3).folder
+    with monkeypatch.context() as patched:
+        stop_after(5, patched)
+        with pytest.raises(StoppedError):
+            run("torn", save_total_limit=3)
+    newest = tmp_path / "torn" / "checkpoints" / "step-000004"
+    weights = newest / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(InputError, match=r"step-000004: the checkpoint can't be read .*, delete it and resume"):
+        run("torn", resume=True, save_total_limit=3)
+    for path in newest.iterdir():
+        path.unlink()
+    newest.rmdir()
+    run("torn", resume=True, save_total_limit=3)  # from step 2
+    assert_same(whole, tmp_path / "torn")
+
+
+def test_a_torn_line_ends_the_log(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    path.write_text('{"step": 1}\n{"step": 2}\n{"step": 2, "split": "dev"}\n{"step": 3}\n{"ste')
+    assert [line["step"] for line in kept_lines(path, 2)] == [1, 2, 2]
+    assert [line["step"] for line in kept_lines(path, 9)] == [1, 2, 2, 3]
+
+
+def test_the_seed_decides_the_run(run: Callable[..., Run]) -> None:
+    first, second, other = run("a"), run("b"), run("c", seed=7)
+    assert lines(first.folder) == lines(second.folder)
+    weights = [load_file(result.folder / "model" / "model.safetensors") for result in (first, second, other)]
+    assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
+    assert not all(torch.equal(weights[0][key], weights[2][key]) for key in weights[0])

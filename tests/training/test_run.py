@@ -1,0 +1,236 @@
+"""A run's folder, from plan to metrics."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from rich.console import Console
+from safetensors.torch import load_file
+
+import biomtl
+import tiny
+from biomtl.errors import InputError
+from biomtl.model import MultiTaskModel
+from biomtl.suite import load_suite
+from biomtl.training.recipe_io import load_recipe, make_recipe
+from biomtl.training.run import Run, named, refine, seeded, train
+
+
+@pytest.fixture
+def run(bert: Path, small_suite: Path, tmp_path: Path) -> Callable[..., Run]:
+    def start(name: str = "run", *, suite: Path = small_suite, overwrite: bool = False, **keys: Any) -> Run:
+        base = {"max_length": 24, "batch_size": 12, "num_train_epochs": 1, "learning_rate": 2e-3, "num_threads": 1}
+        if "max_steps" in keys:
+            del base["num_train_epochs"]
+        values = {**base, "encoder": str(bert), "suite": str(suite), "output": str(tmp_path / name), **keys}
+        recipe = make_recipe(values)
+        loaded = load_suite(suite, list(recipe.tasks) or None)
+        seeded(recipe)
+        model = MultiTaskModel.from_encoder(bert, loaded.tasks.values(), max_length=24)
+        return train(model, loaded, recipe, overwrite=overwrite, console=Console(quiet=True))
+
+    return start
+
+
+def log(folder: Path, split: bool) -> list[dict[str, Any]]:
+    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    return [line for line in lines if ("split" in line) == split]
+
+
+def test_the_folder(run: Callable[..., Run], small_suite: Path, tmp_path: Path) -> None:
+    result = run(num_train_epochs=2, save_total_limit=2)
+    folder = result.folder
+    expected = {"recipe.yaml", "model", "checkpoints", "metrics.json", "predictions", "log.jsonl"}
+    assert {path.name for path in folder.iterdir()} >= expected
+    assert load_recipe(folder / "recipe.yaml") == make_recipe(yaml.safe_load((folder / "recipe.yaml").read_text()))
+    assert sorted(path.name for path in (folder / "predictions").iterdir()) == sorted(tiny.FOUR)
+    assert sorted(path.name for path in (folder / "predictions" / "tag-drug").iterdir()) == ["dev.jsonl", "test.jsonl"]
+    assert [path.name for path in sorted((folder / "checkpoints").iterdir())] == ["step-000003", "step-000006"]
+    assert not list(folder.rglob("*.tmp"))
+
+    steps, evaluations = log(folder, False), log(folder, True)
+    assert [line["step"] for line in steps] == list(range(1, 7))
+    keys = ["step", "epoch", "seconds", "real_tokens", "padded_tokens", "examples", "lr", "loss", "losses"]
+    assert all(list(line) == keys for line in steps)
+    assert steps[-1]["epoch"] == 2
+    assert sum(line["examples"] for line in steps) == 2 * 48
+    assert [line["step"] for line in evaluations] == [3, 6]
+    assert all(list(line) == ["step", "seconds", "split", "scores", "mean"] for line in evaluations)
+
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert metrics == json.loads(json.dumps(result.metrics))
+    assert list(metrics) == ["tasks", "mean", "provenance"]
+    assert sorted(metrics["tasks"]) == sorted(tiny.FOUR)
+    for name, splits in metrics["tasks"].items():
+        assert sorted(splits) == ["dev", "test"]
+        for split, said in splits.items():
+            score = biomtl.score(
+                load_suite(small_suite).tasks[name],
+                small_suite / name / f"{split}.jsonl",
+                folder / "predictions" / name / f"{split}.jsonl",
+                seed=42,
+            )
+            assert said["metric"] == score.main.title
+            assert said["value"] == score.main.value
+    assert metrics["mean"]["test"] == pytest.approx(sum(s["test"]["value"] for s in metrics["tasks"].values()) / 4)
+    facts = metrics["provenance"]
+    assert facts["seed"] == 42
+    assert facts["steps"] == 6
+    assert facts["best_step"] in (3, 6)
+    assert facts["data"] == load_suite(small_suite).provenance()
+    assert {"torch", "transformers"} <= set(facts["packages"])
+    # The chosen model is the one that dev liked best, and it is what was scored.
+    best = max(evaluations, key=lambda line: (line["mean"], -line["step"]))
+    assert best["step"] == facts["best_step"]
+    assert metrics["mean"]["dev"] == pytest.approx(best["mean"])
+    assert sorted(MultiTaskModel.from_pretrained(folder).tasks) == sorted(tiny.FOUR)
+
+
+def test_the_best_model_by_a_named_task(run: Callable[..., Run]) -> None:
+    keys = {"max_steps": 8, "eval_steps": 1, "learning_rate": 2e-2, "warmup_steps": 0, "save_strategy": "no"}
+    folder = run(**keys, metric_for_best_model="reg-pair", predict_test=False).folder
+    metrics = json.loads((folder / "metrics.json").read_text())
+    scores = [line["scores"]["reg-pair"]["value"] for line in log(folder, True)]
+    assert len(set(scores)) > 3
+    assert metrics["provenance"]["best_step"] == 1 + scores.index(max(scores))
+    assert metrics["tasks"]["reg-pair"]["dev"]["value"] == pytest.approx(max(scores))
+    assert list(metrics["mean"]) == ["dev"]
+    assert not (folder / "checkpoints").exists()
+
+
+def test_training_learns(run: Callable[..., Run]) -> None:
+    keys = {"num_train_epochs": 25, "eval_strategy": "no", "save_strategy": "no", "learning_rate": 5e-3}
+    steps = log(run(**keys, dropout=0, predict_test=False, tasks=["cls-text", "tag-drug"]).folder, False)
+    first, last = steps[0]["losses"], steps[-1]["losses"]
+    assert all(last[name] < 0.3 * first[name] for name in first)
+
+
+def test_a_frozen_encoder_stays(run: Callable[..., Run], bert: Path) -> None:
+    folder = run(freeze_encoder=True, predict_test=False).folder
+    before, after = (load_file(place / "model.safetensors") for place in (bert, folder / "model"))
+    assert all(torch.equal(before[key], after[key]) for key in before)
+
+
+def test_trackers(run: Callable[..., Run]) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    folder = run(report_to=["tensorboard"], predict_test=False).folder
+    (events,) = folder.rglob("events.out.*")
+    read = EventAccumulator(str(events.parent))
+    read.Reload()
+    tags = read.Tags()["scalars"]
+    assert {"loss", "lr", "loss/cls-text", "dev/mean", "dev/tag-drug"} <= set(tags)
+    steps = log(folder, False)
+    assert [point.value for point in read.Scalars("loss")] == pytest.approx([line["loss"] for line in steps])
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("tensorbord", "no tracker 'tensorbord', did you mean 'tensorboard'"),
+        ("aim", "report_to: aim is not installed, run `pip install aim`"),
+    ],
+)
+def test_a_tracker_that_is_not_there(run: Callable[..., Run], name: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=message):
+        run(report_to=[name])
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_second_run_in_the_same_session(run: Callable[..., Run]) -> None:
+    run("first", predict_test=False)
+    run("half", bf16=True, predict_test=False)
+    run("third", predict_test=False)
+
+
+def test_an_existing_folder(run: Callable[..., Run], tmp_path: Path) -> None:
+    run(predict_test=False)
+    before = (tmp_path / "run" / "metrics.json").read_bytes()
+    with pytest.raises(InputError, match="the output exists already"):
+        run()
+    assert (tmp_path / "run" / "metrics.json").read_bytes() == before
+    with pytest.raises(InputError):  # a mistake doesn't cost the old run
+        run(overwrite=True, report_to=["tensorbord"])
+    assert (tmp_path / "run" / "metrics.json").read_bytes() == before
+    run(overwrite=True, predict_test=False, seed=1)
+    assert json.loads((tmp_path / "run" / "metrics.json").read_text())["provenance"]["seed"] == 1
+
+
+@pytest.mark.parametrize("kind", ["folder", "file"])
+def test_what_is_no_run_is_never_deleted(run: Callable[..., Run], tmp_path: Path, kind: str) -> None:
+    target = tmp_path / "run"
+    if kind == "folder":
+        target.mkdir()
+        (target / "thesis.txt").write_text("years of work")
+    else:
+        target.write_text("years of work")
+    with pytest.raises(InputError, match="not a run folder, choose another output; nothing was deleted"):
+        run(overwrite=True)
+    assert (target / "thesis.txt" if kind == "folder" else target).read_text() == "years of work"
+
+
+def test_a_diverging_run(run: Callable[..., Run], tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"training diverged: the loss of step \d+ is (nan|inf), lower learning_rate"):
+        run(learning_rate=1e30, max_grad_norm=0, num_train_epochs=4, warmup_steps=0, eval_strategy="no")
+    assert not (tmp_path / "run" / "model").exists()
+
+
+def test_data_that_don_t_fit_the_recipe(run: Callable[..., Run], bert: Path, tmp_path: Path) -> None:
+    recipe = make_recipe({"tasks": ["tag-illness"], "output": str(tmp_path / "run")})
+    suite = load_suite(tiny.write_suite(tmp_path / "one", ("cls-text",)))
+    model = MultiTaskModel.from_encoder(bert, suite.tasks.values())
+    with pytest.raises(InputError, match="no data for task 'tag-illness'"):
+        train(model, suite, recipe)
+    only_train = tiny.write_suite(tmp_path / "train-only", ("cls-text",))
+    (only_train / "cls-text" / "dev.jsonl").unlink()
+    with pytest.raises(InputError, match="task cls-text has no dev split, expected one of: train, test"):
+        run(suite=only_train)
+    assert not (tmp_path / "run").exists()
+    run(suite=only_train, eval_strategy="no")
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert list(metrics["tasks"]["cls-text"]) == ["test"]
+
+
+def test_an_error_chooses_the_lower(run: Callable[..., Run], tmp_path: Path) -> None:
+    suite = tiny.write_suite(tmp_path / "errors", ("reg-text",))
+    (suite / "reg-text" / "task.yaml").write_text(yaml.safe_dump({"name": "reg-text", **tiny.SCORES, "metric": "mse"}))
+    folder = run(suite=suite, max_steps=8, eval_steps=1, learning_rate=5e-2, warmup_steps=0, predict_test=False).folder
+    errors = [line["scores"]["reg-text"]["value"] for line in log(folder, True)]
+    best = json.loads((folder / "metrics.json").read_text())["provenance"]["best_step"]
+    assert len(set(errors)) > 3
+    assert errors[best - 1] == min(errors)
+
+
+def test_tasks_by_alias(tmp_path: Path) -> None:
+    for name in ("ddi2013", "hoc"):
+        place = tmp_path / name
+        place.mkdir()
+        (place / "task.yaml").write_text(yaml.safe_dump({"name": name, **tiny.TASKS["cls-text"]}))
+    recipe = make_recipe({"tasks": {"hoc": {}, "ddi": {"weight": 2}}, "metric_for_best_model": "ddi"})
+    own = named(recipe, load_suite(tmp_path, list(recipe.tasks)))
+    assert {name: options.weight for name, options in own.tasks.items()} == {"hoc": 1, "ddi2013": 2}
+    assert own.metric_for_best_model == "ddi2013"
+    twice = make_recipe({"tasks": ["ddi", "ddi2013"]})
+    with pytest.raises(InputError, match="a task under two names"):
+        named(twice, load_suite(tmp_path, list(twice.tasks)))
+
+
+def test_refining(bert: Path) -> None:
+    model = MultiTaskModel.from_encoder(bert, [tiny.task(n) for n in ("cls-text", "reg-pair")], max_length=24)
+    weights = {key: value.clone() for key, value in model.head("cls-text").state_dict().items()}
+    refine(model, tiny.task("cls-text"), fresh_head=False)
+    assert list(model.tasks) == ["cls-text"]
+    assert all(torch.equal(value, weights[key]) for key, value in model.head("cls-text").state_dict().items())
+    other = tiny.task("cls-text").model_copy(update={"labels": ("none", "drug", "more")})
+    with pytest.raises(InputError, match="trained on other labels or inputs, expected classification over 2 labels"):
+        refine(model, other, fresh_head=False)
+    refine(model, other, fresh_head=True)
+    assert model.tasks["cls-text"].labels == ("none", "drug", "more")
+    refine(model, tiny.task("tag-drug"), fresh_head=False)  # a task that the model doesn't know yet
+    assert list(model.tasks) == ["tag-drug"]
