@@ -30,6 +30,7 @@ FLOORS = (
     ("inference",),
     ("report",),
     ("training",),
+    ("elmoft",),
     ("cli",),
 )
 HEIGHT = {unit: height for height, units in enumerate(FLOORS) for unit in units}

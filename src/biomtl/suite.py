@@ -164,7 +164,7 @@ def _load_own(name: str, definition: TaskDefinition) -> TaskData:
         found = f"task {name}: " + (f"unknown type {definition.type!r}" if definition.type else "no type")
         raise InputError(found, fix=nearest(definition.type or "", kinds))
     own = own_task(name, definition, kinds[definition.type])
-    metrics_of(own.task)  # a metric that doesn't fit is said now, not after training
+    metrics_of(own.task)
     return OwnTaskData(own)
 
 
@@ -201,6 +201,7 @@ def _choose(name: str, found: Mapping[str, Path], folder: Path) -> str:
 
 def _load_task(path: Path) -> TaskData:
     task = Task.read(path)
+    metrics_of(task)  # one that doesn't fit is said now, not after an epoch
     if task.name != path.parent.name:
         found = f"a task named {task.name!r}"
         raise InputError(found, path=path, expected=f"the folder's name {path.parent.name!r}", fix="rename one of them")

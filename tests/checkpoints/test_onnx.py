@@ -18,13 +18,14 @@ from biomtl.model import MultiTaskModel
 from biomtl.suite import load_suite
 from biomtl.tasks.task import Task
 
+APART = ("cls-apart", "reg-apart")
 SAN = Task(name="nli.san", inputs="pair", labels=("a", "b", "c"), metric="accuracy", head="san")
 
 
 @pytest.fixture(scope="module")
 def model(bert: Path) -> MultiTaskModel:
     torch.manual_seed(0)
-    return MultiTaskModel.from_encoder(bert, [*map(tiny.task, tiny.FOUR), SAN], max_length=40).eval()
+    return MultiTaskModel.from_encoder(bert, [*map(tiny.task, (*tiny.FOUR, *APART)), SAN], max_length=16).eval()
 
 
 @pytest.fixture(scope="module")
@@ -44,20 +45,27 @@ def test_any_shape_equals_torch(model: MultiTaskModel, exported: Path, rows: int
     mask = torch.ones_like(ids)
     mask[0, positions - 1] = 0
     inputs = {"input_ids": ids, "attention_mask": mask, "token_type_ids": segments * mask}
-    found = session.run(None, {name: value.numpy() for name, value in inputs.items()})
+    pairs = {"first": np.eye(rows, dtype=np.float32), "second": np.eye(rows, dtype=np.float32)[::-1].copy()}
+    found = session.run(None, {name: value.numpy() for name, value in inputs.items()} | pairs)
     for name, value in zip(model.tasks, found, strict=True):
+        if name in APART:
+            assert value.shape[0] == rows
+            continue
         with torch.inference_mode():
             np.testing.assert_allclose(value, model.logits(name, **inputs).numpy(), rtol=0, atol=1e-4)
 
 
-def test_it_is_evaluated_like_the_model(model: MultiTaskModel, exported: Path, small_suite: Path) -> None:
-    suite = load_suite(small_suite)
+def test_it_is_evaluated_like_the_model(model: MultiTaskModel, exported: Path, tmp_path: Path) -> None:
+    # Rows are short, so that texts take several windows, also those of pairs encoded apart.
+    suite = load_suite(tiny.write_suite(tmp_path / "suite", (*tiny.FOUR, *APART)))
     expected = evaluate(model, suite, "dev", resamples=0)
     found = evaluate(OnnxModel(exported), suite, "dev", resamples=0)
     for name, rows in expected.predictions.items():
         for old, new in zip(rows, found.predictions[name], strict=True):
             kept = {"probabilities", "score"}
             assert {k: v for k, v in old.items() if k not in kept} == {k: v for k, v in new.items() if k not in kept}
+            if "score" in old:
+                assert new["score"] == pytest.approx(old["score"], abs=1e-4)
         assert found.scores[name].main.value == pytest.approx(expected.scores[name].main.value, abs=1e-6)
 
 
@@ -71,9 +79,9 @@ def test_eight_bits(model: MultiTaskModel, tmp_path: Path) -> None:
 
 
 def test_what_cannot_go(bert: Path, tmp_path: Path) -> None:
-    apart = MultiTaskModel.from_encoder(bert, [tiny.task("cls-apart")], max_length=40)
-    with pytest.raises(InputError, match="task cls-apart compares two rows"):
-        export_onnx(apart, ["cls-apart"], tmp_path)
+    stack = Task(name="st", labels=("a", "b"), metric="accuracy", head="stack")
+    with pytest.raises(InputError, match="task st: classification with"):
+        export_onnx(MultiTaskModel.from_encoder(bert, [stack], max_length=40), ["st"], tmp_path)
     with pytest.raises(InputError, match=r"no onnx\.json"):
         OnnxModel(tmp_path)
 

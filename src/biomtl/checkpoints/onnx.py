@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import warnings
 from collections.abc import Mapping, Sequence
@@ -16,15 +17,18 @@ from torch import Tensor, nn
 from biomtl.checkpoints.card import write_card
 from biomtl.encoders import load_processor
 from biomtl.encoders.base import Encoded, Encoder
-from biomtl.encoders.transformer import TransformerEncoder
+from biomtl.encoders.transformer import StockHead, TransformerEncoder
 from biomtl.errors import InputError
 from biomtl.files import write_json
 from biomtl.heads.pairs import ApartHead
+from biomtl.heads.san import SanHead
 from biomtl.model import MultiTaskModel
 from biomtl.tasks.task import Task
 
 TOLERANCE = 1e-4  # largest difference of a logit to torch's
 _FILE = "model.onnx"
+_ROWS = ("input_ids", "attention_mask", "token_type_ids")
+_PAIRS = ("first", "second")
 
 
 def export_onnx(model: MultiTaskModel, tasks: Sequence[str], folder: Path, *, int8: bool = False) -> float:
@@ -40,7 +44,7 @@ def export_onnx(model: MultiTaskModel, tasks: Sequence[str], folder: Path, *, in
         The largest difference of a logit to torch's on rows of another shape than the traced one.
 
     Raises:
-        InputError: a head that reads two rows, an encoder that is no transformer, or the extra isn't installed.
+        InputError: a head that no graph can hold, an encoder that is no transformer, or the extra isn't installed.
     """
     graph = _Graph(model, tasks)
     path = folder / _FILE
@@ -53,7 +57,8 @@ def export_onnx(model: MultiTaskModel, tasks: Sequence[str], folder: Path, *, in
         difference = _difference(graph, path)
     model.processor.save(folder)
     records = {name: model.tasks[name].model_dump(mode="json", exclude={"catalogue", "files"}) for name in tasks}
-    write_json(folder / "onnx.json", {"inputs": graph.inputs, "int8": int8, "tasks": records})
+    apart = [name for name in tasks if isinstance(model.head(name), ApartHead)]
+    write_json(folder / "onnx.json", {"inputs": graph.inputs, "int8": int8, "apart": apart, "tasks": records})
     write_card(folder, "onnx", [model.tasks[name] for name in tasks], model.provenance)
     return difference
 
@@ -75,16 +80,24 @@ class OnnxModel(MultiTaskModel):
         except OSError as error:
             raise InputError("no onnx.json", path=folder, expected="a folder of `biomtl export --to onnx`") from error
         super().__init__(_OnnxEncoder(folder / _FILE, facts), load_processor(folder, None, None))
+        self.apart = set(facts["apart"])
         for name, record in facts["tasks"].items():
             self.tasks[name] = Task.model_validate(record)
 
     def head(self, task: str) -> nn.Module:
-        """Picks the task's logits from what the graph computed."""
-        return _OnnxHead(task) if task in self.tasks else super().head(task)
+        """Asks the graph for the task's outputs."""
+        if task not in self.tasks:
+            return super().head(task)
+        return _PairHead(task) if task in self.apart else _RowHead(task)
 
 
 class _Graph(nn.Module):
-    """Encoder and heads with positional inputs and outputs, as the exporter wants them."""
+    """Encoder and heads with positional inputs and outputs, as the exporter wants them.
+
+    A task that compares two texts encoded apart reads two more inputs, ``first`` and ``second`` ``[pairs, rows]``: how
+    much of a row stands in a pair's first and second text. It is 1 for the row that holds the text, or a share of 1 for
+    each window of a long one.
+    """
 
     def __init__(self, model: MultiTaskModel, tasks: Sequence[str]) -> None:
         super().__init__()
@@ -94,21 +107,25 @@ class _Graph(nn.Module):
         self.heads = nn.ModuleList([model.head(name) for name in tasks])
         self.tasks = list(tasks)
         for name, head in zip(tasks, self.heads, strict=True):
-            if isinstance(head, ApartHead):
-                fix = "name the other tasks with --task"
-                raise InputError(f"task {name} compares two rows", expected="heads that read one", fix=fix)
+            if not isinstance(head, StockHead | SanHead | ApartHead) or model.tasks[name].type == "ranking":
+                found = f"task {name}: {model.tasks[name].type} with {type(head).__name__}"
+                raise InputError(found, expected="a head that one graph can hold", fix="name other tasks with --task")
         names = model.processor.tokenizer.model_input_names  # type: ignore[attr-defined]
-        order = ("input_ids", "attention_mask", "token_type_ids")
-        self.inputs = [name for name in order if name in names or name == "attention_mask"]
+        self.rows = [name for name in _ROWS if name in names or name == "attention_mask"]
+        self.pairs = list(_PAIRS) if any(isinstance(head, ApartHead) for head in self.heads) else []
+        self.inputs = [*self.rows, *self.pairs]
         self.vocabulary = int(model.encoder.config.vocab_size)
         self.eval()
 
     def forward(self, *values: Tensor) -> tuple[Tensor, ...]:
-        encoded = self.encoder(dict(zip(self.inputs, values, strict=True)))
-        return tuple(head(encoded) for head in self.heads)
+        encoded = self.encoder(dict(zip(self.rows, values, strict=False)))
+        return tuple(
+            _compare(head, encoded, *values[-2:]) if isinstance(head, ApartHead) else head(encoded)
+            for head in self.heads
+        )
 
     def example(self, rows: int, positions: int) -> tuple[Tensor, ...]:
-        """Rows of random pieces in two segments, the last ones padded."""
+        """Rows of random pieces in two segments, the last ones padded, and one pair fewer than rows."""
         generator = torch.Generator().manual_seed(rows)
         mask = torch.ones(rows, positions, dtype=torch.long)
         mask[-1, positions - 2 :] = 0
@@ -116,17 +133,48 @@ class _Graph(nn.Module):
         segments[:, positions // 2 :] = 1
         ids = torch.randint(self.vocabulary, mask.shape, generator=generator)
         made = {"input_ids": ids, "attention_mask": mask, "token_type_ids": segments * mask}
+        made |= dict(zip(_PAIRS, (torch.eye(rows)[:-1], torch.eye(rows)[1:]), strict=True))
         return tuple(made[name] for name in self.inputs)
 
 
-@dataclass(slots=True)
-class _Answers(Encoded):
-    """What the graph computed, in the place of hidden states: the logits of every task."""
+def _compare(head: ApartHead, encoded: Encoded, first: Tensor, second: Tensor) -> Tensor:
+    """What the head says of pairs: ``[pairs, labels]``; the same as its ``forward``, with the owners as matrices."""
+    seen = encoded if head.view is None else head.view(encoded)
+    vectors = seen.mean() if head.reducer is None else head.reducer(seen.hidden, seen.mask)
+    return head.compare(first @ vectors, second @ vectors)
 
-    logits: dict[str, Tensor] = field(default_factory=dict)
+
+@dataclass(slots=True)
+class _Rows(Encoded):
+    """Rows that stand in for hidden states: what the graph says of them is computed when a head asks."""
+
+    encoder: _OnnxEncoder | None = None
+    inputs: Mapping[str, Tensor] = field(default_factory=dict)
+    chosen: Tensor | None = None
+    computed: dict[str, Tensor] = field(default_factory=dict)
 
     def select(self, rows: Tensor) -> Encoded:
-        return _Answers(self.hidden, self.mask[rows], logits={name: v[rows] for name, v in self.logits.items()})
+        return dataclasses.replace(
+            self, mask=self.mask[rows], chosen=rows if self.chosen is None else self.chosen[rows]
+        )
+
+    def logits(self, task: str) -> Tensor:
+        """``[rows, …]`` of a task whose rows stand alone; one pass serves all of them."""
+        assert self.encoder is not None
+        if not self.computed:
+            count = len(next(iter(self.inputs.values())))
+            none = torch.zeros(1, count)  # a pair of nothing: a graph wants its inputs even where none is asked for
+            self.computed.update(self.encoder.run(self.inputs, none, none, self.encoder.alone))
+        return self.computed[task] if self.chosen is None else self.computed[task][self.chosen]
+
+    def compare(self, task: str, owners: Tensor, parts: Tensor, count: int) -> Tensor:
+        """``[pairs, labels]`` of a task that compares rows."""
+        assert self.encoder is not None
+        rows = len(next(iter(self.inputs.values())))
+        shares = torch.zeros(2 * count, rows)
+        shares[owners * 2 + parts, torch.arange(rows) if self.chosen is None else self.chosen] = 1
+        shares /= shares.sum(1, keepdim=True).clamp(min=1)
+        return self.encoder.run(self.inputs, shares[0::2], shares[1::2], [task])[task]
 
 
 class _OnnxEncoder(Encoder):
@@ -136,13 +184,18 @@ class _OnnxEncoder(Encoder):
         super().__init__()
         self.dim = 0
         self.session = _session(path)
-        self.inputs, self.tasks = facts["inputs"], list(facts["tasks"])
+        self.inputs = facts["inputs"]
+        self.alone = [name for name in facts["tasks"] if name not in facts["apart"]]
         self.place = nn.Parameter(torch.empty(0))  # says on which device batches belong
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Encoded:
-        values = self.session.run(self.tasks, {name: inputs[name].numpy() for name in self.inputs})
-        logits = {name: torch.from_numpy(value) for name, value in zip(self.tasks, values, strict=True)}
-        return _Answers(self.place, inputs["attention_mask"], logits=logits)
+        return _Rows(self.place, inputs["attention_mask"], encoder=self, inputs=inputs)
+
+    def run(self, inputs: Mapping[str, Tensor], first: Tensor, second: Tensor, tasks: list[str]) -> dict[str, Tensor]:
+        """The outputs of these tasks."""
+        given = {**inputs, "first": first, "second": second}
+        values = self.session.run(tasks, {name: given[name].numpy() for name in self.inputs})
+        return {name: torch.from_numpy(value) for name, value in zip(tasks, values, strict=True)}
 
     def sequence_head(self, labels: int) -> nn.Module:
         raise InputError("an ONNX model takes no new head", fix="train the biomtl model and export it again")
@@ -153,18 +206,28 @@ class _OnnxEncoder(Encoder):
         raise InputError("an ONNX model is not saved again", fix="copy its folder")
 
 
-class _OnnxHead(nn.Module):
+class _RowHead(nn.Module):
     def __init__(self, task: str) -> None:
         super().__init__()
         self.task = task
 
-    def forward(self, encoded: _Answers) -> Tensor:
-        return encoded.logits[self.task]
+    def forward(self, encoded: _Rows) -> Tensor:
+        return encoded.logits(self.task)
+
+
+class _PairHead(ApartHead):
+    def __init__(self, task: str) -> None:
+        super().__init__(nn.Identity())
+        self.task = task
+
+    def forward(self, encoded: Encoded, owners: Tensor, parts: Tensor, count: int) -> Tensor:
+        assert isinstance(encoded, _Rows)
+        return encoded.compare(self.task, owners, parts, count)
 
 
 def _write(graph: _Graph, path: Path) -> None:
     _need("onnx", "onnxscript")
-    dims = {0: "rows", 1: "positions"}
+    rows, pairs = {0: "rows", 1: "positions"}, {0: "pairs", 1: "rows"}
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # notes about names of axes that are known to be equal
         torch.onnx.export(
@@ -173,7 +236,7 @@ def _write(graph: _Graph, path: Path) -> None:
             str(path),
             input_names=graph.inputs,
             output_names=graph.tasks,
-            dynamic_shapes=((dims,) * len(graph.inputs),),
+            dynamic_shapes=((rows,) * len(graph.rows) + (pairs,) * len(graph.pairs),),
             external_data=False,
             dynamo=True,
             verbose=False,

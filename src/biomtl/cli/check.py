@@ -61,10 +61,10 @@ def check(
     kinds = task_types()
     if type not in kinds:
         raise InputError(f"unknown type {type!r}", fix=nearest(type, kinds))
-    given = {"type": type, "format": format, "header": header, "separator": separator}
+    given: dict[str, Any] = {"type": type, "format": format, "header": header, "separator": separator}
     given |= {"columns": named_columns(columns), "labels": labels.split(",") if labels else None}
     try:
-        definition = TaskDefinition(**given, files=Files(train=(str(file),)))  # type: ignore[arg-type]
+        definition = TaskDefinition(**given, files=Files(train=(str(file),)))
     except ValidationError as error:
         first = error.errors()[0]
         option = str(first["loc"][0])

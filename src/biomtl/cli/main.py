@@ -13,6 +13,7 @@ from biomtl.cli.audit import audit
 from biomtl.cli.check import check
 from biomtl.cli.convert import convert
 from biomtl.cli.download import download
+from biomtl.cli.elmo import elmo
 from biomtl.cli.embed import embed
 from biomtl.cli.evaluate import evaluate
 from biomtl.cli.export import export
@@ -67,6 +68,7 @@ app.command("predict")(predict)
 app.command("convert")(convert)
 app.command("export")(export)
 app.command("embed")(embed)
+app.command("elmo")(elmo)
 
 
 def main() -> None:

@@ -169,8 +169,8 @@ def _overlaps(splits: list[_Split], threshold: float) -> list[Overlap]:
     known = dict.fromkeys(text for split in scored for text in split.texts)
     for query, found in near_duplicates(queries, known, threshold):
         partners[query].append(found)
-    found = [_overlap(one, other, partners) for one in training for other in scored]
-    return [overlap for overlap in found if overlap.touched]
+    overlaps = [_overlap(one, other, partners) for one in training for other in scored]
+    return [overlap for overlap in overlaps if overlap.touched]
 
 
 def _overlap(train: _Split, scored: _Split, partners: dict[Words, list[Words]]) -> Overlap:

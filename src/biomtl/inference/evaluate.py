@@ -77,7 +77,7 @@ def evaluate(
     return Evaluation(split, scores, predicted)
 
 
-def shared_tasks(model: MultiTaskModel, suite: Suite, *, asked: bool, split: str) -> Suite:
+def shared_tasks(model: MultiTaskModel, suite: Suite, *, asked: bool, split: Split) -> Suite:
     """The suite's tasks that the model has, with the model's way to read pairs.
 
     Args:
@@ -100,6 +100,7 @@ def shared_tasks(model: MultiTaskModel, suite: Suite, *, asked: bool, split: str
                 f"task {name}: the data's labels are not the model's", expected=str(model.tasks[name].labels)
             )
         if split in suite[name]:
+            suite[name].records(split)  # a broken row is said before any work is done
             names.append(name)
     if not names:
         have = ", ".join(model.tasks)

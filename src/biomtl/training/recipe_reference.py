@@ -39,7 +39,8 @@ TASKS = """
       bc5cdr-chem:
       ddi2013: {weight: 2, max_rows: 5000}
 
-An entry with `type` and `files` is a task of your own, whose name you choose ([own tasks](own-tasks.md)); it needs no prepared suite.
+An entry with `type` and `files` is a task of your own, whose name you choose ([own tasks](own-tasks.md)); it needs
+no prepared suite.
 
 """
 

@@ -85,33 +85,26 @@ def own_task(name: str, definition: TaskDefinition, kind: RecordKind) -> OwnTask
     if not splits:
         raise InputError(f"task {name}: no files", fix="list them under files: train, dev, test")
     inputs = _inputs(definition, kind, splits[0])
-    notes: list[str] = []
-    fields: dict[str, Any] = {"name": name, "type": kind.name, "inputs": inputs, "negative": definition.negative}
-    source = splits[0]
     cell = kind.gold_cells.get(kind.gold_key)
-    if cell in ("text", "texts", "words"):
-        given = definition.labels
-        names = list(given) if given is not None else sorted(_names(name, kind, definition, inputs, source))
-        fields["labels"] = kind.labels_from(names)
-        if given is None:
-            notes.append(f"task {name}: {_listing(fields['labels'])}, inferred from {source}")
-    elif definition.labels is not None:
-        raise InputError(f"task {name}: labels for type {kind.name}, which has none", fix="remove them")
+    fields: dict[str, Any] = {"name": name, "type": kind.name, "inputs": inputs, "negative": definition.negative}
+    notes: list[str] = []
     if cell == "number":
         fields["score_range"] = definition.score_range or _range(name, kind, definition, inputs, splits)
         if definition.score_range is None:
             low, high = fields["score_range"]
             notes.append(f"task {name}: scores from {low:g} to {high:g}, as in its files")
+    if cell in ("text", "texts", "words"):
+        fields["labels"] = _labels(name, kind, definition, inputs, splits[0])
+        if definition.labels is None:
+            notes.append(f"task {name}: {_listing(fields['labels'])}, inferred from {splits[0]}")
+    elif definition.labels is not None:
+        raise InputError(f"task {name}: labels for type {kind.name}, which has none", fix="remove them")
     negative = definition.negative is not None and kind.positive_metric is not None
     fields["metric"] = definition.metric or (kind.positive_metric if negative else kind.metric)
     try:
-        task = Task(**fields)
+        return OwnTask(Task(**fields), kind, definition, tuple(notes))
     except ValidationError as error:
         raise InputError(f"task {name}: {error.errors()[0]['msg']}") from error
-    if kind.gold_key == "label" and cell == "text" and len(task.labels) < 2:
-        shown = ", ".join(task.labels) or "none"
-        raise InputError(f"task {name}: {len(task.labels)} label ({shown})", expected="two or more")
-    return OwnTask(task, kind, definition, tuple(notes))
 
 
 def raw_records(
@@ -149,23 +142,34 @@ def _inputs(definition: TaskDefinition, kind: RecordKind, split: Split) -> str:
     return columns.inputs(list(next((row.values for row in rows), {})))
 
 
-def _names(name: str, kind: RecordKind, definition: TaskDefinition, inputs: str, split: Split) -> set[str]:
-    found: set[str] = set()
-    for record in raw_records(name, kind, definition, inputs, split, _pass):
-        value = record[kind.gold_key]
-        found.update([value] if isinstance(value, str) else value)
-    return found
+def _labels(name: str, kind: RecordKind, definition: TaskDefinition, inputs: str, split: Split) -> tuple[str, ...]:
+    """The labels that were given, else those of a split, sorted."""
+    faults: list[InputError] = []
+    if definition.labels is not None:
+        labels = kind.labels_from(definition.labels)
+    else:
+        found: set[str] = set()
+        for record in raw_records(name, kind, definition, inputs, split, faults.append):
+            value = record[kind.gold_key]
+            found.update([value] if isinstance(value, str) else value)
+        labels = kind.labels_from(sorted(found))
+    if kind.gold_cells[kind.gold_key] == "text" and len(labels) < 2:
+        few = f"task {name}: {len(labels)} label ({', '.join(labels) or 'none'})"
+        raise next(iter(faults), InputError(few, expected="two or more"))  # a bad row may be why
+    return labels
 
 
 def _range(
     name: str, kind: RecordKind, definition: TaskDefinition, inputs: str, splits: Sequence[Split]
 ) -> tuple[float, float]:
     low, high = float("inf"), float("-inf")
+    faults: list[InputError] = []
     for split in splits:
-        for record in raw_records(name, kind, definition, inputs, split, _pass):
+        for record in raw_records(name, kind, definition, inputs, split, faults.append):
             low, high = min(low, record[kind.gold_key]), max(high, record[kind.gold_key])
     if not low < high or high - low == float("inf"):
-        raise InputError(f"task {name}: no two different finite scores in its files", fix="give score_range")
+        few = InputError(f"task {name}: no two different finite scores in its files", fix="give score_range")
+        raise next(iter(faults), few)
     return low, high
 
 

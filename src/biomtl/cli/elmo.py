@@ -1,0 +1,70 @@
+"""``biomtl elmo``, installed as ``elmoft`` too."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import shlex
+import sys
+from typing import Any
+
+import typer
+
+from biomtl.elmoft.flags import Flags
+
+
+def elmo(**values: Any) -> None:
+    """Fine-tune on a frozen ELMo, by the flags of elmoft.py; the page docs/elmoft.md goes through them all.
+
+    Example: `elmoft --task ddi --seq2vec boe --options_path options.json --weights_path weights.hdf5 --data_dir data`
+    """
+    flags = Flags(**values)
+    # Which devices there are is settled when torch first looks, so before it is imported.
+    choose_devices(flags)
+    if flags.distrb and "WORLD_SIZE" not in os.environ:
+        start_processes(flags)
+    from rich.console import Console
+
+    from biomtl.elmoft.run import run
+
+    command = shlex.join(["biomtl", *sys.argv[1:]])
+    run(flags, command, Console(), lambda note: typer.echo(f"biomtl: note: {note}", err=True))
+
+
+# The flags are listed once, in `Flags`; typer reads them off the signature.
+elmo.__signature__ = inspect.signature(Flags, eval_str=True)  # type: ignore[attr-defined]
+
+
+def choose_devices(flags: Flags) -> None:
+    """Show torch only the devices that the flags ask for."""
+    from biomtl.elmoft.plan import check, devices
+
+    check(flags)
+    chosen = devices(flags)
+    if not chosen:
+        os.environ["ACCELERATE_USE_CPU"] = "true"
+    elif flags.gpuq is not None or flags.gpunum > 1:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, chosen))
+
+
+def start_processes(flags: Flags) -> None:
+    """Go on as several processes of torch's launcher: one a device, or ``--np`` of them on a CPU."""
+    from biomtl.elmoft.plan import devices
+
+    count = max(flags.np, len(devices(flags)))
+    if count > 1:
+        launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", str(count)]
+        rest = sys.argv[sys.argv.index("elmo") + 1 :]
+        os.execv(sys.executable, [*launcher, "-m", "biomtl.cli.elmo", *rest])
+
+
+def main() -> None:
+    """The command ``elmoft``: ``biomtl elmo`` by its old name."""
+    from biomtl.cli.main import main
+
+    sys.argv[:1] = ["biomtl", "elmo"]
+    main()
+
+
+if __name__ == "__main__":
+    main()

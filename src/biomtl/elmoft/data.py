@@ -1,0 +1,144 @@
+"""The folders that ``elmoft`` reads, as a suite of one task."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from biomtl.corpora.blue.layout import SPLITS as SPLIT_NAMES
+from biomtl.corpora.blue.reader import FAMILIES
+from biomtl.corpora.source import Source
+from biomtl.errors import InputError, nearest
+from biomtl.suite import Suite, TaskData, load_suite
+from biomtl.tasks import get_task, known_tasks
+from biomtl.tasks.task import SPLITS, Split, Task
+from biomtl.tasks.types.base import Record, type_of
+
+# What --task calls a task, and its folder below --data_dir.
+FOLDERS = {
+    "bc5cdr-chem": "BC5CDR-chem",
+    "bc5cdr-dz": "BC5CDR-disease",
+    "shareclefe": "ShAReCLEFEHealthCorpus",
+    "ddi": "ddi2013-type",
+    "chemprot": "ChemProt",
+    "i2b2": "i2b2-2010",
+    "hoc": "hoc",
+    "mednli": "mednli",
+    "biosses": "BIOSSES",
+    "clnclsts": "clinicalSTS",
+}
+
+
+def task_of(name: str | None) -> Task:
+    """The task that ``--task`` names, by the old name or ours.
+
+    Raises:
+        InputError: none, or an unknown one.
+    """
+    if name is None:
+        raise InputError("no --task", expected=f"one of {', '.join(FOLDERS)}")
+    if name.lower() not in (*FOLDERS, *known_tasks()):
+        raise InputError(f"--task {name!r}", fix=nearest(name, FOLDERS))
+    return get_task(name)
+
+
+def folder_of(task: Task) -> str:
+    """The task's folder below ``--data_dir``."""
+    return next(folder for name, folder in FOLDERS.items() if get_task(name).name == task.name)
+
+
+def load_data(task: Task, data_dir: Path | None, own_folder: Path | None = None) -> Suite:
+    """The task's rows, each checked when first read.
+
+    Args:
+        task: which one.
+        data_dir: holds the task's folder, or is a suite that ``biomtl prepare`` wrote.
+        own_folder: the task's folder itself.
+
+    Raises:
+        InputError: no such folder, or a split that it lacks.
+    """
+    if data_dir is not None and own_folder is not None:
+        raise InputError("both --data_dir and --input", fix="give one of them")
+    if data_dir is not None and (data_dir / task.name / "task.yaml").is_file():
+        suite = load_suite(data_dir, [task.name])
+        missing = [split for split in SPLITS if split not in suite[task.name]]
+        if missing:
+            raise InputError(f"task {task.name} has no {missing[0]} split", path=data_dir, expected=", ".join(SPLITS))
+        return suite
+    if data_dir is None and own_folder is None:
+        raise InputError("no --data_dir", expected=f"the folder that holds {folder_of(task)}/")
+    return Suite([BlueData(task, own_folder or data_dir / folder_of(task))])  # type: ignore[operator]
+
+
+class BlueData(TaskData):
+    """A task in BLUE's own files.
+
+    Args:
+        task: which one.
+        folder: holds ``train.tsv``, ``dev.tsv`` and ``test.tsv`` (``devel.tsv`` and BlueBERT's names do as well).
+    """
+
+    def __init__(self, task: Task, folder: Path) -> None:
+        expected = f"{task.name}'s folder with train.tsv, dev.tsv and test.tsv"
+        if not folder.is_dir():
+            raise InputError("no such folder", path=folder, expected=expected)
+        found: dict[Split, Path] = {}
+        for path in sorted(folder.glob("*.tsv"), key=lambda path: path.stem not in SPLITS):
+            if split := SPLIT_NAMES.get(path.stem.lower()):
+                found.setdefault(split, path)
+        for split in SPLITS:
+            if split not in found:
+                raise InputError(f"no {split}.tsv", path=folder, expected=expected)
+        super().__init__(task, found)
+
+    def _read(self, split: Split) -> list[Record]:
+        kind, path = type_of(self.task), self.files[split]
+        records: list[Record] = []
+        seen: set[str] = set()
+        for record in FAMILIES[self.task.name](Source(path.parent), path.name, self.task, split):
+            problem = kind.check(record, self.task)
+            if record["id"] in seen:
+                problem = f"id {record['id']!r} for the second time"
+            if problem:
+                raise InputError(problem, path=path, line=record.where[1])
+            seen.add(record["id"])
+            records.append(record)
+        if not records:
+            raise InputError("no rows", path=path, expected=f"the {split} split of {self.task.name}")
+        return records
+
+
+class Fold(TaskData):
+    """A part of a task's training rows held out as its test split.
+
+    Args:
+        data: the whole task.
+        held_out: the numbers of those rows.
+    """
+
+    def __init__(self, data: TaskData, held_out: set[int]) -> None:
+        super().__init__(data.task, data.files)
+        self.whole, self.held_out = data, held_out
+
+    def _read(self, split: Split) -> list[Record]:
+        if split == "dev":
+            return self.whole.records("dev")
+        rows = enumerate(self.whole.records("train"))
+        return [record for number, record in rows if (number in self.held_out) == (split == "test")]
+
+
+def folds(data: TaskData, count: int, seed: int) -> list[Fold]:
+    """``count`` parts of the training documents, each held out once; a document's rows stay together.
+
+    Raises:
+        InputError: fewer documents than parts.
+    """
+    documents = [record.get("doc_id") or record["id"] for record in data.records("train")]
+    names = list(dict.fromkeys(documents))
+    if len(names) < count:
+        raise InputError(f"--kfold {count} of {len(names)} training documents", fix="take fewer parts")
+    order = np.random.default_rng(seed).permutation(len(names))
+    part = {names[document]: place % count for place, document in enumerate(order)}
+    return [Fold(data, {i for i, name in enumerate(documents) if part[name] == k}) for k in range(count)]

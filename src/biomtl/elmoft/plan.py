@@ -1,0 +1,233 @@
+"""From flags to what the ordinary run wants: a task with its head, and a recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+from biomtl.elmoft.flags import Flags
+from biomtl.errors import InputError, nearest
+from biomtl.suite import Suite
+from biomtl.tasks.task import Task
+from biomtl.tasks.types.base import Record
+from biomtl.training.recipe import Recipe
+from biomtl.training.recipe_io import make_recipe
+
+SEQ2VEC = {
+    "boe": "boe",
+    "pytorch-lstm": "lstm",
+    "pytorch-gru": "gru",
+    "pytorch-rnn": "rnn",
+    "pytorch-agmnlstm": "agmnlstm",
+    "pytorch-stkaltlstm": "stkaltlstm",
+    "cnn": "cnn",
+    "cnn_highway": "cnn-highway",
+}
+SEQ2SEQ = {
+    "pytorch-lstm": "lstm",
+    "pytorch-gru": "gru",
+    "pytorch-rnn": "rnn",
+    "cnn": "cnn",
+    "isa": "isa",
+    "qanet": "qanet",
+    "ssae": "ssae",
+    "ff": "ff",
+}
+POOL = {"max": "max", "avg": "avg"}
+SSFUNC = {"concat": "concat", "dist": "distance", "sim": "cosine"}
+CHOICES: dict[str, Iterable[str]] = {
+    "model": ("elmo",),
+    "seq2vec": SEQ2VEC,
+    "seq2seq": SEQ2SEQ,
+    "pool": POOL,
+    "ssfunc": SSFUNC,
+    "norm_type": ("batch", "layer"),
+    "protocol": ("blue", "reference"),
+    "activations": ("bf16", "fp32", "none"),
+}
+# Flag -> what it may be, and how to say so.
+LIMITS: dict[str, tuple[Any, str]] = {
+    "maxlen": (lambda n: n >= 1, "1 or more"),
+    "epochs": (lambda n: n >= 1, "1 or more"),
+    "bsize": (lambda n: n >= 1, "1 or more"),
+    "fchdim": (lambda n: n >= 0, "0 or more"),
+    "pdrop": (lambda p: 0 <= p < 1, "at least 0 and below 1"),
+    "pthrshld": (lambda p: 0 < p < 1, "between 0 and 1"),
+    "lr": (lambda r: 0 < r < float("inf"), "a number above 0"),
+    "wdecay": (lambda r: 0 <= r < float("inf"), "0 or more"),
+    "clipmaxn": (lambda r: 0 <= r < float("inf"), "0 or more"),
+    "initln_mean": (lambda r: abs(r) < float("inf"), "a number"),
+    "initln_std": (lambda r: 0 <= r < float("inf"), "0 or more"),
+    "es_patience": (lambda n: n >= 1, "1 or more"),
+    "es_delta": (lambda r: 0 <= r < float("inf"), "0 or more"),
+    "kfold": (lambda n: n is None or n >= 2, "2 or more"),
+    "seed": (lambda n: n >= 0, "0 or more"),
+    "gpunum": (lambda n: n >= 0, "0 or more"),
+    "np": (lambda n: n >= 1, "1 or more"),
+}
+# Flags that change nothing, whatever the task.
+IDLE = {
+    "droplast": "every row is trained on, the last batch of an epoch may be smaller",
+    "lm_loss": "the released weights hold no word predictor, so there is no language-model loss",
+    "fmt": "tables are written as xlsx and csv",
+}
+# Flags that say something about some task types only.
+FOR_TYPES = {
+    "seq2seq": ("tagging",),
+    "ssfunc": ("regression",),
+    "pthrshld": ("multilabel",),
+    "pool": ("classification", "multilabel", "regression"),
+    "weight_class": ("classification", "multilabel", "tagging"),
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run: the data with the task's head in its record, the recipe, and what to tell the user first."""
+
+    suite: Suite
+    recipe: Recipe
+    notes: tuple[str, ...]
+
+    @property
+    def task(self) -> Task:
+        """The one task."""
+        return next(iter(self.suite.tasks.values()))
+
+
+def check(flags: Flags) -> None:
+    """Refuse values that no run could have, before anything is read.
+
+    Raises:
+        InputError: an unknown choice, a number out of bounds, flags that contradict each other.
+    """
+    for name, known in CHOICES.items():
+        value = getattr(flags, name)
+        if value is not None and value not in known:
+            raise InputError(f"--{name} {value!r}", fix=nearest(value, known))
+    for name, (possible, said) in LIMITS.items():
+        if not possible(getattr(flags, name)):
+            raise InputError(f"--{name} {getattr(flags, name)}", expected=said)
+    if flags.resume and flags.kfold:
+        raise InputError("both --resume and --kfold", fix="give one of them: --resume trains nothing")
+    devices(flags)
+
+
+def devices(flags: Flags) -> list[int]:
+    """The GPUs that the flags ask for, in their order; none for the CPU.
+
+    Raises:
+        InputError: ``--gpuq`` that is no list of numbers.
+    """
+    queue = list(range(flags.gpunum))
+    if flags.gpuq is not None and flags.gpuq.strip().lower() not in ("", "auto", "all"):
+        parts = [part.strip() for part in flags.gpuq.split(",") if part.strip()]
+        if not all(part.isascii() and part.isdigit() for part in parts):
+            raise InputError(f"--gpuq {flags.gpuq!r}", expected="device numbers such as 0 or 0,1")
+        queue = [int(part) for part in parts]
+    return queue[: flags.gpunum]
+
+
+def make_plan(flags: Flags, suite: Suite) -> Plan:
+    """Recipe and head for the suite's one task.
+
+    Raises:
+        InputError: a flag that contradicts the task.
+    """
+    task = next(iter(suite.tasks.values()))
+    options = head_options(flags, task, suite[task.name].records("train") if flags.weight_class else [])
+    task = task.model_copy(update={"head": "stack", "head_options": options})
+    recipe = make_recipe(
+        {
+            "encoder": encoder_name(flags),
+            "suite": str(flags.input or flags.data_dir),
+            "tasks": {task.name: {"head": options}},
+            "output": str(flags.out or f"runs/elmoft-{flags.task}"),
+            "seed": flags.seed,
+            "max_length": flags.maxlen,
+            "batch_size": flags.bsize,
+            "num_train_epochs": flags.epochs,
+            "learning_rate": flags.lr,
+            "lr_scheduler_type": "constant",
+            "warmup_steps": 0,
+            "weight_decay": flags.wdecay,
+            "max_grad_norm": flags.clipmaxn,
+            "freeze_encoder": True,
+            "activations": flags.activations,
+            "activations_folder": str(flags.cache / "elmo"),
+            "early_stopping_patience": flags.es_patience if flags.earlystop else None,
+            "early_stopping_threshold": flags.es_delta if flags.earlystop else None,
+            "save_strategy": "no",
+        }
+    )
+    return Plan(Suite([suite[task.name].with_task(task)]), recipe, tuple(notes(flags, task)))
+
+
+def head_options(flags: Flags, task: Task, train: Sequence[Record]) -> dict[str, Any]:
+    """The options of the ``stack`` head (see ``biomtl.heads.stack``)."""
+    options: dict[str, Any] = {"hidden": flags.fchdim, "dropout": flags.pdrop, "last_dropout": flags.do_lastdrop}
+    if flags.do_norm:
+        options["norm"] = flags.norm_type
+    if flags.initln:
+        options |= {"init_mean": flags.initln_mean, "init_std": flags.initln_std}
+    if flags.do_crf and task.type != "tagging":
+        raise InputError(f"--do_crf with --task {flags.task}", expected="an NER task", fix="leave it out")
+    if flags.do_crf and flags.weight_class:
+        raise InputError("both --do_crf and --weight_class", fix="give one: a CRF's loss has no class weights")
+    if task.type == "tagging":
+        options |= {"sequence": SEQ2SEQ[flags.seq2seq]} if flags.seq2seq else {}
+        options |= {"crf": True} if flags.do_crf else {}
+    else:
+        options["reducer"] = SEQ2VEC[flags.seq2vec] if flags.seq2vec else POOL[flags.pool] if flags.pool else "last"
+    if task.type == "regression" and flags.ssfunc:
+        options["compare"] = SSFUNC[flags.ssfunc]
+    if task.type == "multilabel":
+        options["threshold"] = flags.pthrshld
+    if flags.weight_class and task.type != "regression":
+        options["class_weights"] = class_weights(task, train)
+    return options
+
+
+def class_weights(task: Task, records: Sequence[Record]) -> list[float]:
+    """Weights by inverse frequency whose mean over all gold labels of ``records`` is 1; 1 for a label never seen."""
+    counts = dict.fromkeys(task.labels, 0)
+    for record in records:
+        gold = record.get("labels", record.get("tags")) if task.type != "classification" else [record["label"]]
+        for label in gold or ():
+            counts[label] += 1
+    seen = {label: count for label, count in counts.items() if count}
+    total = sum(seen.values())
+    return [round(total / (len(seen) * seen[label]), 6) if label in seen else 1.0 for label in task.labels]
+
+
+def encoder_name(flags: Flags) -> str:
+    """What the recipe calls the biLM: its folder where both files lie in one."""
+    if folder := pretrained(flags):
+        return folder
+    for name in ("options_path", "weights_path"):
+        if getattr(flags, name) is None:
+            raise InputError(f"no --{name}", expected="the biLM's options.json and weights.hdf5")
+    assert flags.options_path is not None
+    assert flags.weights_path is not None
+    together = flags.options_path.parent == flags.weights_path.parent
+    return str(flags.weights_path.parent if together else flags.weights_path)
+
+
+def pretrained(flags: Flags) -> str | None:
+    """The folder that ``--pretrained`` names; old scripts also write ``true`` there."""
+    given = flags.pretrained
+    return None if given is None or given.lower() in ("true", "false") else given
+
+
+def notes(flags: Flags, task: Task) -> Iterable[str]:
+    """A line for every flag that was given and changes nothing."""
+    defaults: Mapping[str, Any] = {field.name: field.default for field in fields(Flags)}
+    for name, why in IDLE.items():
+        if getattr(flags, name) != defaults[name]:
+            yield f"--{name} has no effect: {why}"
+    for name, types in FOR_TYPES.items():
+        if getattr(flags, name) != defaults[name] and task.type not in types:
+            yield f"--{name} has no effect: {flags.task} is a {task.type} task"
+    if flags.seq2vec and flags.pool:
+        yield "--pool has no effect: --seq2vec says how words become one vector"

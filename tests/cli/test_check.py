@@ -1,0 +1,122 @@
+"""``biomtl check``: what it prints, and the exit code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from biomtl.cli.check import named_columns
+from biomtl.cli.main import app
+from biomtl.errors import InputError
+
+DATA = Path(__file__).parents[1] / "data/own"
+SAMPLES = {
+    "classification.tsv": ["--type", "classification", "--columns", "text=sentence,label=gold"],
+    "pairs.csv": ["--type", "classification"],
+    "regression.csv": ["--type", "regression"],
+    "multilabel.jsonl": ["--type", "multilabel"],
+    "tagging.conll": ["--type", "tagging"],
+    "tagging.pubtator": ["--type", "tagging", "--labels", "Drug,Illness"],
+    "brat": ["--type", "tagging"],
+    "ranking.jsonl": ["--type", "ranking"],
+    "span.tsv": ["--type", "span", "--columns", "text_a=text,text_b=question"],
+}
+
+
+def run(*arguments: str) -> tuple[int, str]:
+    result = CliRunner().invoke(app, ["check", *arguments], env={"COLUMNS": "200"})
+    if isinstance(result.exception, InputError):
+        raise result.exception
+    return result.exit_code, result.output
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_every_sample_is_good(name: str) -> None:
+    code, output = run(str(DATA / name), *SAMPLES[name])
+    assert code == 0
+    assert ", 0 bad ones" in output
+    assert "First record" in output
+
+
+def test_rows_labels_and_lengths_are_counted() -> None:
+    _, output = run(str(DATA / "classification.tsv"), *SAMPLES["classification.tsv"])
+    assert "4 good rows, 0 bad ones, read as tsv" in output
+    assert "3 labels (benefit, harm, none), inferred from train" in output
+    assert "50.0%" in output
+    assert "words a row: median 8, 95 % up to 9, longest 9" in output
+    assert '"text": "The rash cleared after two days of brentolol."' in output
+
+
+def test_mentions_are_counted_by_type() -> None:
+    _, output = run(str(DATA / "tagging.pubtator"), "--type", "tagging")
+    rows = {
+        line.split("│")[1].strip(): line.split("│")[2].strip() for line in output.splitlines() if line.count("│") == 4
+    }
+    assert rows == {"Drug": "2", "Illness": "1"}
+
+
+def test_every_bad_row_is_listed_by_number(tmp_path: Path) -> None:
+    path = tmp_path / "many.tsv"
+    path.write_text(
+        "text\tlabel\n" + "".join(f"a text\t{'x' if i % 2 else 'y'}\n" if i % 3 else "torn\n" for i in range(75))
+    )
+    code, output = run(str(path), "--type", "classification")
+    assert code == 2
+    assert "50 good rows, 25 bad ones" in output
+    listed = [line for line in output.splitlines() if line.startswith(f"  {path}:")]
+    assert [int(line.split(":")[1]) for line in listed] == list(range(2, 62, 3))
+    assert "… and 5 more: rows 62, 65, 68, 71, 74" in output
+
+
+def test_rows_of_all_kinds_of_fault_are_found_in_one_pass(tmp_path: Path) -> None:
+    path = tmp_path / "bad.tsv"
+    path.write_bytes(b"text\tlabel\nfine\tx\n\ty\nna\xefve\tx\nno label known\tz\nalso fine\ty\none\ttwo\tthree\n")
+    code, output = run(str(path), "--type", "classification", "--labels", "x,y")
+    assert code == 2
+    for fault in (":3: text is empty", ":4: byte 0xef", ":5: unknown label 'z'", ":7: 3 column(s)"):
+        assert f"{path}{fault}" in output
+
+
+def test_a_file_of_bad_rows_only_still_lists_them(tmp_path: Path) -> None:
+    path = tmp_path / "bad.jsonl"
+    path.write_text('{"text": ["a"], "label": "x"}\nnot json\n')
+    code, output = run(str(path), "--type", "classification")
+    assert code == 2
+    assert "0 good rows, 2 bad ones" in output
+    assert f"{path}:1: a list, expected text" in output
+    assert f"{path}:2: not JSON" in output
+
+
+def test_pieces_and_windows_of_an_encoder(bert: Path, tmp_path: Path) -> None:
+    path = tmp_path / "long.conll"
+    path.write_text("".join(f"zalpidine\t{'B-Drug' if i == 2 else 'O'}\n" for i in range(40)) + "\npola\tO\n")
+    code, output = run(str(path), "--type", "tagging", "--encoder", str(bert), "--max-length", "16")
+    assert code == 0
+    assert "longer than 16: 1 rows, read in overlapping windows" in output
+    reads = [line for line in output.splitlines() if line.startswith("the model reads: [CLS] ")]
+    assert len(reads) > 2
+    assert "/B-Drug" in reads[0]
+    assert not any("/B-Drug" in line for line in reads[1:])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--type", "clasification"], "did you mean 'classification'?"),
+        (["--type", "classification", "--columns", "text"], "--columns 'text', expected our field = your column"),
+        (["--type", "classification", "--columns", "label=golden,text=sentence"], "did you mean 'gold'?"),
+        (["--type", "classification", "--format", "xls"], "--format 'xls'"),
+        (["--type", "ranking"], "no column 'text'"),
+    ],
+)
+def test_what_can_not_be_understood_is_one_line(arguments: list[str], said: str) -> None:
+    with pytest.raises(InputError) as caught:
+        run(str(DATA / "classification.tsv"), *arguments)
+    assert said in str(caught.value)
+
+
+def test_columns_are_names_or_numbers() -> None:
+    assert named_columns("label=gold, text=2,tags=-1") == {"label": "gold", "text": 2, "tags": -1}
+    assert named_columns(None) is None
