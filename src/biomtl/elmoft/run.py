@@ -125,7 +125,7 @@ def score_again(flags: Flags, suite: Suite, command: str, console: Console) -> P
     suite = shared_tasks(model, suite, asked=True, split="test")
     if isinstance(model.encoder, ElmoEncoder) and flags.activations != "none":
         model.encoder.keep_activations(flags.cache / "elmo", flags.activations)
-    results = [evaluate(model, suite, split, seed=flags.seed) for split in ("dev", "test")]  # type: ignore[arg-type]
+    results = [evaluate(model, suite, split, seed=flags.seed) for split in ("dev", "test")]
     facts = {"model": str(flags.resume), "command": command, "seed": flags.seed, "data": suite.provenance()}
     found = metrics(results, facts)
     with atomic_folder(out, overwrite=flags.overwrite) as work:

@@ -43,7 +43,7 @@ def write_tables(
     write_table(folder / f"perf_{split}", score_rows(score), PERF)
     if not reference:
         return []
-    rows = [{**row, "protocol": NAME} for row in reference_scores(task, gold, predicted)]
+    rows: list[Mapping[str, Any]] = [{**row, "protocol": NAME} for row in reference_scores(task, gold, predicted)]
     write_table(folder / f"perf_reference_{split}", rows, PERF)
     return rows
 
