@@ -193,6 +193,7 @@ def test_a_full_disk(command: Command, place: Path, monkeypatch: pytest.MonkeyPa
 INTERRUPTED = """
 import os, signal, sys
 from biomtl.training.log import RunLog
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
 RunLog.step = lambda self, step: os.kill(os.getpid(), signal.SIGINT)
 from biomtl.cli.main import main
 sys.argv = ["biomtl", "train", sys.argv[1]]
