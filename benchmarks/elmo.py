@@ -112,7 +112,11 @@ def passes(model: Elmo, half: Elmo, sentences: Sentences, rounds: int, console: 
         "biomtl, bf16": lambda: list(encode(half, sentences)),
     }
     words = sum(map(len, sentences))
-    seconds = np.array([[timed(run) for run in ways.values()] for _ in range(rounds)])
+    seconds = np.zeros((rounds, len(ways)))
+    for turn in range(rounds):
+        for number, (name, run) in enumerate(ways.items()):
+            seconds[turn, number] = timed(run)
+            console.print(f"  {name}: {seconds[turn, number]:.2f} s", highlight=False)
     table = Table("way", "seconds", "words/s", "times as fast as the first", title="One pass over the sentences")
     for name, column, ratio in zip(ways, seconds.T, (seconds[:, :1] / seconds).T, strict=True):
         table.add_row(name, f"{np.median(column):.2f}", f"{words / np.median(column):,.0f}", f"{np.median(ratio):.2f}")

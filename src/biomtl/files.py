@@ -91,6 +91,18 @@ def _replace(work: Path, target: Path) -> None:
         shutil.rmtree(aside, ignore_errors=True)
 
 
+def recover(folder: Path) -> None:
+    """Put back what a killed process had moved aside in ``folder``, and delete what it left half-written."""
+    for left in [*folder.glob(".*.old"), *folder.glob(".*.tmp")]:
+        target = folder / left.name[1:].rsplit(".", 2)[0]
+        if (left / "old").exists() and not os.path.lexists(target):
+            os.rename(left / "old", target)
+        if left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)
+
+
 def sync_tree(folder: Path) -> None:
     """Force every file below ``folder`` to disk, so that a full disk is an error now and not a torn file later."""
     for path in folder.rglob("*"):

@@ -201,7 +201,8 @@ def _choose(name: str, found: Mapping[str, Path], folder: Path) -> str:
 
 def _load_task(path: Path) -> TaskData:
     task = Task.read(path)
-    type_of(task), metrics_of(task)  # what doesn't fit is said now, not after an epoch
+    type_of(task)
+    metrics_of(task)  # what doesn't fit is said now, not after an epoch
     if task.name != path.parent.name:
         found = f"a task named {task.name!r}"
         raise InputError(found, path=path, expected=f"the folder's name {path.parent.name!r}", fix="rename one of them")

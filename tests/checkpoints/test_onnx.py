@@ -11,7 +11,8 @@ import pytest
 import torch
 
 import tiny
-from biomtl.checkpoints.onnx import OnnxModel, export_onnx
+from biomtl.checkpoints.onnx import export_onnx
+from biomtl.checkpoints.onnx_model import OnnxModel
 from biomtl.errors import InputError
 from biomtl.inference.evaluate import evaluate
 from biomtl.model import MultiTaskModel

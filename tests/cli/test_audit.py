@@ -96,8 +96,12 @@ def test_normal_forms_forget_case_spacing_masks_and_marks() -> None:
         == normal("ghs - r(type 1) binds @CHEM-GENE$")
         == ("ghs", "r", "type", "1", "binds")
     )
-    assert document_key("a", "123") != document_key("b", "123")
-    assert document_key("a", "12345") == document_key("b", "12345")
+
+
+def test_what_names_a_document() -> None:
+    assert document_key("a", {"id": "1", "doc_id": "123"}) != document_key("b", {"id": "1", "doc_id": "123"})
+    assert document_key("a", {"id": "1", "doc_id": "12345"}) == document_key("b", {"id": "2", "doc_id": "12345"})
+    assert document_key("a", {"id": "a.tsv:7", "doc_id": "a.tsv:7"}) is None
 
 
 def test_what_is_shared_is_counted(prepared: Path) -> None:

@@ -220,6 +220,6 @@ def test_devices_are_chosen_before_torch_looks(place: Path, monkeypatch: pytest.
     monkeypatch.setattr(sys, "argv", ["biomtl", "elmo", "-u", "ddi", "--distrb", "--np", "2", "-g", "0"])
     command.start_processes(Flags(gpunum=0, np=2, distrb=True))
     assert started[0][1:5] == ["-m", "torch.distributed.run", "--nproc_per_node", "2"]
-    assert started[0][5:] == ["-m", "biomtl.cli.elmo", "-u", "ddi", "--distrb", "--np", "2", "-g", "0"]
+    assert started[0][5:] == ["-m", "--", "biomtl.cli.elmo", "-u", "ddi", "--distrb", "--np", "2", "-g", "0"]
     command.start_processes(Flags(distrb=True))
     assert len(started) == 1

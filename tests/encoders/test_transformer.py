@@ -25,6 +25,7 @@ TEXTS = ["pola zalpidine rimu .", "korinosis .", "milo dasu brentolol quari fena
 def models(encoders: dict[str, Path]) -> dict[str, MultiTaskModel]:
     """A model with every task type and way of input on each family, dropout off."""
     tasks = [tiny.task(name) for name in tiny.TASKS]
+    torch.manual_seed(0)
     built = {
         name: MultiTaskModel.from_encoder(folder, tasks, max_length=32).eval() for name, folder in encoders.items()
     }
@@ -72,7 +73,7 @@ def test_logits_equal_the_stock_class(models: dict[str, MultiTaskModel], family:
         theirs = stock_model(model, name)(**inputs).logits
     labels = max(len(model.tasks[name].labels), 1)
     assert ours.shape == ((3, inputs["input_ids"].shape[1], labels) if name == "tag-drug" else (3, labels))
-    assert ours.std() > 1e-2  # not a constant, which would equal anything
+    assert ours.std() > 1e-3  # a thousand times the tolerance: not a constant, which would equal anything
     torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=1e-5)
 
 
@@ -135,6 +136,19 @@ def test_the_longest_row_can_be_encoded(encoders: dict[str, Path], name: str) ->
     hidden = model.encoder({"input_ids": ids, "attention_mask": torch.ones_like(ids)}).hidden
     assert torch.isfinite(hidden).all()
     assert hidden.shape == (1, 64, 32)
+
+
+@pytest.mark.parametrize(("kind", "padding", "longest"), [("mpnet", 1, 38), ("xlm-roberta", 3, 36), ("albert", 3, 40)])
+def test_longest_row_of_other_families(kind: str, padding: int, longest: int) -> None:
+    """Those that number positions from the padding id on take fewer."""
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    config = transformers.AutoConfig.for_model(
+        kind, vocab_size=20, max_position_embeddings=40, pad_token_id=padding, **sizes
+    )
+    encoder = TransformerEncoder.from_config(config)
+    assert encoder.max_positions == longest
+    ids = torch.full((1, longest), 7)
+    assert torch.isfinite(encoder({"input_ids": ids, "attention_mask": torch.ones_like(ids)}).hidden).all()
 
 
 def copy_of(folder: Path, target: Path) -> Path:

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from biomtl.errors import InputError
+from biomtl.files import recover
 from biomtl.tensors import disk_errors, save_tensors
 from biomtl.training.checkpoint import (
     Progress,
@@ -135,6 +136,20 @@ def test_a_full_disk_leaves_the_old_checkpoint(tmp_path: Path) -> None:
         assert [path.name for path in tmp_path.iterdir()] == ["step-000001"]
     assert state.load(tmp_path / "step-000001").step == 1
     assert torch.equal(state.model.weight, before)
+
+
+def test_what_a_killed_process_leaves(tmp_path: Path) -> None:
+    """Killed between two renames, the old model lies aside; killed while writing, half a file lies about."""
+    (tmp_path / ".model.x1y2.old" / "old").mkdir(parents=True)
+    (tmp_path / ".model.x1y2.old" / "old" / "manifest.json").write_text("whole")
+    (tmp_path / ".other.abcd.old" / "old").mkdir(parents=True)
+    (tmp_path / "other").mkdir()
+    (tmp_path / ".model.z3.tmp").mkdir()
+    (tmp_path / ".log.jsonl.q.tmp").write_text("half")
+    (tmp_path / "metrics.json").write_text("{}")
+    recover(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["metrics.json", "model", "other"]
+    assert (tmp_path / "model" / "manifest.json").read_text() == "whole"
 
 
 def test_a_failed_write_names_its_folder(tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def start_processes(flags: Flags) -> None:
     if count > 1:
         launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", str(count)]
         rest = sys.argv[sys.argv.index("elmo") + 1 :]
-        os.execv(sys.executable, [*launcher, "-m", "biomtl.cli.elmo", *rest])
+        os.execv(sys.executable, [*launcher, "-m", "--", "biomtl.cli.elmo", *rest])
 
 
 def main() -> None:

@@ -99,7 +99,7 @@ def _to_onnx(
 
 def _losses(model: MultiTaskModel, folder: Path, data: str, split: SplitName) -> dict[str, dict[str, float | str]]:
     """The main metric of every task before and after."""
-    from biomtl.checkpoints.onnx import OnnxModel
+    from biomtl.checkpoints.onnx_model import OnnxModel
     from biomtl.inference.evaluate import evaluate, shared_tasks
     from biomtl.suite import load_suite
 

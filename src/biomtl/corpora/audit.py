@@ -91,7 +91,8 @@ class _Split:
     texts: dict[Words, set[int]] = field(default_factory=lambda: defaultdict(set))
 
     def add(self, record: Record) -> None:
-        self.documents[document_key(self.task.name, str(record.get("doc_id")))].add(self.rows)
+        document = document_key(self.task.name, record)
+        self.documents[f"\t{self.rows}" if document is None else document].add(self.rows)
         for text in comparable(record):
             self.texts[text].add(self.rows)
         self.rows += 1
@@ -174,7 +175,7 @@ def _overlaps(splits: list[_Split], threshold: float) -> list[Overlap]:
 
 
 def _overlap(train: _Split, scored: _Split, partners: dict[Words, list[Words]]) -> Overlap:
-    documents = train.documents.keys() & scored.documents.keys()
+    documents = {name for name in train.documents.keys() & scored.documents.keys() if not name.startswith("\t")}
     touched = {row for document in documents for row in scored.documents[document]}
     dropped = {row for document in documents for row in train.documents[document]}
     same: set[int] = set()

@@ -64,8 +64,14 @@ def comparable(record: Record) -> Iterator[tuple[str, ...]]:
     return (words for words in map(normal, texts_of(record)) if len(words) >= FEWEST_WORDS)
 
 
-def document_key(task: str, document: str) -> str:
-    """A document's name among all tasks; a bare number of less than five digits is no PMID and stays the task's own."""
+def document_key(task: str, record: Record) -> str | None:
+    """The name of a record's document among all tasks, ``None`` for a row that is a document of its own.
+
+    A bare number of less than five digits is no PMID and stays the task's own.
+    """
+    document = str(record.get("doc_id"))
+    if document == record.get("id"):
+        return None
     return f"{task}\t{document}" if _ROW_NUMBER.fullmatch(document) else document
 
 
@@ -78,19 +84,20 @@ def shared_rows(suite: Mapping[str, Splits], trained: Collection[Split]) -> list
         suite: task -> split -> records.
         trained: the splits that are trained on; all others are scored.
     """
-    documents: dict[str, Place] = {}
+    documents: dict[str | None, Place] = {}
     texts: dict[tuple[str, ...], Place] = {}
     for task, splits in suite.items():
         for split, records in splits.items():
             if split not in trained:
                 for record in records:
-                    documents.setdefault(document_key(task, str(record.get("doc_id"))), (task, split))
+                    documents.setdefault(document_key(task, record), (task, split))
                     texts.update((words, (task, split)) for words in comparable(record) if words not in texts)
+    documents.pop(None, None)
     found = []
     for task, splits in suite.items():
         for split in trained:
             for row, record in enumerate(splits.get(split, ())):
-                place = documents.get(document_key(task, str(record.get("doc_id"))))
+                place = documents.get(document_key(task, record))
                 why = "document" if place else "text"
                 place = place or next((texts[words] for words in comparable(record) if words in texts), None)
                 if place:

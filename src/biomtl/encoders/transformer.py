@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Collection, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -77,9 +78,10 @@ class TransformerEncoder(Encoder):
         limit = getattr(self.config, "max_position_embeddings", None)
         if limit is None or limit <= 0:
             return None
-        # RoBERTa and its kin number positions from the padding id on.
-        shifted = self.config.model_type in {"roberta", "xlm-roberta", "camembert", "longformer"}
-        return limit - (self.config.pad_token_id or 0) - 1 if shifted else limit
+        # RoBERTa and its kin number positions from the padding id on; their table of positions tells.
+        table = getattr(getattr(self.network, "embeddings", None), "position_embeddings", None)
+        padding = getattr(table, "padding_idx", None)
+        return limit if padding is None else limit - padding - 1
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Encoded:
         """``input_ids``, ``attention_mask`` and maybe ``token_type_ids``, each [rows, positions]."""
@@ -153,12 +155,21 @@ class _Stub(nn.Module):
     encoded: Encoded | None = None
 
     def forward(self, *_: Any, **__: Any) -> Any:
-        from transformers.modeling_outputs import BaseModelOutput, BaseModelOutputWithPooling
-
         assert self.encoded is not None
-        if self.encoded.pooled is None:
-            return BaseModelOutput(last_hidden_state=self.encoded.hidden)
-        return BaseModelOutputWithPooling(last_hidden_state=self.encoded.hidden, pooler_output=self.encoded.pooled)
+        return _output()(last_hidden_state=self.encoded.hidden, pooler_output=self.encoded.pooled)
+
+
+@cache
+def _output() -> type:
+    from transformers.modeling_outputs import BaseModelOutputWithPooling
+
+    class Output(BaseModelOutputWithPooling):
+        """Hidden states, and ``None`` for whatever else a family's encoder tells its heads (XLNet's memories, say)."""
+
+        def __getattr__(self, name: str) -> None:
+            return None
+
+    return Output
 
 
 def _check_complete(name: str | Path, missing: Collection[str]) -> None:

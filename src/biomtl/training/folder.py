@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from biomtl.errors import InputError
-from biomtl.files import refuse_existing
+from biomtl.files import recover, refuse_existing
 from biomtl.training.checkpoint import latest_checkpoint
 from biomtl.training.recipe import Recipe
 from biomtl.training.recipe_io import dump_recipe, load_recipe
@@ -44,8 +44,7 @@ def open_folder(folder: Path, recipe: Recipe, *, resume: bool) -> None:
     """Make the run folder anew, or clear a folder to be resumed of what an interrupted save left behind."""
     if resume:
         for place in (folder, folder / CHECKPOINTS):
-            for left in [*place.glob(".*.tmp"), *place.glob(".*.old")]:
-                shutil.rmtree(left, ignore_errors=True)
+            recover(place)
         return
     if folder.exists():
         shutil.rmtree(folder)

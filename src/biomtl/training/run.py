@@ -92,6 +92,7 @@ def train(
         open_folder(folder, recipe, resume=resume)
     if recipe.report_to:
         accelerator.init_trackers("biomtl")
+    model.to(accelerator.device)
     with accelerator.main_process_first():  # the others find its work done
         keep_activations(model, recipe, data, console)
     model.provenance = {**provenance(model, suite, recipe, command), "overlap": overlap.facts()}

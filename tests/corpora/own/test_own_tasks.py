@@ -11,6 +11,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from biomtl.corpora.overlap import shared_rows
 from biomtl.corpora.own import Files, TaskDefinition
 from biomtl.corpora.own.config import SEPARATOR
 from biomtl.errors import InputError
@@ -95,7 +96,9 @@ def test_documents_become_sentences_with_tags() -> None:
         ["Brentolol/B-Drug"],
         ["rash/B-Illness"],
     ]
-    assert [r["doc_id"] for r in records[2:]] == ["9001", "9001", "drugs/note", "drugs/note"]
+    assert [r["doc_id"] for r in records[2:4]] == ["9001", "9001"]
+    assert len({r["doc_id"] for r in records[4:]}) == 1
+    assert re.fullmatch(r"brat@[0-9a-f]{8}/note", records[4]["doc_id"])
     assert records[3]["offsets"][0] == [25, 28]
 
 
@@ -134,6 +137,23 @@ def test_own_tasks_beside_a_prepared_suite(small_suite: Path, tmp_path: Path) ->
     mine = {"name": "mine", "type": "multilabel", "files": {"train": str(DATA / "multilabel.jsonl")}}
     path.write_text(yaml.safe_dump({"suite": str(small_suite), "tasks": ["tag-drug", mine, "cls-text"]}))
     assert list(suite_of(path).tasks) == ["tag-drug", "mine", "cls-text"]
+
+
+@pytest.mark.parametrize("suffix", ["tsv", "conll", "brat"])
+def test_files_of_one_name_hold_different_documents(write, suffix: str) -> None:
+    for folder, word in (("one", "here"), ("two", "there")):
+        write(f"{folder}/a.tsv", f"text\tlabel\nfive words or more stand {word}\tx\nnone of them\ty\n")
+        write(f"{folder}/a.conll", f"Nothing O\nis O\n{word} O\nor O\nanywhere B-X\n")
+        write(f"{folder}/brat/a.ann", "T1\tX 0 7\tNothing\n")
+        root = Path(write(f"{folder}/brat/a.txt", f"Nothing is {word} or anywhere.")).parents[2]
+    name = "brat" if suffix == "brat" else f"a.{suffix}"
+    files = Files(train=str(root / "one" / name), dev=str(root / "two" / name))
+    kind = "classification" if suffix == "tsv" else "tagging"
+    entry = load_suite("nowhere", ["mine"], {"mine": TaskDefinition(type=kind, files=files)})["mine"]
+    short = {
+        split: [dict(r, tokens=["too", "short"], text="") for r in entry.records(split)] for split in ("train", "dev")
+    }
+    assert shared_rows({"mine": short}, ["train"]) == []  # type: ignore[dict-item]
 
 
 def test_a_recipe_serves_as_a_suite_of_its_own_tasks(write) -> None:

@@ -53,7 +53,7 @@ def check_file(name: str, definition: TaskDefinition, kind: RecordKind) -> Check
         own = own_task(name, definition, kind)
     except InputError:
         # Without one good row nothing can be inferred; then the bad ones are what the user wants to see.
-        for _ in raw_records(name, kind, definition, kind.inputs[0], "train", report.bad.append):
+        for _ in raw_records(kind, definition, kind.inputs[0], "train", report.bad.append):
             pass
         if not report.bad:
             raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +28,7 @@ _PARAGRAPH = re.compile(r"(?:(?!\n[^\S\n]*\n).)+", re.DOTALL)
 
 
 def document_records(
-    path: Path, format: str, definition: TaskDefinition, types: Sequence[str], name: str, on_error: OnError
+    path: Path, format: str, definition: TaskDefinition, types: Sequence[str], on_error: OnError
 ) -> Iterator[Record]:
     """Stream a record for every sentence of annotated documents.
 
@@ -39,7 +40,6 @@ def document_records(
         format: ``pubtator``, ``bioc`` or ``brat``.
         definition: the policy for special mentions.
         types: take mentions of these types only; none for all.
-        name: the task's, for documents that are named by their files.
         on_error: told of every bad document.
     """
     for number, document in enumerate(READERS[format](path, on_error), 1):
@@ -58,7 +58,7 @@ def document_records(
             yield Located(
                 (str(path), number),
                 id=f"{document.id}.{offsets[0][0]}",
-                doc_id=f"{name}/{document.id}" if named else document.id,
+                doc_id=f"{place(path)}/{document.id}" if named else document.id,
                 tokens=[document.text[start:end] for start, end in offsets],
                 offsets=[list(span) for span in offsets],
                 tags=[next(tags) for _ in offsets],
@@ -71,7 +71,12 @@ def _sentences(document: Document) -> Iterator[tuple[int, int]]:
         yield from sentences(document.text, start, end)
 
 
-def conll_records(path: Path, definition: TaskDefinition, name: str, on_error: OnError) -> Iterator[Record]:
+def place(path: Path) -> str:
+    """A file's name and where it lies: two files of one name are two."""
+    return f"{path.name}@{zlib.crc32(str(path.absolute()).encode()):08x}"
+
+
+def conll_records(path: Path, definition: TaskDefinition, on_error: OnError) -> Iterator[Record]:
     """Stream a record for every sentence of a CoNLL file; its offsets join the tokens of a document by blanks.
 
     ``columns`` says by number (negative: from the end) which columns hold ``tokens`` and ``tags``.
@@ -92,7 +97,7 @@ def conll_records(path: Path, definition: TaskDefinition, name: str, on_error: O
         yield Located(
             (str(path), sentence.line),
             id=f"{path.name}:{sentence.line}",
-            doc_id=f"{name}/{path.name}#{document}" if unnamed else document,
+            doc_id=f"{place(path)}#{document}" if unnamed else document,
             tokens=list(sentence.tokens),
             offsets=offsets,
             tags=list(sentence.tags),

@@ -81,7 +81,7 @@ class Columns:
 
 
 def table_records(
-    rows: Iterator[Row], columns: Columns, inputs: str, path: Path, name: str, on_error: OnError
+    rows: Iterator[Row], columns: Columns, inputs: str, path: Path, on_error: OnError
 ) -> Iterator[Record]:
     """Stream the records of a table's rows, not yet checked against a task.
 
@@ -89,8 +89,8 @@ def table_records(
         rows: the table.
         columns: where the fields are.
         inputs: the task's inputs.
-        path: the file, for errors.
-        name: what ids begin with where the table has none; a document's id then names the row alone.
+        path: the file, for errors and for the ids of rows that have none; a row without ``doc_id`` is a document of its
+            own, whose name is the row's.
         on_error: told of every bad row.
     """
     separator = columns.definition.separator or SEPARATOR
@@ -101,7 +101,7 @@ def table_records(
         if not places:
             available = list(row.values)
             places = columns.locate(available, inputs, path)
-        fields: dict[str, Any] = {"id": f"{path.name}:{row.line}", "doc_id": f"{name}/{path.name}:{row.line}"}
+        fields: dict[str, Any] = {"id": f"{path.name}:{row.line}"}
         try:
             for field, column in places.items():
                 if field not in wanted:
@@ -118,7 +118,8 @@ def table_records(
 
 
 def _finished(fields: dict[str, Any]) -> dict[str, Any]:
-    """Offsets for tokens that have none, and tags of any scheme as IOB2."""
+    """A document where none is named, offsets for tokens that have none, and tags of any scheme as IOB2."""
+    fields.setdefault("doc_id", fields["id"])
     if "tokens" in fields and "offsets" not in fields:
         fields["offsets"] = spread(fields["tokens"])
     if "tags" in fields:

@@ -51,7 +51,7 @@ class OwnTask:
             InputError: a file that can't be read; a bad row, unless ``on_error`` takes it.
         """
         seen: dict[str, str] = {}
-        for record in raw_records(self.task.name, self.kind, self.definition, self.task.inputs, split, on_error):
+        for record in raw_records(self.kind, self.definition, self.task.inputs, split, on_error):
             path, line = record.where  # type: ignore[attr-defined]
             problem = self.kind.check(record, self.task)
             if problem is None and record["id"] in seen:
@@ -108,20 +108,20 @@ def own_task(name: str, definition: TaskDefinition, kind: RecordKind) -> OwnTask
 
 
 def raw_records(
-    name: str, kind: RecordKind, definition: TaskDefinition, inputs: str, split: Split, on_error: OnError
+    kind: RecordKind, definition: TaskDefinition, inputs: str, split: Split, on_error: OnError
 ) -> Iterator[Record]:
     """Stream a split's records with where they stand, not yet checked against the task."""
     for path in (definition.files or Files()).of(split):
         format = _format(path, kind, definition)
         if format == "conll":
-            yield from conll_records(path, definition, name, on_error)
+            yield from conll_records(path, definition, on_error)
         elif format in DOCUMENTS:
             types = [label.removeprefix("B-").removeprefix("I-") for label in definition.labels or ()]
-            yield from document_records(path, format, definition, types, name, on_error)
+            yield from document_records(path, format, definition, types, on_error)
         else:
             columns = Columns(kind, definition)
             rows = read_table(path, format, split, header=columns.header, on_error=on_error)
-            yield from table_records(rows, columns, inputs, path, name, on_error)
+            yield from table_records(rows, columns, inputs, path, on_error)
 
 
 def _format(path: Path, kind: RecordKind, definition: TaskDefinition) -> str:
@@ -149,7 +149,7 @@ def _labels(name: str, kind: RecordKind, definition: TaskDefinition, inputs: str
         labels = kind.labels_from(definition.labels)
     else:
         found: set[str] = set()
-        for record in raw_records(name, kind, definition, inputs, split, faults.append):
+        for record in raw_records(kind, definition, inputs, split, faults.append):
             value = record[kind.gold_key]
             found.update([value] if isinstance(value, str) else value)
         labels = kind.labels_from(sorted(found))
@@ -165,7 +165,7 @@ def _range(
     low, high = float("inf"), float("-inf")
     faults: list[InputError] = []
     for split in splits:
-        for record in raw_records(name, kind, definition, inputs, split, faults.append):
+        for record in raw_records(kind, definition, inputs, split, faults.append):
             low, high = min(low, record[kind.gold_key]), max(high, record[kind.gold_key])
     if not low < high or high - low == float("inf"):
         few = InputError(f"task {name}: no two different finite scores in its files", fix="give score_range")
