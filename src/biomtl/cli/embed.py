@@ -50,6 +50,7 @@ def embed(
 
     Example: `biomtl embed elmo/ sentences.txt --out vectors.hdf5`
     """
+    from biomtl.cli.precision import chosen
     from biomtl.cli.progress import texts as bar
     from biomtl.files import refuse_existing
     from biomtl.inference.embed import embed as embed_sentences
@@ -58,7 +59,7 @@ def embed(
     refuse_existing(out, overwrite)
     with bar("embed") as advance:
         vectors = embed_sentences(
-            model, read_sentences(source, words), pooling=pooling.value, bf16=bf16, stateful=stateful
+            model, read_sentences(source, words), pooling=pooling.value, bf16=chosen(bf16), stateful=stateful
         )
         count = write_embeddings(out, vectors, overwrite=overwrite, advance=advance)
     typer.echo(f"{out}: {count:,} sentences")

@@ -43,6 +43,7 @@ def evaluate(
     """
     from rich.console import Console
 
+    from biomtl.cli.precision import chosen
     from biomtl.cli.progress import texts
     from biomtl.files import atomic_folder, refuse_existing, write_json
     from biomtl.inference.evaluate import evaluate, shared_tasks
@@ -55,7 +56,7 @@ def evaluate(
     loaded = MultiTaskModel.from_pretrained(model, max_length=max_length)
     suite = shared_tasks(loaded, load_suite(data, task), asked=bool(task), split=split.value)
     with texts("evaluate") as advance:
-        result = evaluate(loaded, suite, split.value, bf16=bf16, seed=seed, advance=advance)
+        result = evaluate(loaded, suite, split.value, bf16=chosen(bf16), seed=seed, advance=advance)
     facts: dict[str, Any] = {
         **{key: loaded.provenance[key] for key in ("biomtl", "encoder", "packages") if key in loaded.provenance},
         "model": str(model),

@@ -28,6 +28,7 @@ def predict(
 
     Example: `echo "Naloxone reverses the effect of clonidine." | biomtl predict runs/quickstart`
     """
+    from biomtl.cli.precision import chosen
     from biomtl.cli.progress import texts as bar
     from biomtl.errors import InputError
     from biomtl.files import atomic_file, dump_json, refuse_existing
@@ -35,7 +36,7 @@ def predict(
 
     if out is not None:
         refuse_existing(out, overwrite)
-    predictor = Predictor(model, tasks=task)
+    predictor = Predictor(model, tasks=task, bf16=chosen(bf16))
     rows = list(read_inputs(source))
     for _, text, number in rows:
         try:

@@ -19,6 +19,7 @@ from biomtl.errors import InputError
 from biomtl.files import write_json
 from biomtl.inference.evaluate import Evaluation, evaluate
 from biomtl.model import MultiTaskModel
+from biomtl.precision import slow_bf16
 from biomtl.report.card import write_card
 from biomtl.report.page import write_report
 from biomtl.report.tables import plan_table, score_table
@@ -84,7 +85,8 @@ def train(
     data = TrainingData(model.processor, suite, recipe, epochs=recipe.num_train_epochs or 1)
     if accelerator.is_main_process and not resume:
         console.print(plan_table(data.plan(), suite.tasks, recipe))
-        for line in (*(note for entry in suite.data.values() for note in entry.notes), overlap.warning()):
+        slow = slow_bf16(accelerator.device) if recipe.bf16 else None
+        for line in (*(note for entry in suite.data.values() for note in entry.notes), overlap.warning(), slow):
             if line:
                 console.print(line, markup=False, highlight=False)
     accelerator.wait_for_everyone()  # all have looked at the folder: now it may change

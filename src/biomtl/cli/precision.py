@@ -1,0 +1,15 @@
+"""The option ``--bf16`` of the commands that compute."""
+
+from __future__ import annotations
+
+import typer
+
+
+def chosen(bf16: bool) -> bool:
+    """The option as given; where that is slow, standard error says so."""
+    from biomtl.precision import slow_bf16
+
+    note = slow_bf16() if bf16 else None
+    if note:
+        typer.echo(note, err=True)
+    return bf16
