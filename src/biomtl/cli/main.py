@@ -74,7 +74,7 @@ app.command("elmo")(elmo)
 def main() -> None:
     """Run the command line; what the user can mend is one line on stderr and exit code 2."""
     try:
-        app()
+        code = app(prog_name="biomtl", standalone_mode=False)
     except BiomtlError as error:
         if os.environ.get("BIOMTL_DEBUG"):
             raise
@@ -86,10 +86,29 @@ def main() -> None:
         where = f"{error.filename}: " if error.filename else ""
         sys.stderr.write(f"biomtl: error: {where}{error.strerror or error}\n")
         sys.exit(2)
-    except SystemExit as stop:
-        if stop.code == INTERRUPTED:  # typer turns Ctrl-C into this code and says nothing
-            sys.stderr.write("biomtl: interrupted\n")
+    except Exception as error:
+        refuse_usage(error)
         raise
+    if code == INTERRUPTED:  # typer turns Ctrl-C into this code and says nothing
+        sys.stderr.write("biomtl: interrupted\n")
+    sys.exit(code or 0)
+
+
+def refuse_usage(error: Exception) -> None:
+    """Say what typer found wrong with the words of a command in one line, like every other error.
+
+    Its exceptions are told by what they can do, since the module that holds them changes with typer's version.
+    """
+    context, said = getattr(error, "ctx", None), getattr(error, "format_message", None)
+    if said is None:
+        return
+    if len(sys.argv) < 2:  # no command: typer's message is the help
+        sys.stderr.write(said() + "\n")
+    else:
+        command = context.command_path if context else "biomtl"
+        problem = " ".join(said().split()).rstrip(".")
+        sys.stderr.write(f"biomtl: error: {problem}, see `{command} --help`\n")
+    sys.exit(2)
 
 
 if __name__ == "__main__":

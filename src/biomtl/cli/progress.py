@@ -11,9 +11,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 @contextlib.contextmanager
 def texts(what: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
-    """A bar that counts texts; yields the function that moves it."""
+    """A bar that counts texts, where somebody looks at it; yields the function that moves it."""
     columns = (TextColumn("[bold]{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("texts"))
     console = Console(stderr=True)
-    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console) as bar:
+    with Progress(
+        *columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, disable=not console.is_terminal
+    ) as bar:
         number = bar.add_task(what, total=total)
         yield lambda count: bar.advance(number, count)

@@ -41,6 +41,7 @@ class RunLog:
             with atomic_file(path) as stream:
                 stream.writelines(dump_json(line) + "\n" for line in old)
             self._stream = path.open("a", encoding="utf-8", buffering=1)
+        console = Console(stderr=True)
         self.bar = Progress(
             TextColumn("[bold]train"),
             BarColumn(),
@@ -48,8 +49,8 @@ class RunLog:
             TimeElapsedColumn(),
             TimeRemainingColumn(),
             TextColumn("{task.fields[losses]}"),
-            console=Console(stderr=True),
-            disable=not self.main,
+            console=console,
+            disable=not (self.main and console.is_terminal),
         )
         self._task = self.bar.add_task("train", total=total, completed=keep, losses="")
         self.bar.start()
