@@ -61,18 +61,21 @@ class Encoder(nn.Module, ABC):
         """
         return None
 
-    def keep_activations(self, folder: Path | None, dtype: str, limit: int) -> None:
+    def keep_activations(self, folder: Path | None, dtype: str, limit: int) -> bool:
         """Keep on disk what never changes while the encoder is frozen, where there is such a thing.
 
         Args:
             folder: where; ``None`` is the encoder's own place in the user's cache.
             dtype: ``bf16`` or ``fp32``.
             limit: most bytes.
+
+        Returns:
+            Whether anything is kept.
         """
-        return
+        return False
 
     def prepare(self, rows: Sequence[EncodedRow], say: Callable[[str], None]) -> None:
-        """Told of every row that will be trained on, before the first step; most encoders do nothing."""
+        """Told of every row that will be trained on or scored, before the first step; most encoders do nothing."""
         return
 
     @abstractmethod

@@ -18,13 +18,14 @@ import biomtl
 from biomtl.errors import InputError
 from biomtl.files import write_json
 from biomtl.inference.evaluate import Evaluation, evaluate
+from biomtl.items import build_items
 from biomtl.model import MultiTaskModel
 from biomtl.precision import slow_bf16
 from biomtl.report.card import write_card
 from biomtl.report.page import write_report
 from biomtl.report.tables import plan_table, score_table
 from biomtl.suite import Suite
-from biomtl.tasks.task import Task
+from biomtl.tasks.task import Split, Task
 from biomtl.tasks.types.base import Record
 from biomtl.training.accelerator import make_accelerator
 from biomtl.training.checkpoint import Progress
@@ -89,14 +90,14 @@ def train(
         for line in (*(note for entry in suite.data.values() for note in entry.notes), overlap.warning(), slow):
             if line:
                 console.print(line, markup=False, highlight=False)
+    model.to(accelerator.device)
+    with accelerator.main_process_first():  # the others find its work done
+        keep_activations(model, suite, recipe, data, console)
     accelerator.wait_for_everyone()  # all have looked at the folder: now it may change
     if accelerator.is_main_process:
         open_folder(folder, recipe, resume=resume)
     if recipe.report_to:
         accelerator.init_trackers("biomtl")
-    model.to(accelerator.device)
-    with accelerator.main_process_first():  # the others find its work done
-        keep_activations(model, recipe, data, console)
     model.provenance = {**provenance(model, suite, recipe, command), "overlap": overlap.facts()}
     started = time.monotonic()
     progress, dev = run_loop(model, suite, recipe, data, accelerator, folder, resume=resume)
@@ -108,13 +109,18 @@ def train(
     return Run(folder, results)
 
 
-def keep_activations(model: MultiTaskModel, recipe: Recipe, data: TrainingData, console: Console) -> None:
-    """Let an encoder whose outputs are constants compute them once for the whole run."""
+def keep_activations(model: MultiTaskModel, suite: Suite, recipe: Recipe, data: TrainingData, console: Console) -> None:
+    """Let an encoder whose outputs are constants compute them once for the whole run, also for what is scored."""
     if recipe.activations == "none":
         return
     folder = None if recipe.activations_folder is None else Path(recipe.activations_folder)
-    model.encoder.keep_activations(folder, recipe.activations, int(recipe.activations_gb * 1e9))
-    rows = [row for item in data.items for row in item.rows]
+    if not model.encoder.keep_activations(folder, recipe.activations, int(recipe.activations_gb * 1e9)):
+        return
+    items = list(data.items)
+    for split in scored_splits(recipe):
+        records = {name: entry.records(split) for name, entry in suite.data.items() if split in entry}
+        items += build_items(model.processor, suite.tasks, records, targets=False)
+    rows = [row for item in items for row in item.rows]
     model.encoder.prepare(rows, lambda line: console.print(line, markup=False, highlight=False))
 
 
@@ -216,14 +222,11 @@ def finish(
     """
     chosen = MultiTaskModel.from_pretrained(folder / "model")
     model.load_state_dict(chosen.state_dict())
-    splits = [*(["dev"] if recipe.eval_strategy != "no" else []), *(["test"] if recipe.predict_test else [])]
     evaluations: list[Evaluation] = []
-    for split in splits:
+    for split in scored_splits(recipe):
         if any(split in entry for entry in suite.data.values()):
             known = dev if split == "dev" else None
-            evaluations.append(
-                evaluate(model, suite, split, seed=recipe.seed, bf16=recipe.bf16, predictions=known)  # type: ignore[arg-type]
-            )
+            evaluations.append(evaluate(model, suite, split, seed=recipe.seed, bf16=recipe.bf16, predictions=known))
             evaluations[-1].write_predictions(folder / "predictions")
     facts = {
         **model.provenance,
@@ -239,6 +242,12 @@ def finish(
     for evaluation in evaluations:
         console.print(score_table(evaluation))
     return results
+
+
+def scored_splits(recipe: Recipe) -> list[Split]:
+    """The splits that a run scores, test last."""
+    wanted: dict[Split, bool] = {"dev": recipe.eval_strategy != "no", "test": recipe.predict_test}
+    return [split for split, scored in wanted.items() if scored]
 
 
 def metrics(evaluations: list[Evaluation], facts: Mapping[str, Any]) -> dict[str, Any]:

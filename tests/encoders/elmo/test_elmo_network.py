@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib
 from types import ModuleType
 from typing import Any
 
@@ -174,3 +175,23 @@ def test_word_batch_from_words_and_from_ids() -> None:
     again = word_batch(ids)
     assert again.lengths == (5, 2)
     assert torch.equal(again.characters[again.index], words.characters[words.index[:7]])
+
+
+def test_a_distinct_word_is_computed_once(bilm: Elmo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the windows, and with state carried; unless there are more words than may be kept."""
+    seen: list[int] = []
+    before = type(bilm.token).forward
+    monkeypatch.setattr(type(bilm.token), "forward", lambda self, ids: seen.append(len(ids)) or before(self, ids))
+    wanted = list(encode(bilm, SENTENCES))
+    distinct = {word.encode("utf-8", "ignore")[:48] for words in SENTENCES for word in words} | {b"<S>", b"</S>"}
+    assert sum(seen) == len(distinct)
+    seen.clear()
+    for alone, together in zip(encode(bilm, SENTENCES, window_positions=1), wanted, strict=True):
+        torch.testing.assert_close(alone, together, atol=1e-6, rtol=0)
+    assert sum(seen) == len(distinct)
+    # By its name, as the package's own `encode` is the function.
+    monkeypatch.setattr(importlib.import_module("biomtl.encoders.elmo.encode"), "WORDS_KEPT", 2)
+    seen.clear()
+    for few, together in zip(encode(bilm, SENTENCES, window_positions=1), wanted, strict=True):
+        torch.testing.assert_close(few, together, atol=1e-6, rtol=0)
+    assert sum(seen) > len(distinct)

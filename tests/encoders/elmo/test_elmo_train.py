@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from rich.console import Console
 
 import tiny
 from biomtl.encoders.elmo import load_elmo
+from biomtl.encoders.elmo.store import RECORD
 from biomtl.inference.evaluate import evaluate
 from biomtl.inference.predictor import Predictor
 from biomtl.model import MultiTaskModel
@@ -63,6 +65,22 @@ def test_train_predict_evaluate(run: Any, bilm_folder: Path, small_suite: Path, 
     results = Predictor(model)(["pola zalpidine.", ("pola", "rimu")])
     assert results[0]["tag-drug"].mentions is not None
     assert results[1]["reg-pair"].score is not None
+
+
+def test_what_is_scored_is_announced_too(run: Any, small_suite: Path, tmp_path: Path) -> None:
+    said = run("first")
+    count = int(re.search(r"computing ([\d,]+) of", said)[1].replace(",", ""))  # type: ignore[index]
+    (index,) = (tmp_path / "store").rglob("index.bin")
+    assert index.stat().st_size == count * RECORD.size  # nothing was added after the announcement
+    said = run("train only", activations_folder=str(tmp_path / "other"), eval_strategy="no", predict_test=False)
+    assert 0 < int(re.search(r"computing ([\d,]+) of", said)[1].replace(",", "")) < count  # type: ignore[index]
+
+
+def test_a_store_that_cannot_be_made_leaves_no_run(run: Any, tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("a file")
+    with pytest.raises(NotADirectoryError):
+        run("first", activations_folder=str(tmp_path / "taken"))
+    assert not (tmp_path / "first").exists()
 
 
 def test_fine_tuning_changes_the_bilm(run: Any, bilm_folder: Path, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from biomtl.encoders.elmo.network import Elmo
 
 BATCH_POSITIONS = 8192  # positions run together: a hundred rows and more a step, where products run at full speed
 WINDOW_POSITIONS = 4 * BATCH_POSITIONS  # positions sorted by length together (400 MB of layers in the original model)
+WORDS_KEPT = 100_000  # word vectors kept from window to window (200 MB in the original model)
 
 Sentence = Sequence[str] | NDArray[np.int16]  # words, or their character ids [words, size]
 
@@ -27,29 +28,30 @@ def encode(
 ) -> Iterator[Tensor]:
     """Every sentence's layers ``[layers, words, 2 * projection_dim]``, in the given order, markers left out.
 
-    Sentences are read in windows. A window's distinct words are computed once; its sentences run longest first in
-    batches, without padding. A ``stateful`` model reads one sentence after the other instead, as bilm-tf's
-    ``dump_bilm_embeddings`` does.
+    A distinct word is computed once for all sentences (again only after ``WORDS_KEPT`` others). Sentences are read in
+    windows; a window's sentences run longest first in batches, without padding. A ``stateful`` model reads one
+    sentence after the other instead, as bilm-tf's ``dump_bilm_embeddings`` does.
     """
     if model.stateful:
         batch_positions = window_positions = 1
     window: list[Sentence] = []
+    known: dict[bytes, Tensor] = {}
     positions = 0
     for words in sentences:
         if window and positions + len(words) + 2 > window_positions:
-            yield from _window(model, window, batch_positions)
+            yield from _window(model, window, batch_positions, known)
             window, positions = [], 0
         window.append(words)
         positions += len(words) + 2
     if window:
-        yield from _window(model, window, batch_positions)
+        yield from _window(model, window, batch_positions, known)
 
 
 @torch.inference_mode()
-def _window(model: Elmo, window: list[Sentence], batch_positions: int) -> list[Tensor]:
-    batch = word_batch(window, model.options.char_cnn.max_characters_per_token).to(model.device)
-    vectors = model.token(batch.characters)
-    index = batch.index.split(list(batch.lengths))
+def _window(model: Elmo, window: list[Sentence], batch_positions: int, known: dict[bytes, Tensor]) -> list[Tensor]:
+    batch = word_batch(window, model.options.char_cnn.max_characters_per_token)
+    vectors = _word_vectors(model, batch.characters, known)
+    index = batch.index.to(model.device).split(list(batch.lengths))
     layers: list[Tensor] = [vectors] * len(window)
     for rows in _batches(batch.lengths, batch_positions):
         lengths = [batch.lengths[row] for row in rows]
@@ -57,6 +59,18 @@ def _window(model: Elmo, window: list[Sentence], batch_positions: int) -> list[T
         for row, part in zip(rows, block.split(lengths, dim=1), strict=True):
             layers[row] = part[:, 1:-1]
     return layers
+
+
+def _word_vectors(model: Elmo, characters: Tensor, known: dict[bytes, Tensor]) -> Tensor:
+    """``[words, projection_dim]`` of distinct words; those not ``known`` are computed and become so."""
+    keys = [word.tobytes() for word in characters.to(torch.int16).numpy()]
+    new = [row for row, key in enumerate(keys) if key not in known]
+    if new:
+        known.update(zip((keys[row] for row in new), model.token(characters[new].to(model.device)), strict=True))
+    vectors = torch.stack([known[key] for key in keys])
+    if len(known) > WORDS_KEPT:
+        known.clear()
+    return vectors
 
 
 def _batches(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:

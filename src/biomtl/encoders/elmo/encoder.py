@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -25,7 +27,8 @@ if TYPE_CHECKING:
     from biomtl.text.base import EncodedRow
 
 SETTINGS = "biomtl"  # our part of config.json
-PREPARED_AT_ONCE = 1024  # rows between two appendings to the store
+PREPARED_AT_ONCE = 256  # sentences between two appendings to the store
+SAID_EVERY = 60  # seconds between two lines on how far the store is filled
 
 
 class ElmoEncoder(Encoder):
@@ -68,25 +71,29 @@ class ElmoEncoder(Encoder):
         """Whether no weight of the biLM is trained, so that its layers are constants."""
         return not any(value.requires_grad for value in self.network.parameters())
 
-    def keep_activations(self, folder: Path | None, dtype: str = "bf16", limit: int = DEFAULT_LIMIT) -> None:
+    def keep_activations(self, folder: Path | None, dtype: str = "bf16", limit: int = DEFAULT_LIMIT) -> bool:
         """Keep the layers of every sentence while the biLM is frozen (see ``ActivationStore``)."""
         if self.frozen:
             self.activations = dtype
             self.store = ActivationStore(folder or default_folder(), self.network, dtype=dtype, limit=limit)
+        return self.frozen
 
     def prepare(self, rows: Sequence[EncodedRow], say: Callable[[str], None]) -> None:
-        """Fill the store with the rows of a training set: length-sorted, each distinct sentence once."""
+        """Fill the store with a run's rows: length-sorted, each distinct sentence once."""
         if self.store is None or not self.frozen:
             return
         sentences = {sentence_key(ids): ids for ids in (row.inputs["character_ids"] for row in rows)}
         say(str(self.store.plan([(key, len(ids)) for key, ids in sentences.items()])))
         missing = [key for key in sentences if key not in self.store]
         missing.sort(key=lambda key: len(sentences[key]))
-        for start in range(0, len(missing), PREPARED_AT_ONCE):
-            keys = missing[start : start + PREPARED_AT_ONCE]
-            self.store.add(list(zip(keys, encode(self.network, [sentences[key] for key in keys]), strict=True)))
-            if self.store.full:
-                return
+        computed = zip(missing, encode(self.network, (sentences[key] for key in missing)), strict=True)
+        done, said = 0, time.monotonic()
+        while not self.store.full and (part := list(islice(computed, PREPARED_AT_ONCE))):
+            self.store.add(part)
+            done += len(part)
+            if time.monotonic() - said > SAID_EVERY:
+                said = time.monotonic()
+                say(f"ELMo activations: {done:,} of {len(missing):,} sentences computed")
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Encoded:
         """``character_ids`` ``[rows, words, size]`` and ``attention_mask`` ``[rows, words]``."""
