@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -106,6 +107,16 @@ def test_the_five_commands(
     assert len((run / "predictions" / name / "test.jsonl").read_text().splitlines()) == elmo_data.ROWS["test"]
     assert capsys.readouterr().err.count("biomtl: note") == 0
     assert any((place / ".cache" / "elmo").rglob("data.bin"))
+
+
+def test_the_old_line_as_it_stands(shared: Path, place: Path) -> None:
+    """Through a shell, from a folder with the checkout's ``elmoft.py``; the NER block has ``--maxlen 128\\`` in it."""
+    shutil.copy(PAGE.parents[1] / "elmoft.py", place)
+    (page,) = shared.glob("seeds/004_*.txt")
+    script = "\n".join(blocks(page.read_text(encoding="utf-8"))[1:3])
+    done = subprocess.run(["bash", "-ec", script], capture_output=True, text=True, env=with_scripts())
+    assert (done.returncode, done.stderr) == (0, "")
+    assert {path.name for path in (place / "runs").iterdir()} == {"elmoft-bc5cdr-chem", "elmoft-ddi"}
 
 
 def test_early_stopping_stops(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
