@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,9 @@ from pathlib import Path
 import pytest
 import transformers
 
+import elmo_data
 from biomtl.cli.main import main
+from biomtl.encoders.elmo import load_elmo
 from biomtl.model import MultiTaskModel
 from old_checkpoints import bert_variables, write_pt, write_tf
 
@@ -128,3 +131,22 @@ def test_elmo_fixture(shared: Path, run: Run) -> None:
     assert (code, err) == (0, "")
     assert "ElmoEncoder" in out
     assert Path("out/model.safetensors").is_file()
+    report = json.loads(Path("out/conversion.json").read_text())
+    assert report["used"]["CNN_proj/W_proj"] == "token.projection.weight"
+    assert len(report["used"]) == 33  # 1 table, 2 x 5 filters, 2 x 4 highway, 2 projection, 2 x 2 cells of 3
+    assert set(report["files"]) == {"options.json", "lm_weights.hdf5"}
+
+
+def test_one_elmo_of_several_in_a_folder(run: Run) -> None:
+    bilm = elmo_data.write_bilm(Path("bilm"))
+    shutil.copy(bilm / "options.json", "elmo_options.json")
+    for name in ("a_weights.hdf5", "b_weights.hdf5"):
+        shutil.copy(bilm / "weights.hdf5", name)
+    code, _, err = run(".", "out", "--from", "elmo")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "2 files *weights*.hdf5" in err
+    for source, more in (("b_weights.hdf5", []), ("b_weights.hdf5", ["--config", "bilm/options.json"])):
+        assert run(source, "out", *more, "--overwrite")[0] == 0
+        assert set(json.loads(Path("out/conversion.json").read_text())["files"]) >= {"b_weights.hdf5"}
+        assert load_elmo("out").options == load_elmo("bilm").options
+    assert run("bilm/options.json", "out", "--overwrite")[0] == 0

@@ -32,7 +32,7 @@ def convert(
         source_format: ``tf``, ``mtdnn``, ``elmo`` or ``hf``; default what the files look like.
         target_format: ``hf`` writes a ``save_pretrained`` folder (with heads, a ``MultiTaskModel``), ``tf`` a TF1 BERT.
         vocab: ``vocab.txt``, where it doesn't lie beside the checkpoint.
-        config: ``bert_config.json``, likewise.
+        config: ``bert_config.json``, or an ELMo's ``options.json``, likewise.
         lower: lower-case text or not; default decided from the vocabulary.
         tasks: the heads' names and types (``mtdnn``, ``hf``).
         encoder_only: leave the heads out.
@@ -49,11 +49,13 @@ def convert(
     kind = source_format or detect_format(source)
     if tasks is not None and kind not in ("mtdnn", "hf"):
         raise InputError(f"--tasks for a checkpoint of format {kind}", expected="mtdnn or hf, which have named heads")
-    if kind in ("hf", "elmo") and (vocab is not None or config is not None or lower is not None):
-        raise InputError(f"--vocab, --config, --lower or --cased for format {kind}", expected="tf or mtdnn")
+    if kind in ("hf", "elmo") and (vocab is not None or lower is not None):
+        raise InputError(f"--vocab, --lower or --cased for format {kind}", expected="tf or mtdnn")
+    if kind == "hf" and config is not None:
+        raise InputError("--config for format hf", expected="tf, mtdnn or elmo")
     with atomic_folder(target, overwrite=overwrite) as work:
         if kind == "elmo":
-            return _convert_elmo(source, work, target_format)
+            return _convert_elmo(source, work, target_format, config)
         if kind == "hf" and target_format == "hf":
             return _convert_hf(_folder(source), work, tasks, encoder_only)
         if target_format == "tf":
@@ -123,14 +125,19 @@ def _convert_hf(folder: Path, work: Path, tasks: str | None, encoder_only: bool)
     return report
 
 
-def _convert_elmo(source: Path, work: Path, target_format: str) -> Report:
+def _convert_elmo(source: Path, work: Path, target_format: str, config: str | Path | None) -> Report:
     if target_format == "tf":
         raise InputError("--to tf for an ELMo", path=source, expected="a BERT", fix="leave --to out")
-    from biomtl.encoders.elmo.weights import convert_elmo
+    from biomtl.encoders.elmo.names import entries
+    from biomtl.encoders.elmo.weights import convert_elmo, find_files
 
-    convert_elmo(_folder(source), work, overwrite=True)
+    options_file, weights = find_files(source, config)
+    options = convert_elmo(options_file, work, weights=weights, overwrite=True)
     report = Report(source.name, "elmo", "ElmoEncoder")
-    report.add_files(path for path in sorted(_folder(source).iterdir()) if path.suffix in (".json", ".hdf5"))
+    for entry in entries(options):
+        known = report.used.get(entry.dataset)
+        report.used[entry.dataset] = entry.parameter if known is None else f"{known}, {entry.parameter}"
+    report.add_files((options_file, weights))
     report.write(work)
     return report
 

@@ -12,7 +12,7 @@ def detect_format(source: Path) -> Format:
     """The format by what lies there; ``tf`` where nothing speaks for another, since a prefix is no file at all."""
     if source.is_dir():
         return _of_folder(source)
-    if source.suffix in (".hdf5", ".h5") or source.name == "options.json":
+    if source.suffix in (".hdf5", ".h5") or (source.suffix == ".json" and "options" in source.name):
         return "elmo"
     if source.name in ("config.json", "model.safetensors", "manifest.json"):
         return "hf"

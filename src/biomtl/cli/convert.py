@@ -42,7 +42,9 @@ def convert(
         TargetFormat, typer.Option("--to", help="hf: a Hugging Face or biomtl folder; tf: a TensorFlow 1 BERT.")
     ] = TargetFormat.hf,
     vocab: Annotated[Path | None, typer.Option(help="vocab.txt, if not beside the checkpoint.")] = None,
-    config: Annotated[Path | None, typer.Option(help="bert_config.json, if not beside the checkpoint.")] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="bert_config.json (ELMo: options.json), if not beside the checkpoint.")
+    ] = None,
     lower: Annotated[
         bool | None,
         typer.Option("--lower/--cased", help="Lower-case text or not; default: decided from the vocabulary."),

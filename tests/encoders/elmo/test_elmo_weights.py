@@ -131,8 +131,14 @@ BROKEN: dict[str, tuple[Callable[[Path], None], str]] = {
     "nan": (put("CNN_proj/b_proj", np.full(5, np.nan)), "CNN_proj/b_proj holds values that are no numbers"),
     "cut in half": (cut(0.5), "weights.hdf5: not a whole hdf5 file"),
     "empty": (cut(0), "weights.hdf5: not a whole hdf5 file"),
-    "no weights": (lambda folder: (folder / "weights.hdf5").unlink(), r"none, expected one \*weights\*.hdf5"),
-    "no options": (lambda folder: (folder / "options.json").unlink(), r"none, expected one \*options\*.json"),
+    "no weights": (
+        lambda folder: (folder / "weights.hdf5").unlink(),
+        r"no weights.hdf5, expected one \*weights\*",
+    ),
+    "no options": (
+        lambda folder: (folder / "options.json").unlink(),
+        r"no options.json, expected one \*options\*",
+    ),
     "not json": (lambda folder: (folder / "options.json").write_bytes(b"\xff"), "options.json: not JSON"),
     "no char_cnn": (lambda folder: (folder / "options.json").write_text('{"lstm": {}}') and None, "no char_cnn"),
     "cells": (option("lstm", "dim", 10), r"B of shape \[36\], expected \[40\]|W_0 of shape"),

@@ -72,6 +72,25 @@ def read_weights(path: str | Path, weights: str | Path | None = None) -> tuple[E
     return options, to_state(_read_hdf5(_find(path, "weights", "hdf5"), options), options)
 
 
+def find_files(source: str | Path, options: str | Path | None = None) -> tuple[Path, Path]:
+    """bilm-tf's options and weights files; ``source`` is their folder or one of them.
+
+    Args:
+        source: in a folder with several weight files, the one that is meant.
+        options: the options file, where it lies elsewhere or among others.
+
+    Raises:
+        InputError: none, or several that could be meant.
+    """
+    source = Path(source)
+    is_weights, is_options = (source.suffix in kinds for kinds in ((".hdf5", ".h5"), (".json",)))
+    folder = source.parent if source.is_file() or is_weights or is_options else source
+    weights = source if is_weights else _find(folder, "weights", "hdf5")
+    if options is None:
+        options = source if is_options else _find(folder, "options", "json")
+    return Path(options), weights
+
+
 def read_options(folder: str | Path) -> ElmoOptions:
     """The options of a biLM's folder, of either form."""
     config = Path(folder) / CONFIG
@@ -120,7 +139,7 @@ def _find(folder: Path, word: str, kind: str) -> Path:
         return folder / f"{word}.{kind}"
     files = sorted(folder.glob(f"*{word}*.{kind}"))
     if len(files) != 1:
-        found = f"{len(files)} of them" if files else "none"
+        found = f"{len(files)} files *{word}*.{kind}" if files else f"no {word}.{kind}"
         raise InputError(found, path=folder, expected=expected, fix=f"name the file {word}.{kind}")
     return files[0]
 
