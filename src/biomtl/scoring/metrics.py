@@ -14,6 +14,7 @@ from biomtl.scoring.labels import accuracy, example_f1, f1
 from biomtl.scoring.measure import Measure
 from biomtl.scoring.rows import Matched
 from biomtl.scoring.table import Table
+from biomtl.tasks.families import family
 from biomtl.tasks.task import Task
 
 
@@ -139,8 +140,8 @@ def metrics_of(task: Task) -> list[Metric]:
         if name not in METRICS:
             raise InputError(f"task {task.name}: unknown metric {name!r}", fix=nearest(name, METRICS))
         metric = METRICS[name]
-        if task.type not in metric.types:
-            fitting = ", ".join(other.id for other in METRICS.values() if task.type in other.types) or "none"
+        if not _fits(metric, task):
+            fitting = ", ".join(other.id for other in METRICS.values() if _fits(other, task)) or "none"
             raise InputError(
                 f"task {task.name}: metric {name} is for {' and '.join(metric.types)}, the task is {task.type}",
                 fix=f"metrics for {task.type}: {fitting}",
@@ -149,3 +150,8 @@ def metrics_of(task: Task) -> list[Metric]:
             raise InputError(f"task {task.name}: metric {name} needs a negative class", fix="name it under `negative`")
         found.append(metric)
     return found
+
+
+def _fits(metric: Metric, task: Task) -> bool:
+    """Whether a metric is made for the task's type, or for one that it derives from."""
+    return any(kind in metric.types for kind in family(task.type))

@@ -15,6 +15,7 @@ from biomtl.scoring.reconcile import reconcile, unite_documents
 from biomtl.scoring.result import Confusion, MetricResult, Score
 from biomtl.scoring.rows import Matched, is_mentions, matched_rows, mention_rows
 from biomtl.scoring.table import Record, Table
+from biomtl.tasks.families import basic
 from biomtl.tasks.registry import get_task
 from biomtl.tasks.task import Task
 
@@ -35,12 +36,13 @@ def score(task: str | Task, gold: Rows, predicted: Rows, *, seed: int = 0, resam
         InputError: unreadable input; a missing, doubled or unknown id; an unknown label; a score that is no number.
     """
     task = get_task(task) if isinstance(task, str) else task
-    metrics_of(task)  # a task that can't be scored is said before files are read
+    metrics = metrics_of(task)  # a task that can't be scored is said before files are read
+    task = task.model_copy(update={"type": basic(task.type)})  # from here on its kind of records counts
     left, right = _loaded(task, gold, "gold"), _loaded(task, predicted, "predicted")
     if left.shape == "relations" or (left.shape == "rows" and task.type == "classification"):
         formats.refuse_repeated(left)
     first, second, notes = reconcile(task, left, right)
-    return _score(task, first, second, seed=seed, resamples=resamples, notes=notes)
+    return _score(task, metrics, first, second, seed=seed, resamples=resamples, notes=notes)
 
 
 def score_records(
@@ -56,8 +58,16 @@ def _loaded(task: Task, rows: Rows, name: str) -> formats.Loaded:
     return formats.Loaded(Table(rows, name), "mentions" if rows and "locations" in rows[0] else "records")
 
 
-def _score(task: Task, gold: Table, predicted: Table, *, seed: int, resamples: int, notes: tuple[str, ...]) -> Score:
-    metrics = metrics_of(task)
+def _score(
+    task: Task,
+    metrics: list[Metric],
+    gold: Table,
+    predicted: Table,
+    *,
+    seed: int,
+    resamples: int,
+    notes: tuple[str, ...],
+) -> Score:
     if task.type == "tagging" and (is_mentions(gold) or is_mentions(predicted)):
         rows = mention_rows(task, gold, predicted)
         notes += ("scored on mentions: a file of mentions has no tags for conlleval",)
@@ -77,7 +87,7 @@ def _score(task: Task, gold: Table, predicted: Table, *, seed: int, resamples: i
         unit=unit,
         seed=seed,
         resamples=resamples,
-        confusion=_confusion(rows) if task.type == "classification" else None,
+        confusion=_confusion(rows) if task.type == "classification" and metrics[0].read is None else None,
         notes=notes,
     )
 

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from biomtl.errors import nearest
+from biomtl.tasks.families import basic
 from biomtl.tasks.task import Task
 
 INPUT_KEYS = {
@@ -25,7 +26,7 @@ def check_record(task: Task, record: Mapping[str, Any]) -> str | None:
     that entities' offsets give their text, and that tokens, offsets and tags fit each other. Ids are looked at one
     record at a time: whether two records share one is the caller's to know.
     """
-    target = TARGET_KEYS.get(task.type)
+    target = TARGET_KEYS.get(basic(task.type))
     wanted = ("id", "doc_id", *INPUT_KEYS[task.inputs], *((target,) if target else ()))
     missing = [key for key in wanted if key not in record]
     if missing:
@@ -50,18 +51,19 @@ def unknown_label(label: object, known: Collection[str]) -> str | None:
 
 
 def _check_target(task: Task, target: Any, record: Mapping[str, Any]) -> str | None:
-    if task.type == "regression":
+    kind = basic(task.type)
+    if kind == "regression":
         return _check_score(task, target)
-    if task.type == "classification":
+    if kind == "classification":
         return unknown_label(target, task.labels)
     if not isinstance(target, list | tuple):
-        return f"{TARGET_KEYS[task.type]} is a {type(target).__name__}, expected a list"
-    if task.type == "tagging" and len(target) != len(record["tokens"]):
+        return f"{TARGET_KEYS[kind]} is a {type(target).__name__}, expected a list"
+    if kind == "tagging" and len(target) != len(record["tokens"]):
         return f"{len(record['tokens'])} tokens with {len(target)} tags, expected one tag a token"
     for label in target:
         if not isinstance(label, str) or label not in task.labels:
             return unknown_label(label, task.labels)
-    if task.type == "multilabel" and len(set(target)) != len(target):
+    if kind == "multilabel" and len(set(target)) != len(target):
         return f"a label given twice ({', '.join(target)})"
     return None
 

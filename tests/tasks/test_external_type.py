@@ -1,0 +1,80 @@
+"""A type that another package registers: one class, with an entry point, and nothing else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from biomtl.errors import InputError
+from biomtl.scoring import score_records
+from biomtl.scoring.metrics import metrics_of
+from biomtl.tasks.check import check_record
+from biomtl.tasks.families import basic, family
+from biomtl.tasks.task import Task
+from biomtl.tasks.types.base import task_types
+
+CODE = """
+from biomtl.tasks.types.classification import Classification
+class Graded(Classification):
+    name = "graded"
+"""
+GRADED = Task(name="grade", type="graded", inputs="text", labels=("low", "mid", "high"), metric="macro_f1")
+
+
+@pytest.fixture(autouse=True)
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """An installed package as pip leaves it: a module, and what its metadata say."""
+    (tmp_path / "graded_types.py").write_text(CODE)
+    metadata = tmp_path / "graded_types-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: graded-types\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("[biomtl.task_types]\ngraded = graded_types:Graded\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    for cached in (task_types, family):
+        cached.cache_clear()
+    yield
+    for cached in (task_types, family):
+        cached.cache_clear()
+
+
+def test_its_kind_is_that_of_the_class_it_derives_from() -> None:
+    assert family("graded") == ("graded", "classification")
+    assert basic("graded") == "classification"
+    assert family("span") == ("span",)
+    assert basic("span") == "span"
+    assert basic("nothing") == "nothing"
+
+
+def test_records_are_checked_as_those_of_its_kind() -> None:
+    record = {"id": "1", "doc_id": "1", "text": "a", "label": "mid"}
+    assert check_record(GRADED, record) is None
+    assert "unknown label 'hi'" in (check_record(GRADED, record | {"label": "hi"}) or "")
+    assert "without 'label'" in (check_record(GRADED, {"id": "1", "doc_id": "1", "text": "a"}) or "")
+
+
+def test_metrics_of_its_kind_fit_and_others_do_not() -> None:
+    gold = [{"id": str(i), "doc_id": str(i), "label": label} for i, label in enumerate(("low", "mid", "high", "low"))]
+    predicted = [{"id": str(i), "label": "low"} for i in range(4)]
+    score = score_records(GRADED, gold, predicted)
+    assert score.metrics["macro_f1"].value == pytest.approx((2 / 3) / 3)
+    assert score.confusion is not None
+    with pytest.raises(InputError, match=r"metric pearson is for regression, the task is graded, metrics for graded"):
+        metrics_of(GRADED.model_copy(update={"metric": "pearson"}))
+
+
+def test_it_is_trained_scored_and_predicted(bert: Path, tmp_path: Path, command: Callable[..., Any]) -> None:
+    (tmp_path / "rows.tsv").write_text("text\tlabel\n" + "".join(f"pola {i}\t{'xy'[i % 2]}\n" for i in range(8)))
+    recipe = tmp_path / "own.yaml"
+    recipe.write_text("tasks: [{name: grade, type: graded, files: {train: rows.tsv, dev: rows.tsv}}]\n")
+    out = tmp_path / "run"
+    settings = (f"encoder={bert}", f"output={out}", "num_train_epochs=1", "max_length=32", "save_strategy=no")
+    trained = command("train", recipe, *settings)
+    assert trained.code == 0, trained.err
+    assert json.loads((out / "metrics.json").read_text())["tasks"]["grade"]["dev"]["metric"] == "accuracy"
+    assert command("evaluate", out, "--data", recipe, "--split", "dev", "--out", tmp_path / "again").code == 0
+    found = json.loads(command("predict", out, "-", stdin=b"pola rimu\n").out)
+    assert found["tasks"]["grade"]["label"] in ("x", "y")
