@@ -64,11 +64,29 @@ def test_json_and_xml_say_the_same(tmp_path: Path) -> None:
     assert list(bioc.read(tmp_path / "z.json")) == documents * 2
 
 
-def test_concepts_of_pubtator_become_infons(tmp_path: Path) -> None:
-    relation = Relation("R0", "CID", (("Chemical", "D1"), ("Disease", "D2")))
-    bioc.write([Document("7", "a", (), (), (relation,))], tmp_path / "y.xml")
-    (document,) = bioc.read(tmp_path / "y.xml")
-    assert document.relations == (Relation("R0", "CID", (), (("Chemical", "D1"), ("Disease", "D2"))),)
+@pytest.mark.parametrize("name", ["y.xml", "y.json"])
+def test_concepts_of_pubtator_go_by_infons(tmp_path: Path, name: str) -> None:
+    relation = Relation("R0", "CID", (("Chemical", "D1"), ("Disease", "D2")), (("note", "Novel"),))
+    document = Document("7", "a", (), (), (relation,))
+    bioc.write([document], tmp_path / name)
+    assert list(bioc.read(tmp_path / name)) == [document]
+
+
+CONCEPTS = """<collection><document><id>7</id><passage><offset>0</offset><text>ab cd</text>
+<annotation id="1"><infon key="MESH">D1</infon><location offset="0" length="2"/><text>ab</text></annotation>
+<annotation id="2"><infon key="identifier">D2|D3</infon><location offset="3" length="2"/><text>cd</text></annotation>
+</passage><relation id="R0"><infon key="relation">CID</infon><infon key="Chemical">D1</infon>
+<infon key="sure">no</infon><infon key="Disease">D2</infon></relation>
+<relation id="R1"><infon key="a">x</infon><infon key="b">y</infon><infon key="c">D1</infon></relation>
+</document></collection>"""
+
+
+def test_a_relation_between_concepts_has_those_that_its_mentions_have(tmp_path: Path) -> None:
+    (document,) = read(tmp_path, CONCEPTS)
+    assert document.relations == (
+        Relation("R0", "CID", (("Chemical", "D1"), ("Disease", "D2")), (("sure", "no"),)),
+        Relation("R1", "", (), (("a", "x"), ("b", "y"), ("c", "D1"))),
+    )
 
 
 BOMB = """<?xml version="1.0"?><!DOCTYPE collection [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;">]>

@@ -54,6 +54,15 @@ def test_sample(tmp_path: Path) -> None:
     assert again.mentions[:2] == document.mentions[:2]
 
 
+def test_what_is_read_is_written_and_read_again(tmp_path: Path) -> None:
+    """The names of identifiers are written first, wherever they stood."""
+    ann = ANN.replace("one\ttwo", "one two").replace("right atrium\n", "right  atrium\n", 1)
+    late = "M2\tSure T2 no\nN3\tReference T2 Y:2\tatrium\n"
+    documents = list(brat.read(put(tmp_path / "in", ann + late)))
+    brat.write(documents, tmp_path / "out")
+    assert list(brat.read(tmp_path / "out")) == documents
+
+
 def test_folders_and_single_files(tmp_path: Path) -> None:
     put(tmp_path / "in", "", "x", "b.1")
     put(tmp_path / "in" / "deep", "", "y", "c")

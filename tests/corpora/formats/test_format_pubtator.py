@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from biomtl.corpora.formats import Document, Mention, Passage, Relation, pubtator
+from biomtl.corpora.formats import Document, Mention, Passage, Relation, bioc, pubtator
 from biomtl.errors import InputError
 
 SAMPLE = """7|t|Aspirin for |t|headache
@@ -112,3 +112,11 @@ def test_real_files_survive_a_round_trip(shared: Path, tmp_path: Path) -> None:
     assert (len(documents), sum(len(document.mentions) for document in documents)) == (500, 5385 + 4424)
     pubtator.write(documents, tmp_path / "out.txt")
     assert (tmp_path / "out.txt").read_text().strip() == source.read_text().strip()
+
+
+@pytest.mark.parametrize("name", ["bioc.xml", "bioc.json"])
+def test_real_files_survive_a_detour_through_bioc(shared: Path, tmp_path: Path, name: str) -> None:
+    documents = list(pubtator.read(shared / "data/bc5cdr/CDR_TestSet.PubTator.txt"))
+    assert sum(len(document.relations) for document in documents) == 1066
+    bioc.write(documents, tmp_path / name)
+    assert list(bioc.read(tmp_path / name)) == documents

@@ -3,8 +3,10 @@
 Both forms hold the same tree (Comeau et al. 2013, doi:10.1093/database/bat064; BioC.dtd). Offsets count characters from
 the document's beginning. XML is streamed, a JSON file is read whole. Gaps between passages become blanks, so that
 every offset stays valid. The infons ``type`` and ``identifier`` (several joined by ``|``) have their own fields,
-other infons of annotations and relations are attributes. Infons of collections, documents and passages other than a
-passage's ``type`` are not kept.
+other infons of annotations and relations are attributes. A relation without nodes holds between concepts, as in
+BC5CDR's own BioC: its infons with a mention's identifier are the arguments (where none has, its only two infons), and
+its type may be called ``relation``. Infons of collections, documents and passages other than a passage's ``type`` are
+not kept.
 """
 
 from __future__ import annotations
@@ -128,10 +130,12 @@ class _Builder:
                 relations += self._list(unit, "relations")
         text = "".join(self.parts)
         mentions = tuple(self._mention(annotation, text) for annotation in annotations)
-        made = tuple(self._relation(relation) for relation in relations)
+        concepts = _concepts(mentions)
+        made = tuple(self._relation(relation, concepts) for relation in relations)
         known = {mention.id for mention in mentions} | {relation.id for relation in made}
         for relation, source in zip(made, relations, strict=True):
-            if missing := [value for _, value in relation.arguments if value not in known]:
+            named = relation.arguments if source.get("nodes") else ()
+            if missing := [value for _, value in named if value not in known]:
                 raise self._error(source, f"relation {relation.id} refers to {missing[0]!r}, which isn't there")
         whole = passages == [Passage("passage", 0, len(text))]
         document = Document(self.name, text, () if whole else tuple(passages), mentions, made)
@@ -169,12 +173,18 @@ class _Builder:
             raise self._error(node, f"annotation {name!r} says {said[:60]!r}, its locations cover {here[:60]!r}")
         return Mention(name, kind, spans, here, mention.identifiers, mention.attributes)
 
-    def _relation(self, node: Node) -> Relation:
+    def _relation(self, node: Node, concepts: frozenset[str]) -> Relation:
         infons = self._infons(node)
-        arguments = tuple(
-            (self._string(item, "role", default=""), self._string(item, "refid")) for item in self._list(node, "nodes")
-        )
-        return Relation(self._string(node, "id", default=""), infons.pop("type", ""), arguments, _pairs(infons))
+        name, nodes = self._string(node, "id", default=""), self._list(node, "nodes")
+        if nodes:
+            arguments = tuple((self._string(item, "role", default=""), self._string(item, "refid")) for item in nodes)
+            return Relation(name, infons.pop("type", ""), arguments, _pairs(infons))
+        kind = infons.pop("type", None) or infons.pop("relation", "")
+        found = tuple(pair for pair in infons.items() if concepts.issuperset(_parts(pair[1])))
+        if len(found) < 2:
+            found = tuple(pair for pair in infons.items() if pair[0] != "note")
+            found = found if len(found) == 2 else ()
+        return Relation(name, kind, found, tuple(pair for pair in infons.items() if pair not in found))
 
     def _object(self, value: Any, what: str) -> Node:
         if not isinstance(value, dict):
@@ -207,6 +217,20 @@ class _Builder:
     def _error(self, node: Node, found: str) -> InputError:
         found = f"document {self.name}: {found}" if self.name else found
         return InputError(found, path=self.where, line=node.get("line"), fix="check the file against BioC.dtd")
+
+
+def _concepts(mentions: tuple[Mention, ...]) -> frozenset[str]:
+    """The concept identifiers of a document's mentions; files name them by their database (``MESH``) too."""
+    return frozenset(
+        part
+        for mention in mentions
+        for value in (*mention.identifiers, *(value for _, value in mention.attributes))
+        for part in _parts(value)
+    )
+
+
+def _parts(identifier: str) -> list[str]:
+    return re.split(r"[|;,]", identifier)
 
 
 def _pairs(infons: dict[str, str]) -> Attributes:

@@ -120,7 +120,8 @@ class _Builder:
         return Document(name, self.text, (), mentions, relations)
 
     def _finished(self, item: Mention | Relation) -> Mention | Relation:
-        attributes = tuple(self.notes.get(item.id, ()))
+        # Lines come in any order, and the writer puts an identifier's name beside it: names of identifiers go first.
+        attributes = tuple(sorted(self.notes.get(item.id, ()), key=lambda pair: not pair[0].startswith("N:")))
         if isinstance(item, Relation):
             return Relation(item.id, item.type, item.arguments, attributes)
         return Mention(item.id, item.type, item.spans, item.text, tuple(self.references.get(item.id, ())), attributes)
