@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -64,7 +65,7 @@ def test_plan_says_the_size_before(bilm: Elmo, tmp_path: Path) -> None:
 
 def test_bounded(bilm: Elmo, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     store = ActivationStore(tmp_path, bilm, limit=150)  # room for the first two sentences
-    assert "only 0.00 GB may be added" in str(store.plan([(key(words), len(words)) for words in SENTENCES]))
+    assert "only 0.00 MB may be added" in str(store.plan([(key(words), len(words)) for words in SENTENCES]))
     with caplog.at_level(logging.WARNING):
         fill(store, bilm)
         fill(store, bilm, [["d"]])
@@ -159,6 +160,29 @@ def test_index_cut_off_anywhere(left: int, bilm: Elmo, tmp_path: Path, caplog: p
     assert ("broken record" in caplog.text) == bool(left % RECORD.size)
     assert len(store) == left // RECORD.size
     fill(store, bilm)
+    check(ActivationStore(tmp_path, bilm), bilm)
+
+
+def test_a_writer_killed_beside_an_open_store(bilm: Elmo, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    store = ActivationStore(tmp_path, bilm)
+    fill(store, bilm, SENTENCES[:1])
+    with (store.folder / "index.bin").open("ab") as index:
+        index.write(b"half a record")
+    with caplog.at_level(logging.WARNING):
+        fill(store, bilm, SENTENCES[1:])
+    assert caplog.text.count("broken record") == 1
+    check(store, bilm)
+    check(ActivationStore(tmp_path, bilm), bilm)
+
+
+@pytest.mark.parametrize("how", [lambda path: path.unlink(), lambda path: os.truncate(path, 0)], ids=["gone", "empty"])
+def test_data_taken_away_from_an_open_store(how: Any, bilm: Elmo, tmp_path: Path) -> None:
+    store = ActivationStore(tmp_path, bilm)
+    fill(store, bilm)
+    how(store.folder / "data.bin")
+    assert all(store.get(key(words)) is None for words in SENTENCES)
+    fill(store, bilm)
+    check(store, bilm)
     check(ActivationStore(tmp_path, bilm), bilm)
 
 

@@ -65,9 +65,9 @@ class Plan:
         if not self.missing:
             return f"ELMo activations: all {self.sentences:,} sentences are in {self.folder}"
         text = f"ELMo activations: computing {self.missing:,} of {self.sentences:,} sentences"
-        text += f", {self.bytes / 1e9:,.2f} GB into {self.folder}"
+        text += f", {_size(self.bytes)} into {self.folder}"
         if self.bytes > self.room:
-            text += f"; only {self.room / 1e9:,.2f} GB may be added, the rest is computed again in every epoch"
+            text += f"; only {_size(self.room)} may be added, the rest is computed again in every epoch"
         return text
 
 
@@ -149,6 +149,7 @@ class ActivationStore:
             return
         with self._lock:
             self._refresh()
+            self._repair()  # of a writer that was killed since; behind a broken record ours could not be read
             start = self._size()
             try:
                 records = self._append(sentences, self._room())
@@ -171,7 +172,7 @@ class ActivationStore:
                     continue
                 raw = self._fold(layers).tobytes()
                 if len(raw) > room:
-                    self._stop(f"it has reached its limit ({self.limit / 1e9:,.2f} GB) or the disk's room")
+                    self._stop(f"it has reached its limit ({_size(self.limit)}) or the disk's room")
                     break
                 records[key] = _record(key, data.tell(), layers.shape[1], zlib.crc32(raw))
                 data.write(raw)
@@ -248,8 +249,11 @@ class ActivationStore:
         return max(0, min(self.limit - self._size(), disk))
 
     def _remap(self) -> None:
-        # Copy-on-write, since torch wants memory that it may write to; nothing writes.
-        self._map = np.memmap(self._data, dtype=np.uint8, mode="c")
+        try:
+            # Copy-on-write, since torch wants memory that it may write to; nothing writes.
+            self._map = np.memmap(self._data, dtype=np.uint8, mode="c")
+        except (OSError, ValueError):  # somebody has removed or emptied the file: all that is missing is damaged
+            self._map = np.empty(0, np.uint8)
 
     def _stop(self, reason: str) -> None:
         self.full = True
@@ -278,6 +282,10 @@ def sentence_key(ids: NDArray[np.int16]) -> bytes:
 def _record(key: bytes, offset: int, words: int, checksum: int) -> bytes:
     body = RECORD.pack(key, offset, words, checksum, 0)[:-4]
     return body + struct.pack("<I", zlib.crc32(body))
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:,.2f} GB" if count >= 1e9 else f"{count / 1e6:,.2f} MB"
 
 
 def _sync(stream: IO[bytes]) -> None:
