@@ -101,6 +101,27 @@ def test_pieces_and_windows_of_an_encoder(bert: Path, tmp_path: Path) -> None:
     assert not any("/B-Drug" in line for line in reads[1:])
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_without_an_encoder_the_packaged_one_is_asked(bert: Path, monkeypatch: pytest.MonkeyPatch, there: bool) -> None:
+    monkeypatch.setattr("biomtl.cli.check.packaged_encoder", lambda: str(bert) if there else None)
+    _, output = run(str(DATA / "pairs.csv"), "--type", "classification", "--max-length", "16")
+    assert ("the model reads: [CLS] " in output) is there
+    assert ("longer than 16: " in output) is there
+
+
+def test_special_mentions_are_counted(tmp_path: Path) -> None:
+    path = tmp_path / "nested.pubtator"
+    rows = "".join(f"7\t{start}\t{end}\t{'left and right atrium'[start:end]}\tX\n" for start, end in ((0, 21), (9, 21)))
+    path.write_text(f"7|t|left and right atrium\n7|a|is big\n{rows}")
+    _, output = run(str(path), "--type", "tagging")
+    assert "of 2 mentions: 1 nested" in output
+    _, output = run(str(path), "--type", "tagging", "--mentions", "flatten")
+    assert "of 2 mentions: 1 nested, 1 dropped" in output
+    code, output = run(str(path), "--type", "tagging", "--mentions", "refuse")
+    assert code == 2
+    assert "mention T1 'right atrium' is nested" in output
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -39,8 +39,13 @@ def check(
     separator: Annotated[
         str | None, typer.Option("--separator", help="What divides several values in a cell; default `|`.")
     ] = None,
+    mentions: Annotated[
+        str | None,
+        typer.Option("--mentions", help="Discontinuous, nested and overlapping mentions: `keep`, `flatten`, `refuse`."),
+    ] = None,
     encoder: Annotated[
-        str | None, typer.Option("--encoder", help="Count this encoder's word pieces too, and show the first row's.")
+        str | None,
+        typer.Option("--encoder", help="Whose word pieces to count and show; default the packaged one, if installed."),
     ] = None,
     max_length: Annotated[int, typer.Option("--max-length", min=8, help="Word pieces per row.")] = 128,
 ) -> None:
@@ -62,6 +67,7 @@ def check(
     if type not in kinds:
         raise InputError(f"unknown type {type!r}", fix=nearest(type, kinds))
     given: dict[str, Any] = {"type": type, "format": format, "header": header, "separator": separator}
+    given["mentions"] = mentions
     given |= {"columns": named_columns(columns), "labels": labels.split(",") if labels else None}
     try:
         definition = TaskDefinition(**given, files=Files(train=(str(file),)))
@@ -74,12 +80,20 @@ def check(
     console = Console()
     show(report, console)
     if report.task is not None and report.records:
-        if encoder is not None:
+        if encoder := encoder or packaged_encoder():
             show_pieces(report, kinds[type], encoder, max_length, console)
         console.print("First record:", json.dumps(report.records[0], ensure_ascii=False, indent=1), **PLAIN)
     if report.bad:
         show_bad(report, console)
         raise typer.Exit(2)
+
+
+def packaged_encoder() -> str | None:
+    """The folder of the encoder that recipes use by default, if it lies on this machine."""
+    from biomtl.training.recipe import PACKAGED_ENCODER, resolve_encoder
+
+    folder = resolve_encoder(PACKAGED_ENCODER)
+    return PACKAGED_ENCODER if Path(folder).is_dir() else None
 
 
 def named_columns(text: str | None) -> dict[str, str | int] | None:
@@ -102,6 +116,8 @@ def show(report: CheckReport, console: Console) -> None:
     import numpy as np
     from rich.table import Table
 
+    from biomtl.corpora.counts import SPECIAL
+
     counts = f"{len(report.records):,} good rows, {len(report.bad):,} bad ones, read as {report.format}"
     console.print(counts, **PLAIN)
     if report.task is None:
@@ -117,6 +133,8 @@ def show(report: CheckReport, console: Console) -> None:
         if len(report.labels) > MOST_LABELS:
             table.caption = f"and {len(report.labels) - MOST_LABELS} more labels"
         console.print(table)
+    if special := ", ".join(f"{count:,} {case}" for case in SPECIAL if (count := report.special[case])):
+        console.print(f"of {report.special['mentions']:,} mentions: {special} (docs/formats.md)", **PLAIN)
     if report.lengths:
         median, most, longest = np.percentile(report.lengths, [50, 95, 100])
         console.print(f"words a row: median {median:.0f}, 95 % up to {most:.0f}, longest {longest:.0f}", **PLAIN)
@@ -133,7 +151,9 @@ def show_pieces(report: CheckReport, kind: TaskType, encoder: str, max_length: i
     whole = load_processor(encoder, 1_000_000, None)  # nothing is that long, so nothing is cut
     lengths = [max(len(row) for row in text.rows) for text in whole.encode(texts)]
     median, most, longest = np.percentile(lengths, [50, 95, 100])
-    console.print(f"positions a row: median {median:.0f}, 95 % up to {most:.0f}, longest {longest:.0f}", **PLAIN)
+    console.print(
+        f"word pieces of {encoder} a row: median {median:.0f}, 95 % up to {most:.0f}, longest {longest:.0f}", **PLAIN
+    )
     over = sum(length > max_length for length in lengths)
     console.print(f"longer than {max_length}: {over:,} rows, read in overlapping windows", **PLAIN)
     processor = load_processor(encoder, max_length, None)

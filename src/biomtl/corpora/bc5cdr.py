@@ -6,12 +6,13 @@ to be encoded only once.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from biomtl.corpora.copies import one_copy
 from biomtl.corpora.formats import Document, pubtator
-from biomtl.corpora.mentions import apply_policy, iob_tags
+from biomtl.corpora.mentions import CountedRecord, apply_policy, iob_tags
 from biomtl.corpora.reader import ReadOptions, Record
 from biomtl.corpora.source import Source
 from biomtl.corpora.text.sentences import sentences
@@ -51,10 +52,10 @@ def _records(
 ) -> Iterator[tuple[str, Record]]:
     for mention in document.mentions:
         if mention.type not in _TYPES.values():
-            found = f"document {document.id}: mention {mention.text[:60]!r} of type {mention.type!r}"
-            raise InputError(found, path=where, expected=" or ".join(_TYPES.values()))
+            said = f"document {document.id}: mention {mention.text[:60]!r} of type {mention.type!r}"
+            raise InputError(said, path=where, expected=" or ".join(_TYPES.values()))
     cut = [list(words(document.text, *span)) for span in _sentences(document)]
-    tags = {task: _tags(document, cut, _TYPES[task], options, where) for task in tasks}
+    found = {task: _tags(document, cut, _TYPES[task], options, where) for task in tasks}
     for number, offsets in enumerate(cut):
         shared = {
             "id": f"{document.id}.{offsets[0][0]}",
@@ -63,7 +64,8 @@ def _records(
             "offsets": [list(offset) for offset in offsets],
         }
         for task in tasks:
-            yield task, {**shared, "tags": tags[task][number]}
+            tags, cases = found[task]
+            yield task, CountedRecord(Counter() if number else cases, **shared, tags=tags[number])
 
 
 def _sentences(document: Document) -> Iterator[tuple[int, int]]:
@@ -74,9 +76,10 @@ def _sentences(document: Document) -> Iterator[tuple[int, int]]:
 
 def _tags(
     document: Document, cut: list[list[tuple[int, int]]], kind: str, options: ReadOptions, where: str
-) -> list[list[str]]:
-    """The tags of every sentence; a mention that runs into the next sentence goes on there with ``I``."""
+) -> tuple[list[list[str]], Counter[str]]:
+    """The tags of every sentence, and counts of special mentions; a mention that runs into the next sentence goes on
+    there with ``I``."""
     chosen = replace(document, mentions=tuple(m for m in document.mentions if m.type == kind), relations=())
-    chosen, _ = apply_policy(chosen, options.mentions, where)
+    chosen, cases = apply_policy(chosen, options.mentions, where)
     tags = iter(iob_tags([offset for sentence in cut for offset in sentence], chosen.mentions, where))
-    return [[next(tags) for _ in sentence] for sentence in cut]
+    return [[next(tags) for _ in sentence] for sentence in cut], cases

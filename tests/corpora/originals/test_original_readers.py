@@ -95,6 +95,18 @@ def test_bc5cdr_records(read: Any) -> None:
     assert dose["tags"][:2] == ["B-Chemical", "O"]
 
 
+def test_bc5cdr_counts_special_mentions(read: Any, corpora: Any) -> None:
+    """A second, shorter Zorubicin inside the first: counted once, at its document's first sentence."""
+    inner = b"98\t0\t3\tZor\tChemical\t-1\n"
+    files = corpora.files("BC5CDR")
+    name = "CDR/CDR_TrainingSet.PubTator.txt"
+    document = files[name].split(b"\n\n")[0] + b"\n"
+    files[name] = document + inner.replace(b"98", document.split(b"|")[0])
+    rows = [record for task, split, record in read("BC5CDR", files) if (task, split) == ("bc5cdr-chem", "train")]
+    assert [record.cases["nested"] for record in rows] == [1, *[0] * (len(rows) - 1)]
+    assert len(rows) > 1
+
+
 def test_bc5cdr_refuses_a_mention_of_another_kind(read: Any, corpora: Any) -> None:
     files = {name: content.replace(b"\tDisease\t", b"\tGene\t") for name, content in corpora.files("BC5CDR").items()}
     with pytest.raises(InputError, match="'tremor' of type 'Gene', expected Chemical or Disease"):

@@ -29,6 +29,7 @@ class CheckReport:
         bad: what is wrong with each bad row, in the file's order.
         labels: how often gold says what; of tagging, mentions by type.
         lengths: words of each good row.
+        special: mentions that one tag a token can't express, by what they are (`corpora.mentions`).
     """
 
     format: str
@@ -38,6 +39,7 @@ class CheckReport:
     bad: list[InputError] = field(default_factory=list)
     labels: Counter[str] = field(default_factory=Counter)
     lengths: list[int] = field(default_factory=list)
+    special: Counter[str] = field(default_factory=Counter)
 
 
 def check_file(name: str, definition: TaskDefinition, kind: RecordKind) -> CheckReport:
@@ -62,6 +64,7 @@ def check_file(name: str, definition: TaskDefinition, kind: RecordKind) -> Check
     for record in own.records("train", report.bad.append):
         report.records.append(record)
         report.labels.update(_gold(record, kind))
+        report.special.update(getattr(record, "cases", {}))
         report.lengths.append(sum(1 for text in texts_of(record) for _ in words(text)))
     report.bad.sort(key=lambda error: (str(error.path), error.line or 0))
     return report

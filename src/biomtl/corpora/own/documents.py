@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -46,7 +47,7 @@ def document_records(
         if types:
             document = replace(document, mentions=tuple(m for m in document.mentions if m.type in types), relations=())
         try:
-            document, _ = apply_policy(document, definition.mentions or "keep", path)
+            document, cases = apply_policy(document, definition.mentions or "keep", path)
             cut = [list(words(document.text, *span)) for span in _sentences(document)]
             tags = iter(iob_tags([span for sentence in cut for span in sentence], document.mentions, path))
         except InputError as error:
@@ -57,12 +58,14 @@ def document_records(
         for offsets in filter(None, cut):
             yield Located(
                 (str(path), number),
+                cases,
                 id=f"{document.id}.{offsets[0][0]}",
                 doc_id=f"{place(path)}/{document.id}" if named else document.id,
                 tokens=[document.text[start:end] for start, end in offsets],
                 offsets=[list(span) for span in offsets],
                 tags=[next(tags) for _ in offsets],
             )
+            cases = Counter()
 
 
 def _sentences(document: Document) -> Iterator[tuple[int, int]]:
