@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
@@ -9,10 +10,12 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich.console import Console
 from typer.testing import CliRunner
 
+from biomtl.cli.audit import overlap_table
 from biomtl.cli.main import app
-from biomtl.corpora.audit import audit
+from biomtl.corpora.audit import Audit, Overlap, audit
 from biomtl.corpora.losses import lost, word_starts
 from biomtl.corpora.near import LIKENESS, likeness, near_duplicates, word_pairs
 from biomtl.corpora.overlap import document_key, normal, shared_rows
@@ -213,3 +216,13 @@ def test_the_six_public_corpora_touch_each_other(shared: Path, tmp_path: Path) -
     assert found["hoc", "chemprot", "dev"].documents == 3
     assert found["chemprot", "hoc", "dev"].documents == 1
     assert found["biosses", "biosses", "test"].same == 8
+
+
+def test_two_tasks_never_look_the_same_in_a_narrow_table() -> None:
+    entries = [
+        Overlap("bc5cdr-chem", (name, "test"), 0, 0, 1, 1, 4761, 1) for name in ("bc5cdr-chem", "bc5cdr-disease")
+    ]
+    output = io.StringIO()
+    Console(file=output, width=80).print(overlap_table(Audit(entries, [])))
+    cells = [line.split("│")[2].strip() for line in output.getvalue().splitlines() if line.startswith("│")]
+    assert "".join(cells) == "bc5cdr-chemtestbc5cdr-diseasetest"

@@ -86,10 +86,10 @@ def overlap_table(report: Audit) -> Table:
 
     caption = None if report.overlaps else "No document and no text of a train split is scored anywhere."
     table = Table(title="Trained on and scored on", caption=caption, title_justify="left", caption_justify="left")
-    table.add_column("train of")
-    table.add_column("scored on")
+    table.add_column("train of", overflow="fold")  # cut short, two tasks would look the same
+    table.add_column("scored on", overflow="fold")
     for header in ("documents", "same text", "near-duplicate", "rows touched", "of rows", "train rows"):
-        table.add_column(header, justify="right")
+        table.add_column(header, justify="right", overflow="fold")
     for entry in sorted(report.overlaps, key=lambda entry: (-entry.share, entry.train, entry.scored)):
         numbers = (entry.documents, entry.same, entry.near, entry.touched)
         cells = (*(f"{number:,}" for number in numbers), f"{entry.share:.1%}", f"{entry.train_rows:,}")
