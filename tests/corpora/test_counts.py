@@ -64,6 +64,15 @@ def test_an_option_explains_only_what_it_did() -> None:
     assert Line(*line[:5], explanations=((1686, "kept"),)).unexplained == 3  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(("more", "left", "remarked"), [(3, 1, True), (4, 2, False), (2, 0, False)])
+def test_what_is_known_of_an_unexplained_row_is_a_remark_and_no_explanation(
+    more: int, left: int, remarked: bool
+) -> None:
+    line = explain(Line("ddi2013", "train", "DDI-false", 15842, 15842 + more), "original", ReadOptions())
+    assert line.unexplained == left
+    assert ("can't be told" in line.remark) is remarked
+
+
 @pytest.mark.parametrize(("dev", "parts"), [(85, [[-10], [10]]), (84, [[], []])])
 def test_a_drawn_split_explains_what_cancels_out(dev: int, parts: list[list[int]]) -> None:
     rows = {"train": 665, "dev": dev, "test": 318}

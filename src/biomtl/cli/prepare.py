@@ -102,5 +102,6 @@ def _cell(line: Line, notes: dict[str, int]) -> str:
         return found
     parts = [f"{part:+,} \\[{notes.setdefault(why, len(notes) + 1)}]" for part, why in line.explanations]
     if line.unexplained:
-        parts.append(f"[bold red]{line.unexplained:+,} not explained[/]")
+        note = f" \\[{notes.setdefault(line.remark, len(notes) + 1)}]" if line.remark else ""
+        parts.append(f"[bold red]{line.unexplained:+,} not explained[/]{note}")
     return f"{found} / {line.expected:,}" + (f" ({', '.join(parts)})" if parts else "")

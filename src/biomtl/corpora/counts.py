@@ -72,7 +72,8 @@ class Tally:
 class Line:
     """One line of the counts table.
 
-    ``explanations`` are (part of the difference, why); ``unexplained`` is what they leave over.
+    ``explanations`` are (part of the difference, why); ``unexplained`` is what they leave over, and ``remark`` says
+    what is known of that.
     """
 
     task: str
@@ -81,6 +82,7 @@ class Line:
     expected: int | None
     found: int | None
     explanations: tuple[tuple[int, str], ...] = ()
+    remark: str = ""
 
     @property
     def difference(self) -> int | None:
@@ -149,6 +151,9 @@ def explain(line: Line, kind: Kind, options: ReadOptions, splits: Mapping[Split,
             continue
         if part := _part(entry, line, splits or {}):
             line = replace(line, explanations=(*line.explanations, (part, entry["why"])))
+        left_open = entry.get("splits", {}).get(line.split, {}).get("open", {})
+        if line.unexplained and left_open.get(line.label) == line.unexplained:
+            line = replace(line, remark=entry["why"])
     return line
 
 
