@@ -8,7 +8,12 @@ import zipfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from biomtl.corpora.bc5cdr import BC5CDR
+from biomtl.corpora.blue.reader import BlueFiles
+from biomtl.corpora.chemprot import ChemProt
+from biomtl.corpora.ddi2013 import DDI2013
 from biomtl.corpora.formats import bioc, brat, conll, delimited, pubtator
+from biomtl.corpora.hoc import HoC
 from biomtl.corpora.i2b2_2010 import I2b22010
 from biomtl.corpora.mednli import MedNLI
 from biomtl.corpora.medsts import MedSTS
@@ -52,8 +57,9 @@ def _corpus(reader: Reader, files: dict[str, bytes]) -> Callable[[bytes], None]:
                 path.write_bytes(content[1:] if content and content[0] % len(files) == i else good)
             source = Source(folder)
             for mentions in ("keep", "flatten"):
-                for _ in reader.read(source, reader.detect(source), ReadOptions(mentions=mentions)):
-                    pass
+                for task in reader.detect(source):
+                    for _ in reader.read(source, [task], ReadOptions(mentions=mentions)):
+                        pass
 
     return target
 
@@ -81,6 +87,31 @@ _MEDSTS = {
     "clinicalSTS.test.gs.txt": b"3\n",
 }
 
+_PUBTATOR = b"7|t|Aspirin\n7|a|for pain\n7\t0\t7\tAspirin\tChemical\tD1\n7\t12\t16\tpain\tDisease\tD2\n"
+_BC5CDR = {f"CDR_{part}Set.PubTator.txt": _PUBTATOR for part in ("Training", "Development", "Test")}
+_DDI = {
+    f"{part}/MedLine/a.xml": f"""<document id="DDI-MedLine.{part}"><sentence id="s0" text="Ab and cd.">
+<entity id="e0" charOffset="0-1" type="drug" text="Ab"/><entity id="e1" charOffset="7-8" type="drug" text="cd"/>
+<pair id="DDI-MedLine.{part}.s0.p0" e1="e0" e2="e1" ddi="true" type="int"/></sentence></document>""".encode()
+    for part in ("Train", "Test")
+}
+_CHEMPROT = {}
+for _part, _end in (("training", ""), ("development", ""), ("test", "_gs")):
+    _CHEMPROT[f"chemprot_{_part}_abstracts{_end}.tsv"] = "7\tθ-zorin and BRKX.\tNone.\n".encode()
+    _CHEMPROT[f"chemprot_{_part}_entities{_end}.tsv"] = (
+        "7\tT1\tCHEMICAL\t0\t7\tθ-zorin\n7\tT2\tGENE-Y\t12\t16\tBRKX\n".encode()
+    )
+    _CHEMPROT[f"chemprot_{_part}_gold_standard.tsv"] = b"7\tCPR:4\tArg1:T1\tArg2:T2\n"
+_HOC = {f"{split}_docid.txt": f"1{i}\n".encode() for i, split in enumerate(("train", "dev", "test"))}
+_HOC |= {f"text/1{i}.txt": b"Cells died .\nNone grew .\n" for i in range(3)}
+_HOC |= {f"labels/1{i}.txt": b"< Resisting cell death-- AND Inducing angiogenesis-- < NULL\n" for i in range(3)}
+_BLUE = {
+    "chemprot/dev.tsv": b'index\tsentence\tlabel\r\n7.T1.T2\t"@CHEMICAL$ ""blocks"" @GENE$."\tCPR:4\r\n',
+    "biosses/dev.tsv": b"index\tg\tf\ty\to\ts\ts\tsentence1\tsentence2\tscore\n0\tG\tf\t1\t1\tB\tB\tOne.\tTwo.\t2.4\n",
+    "hoc/dev.tsv": b"index\tlabels\tsentence\n12_s0\t0_0,1_1\tCells died.\n",
+    "bc5cdr-chem/dev.tsv": b'Zanolin\t11\t0\tB\nhelps\t-\t8\tO\n\n""""\t12\t0\tO\n',
+}
+
 TARGETS: dict[str, Callable[[bytes], object]] = {
     "pubtator": lambda content: list(pubtator.parse(lines(content), WHERE)),
     "bioc-xml": lambda content: list(bioc.parse(io.BytesIO(content), WHERE)),
@@ -94,6 +125,11 @@ TARGETS: dict[str, Callable[[bytes], object]] = {
     "shareclefe": _corpus(ShareClefe(), _CLEFE),
     "mednli": _corpus(MedNLI(), {f"mli_{split}_v1.jsonl": NLI for split in ("train", "dev", "test")}),
     "medsts": _corpus(MedSTS(), _MEDSTS),
+    "bc5cdr": _corpus(BC5CDR(), _BC5CDR),
+    "ddi2013": _corpus(DDI2013(), _DDI),
+    "chemprot": _corpus(ChemProt(), _CHEMPROT),
+    "hoc": _corpus(HoC(), _HOC),
+    "blue": _corpus(BlueFiles(), _BLUE),
 }
 
 _XML = b"""<?xml version="1.0"?><!DOCTYPE collection SYSTEM "BioC.dtd"><collection><document><id>7</id><passage>
@@ -137,6 +173,11 @@ SAMPLES: dict[str, list[bytes]] = {
     "shareclefe": [bytes([i]) + content for i, content in enumerate(_CLEFE.values())],
     "mednli": [b"\0" + NLI],
     "medsts": [bytes([i]) + content for i, content in enumerate(_MEDSTS.values())],
+    "bc5cdr": [bytes([i]) + content for i, content in enumerate(_BC5CDR.values())],
+    "ddi2013": [bytes([i]) + content for i, content in enumerate(_DDI.values())],
+    "chemprot": [bytes([i]) + content for i, content in enumerate(_CHEMPROT.values())],
+    "hoc": [bytes([i]) + content for i, content in enumerate(_HOC.values())],
+    "blue": [bytes([i]) + content for i, content in enumerate(_BLUE.values())],
 }
 
 

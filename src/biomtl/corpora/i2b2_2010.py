@@ -28,6 +28,7 @@ _PLACE = r"([0-9]{1,7}):([0-9]{1,7}) ([0-9]{1,7}):([0-9]{1,7})"
 _CONCEPT = re.compile(rf'c="(.*)" {_PLACE}\|\|t="([^"]*)"')
 _RELATION = re.compile(rf'c=".*" {_PLACE}\|\|r="([^"]*)"\|\|c=".*" {_PLACE}')
 _TOKEN = re.compile(r"\S+", re.ASCII)
+_TEST = re.compile(r"(?<![a-z])test")  # not "latest"
 _MAX_LINE = 20_000  # characters of a .con or .rel line: the patterns above may take quadratic time
 
 _DEV_LISTS = ("dev_docids.txt", "dev-docids.txt", "dev_docid.txt")
@@ -82,7 +83,7 @@ class I2b22010:
 
 def _part(name: str) -> str:
     folders = PurePosixPath(name.lower()).parts[:-1]
-    return "test" if any("test" in folder for folder in folders) else "train"
+    return "test" if any(_TEST.search(folder) for folder in folders) else "train"
 
 
 def _documents(source: Source, part: str) -> dict[str, _Files]:

@@ -88,9 +88,14 @@ def test_zip(members: list[tuple[str, bytes]], data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in targets.TARGETS if name not in ("zip", "bioc-xml", "bioc-json", "brat")]
+    "name", [name for name in targets.TARGETS if name not in ("zip", "bioc-xml", "bioc-json", "brat", "ddi2013")]
 )
 def test_a_line_of_a_hundred_megabytes(name: str) -> None:
     start = targets.SAMPLES[name][0][:1]
     with pytest.raises(targets.BiomtlError, match=r"a (line|text) of over"):
         targets.TARGETS[name](start + b"x" * 100_000_000)
+
+
+def test_an_xml_document_of_a_hundred_megabytes() -> None:
+    with pytest.raises(targets.BiomtlError, match=r"a <document> of over 33,554,432 characters"):
+        targets.TARGETS["ddi2013"](b'\0<document id="a">' + b"x" * 100_000_000)

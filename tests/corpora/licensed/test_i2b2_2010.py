@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from biomtl.corpora import i2b2_2010
 from biomtl.corpora.i2b2_2010 import I2b22010
 from biomtl.corpora.prepare import prepare
 from biomtl.corpora.reader import ReadOptions
@@ -203,3 +204,16 @@ def test_prepare_finds_and_writes_the_corpus(corpus: Path, tmp_path: Path) -> No
     report = prepare(corpus, tmp_path / "out")
     assert [task.task for task in report.tasks] == ["i2b2-2010"]
     assert (tmp_path / "out/i2b2-2010/dev.jsonl").read_text().count("\n") == 4
+
+
+@pytest.mark.parametrize(
+    ("folder", "part"),
+    [
+        ("latest/beth", "train"),
+        ("partners", "train"),
+        ("test_data", "test"),
+        ("reference_standard_for_test_data", "test"),
+    ],
+)
+def test_a_part_is_told_by_its_folder(folder: str, part: str) -> None:
+    assert i2b2_2010._part(f"{folder}/rel/a.rel") == part
