@@ -154,8 +154,10 @@ def test_a_folder_without_tokenizer(bert: Path, tmp_path: Path) -> None:
 
 
 def test_options_that_mean_nothing_are_refused(bert: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="--vocab, --config, --lower or --cased for format hf"):
+    with pytest.raises(InputError, match="--vocab, --lower or --cased for format hf"):
         convert(bert, tmp_path / "out", lower=True)
+    with pytest.raises(InputError, match="--config for format hf"):
+        convert(bert, tmp_path / "out", config=bert / "config.json")
 
 
 def test_missing_parameters_are_not_made_up(model: MultiTaskModel, tmp_path: Path) -> None:
