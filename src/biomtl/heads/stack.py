@@ -279,7 +279,7 @@ def weighted_loss(task: Task, options: StackOptions) -> Loss | None:
     def labels(outputs: Tensor, rows: TaskRows) -> Tensor:
         assert rows.targets is not None
         each = functional.binary_cross_entropy_with_logits(outputs.float(), rows.targets, reduction="none")
-        return (each * weights.to(outputs.device)).sum() / max(len(outputs), 1)
+        return (each * weights.to(outputs.device)).sum() / max(outputs.numel(), 1)
 
     return labels if task.type == "multilabel" else classes
 
