@@ -73,7 +73,7 @@ def test_logits_equal_the_stock_class(models: dict[str, MultiTaskModel], family:
         theirs = stock_model(model, name)(**inputs).logits
     labels = max(len(model.tasks[name].labels), 1)
     assert ours.shape == ((3, inputs["input_ids"].shape[1], labels) if name == "tag-drug" else (3, labels))
-    assert ours.std() > 1e-3  # a thousand times the tolerance: not a constant, which would equal anything
+    assert ours.std() > 1e-2  # not a constant, which would equal anything
     torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=1e-5)
 
 

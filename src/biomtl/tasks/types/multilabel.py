@@ -39,8 +39,8 @@ class Multilabel(TaskType):
     def loss(self, outputs: Tensor, targets: Tensor, task: Task) -> Tensor:
         """Binary cross-entropy, averaged over the labels as over the texts.
 
-        The mean, as the stock heads have it. A sum over HoC's ten labels has ten times the gradient, and beside it the
-        named entities of a joint run hardly learned.
+        The mean, as the stock heads have it: a sum over HoC's ten labels would have ten times the gradient, which in a
+        joint run outweighs the other tasks.
         """
         from torch.nn.functional import binary_cross_entropy_with_logits
 
