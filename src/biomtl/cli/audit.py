@@ -39,6 +39,7 @@ def audit(
     from biomtl.corpora.audit import audit as run
     from biomtl.corpora.losses import word_starts
     from biomtl.files import atomic_folder, refuse_existing, write_json
+    from biomtl.report.console import table_console
 
     if out is not None:
         refuse_existing(out, overwrite)
@@ -54,7 +55,7 @@ def audit(
         with atomic_folder(out, overwrite=overwrite) as work:
             write_json(work / "audit.json", {"command": command, "unit": unit, **report.as_dict()})
             overlap_plot(report, work / "overlap.svg")
-    console = Console()
+    console = table_console()
     for table in (overlap_table(report), size_table(report), label_table(report), loss_table(report, unit)):
         console.print(table)
 

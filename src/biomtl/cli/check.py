@@ -56,11 +56,11 @@ def check(
         biomtl check train.tsv --type classification --columns text=sentence,label=gold
     """
     from pydantic import ValidationError
-    from rich.console import Console
 
     from biomtl.corpora.own import Files, TaskDefinition
     from biomtl.corpora.own.check import check_file
     from biomtl.errors import InputError, nearest
+    from biomtl.report.console import table_console
     from biomtl.tasks.types.base import task_types
 
     kinds = task_types()
@@ -77,7 +77,7 @@ def check(
         expected = first["msg"].removeprefix("Input should be ")
         raise InputError(f"--{option} {first['input']!r}", expected=expected) from error
     report = check_file(file.stem, definition, kinds[type])
-    console = Console()
+    console = table_console()
     show(report, console)
     if report.task is not None and report.records:
         if encoder := encoder or packaged_encoder():

@@ -111,8 +111,9 @@ def _old_spelling(
 
 
 def _show(report: Report, target: Path) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from biomtl.report.console import table_console
 
     table = Table("variables", "count", "which")
     table.add_row("used", str(len(report.used)), report.result)
@@ -120,7 +121,7 @@ def _show(report: Report, target: Path) -> None:
         names = [name for name, why in report.skipped.items() if why == reason]
         table.add_row("skipped", str(len(names)), f"{reason} ({_some(names)})")
     table.add_row("unused", str(len(report.unused)), _some(report.unused))
-    console = Console()
+    console = table_console()
     console.print(table)
     for line in [report.lower_case, *report.notes]:
         if line:

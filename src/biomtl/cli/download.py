@@ -38,9 +38,10 @@ def download(
 
     from biomtl.corpora import download as corpora_download
     from biomtl.errors import BiomtlError
+    from biomtl.report.console import table_console
 
     chosen = corpora_download.wanted(tasks)
-    console, stderr = Console(), Console(stderr=True)
+    console, stderr = table_console(), Console(stderr=True)
     free = {name: corpus for name, corpus in chosen.items() if corpus.files}
     for name, corpus in free.items():
         console.print(f"{name}: {corpus.notice}\n  {corpus.homepage}", **PLAIN)

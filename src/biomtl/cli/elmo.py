@@ -23,12 +23,11 @@ def elmo(**values: Any) -> None:
     choose_devices(flags)
     if flags.distrb and "WORLD_SIZE" not in os.environ:
         start_processes(flags)
-    from rich.console import Console
-
     from biomtl.elmoft.run import run
+    from biomtl.report.console import table_console
 
     command = shlex.join(["biomtl", *sys.argv[1:]])
-    run(flags, command, Console(), lambda note: typer.echo(f"biomtl: note: {note}", err=True))
+    run(flags, command, table_console(), lambda note: typer.echo(f"biomtl: note: {note}", err=True))
 
 
 # The flags are listed once, in `Flags`; typer reads them off the signature.

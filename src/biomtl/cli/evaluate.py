@@ -41,13 +41,12 @@ def evaluate(
 
     Example: `biomtl evaluate runs/joint --data prepared --split test --out runs/joint-test`
     """
-    from rich.console import Console
-
     from biomtl.cli.precision import chosen
     from biomtl.cli.progress import texts
     from biomtl.files import atomic_folder, refuse_existing, write_json
     from biomtl.inference.evaluate import evaluate, shared_tasks
     from biomtl.model import MultiTaskModel
+    from biomtl.report.console import table_console
     from biomtl.report.tables import score_table
     from biomtl.suite import load_suite
     from biomtl.training.run import metrics
@@ -67,4 +66,4 @@ def evaluate(
     with atomic_folder(out, overwrite=overwrite) as work:
         result.write_predictions(work / "predictions")
         write_json(work / "metrics.json", metrics([result], facts))
-    Console().print(score_table(result))
+    table_console().print(score_table(result))

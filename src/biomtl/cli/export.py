@@ -118,11 +118,12 @@ def _losses(model: MultiTaskModel, folder: Path, data: str, split: SplitName) ->
 
 
 def _show(losses: dict[str, dict[str, float | str]], split: SplitName) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from biomtl.report.console import table_console
 
     table = Table("task", "metric", "torch", "onnx", "loss", title=f"scores on {split}")
     for name, row in losses.items():
         numbers = [f"{100 * float(row[key]):.2f}" for key in ("torch", "onnx", "loss")]
         table.add_row(name, str(row["metric"]), *numbers)
-    Console().print(table)
+    table_console().print(table)

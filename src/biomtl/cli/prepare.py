@@ -49,6 +49,7 @@ def prepare(
 
     from biomtl.corpora import ReadOptions
     from biomtl.corpora import prepare as run
+    from biomtl.report.console import table_console
 
     names = None if tasks is None else [name.strip() for name in tasks.split(",") if name.strip()]
     options = ReadOptions(keep_list_sentences, sentence_spans, seed, mentions)
@@ -63,7 +64,7 @@ def prepare(
             bar.update(shown, completed=done, total=total, description=f"{records:,} records")
 
         report = run(source, out, names, options, overwrite, workers=os.cpu_count() or 1, progress=show)
-    print_report(report, Console())
+    print_report(report, table_console())
 
 
 def print_report(report: PrepareReport, console: Console) -> None:

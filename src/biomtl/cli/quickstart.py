@@ -22,16 +22,15 @@ def quickstart(
     """
     from importlib import resources
 
-    from rich.console import Console
-
     from biomtl.inference.predictor import Predictor
     from biomtl.model import MultiTaskModel
+    from biomtl.report.console import table_console
     from biomtl.report.tables import annotation
     from biomtl.suite import load_suite
     from biomtl.training.recipe_io import load_recipe
     from biomtl.training.run import seeded, train
 
-    console = Console()
+    console = table_console()
     with resources.as_file(resources.files("biomtl.sample") / "recipe.yaml") as path:
         recipe = load_recipe(path, [f"output={out}"])
     suite = load_suite(recipe.suite, recipe.tasks).with_options(recipe.tasks)

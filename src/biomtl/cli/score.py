@@ -34,8 +34,7 @@ def score(
 
         biomtl score --task ddi2013 prepared/ddi2013/test.jsonl predictions/ddi2013/test.jsonl
     """
-    from rich.console import Console
-
+    from biomtl.report.console import table_console
     from biomtl.scoring import score as compute
     from biomtl.tasks import Task, get_task
 
@@ -44,7 +43,7 @@ def score(
     if as_json:
         typer.echo(json.dumps(result.to_dict(), ensure_ascii=False, allow_nan=False, indent=2))
         return
-    console = Console()
+    console = table_console()
     for part in tables(result):
         console.print(part)
     for line in footer(result):

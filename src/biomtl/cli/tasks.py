@@ -31,9 +31,8 @@ def tasks(
 
     Example: `biomtl tasks --suite blue-public`, or `biomtl tasks chemprot` for one in detail.
     """
-    from rich.console import Console
-
     from biomtl.errors import InputError
+    from biomtl.report.console import table_console
     from biomtl.tasks import get_task, known_tasks, suite_tasks
 
     if task is not None and suite is not None:
@@ -42,7 +41,7 @@ def tasks(
     if as_json:
         typer.echo(json.dumps(as_values(chosen), ensure_ascii=False, indent=2))
         return
-    console = Console()
+    console = table_console()
     for part in detail(chosen[0]) if task else overview(chosen):
         console.print(part, soft_wrap=isinstance(part, str), markup=False, highlight=False)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Group
 from rich.table import Table
@@ -18,8 +18,12 @@ if TYPE_CHECKING:
     from biomtl.training.recipe import Recipe
 
 
+# Our tables fit into 80 columns with every name and number whole; a longer name of a user's task is folded, never cut.
+NARROW: dict[str, Any] = {"show_edge": False, "pad_edge": False}
+
+
 def plan_table(plan: DataPlan, tasks: Mapping[str, Task], recipe: Recipe) -> Table:
-    """What an epoch holds: each task's rows, how often they are drawn, their share, the loss weight."""
+    """What an epoch holds: each task's texts, examples drawn, their share, passes over its rows, loss weight."""
     size = f"{recipe.batch_tokens:,} positions" if recipe.batch_tokens else f"{recipe.batch_size} texts"
     title = (
         f"Plan of an epoch: {plan.texts:,} texts, {plan.real_tokens:,} word pieces in {plan.rows:,} rows; "
@@ -33,11 +37,11 @@ def plan_table(plan: DataPlan, tasks: Mapping[str, Task], recipe: Recipe) -> Tab
         )
     if plan.cut:
         notes.append(f"{plan.cut:,} word pieces of very long pairs don't fit max_length and are cut")
-    table = Table(title=title, caption="\n".join(notes) or None, title_justify="left", caption_justify="left")
-    table.add_column("task")
-    table.add_column("type")
-    for header in ("texts", "examples an epoch", "share", "passes an epoch", "loss weight"):
-        table.add_column(header, justify="right")
+    table = Table(title=title, caption="\n".join(notes) or None, title_justify="left", caption_justify="left", **NARROW)
+    table.add_column("task", overflow="fold")
+    table.add_column("type", no_wrap=True)
+    for header in ("texts", "examples", "share", "passes", "weight"):
+        table.add_column(header, justify="right", no_wrap=True)
     for row in plan.tasks:
         weight = recipe.tasks[row.task].weight if row.task in recipe.tasks else 1.0
         numbers = (f"{row.entries:,}", f"{row.examples:,.0f}", f"{row.share:.1%}", f"{row.passes:.2f}", f"{weight:g}")
@@ -48,8 +52,8 @@ def plan_table(plan: DataPlan, tasks: Mapping[str, Task], recipe: Recipe) -> Tab
 def score_table(evaluation: Evaluation) -> Group:
     """Each task's metrics with precision, recall, support and the 95 % interval; metrics in full name below."""
     first = next(iter(evaluation.scores.values()))
-    table = Table(title=f"Scores on {evaluation.split}", title_justify="left")
-    table.add_column("task", no_wrap=True)
+    table = Table(title=f"Scores on {evaluation.split}", title_justify="left", **NARROW)
+    table.add_column("task", overflow="fold")
     for header in ("metric", "score", "95 % interval", "precision", "recall", "support"):
         table.add_column(header, justify="right", no_wrap=True)
     titles: dict[str, str] = {}

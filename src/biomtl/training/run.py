@@ -22,6 +22,7 @@ from biomtl.items import build_items
 from biomtl.model import MultiTaskModel
 from biomtl.precision import slow_bf16
 from biomtl.report.card import write_card
+from biomtl.report.console import table_console
 from biomtl.report.page import write_report
 from biomtl.report.tables import plan_table, score_table
 from biomtl.suite import Suite
@@ -71,7 +72,7 @@ def train(
     Raises:
         InputError: the folder exists (or, resuming, doesn't), a split is missing, or the data don't fit the recipe.
     """
-    console = console or Console()
+    console = console or table_console()
     if not isinstance(recipe, Recipe):
         recipe = make_recipe(recipe) if isinstance(recipe, Mapping) else load_recipe(recipe)
     folder = Path(recipe.output)

@@ -1,0 +1,64 @@
+"""The tables for people: no name is cut short, however narrow the terminal; a pipe has no edge."""
+
+from __future__ import annotations
+
+import io
+from types import SimpleNamespace
+
+import pytest
+from rich.console import Console
+
+from biomtl.inference.evaluate import Evaluation
+from biomtl.report.console import PIPED, table_console
+from biomtl.report.tables import plan_table, score_table
+from biomtl.scoring import MetricResult, Score
+from biomtl.tasks import known_tasks
+from biomtl.training.data import DataPlan
+from biomtl.training.mixer import TaskPlan
+from biomtl.training.recipe_io import make_recipe
+
+
+def printed(table: object, width: int = 80) -> list[str]:
+    stream = io.StringIO()
+    Console(file=stream, width=width).print(table)
+    return stream.getvalue().splitlines()
+
+
+def plan(names: list[str]) -> DataPlan:
+    rows = [TaskPlan(task=name, entries=19780, examples=19780.0, share=0.5, passes=1.0) for name in names]
+    return DataPlan(tasks=rows, rows=1, texts=1, real_tokens=1, windowed=0, windows=0, cut=0)
+
+
+def evaluation(names: list[str]) -> Evaluation:
+    metric = MetricResult("mse", "mean squared error", 8.729, 0.5, 0.5, 16943, 16.849, 20.827)
+    scores = {name: Score(name, {"mse": metric}, 1, 1, "row", 0, 1000) for name in names}
+    return SimpleNamespace(split="test", scores=scores, mean=0.1)  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("table", ["plan", "scores"])
+def test_all_names_and_numbers_are_whole_in_80_columns(table: str) -> None:
+    names = list(known_tasks())
+    recipe = make_recipe({"encoder": "e", "suite": "sample", "output": "o"})
+    shown = plan_table(plan(names), known_tasks(), recipe) if table == "plan" else score_table(evaluation(names))
+    lines = printed(shown)
+    assert "…" not in "".join(lines)
+    for name in names:
+        assert any(line.split()[:1] == [name] for line in lines), name
+    number = "19,780" if table == "plan" else "16.849-20.827"
+    assert sum(number in line for line in lines) == len(names)
+
+
+def test_a_long_name_is_folded_and_not_cut() -> None:
+    name = "mentions-of-allergies-in-discharge-letters"
+    lines = printed(score_table(evaluation([name])))
+    first = "".join(line.partition("┃")[0].partition("│")[0].strip() for line in lines)
+    assert name in first
+    assert "…" not in "".join(lines)
+
+
+def test_a_pipe_is_wide_and_columns_narrows_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    monkeypatch.setattr("sys.stdout", io.StringIO())
+    assert table_console().width == PIPED
+    monkeypatch.setenv("COLUMNS", "90")
+    assert table_console().width == 90
