@@ -17,6 +17,7 @@ from biomtl.errors import InputError, nearest
 from biomtl.files import atomic_folder, write_json
 from biomtl.heads.pairs import ApartHead
 from biomtl.items import Batch
+from biomtl.tasks.registry import pick
 from biomtl.tasks.task import Task
 from biomtl.tasks.types.base import TaskRows, type_of
 from biomtl.tensors import disk_errors, save_tensors
@@ -181,7 +182,7 @@ class MultiTaskModel(nn.Module):
 
         Args:
             folder: the saved folder, or a run folder with ``model/`` in it.
-            tasks: only these heads.
+            tasks: only these heads, by name or alias.
             max_length: other than the saved length of a row.
             stride: other than the saved overlap of windows.
 
@@ -196,10 +197,8 @@ class MultiTaskModel(nn.Module):
         manifest = read_manifest(folder)
         model = cls(*_load(folder, max_length, stride))
         model.provenance = manifest.get("provenance", {})
-        wanted = list(manifest["tasks"]) if tasks is None else list(tasks)
+        wanted = list(manifest["tasks"]) if tasks is None else [pick(name, manifest["tasks"], folder) for name in tasks]
         for name in wanted:
-            if name not in manifest["tasks"]:
-                raise InputError(f"no task {name!r}", path=folder, fix=nearest(name, manifest["tasks"]))
             place = folder / "heads" / name
             try:
                 record = json.loads((place / "head.json").read_text(encoding="utf-8"))

@@ -13,7 +13,7 @@ from biomtl.corpora.own import OwnTask, TaskDefinition, own_task, read_definitio
 from biomtl.errors import InputError, nearest
 from biomtl.files import read_jsonl, sha256
 from biomtl.scoring.metrics import metrics_of
-from biomtl.tasks.registry import known_tasks
+from biomtl.tasks.registry import known_tasks, pick
 from biomtl.tasks.task import SPLITS, Split, Task
 from biomtl.tasks.types.base import Record, task_types, type_of
 
@@ -180,7 +180,7 @@ def _load_prepared(folder: str | Path, tasks: list[str] | None) -> list[TaskData
     if not found:
         fix = "run `biomtl prepare SOURCE --out DIR` and give DIR"
         raise InputError("no prepared task", path=folder, expected="<task>/task.yaml", fix=fix)
-    names = _order(found) if tasks is None else [_choose(name, found, folder) for name in tasks]
+    names = _order(found) if tasks is None else [pick(name, found, folder) for name in tasks]
     return [_load_task(found[name]) for name in names]
 
 
@@ -188,15 +188,6 @@ def _order(found: Mapping[str, Path]) -> list[str]:
     """BLUE's order first, other tasks by name."""
     order = list(known_tasks())
     return sorted(found, key=lambda name: (order.index(name) if name in order else len(order), name))
-
-
-def _choose(name: str, found: Mapping[str, Path], folder: Path) -> str:
-    if name in found:
-        return name
-    aliases = {alias: task.name for task in known_tasks().values() for alias in task.aliases}
-    if aliases.get(name.lower()) in found:
-        return aliases[name.lower()]
-    raise InputError(f"no task {name!r}", path=folder, fix=nearest(name, found))
 
 
 def _load_task(path: Path) -> TaskData:

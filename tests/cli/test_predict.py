@@ -11,6 +11,8 @@ import pytest
 
 import tiny
 from biomtl.inference.predictor import Predictor
+from biomtl.model import MultiTaskModel
+from biomtl.tasks import known_tasks
 
 Command = Callable[..., Any]
 SINGLE, PAIRS = ["cls-text", "multi-text", "tag-drug"], ["reg-apart", "reg-pair"]
@@ -97,6 +99,15 @@ def test_input_that_is_none(
     assert message in ended.err
     assert ended.err.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_a_task_by_its_alias(command: Command, bert: Path, tmp_path: Path) -> None:
+    MultiTaskModel.from_encoder(bert, [known_tasks()[name] for name in ("ddi2013", "hoc")]).save_pretrained(
+        tmp_path / "m"
+    )
+    ended = command("predict", tmp_path / "m", "--task", "DDI2013-type", stdin=b"word\n")
+    assert ended.code == 0, ended.err
+    assert list(json.loads(ended.out)["tasks"]) == ["ddi2013"]
 
 
 def test_mistakes(command: Command, small_model: Path, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from biomtl.corpora.text.words import words
 from biomtl.errors import InputError
 from biomtl.inference.predict import BATCH_TOKENS, Advance, predict_records
 from biomtl.model import MultiTaskModel
+from biomtl.tasks.registry import pick
 from biomtl.tasks.task import Task
 from biomtl.tasks.types.base import Record, type_of
 from biomtl.text.alignment import render_tokens
@@ -68,7 +69,7 @@ class Predictor:
 
     Args:
         folder: a model or run folder.
-        tasks: only these tasks; default every task of the model.
+        tasks: only these tasks, by name or alias; default every task of the model.
         bf16: compute in bfloat16.
 
     Examples:
@@ -79,12 +80,12 @@ class Predictor:
     def __init__(
         self, folder: str | Path | MultiTaskModel, *, tasks: Iterable[str] | None = None, bf16: bool = False
     ) -> None:
-        self.model = (
-            folder if isinstance(folder, MultiTaskModel) else MultiTaskModel.from_pretrained(folder, tasks=tasks)
-        )
-        self.names = list(tasks) if tasks is not None else list(self.model.tasks)
-        for name in self.names:
-            self.model.head(name)  # raises, with the nearest name
+        if isinstance(folder, MultiTaskModel):
+            self.model = folder
+            self.names = [pick(name, folder.tasks, "model") for name in (folder.tasks if tasks is None else tasks)]
+        else:
+            self.model = MultiTaskModel.from_pretrained(folder, tasks=tasks)
+            self.names = list(self.model.tasks)
         self.bf16 = bf16
 
     def __call__(

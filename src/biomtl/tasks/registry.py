@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache
 from importlib import resources
+from pathlib import Path
 
 import yaml
 
@@ -50,6 +52,20 @@ def get_task(name: str) -> Task:
         near = nearest(name.lower(), names)
         fix = near if near.startswith("did you mean") else f"known: {', '.join(known_tasks())}"
         raise InputError(f"unknown task {name!r}", fix=fix) from None
+
+
+def pick(name: str, there: Iterable[str], where: str | Path) -> str:
+    """Which of the names that are ``there`` is meant by a task's name or alias.
+
+    Raises:
+        InputError: none of them; the nearest is suggested.
+    """
+    there = list(there)
+    aliases = {alias: task.name for task in known_tasks().values() for alias in (task.name, *task.aliases)}
+    own = name if name in there else aliases.get(name.lower())
+    if own not in there:
+        raise InputError(f"no task {name!r}", path=where, fix=nearest(name, there))
+    return own
 
 
 def suite_tasks(name: str) -> list[Task]:
