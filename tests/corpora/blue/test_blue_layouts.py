@@ -126,6 +126,26 @@ def test_similarity_takes_the_last_three_of_ten_whatever_their_names(read: Any) 
     assert (record["id"], record["text_a"], record["text_b"], record["score"]) == ("5", "One.", "Two.", 4.0)
 
 
+def test_similarity_goes_by_names_where_more_columns_follow(read: Any) -> None:
+    rows = f"0\t{FILLERS}\tOne.\tTwo.\t3.2\tJo\r\n"
+    record = one(read({"clinicalSTS/train.tsv": STS.replace("\r\n", "\tannotator\r\n") + rows}), "medsts")
+    assert (record["text_a"], record["text_b"], record["score"]) == ("One.", "Two.", 3.2)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("BIOSSES/dev.tsv", "index\tsentence1\tsentence2\n", "no column 'score', expected the columns index, score"),
+        ("hoc/dev.tsv", "index\tsentence\n", "no column 'labels', expected the columns index, labels, sentence"),
+        ("chemprot/dev.tsv", "index\tsentence\n", "no column 'label', expected the columns index, label, sentence"),
+        ("BIOSSES/dev.tsv", "0\tOne.\tTwo.\tx\n", "no header, expected a header with the columns index, score"),
+    ],
+)
+def test_a_missing_column_is_called_as_its_files_call_it(read: Any, name: str, text: str, message: str) -> None:
+    with pytest.raises(InputError, match=f"{name}:1: {message}"):
+        read({name: text})
+
+
 def test_a_tab_inside_a_quoted_sentence(read: Any) -> None:
     rows = f'0\t{FILLERS}\tOne.\tTwo.\t4.0\r\n1\t{FILLERS}\tA start:\t"Half \tand half"\t1.4\r\n'
     records = read({"BIOSSES/train.tsv": STS + rows})["biosses"]["train"]

@@ -33,7 +33,7 @@ def _rows(table: Table) -> Iterator[Row]:
     if table.header == ("index", "sentence1", "sentence2", "label"):
         # BLUE's converter writes these four names over its three columns: index, sentence, label names.
         return table.pick((0, 2, 1), 3)
-    return table.take(COLUMNS, lambda cell: False)
+    return table.take(COLUMNS, lambda cell: False, "labels")
 
 
 def decode_labels(cell: str, known: tuple[str, ...]) -> list[str]:

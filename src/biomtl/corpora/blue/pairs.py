@@ -11,7 +11,7 @@ from biomtl.errors import InputError
 from biomtl.tasks.task import Split, Task
 
 COLUMNS = ("index", "label", "sentence1", "sentence2")
-STS_B = 10  # columns of GLUE's STS-B, of which every reader takes the last three
+STS_B = 10  # columns of GLUE's STS-B, of which every reader takes the last three, whatever they are called
 
 
 def read_similarity(source: Source, name: str, task: Task, split: Split) -> Iterator[Located]:
@@ -27,8 +27,8 @@ def read_similarity(source: Source, name: str, task: Task, split: Split) -> Iter
 
 
 def _similarity_rows(table: Table) -> Iterator[Row]:
-    if table.header is None or len(table.header) < STS_B:
-        return table.take(COLUMNS, lambda cell: _number(cell) is not None)
+    if table.header is None or len(table.header) < STS_B or set(COLUMNS) <= set(table.header):
+        return table.take(COLUMNS, lambda cell: _number(cell) is not None, "score")
     index = table.header.index("index") if "index" in table.header else 0
     return table.pick((index, -1, -3, -2), len(table.header))
 

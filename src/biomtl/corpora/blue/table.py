@@ -37,19 +37,21 @@ class Table:
     header: tuple[str, ...] | None
     rows: Iterator[Row]
 
-    def take(self, columns: Sequence[str], is_label: Callable[[str], bool]) -> Iterator[Row]:
+    def take(self, columns: Sequence[str], is_label: Callable[[str], bool], target: str = "label") -> Iterator[Row]:
         """The cells of ``columns``, in that order: by the header's names, or all of them in a file without a header.
 
         Args:
             columns: names in the order of MT-DNN's canonical files, which have no header: index, label, texts.
             is_label: whether a cell can be a label; tells a canonical file from one that lost its header.
+            target: what the label's column is called in files of this kind.
         """
+        expected = ", ".join(columns).replace("label", target)
         if self.header is None:
-            return self._take_canonical(columns, is_label)
+            return self._take_canonical(columns, is_label, expected)
         for column in columns:
             if column not in self.header:
-                expected = "the columns " + ", ".join(columns)
-                raise InputError(f"no column {column!r}", path=self.where, line=1, expected=expected)
+                shown = target if column == "label" else column
+                raise InputError(f"no column {shown!r}", path=self.where, line=1, expected=f"the columns {expected}")
         positions = [self.header.index(column) for column in columns]
         return self.pick(positions, len(self.header))
 
@@ -61,11 +63,10 @@ class Table:
                 raise InputError(found, path=self.where, line=number, expected=f"{width}, separated by tabs")
             yield number, [cells[position] for position in positions]
 
-    def _take_canonical(self, columns: Sequence[str], is_label: Callable[[str], bool]) -> Iterator[Row]:
+    def _take_canonical(self, columns: Sequence[str], is_label: Callable[[str], bool], names: str) -> Iterator[Row]:
         first = next(self.rows)
         if len(first[1]) != len(columns) or not is_label(first[1][1]):
-            expected = "a header with the columns " + ", ".join(columns)
-            raise InputError("no header", path=self.where, line=first[0], expected=expected)
+            raise InputError("no header", path=self.where, line=first[0], expected=f"a header with the columns {names}")
         rows = replace(self, rows=chain([first], self.rows))
         yield from rows.pick(range(len(columns)), len(columns))
 
