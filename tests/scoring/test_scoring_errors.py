@@ -27,7 +27,7 @@ GOLD = [{"id": "a", "label": "neutral"}, {"id": "b", "label": "entailment"}]
         ([*GOLD, {"id": "c", "label": "neutral"}], "predicted:3: unknown id 'c', expected the ids of gold"),
         ([*GOLD, GOLD[0]], "predicted:3: id 'a' stands in row 1 already, expected each id once"),
         ([{"label": "neutral"}, GOLD[1]], 'predicted:1: no id, expected a text under "id"'),
-        ([{"id": 1, "label": "neutral"}, GOLD[1]], "predicted:1: no id"),
+        ([{"id": 1, "label": "neutral"}, GOLD[1]], 'predicted:1: id 1 is a number, expected text, write "id": "1"'),
         ([GOLD[0], {"id": "b"}], "predicted:2: no label, expected one of contradiction, entailment, neutral"),
         (
             [GOLD[0], {"id": "b", "label": "entails"}],
@@ -137,6 +137,8 @@ FILES = [
     ("ddi2013", b"index\tlabel\n1\t\xff\n", "2: byte 0xff"),
     ("ddi2013", b'{"id":"1","label":"DDI-int"}\n{"id":', "2: not JSON"),
     ("ddi2013", b'{"id":"1","label":"DDI-int"}\n[1]\n', "2: a JSON list"),
+    ("biosses", b'[{"id": "0", "score": 1}]', "1: a JSON list, expected JSON lines"),
+    ("ddi2013", b'[\n{"id": "0", "label": "DDI-int"}\n]', "1: a JSON list, expected JSON lines"),
     ("biosses", b"index\tscore\n0\t1\n1\tnan\n", "3: score nan, expected a finite number"),
     ("biosses", b"index\tscore\n0\t1,5\n", "2: score '1,5', expected a number"),
     ("biosses", b"1.0\n2.0\n", "1: no header, expected a header with index and score"),

@@ -228,6 +228,20 @@ def test_ner_mentions_against_mentions_tokens_and_jsonl(write: Any) -> None:
     assert score("bc5cdr-chem", gold, own).main.recall == 1 / 2
 
 
+def test_a_bracket_begins_a_token_file(write: Any) -> None:
+    path = write("test.tsv", "[\tn\t0\tO\n")
+    assert score("bc5cdr-chem", path, path).rows == 1
+
+
+def test_an_empty_file_of_mentions_is_a_prediction_of_none(write: Any) -> None:
+    gold = write("gold.jsonl", '{"id":"1.T0","docid":"1","type":"Chemical","locations":[{"start":0,"end":3}]}\n')
+    result = score("bc5cdr-chem", gold, write("none.jsonl", "\n"))
+    assert (result.main.value, result.main.support) == (0, 1)
+    assert any("none.jsonl is empty: no mention is predicted" in note for note in result.notes)
+    with pytest.raises(InputError, match="an empty file"):
+        score("bc5cdr-chem", write("empty.jsonl", ""), gold)
+
+
 def test_disjoint_mentions_match_only_whole(write: Any) -> None:
     gold = write(
         "gs.jsonl", mention("n1", (0, 4), (9, 12), kind="Disease_Disorder"), mention("n1", (20, 22), kind="Disease")

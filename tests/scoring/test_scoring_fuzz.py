@@ -79,5 +79,5 @@ def test_json_lines(
 
 
 def test_an_id_that_is_a_number_is_refused() -> None:
-    with pytest.raises(InputError, match="gold:1: no id"):
+    with pytest.raises(InputError, match="gold:1: id 5 is a number"):
         score("mednli", [{"id": 5, "label": "neutral"}], [])

@@ -36,8 +36,13 @@ class Loaded:
     shape: Shape
 
 
-def load(path: str | Path, task: Task) -> Loaded:
+def load(path: str | Path, task: Task, *, may_be_empty: bool = False) -> Loaded:
     """Read a gold or a prediction file, telling its format from its content.
+
+    Args:
+        path: the file.
+        task: what it is about.
+        may_be_empty: whether an empty file is one without mentions.
 
     Raises:
         InputError: missing, empty or unreadable file; a row that doesn't fit the format.
@@ -50,8 +55,12 @@ def load(path: str | Path, task: Task) -> Loaded:
     if len(source.names) != 1:
         raise InputError(f"an archive of {len(source.names)} files", path=path, expected="one file")
     first = next((text for _, text in source.lines(name) if text.strip()), None)
+    if first is None and may_be_empty:
+        return Loaded(Table([], str(path), []), "mentions")
     if first is None:
         raise InputError("an empty file", path=path, expected="one record a row")
+    if first.lstrip().startswith("[{") or (first.strip() == "[" and task.type != "tagging"):
+        raise InputError("a JSON list", path=path, line=1, expected="JSON lines: one object a line")
     if first.lstrip().startswith("{"):
         lines, records = zip(*read_jsonl(path), strict=True)
         return Loaded(Table(records, str(path), lines), "mentions" if "locations" in records[0] else "records")

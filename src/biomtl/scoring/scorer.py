@@ -38,7 +38,9 @@ def score(task: str | Task, gold: Rows, predicted: Rows, *, seed: int = 0, resam
     task = get_task(task) if isinstance(task, str) else task
     metrics = metrics_of(task)  # a task that can't be scored is said before files are read
     task = task.model_copy(update={"type": basic(task.type)})  # from here on its kind of records counts
-    left, right = _loaded(task, gold, "gold"), _loaded(task, predicted, "predicted")
+    left = _loaded(task, gold, "gold")
+    # Against gold mentions an empty file is an answer: that there are none.
+    right = _loaded(task, predicted, "predicted", may_be_empty=left.shape == "mentions")
     if left.shape == "relations" or (left.shape == "rows" and task.type == "classification"):
         formats.refuse_repeated(left)
     first, second, notes = reconcile(task, left, right)
@@ -52,9 +54,9 @@ def score_records(
     return score(task, gold, predicted, seed=seed, resamples=resamples)
 
 
-def _loaded(task: Task, rows: Rows, name: str) -> formats.Loaded:
+def _loaded(task: Task, rows: Rows, name: str, may_be_empty: bool = False) -> formats.Loaded:
     if isinstance(rows, str | Path):
-        return formats.load(rows, task)
+        return formats.load(rows, task, may_be_empty=may_be_empty)
     return formats.Loaded(Table(rows, name), "mentions" if rows and "locations" in rows[0] else "records")
 
 
@@ -71,6 +73,7 @@ def _score(
     if task.type == "tagging" and (is_mentions(gold) or is_mentions(predicted)):
         rows = mention_rows(task, gold, predicted)
         notes += ("scored on mentions: a file of mentions has no tags for conlleval",)
+        notes += () if predicted.records else (f"{predicted.where} is empty: no mention is predicted",)
         metrics, unit = [METRICS["entity_f1_spans"]], "document"
     else:
         by_document = METRICS["example_f1_documents"] in metrics

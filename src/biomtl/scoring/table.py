@@ -44,6 +44,8 @@ class Table:
         rows: dict[str, int] = {}
         for row, record in enumerate(self.records):
             name = record.get("id")
+            if isinstance(name, int | float):
+                raise self.error(row, f"id {name} is a number", expected="text", fix=f'write "id": "{name}"')
             if not isinstance(name, str) or not name:
                 raise self.error(row, "no id", expected='a text under "id"')
             if name in rows:
