@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import tracemalloc
 import zipfile
@@ -132,6 +133,24 @@ def test_a_zip_gives_the_records_of_its_folder(tmp_path: Path) -> None:
     differ = {name for name in first if first[name] != second[name]}
     assert first.keys() == second.keys()
     assert {Path(name).name for name in differ} == {"provenance.json"}  # the zip's checksum instead of its files'
+
+
+def test_zips_inside_a_zip_give_the_records_of_their_folders(tmp_path: Path) -> None:
+    prepare(corpus(tmp_path / "in"), tmp_path / "plain")
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as outer:
+        for folder in sorted((tmp_path / "in").iterdir()):
+            inner = io.BytesIO()
+            with zipfile.ZipFile(inner, "w") as archive:
+                for path in sorted(folder.iterdir()):
+                    archive.write(path, f"{folder.name}/{path.name}")
+            outer.writestr(f"data/{folder.name}.zip", inner.getvalue())
+    prepare(tmp_path / "all.zip", tmp_path / "zipped")
+    plain, zipped = tree(tmp_path / "plain"), tree(tmp_path / "zipped")
+    assert {name: zipped[name] for name in plain if name.endswith(".jsonl")} == {
+        name: content for name, content in plain.items() if name.endswith(".jsonl")
+    }
+    provenance = json.loads(zipped["mednli/provenance.json"])
+    assert [source["file"] for source in provenance["sources"]] == ["all.zip"]
 
 
 def test_tasks_in_the_order_asked_for_and_by_alias(tmp_path: Path) -> None:

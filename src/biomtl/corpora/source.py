@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import fnmatch
 import gzip
-import io
 import lzma
 import stat
 import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass
+from io import BufferedIOBase, BytesIO
 from pathlib import Path, PurePosixPath
 
 from biomtl.errors import InputError
@@ -21,11 +22,21 @@ _BROKEN = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFErro
 MAX_MEMBER = 1 << 30  # bytes; no file of these corpora comes near, a zip bomb does
 
 
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """Where a file lies: itself, or a member of one of the archives, named as in ``Source.names``."""
+
+    file: Path
+    archive: str | None = None
+    member: str = ""
+
+
 class Source:
     """The files of a distribution by relative POSIX name; a zip's members stand below the zip's own name.
 
     Args:
-        path: a folder, a ``.zip`` or a single file. ``.gz`` files are read unpacked and listed without ``.gz``.
+        path: a folder, a ``.zip`` or a single file. A zip inside a zip is read too, in memory. ``.gz`` files are read
+            unpacked and listed without ``.gz``.
 
     Raises:
         InputError: missing path, broken archive, or a member that would lie outside the archive.
@@ -33,8 +44,8 @@ class Source:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self._archives: dict[Path, zipfile.ZipFile] = {}
-        self._entries: dict[str, tuple[Path, str | None]] = {}
+        self._archives: dict[str, zipfile.ZipFile] = {}
+        self._entries: dict[str, _Entry] = {}
         if not self.path.exists():
             raise InputError("no such file or folder", path=self.path, fix="check the path")
         self._base = self.path if self.path.is_dir() else self.path.parent
@@ -46,21 +57,30 @@ class Source:
             self._add(self.path, self.path.name)
 
     def _add(self, file: Path, name: str) -> None:
-        if file.suffix.lower() != ".zip":
-            self._entries[name.removesuffix(".gz")] = (file, None)
-            return
+        if file.suffix.lower() == ".zip":
+            self._add_archive(file, file, name)
+        else:
+            self._entries[name.removesuffix(".gz")] = _Entry(file)
+
+    def _add_archive(self, file: Path, content: Path | BytesIO, name: str) -> None:
+        where = self.where(name)
         try:
-            archive = self._archives[file] = zipfile.ZipFile(file)
+            archive = self._archives[name] = zipfile.ZipFile(content)
         except _BROKEN as error:
-            raise InputError(f"not a readable zip ({error})", path=file, fix="download it again") from error
+            raise InputError(f"not a readable zip ({error})", path=where, fix="download it again") from error
         for info in archive.infolist():
             member = PurePosixPath(info.filename.replace("\\", "/"))
             if member.is_absolute() or ".." in member.parts or ":" in "".join(member.parts[:1]):
-                raise InputError(f"archive member {info.filename!r} points outside", path=file, fix="don't trust it")
+                raise InputError(f"archive member {info.filename!r} points outside", path=where, fix="don't trust it")
             if stat.S_ISLNK(info.external_attr >> 16):
-                raise InputError(f"archive member {info.filename!r} is a link", path=file, fix="don't trust it")
-            if not info.is_dir() and "__MACOSX" not in member.parts:
-                self._entries[f"{name}/{member.as_posix()}".removesuffix(".gz")] = (file, info.filename)
+                raise InputError(f"archive member {info.filename!r} is a link", path=where, fix="don't trust it")
+            if info.is_dir() or "__MACOSX" in member.parts:
+                continue
+            listed = f"{name}/{member.as_posix()}".removesuffix(".gz")
+            self._entries[listed] = _Entry(file, name, info.filename)
+            if member.suffix.lower() == ".zip" and isinstance(content, Path):  # one level: a bomb may nest without end
+                self._add_archive(file, BytesIO(self.read_bytes(listed)), listed)
+                del self._entries[listed]
 
     @property
     def names(self) -> list[str]:
@@ -83,17 +103,17 @@ class Source:
         """The name as an error message should show it."""
         return str(self._base / name)
 
-    def open(self, name: str) -> io.BufferedIOBase:
+    def open(self, name: str) -> BufferedIOBase:
         """A binary stream of one file."""
-        file, member = self._entries[name]
+        entry = self._entries[name]
         try:
-            if member is None:
-                return gzip.open(file) if file.suffix == ".gz" else file.open("rb")
-            archive = self._archives[file]
-            if archive.getinfo(member).file_size > MAX_MEMBER:
+            if entry.archive is None:
+                return gzip.open(entry.file) if entry.file.suffix == ".gz" else entry.file.open("rb")
+            archive = self._archives[entry.archive]
+            if archive.getinfo(entry.member).file_size > MAX_MEMBER:
                 raise InputError(f"a member of over {MAX_MEMBER:,} bytes", path=self.where(name))
-            stream = archive.open(member)
-            return gzip.open(stream) if member.endswith(".gz") else stream  # type: ignore[return-value]
+            stream = archive.open(entry.member)
+            return gzip.open(stream) if entry.member.endswith(".gz") else stream  # type: ignore[return-value]
         except _BROKEN as error:
             raise InputError(f"can't be read ({error})", path=self.where(name)) from error
 

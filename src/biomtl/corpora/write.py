@@ -52,8 +52,9 @@ class TracedSource(Source):
     """A source that remembers what was read."""
 
     def __init__(self, path: str | Path) -> None:
-        super().__init__(path)
         self._used: set[str] = set()
+        super().__init__(path)
+        self._used.clear()  # of the archives that were opened to list them
 
     def open(self, name: str) -> BufferedIOBase:
         """A binary stream of one file."""
@@ -66,7 +67,7 @@ class TracedSource(Source):
         Folders of very many files are summed up: the sha256 of their ``sha256sum`` listing.
         """
         base = self.path if self.path.is_dir() else self.path.parent
-        files = sorted({self._entries[name][0].relative_to(base).as_posix() for name in self._used})
+        files = sorted({self._entries[name].file.relative_to(base).as_posix() for name in self._used})
         folders: dict[str, list[str]] = defaultdict(list)
         for file in files:
             folders[str(PurePosixPath(file).parent)].append(file)
