@@ -47,7 +47,7 @@ class DDI2013:
         """Stream the pairs document by document, documents and sentences in lexicographic order of their ids."""
         folders = _folders(source)
         root = one_copy(source, (root for root, _ in folders), "the DDI corpus")
-        dev = frozenset(ids("ddi2013_dev"))
+        dev = _dev(source)
         left_out = frozenset() if options.keep_list_sentences else _LIST_SENTENCES
         for part in ("train", "test"):
             if not (members := folders.get((root, part))):
@@ -68,6 +68,21 @@ def _folders(source: Source) -> dict[tuple[str, str], list[str]]:
         if (match := _MEMBER.fullmatch(name)) and "drugner" not in name.lower():
             folders[match["root"], match["part"].lower()].append(name)
     return folders
+
+
+def _dev(source: Source) -> frozenset[str]:
+    """Ids of dev's sentences, and of the pairs of the one that BLUE has there only in part.
+
+    The sentences are those of a list that lies beside the corpus, else of the one of BLUE.
+    """
+    known = frozenset(ids("ddi2013_dev"))
+    names = source.find("dev_sentence_ids.txt")
+    if not names:
+        return known
+    name = one_copy(source, names, "dev_sentence_ids.txt")
+    listed = {line.strip() for _, line in source.lines(name)} - {""}
+    pairs = {pair for pair in known if pair.rpartition(".")[0] in listed}
+    return frozenset(listed - {pair.rpartition(".")[0] for pair in pairs} | pairs)
 
 
 def _index(source: Source, names: Sequence[str]) -> dict[str, str]:

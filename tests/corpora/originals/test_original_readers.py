@@ -134,6 +134,23 @@ def test_ddi_rows_order_and_splits(read: Any) -> None:
     ]
 
 
+def test_ddi_dev_is_of_the_list_beside_the_corpus(read: Any, corpora: Any) -> None:
+    listed = b"DDI-DrugBank.d9999.s2\r\n\r\nDDI-DrugBank.d9999.s10\n"
+    rows = read("DDI2013", {**corpora.files("DDI2013"), "dev_sentence_ids.txt": listed})
+    assert [r["id"] for r in of(rows, "ddi2013", "dev")] == ["DDI-DrugBank.d9999.s10.p0", "DDI-DrugBank.d9999.s2.p0"]
+    assert [r["id"] for r in of(rows, "ddi2013", "train")] == ["DDI-DrugBank.d64.s3.p0"]
+
+
+def test_ddi_dev_has_the_pairs_that_blue_has_of_a_sentence_in_the_list(read: Any, corpora: Any) -> None:
+    pairs = [f'e1="@e{i}" e2="@e{j}" ddi="false"' for i, j in ((0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3))]
+    sentence = ("8", "Aa, Bb, Cc, Dd", ["0-1", "4-5", "8-9", "12-13"], pairs)
+    document = corpora.ddi_document("DDI-MedLine.d104", [sentence])
+    files = {**corpora.files("DDI2013"), "DDI/Train/MedLine/m.xml": document}
+    for listed, expected in ((b"DDI-MedLine.d104.s8\n", ["p0", "p3", "p4", "p5"]), (b"other\n", [])):
+        rows = read("DDI2013", {**files, "dev_sentence_ids.txt": listed})
+        assert [r["id"].rpartition(".")[2] for r in of(rows, "ddi2013", "dev")] == expected
+
+
 def test_ddi_masks_a_discontinuous_mention_over_its_full_extent(read: Any) -> None:
     record = of(read("DDI2013"), "ddi2013", "train")[1]
     assert (record["text"], record["label"]) == ("@DRUG-DRUG$, xyz", "DDI-effect")
