@@ -101,31 +101,38 @@ class ElmoEncoder(Encoder):
         host = ids.to("cpu", torch.int16).numpy()
         sentences = [row[:length] for row, length in zip(host, mask.sum(1).tolist(), strict=True)]
         if torch.is_grad_enabled() and not self.frozen:
-            layers = self._trained(sentences)
+            hidden = self._trained(sentences, ids.shape[1])
         else:
             # The layers are constants: they must not depend on the precision that the heads are trained in.
             with torch.no_grad(), torch.autocast(ids.device.type, enabled=False):
-                layers = self._frozen(sentences)
-        padded = pad_sequence([part.to(ids.device, torch.float32).transpose(0, 1) for part in layers], batch_first=True)
-        beyond = ids.shape[1] - padded.shape[1]
-        return Encoded(nn.functional.pad(padded.flatten(2), (0, 0, 0, beyond)), mask)
+                hidden = self._frozen(sentences, ids.shape[1])
+        return Encoded(hidden.to(ids.device), mask)
 
-    def _trained(self, sentences: Sequence[NDArray[np.int16]]) -> list[Tensor]:
+    def _trained(self, sentences: Sequence[NDArray[np.int16]], longest: int) -> Tensor:
         batch = word_batch(sentences, self.network.options.char_cnn.max_characters_per_token)
-        return [part[:, 1:-1] for part in self.network(batch).split(batch.lengths, dim=1)]
+        parts = self.network(batch).float().split(batch.lengths, dim=1)
+        padded = pad_sequence([part[:, 1:-1].transpose(0, 1) for part in parts], batch_first=True).flatten(2)
+        return nn.functional.pad(padded, (0, 0, 0, longest - padded.shape[1]))
 
-    def _frozen(self, sentences: Sequence[NDArray[np.int16]]) -> list[Tensor]:
-        keys = [sentence_key(ids) for ids in sentences]
+    def _frozen(self, sentences: Sequence[NDArray[np.int16]], longest: int) -> Tensor:
+        """What the store has goes straight to its place; the rest is computed, and kept if there is a store."""
         store = self.store if self.frozen else None
-        found = {key: layers for key in keys if store is not None and (layers := store.get(key)) is not None}
-        missing = {key: ids for key, ids in zip(keys, sentences, strict=True) if key not in found}
-        if missing:
-            computed = encode(self.network, list(missing.values()))
-            new = {key: layers.to(DTYPES[self.activations]) for key, layers in zip(missing, computed, strict=True)}
-            if store is not None:
-                store.add(new.items())
-            found |= new
-        return [found[key] for key in keys]
+        options = self.network.options
+        device = self.network.device if store is None else "cpu"
+        hidden = torch.zeros(len(sentences), longest, options.layers * options.dim, device=device)
+        missing: dict[bytes, list[int]] = {}
+        for row, ids in enumerate(sentences):
+            key = sentence_key(ids)
+            if store is None or not store.read(key, hidden[row, : len(ids)]):
+                missing.setdefault(key, []).append(row)
+        computed = encode(self.network, [sentences[rows[0]] for rows in missing.values()])
+        new = [(key, layers.to(DTYPES[self.activations])) for key, layers in zip(missing, computed, strict=True)]
+        for key, layers in new:
+            for row in missing[key]:
+                hidden[row, : layers.shape[1]] = layers.transpose(0, 1).flatten(1)
+        if store is not None and new:
+            store.add(new)
+        return hidden
 
     def view(self) -> ElmoView:
         """A task's own mixes of the layers, with fresh weights."""

@@ -94,9 +94,9 @@ class ActivationStore:
     def __init__(self, root: str | Path, model: Elmo, *, dtype: str = "bf16", limit: int = DEFAULT_LIMIT) -> None:
         self.dtype, self.limit = DTYPES[dtype], limit
         options = model.options
-        self.parts = options.lstm.projection_dim, options.layers
+        self.half = options.lstm.projection_dim
         # Layer 0 is the word's vector twice: once is enough.
-        self.width = options.lstm.projection_dim * (2 * options.layers - 1)
+        self.width = self.half * (2 * options.layers - 1)
         weights = fingerprint(model)
         self.folder = Path(root) / f"{weights[:16]}-{dtype}"
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -125,11 +125,11 @@ class ActivationStore:
         needed = sum(missing.values()) * self._row_bytes
         return Plan(len(sentences), len(missing), needed, self._room(), self.folder)
 
-    def get(self, key: bytes) -> Tensor | None:
-        """A sentence's layers ``[layers, words, 2 * projection_dim]`` in the store's dtype, or ``None``."""
+    def read(self, key: bytes, into: Tensor) -> bool:
+        """Copy a sentence's layers side by side into ``[words, layers * 2 * projection_dim]``; false without them."""
         entry = self._entries.get(key)
         if entry is None:
-            return None
+            return False
         end = entry.offset + entry.words * self._row_bytes
         if end > len(self._map):
             self._remap()
@@ -138,10 +138,11 @@ class ActivationStore:
             if len(raw) < end - entry.offset or zlib.crc32(raw.data) != entry.checksum:
                 log.warning("%s: a sentence is damaged, it will be computed again", self._data)
                 del self._entries[key]
-                return None
+                return False
             self._trusted.add(key)
         rows = torch.from_numpy(raw).view(self.dtype).view(entry.words, self.width)
-        return self._unfold(rows)
+        into[:, : self.half], into[:, self.half :] = rows[:, : self.half], rows
+        return True
 
     def add(self, sentences: Iterable[tuple[bytes, Tensor]]) -> None:
         """Keep layers ``[layers, words, 2 * projection_dim]`` by key; those already there are passed over."""
@@ -185,14 +186,8 @@ class ActivationStore:
         return self.width * self.dtype.itemsize
 
     def _fold(self, layers: Tensor) -> NDArray[np.uint8]:
-        half = self.parts[0]
-        rows = torch.cat([layers[0, :, :half], *layers[1:]], dim=1)
+        rows = torch.cat([layers[0, :, : self.half], *layers[1:]], dim=1)
         return rows.to("cpu", self.dtype).contiguous().view(torch.uint8).numpy()
-
-    def _unfold(self, rows: Tensor) -> Tensor:
-        half, count = self.parts
-        both = torch.cat([rows[:, :half], rows], dim=1)
-        return both.view(len(rows), count, 2 * half).transpose(0, 1)
 
     def _claim(self, identity: dict[str, object]) -> None:
         """Take the folder for these weights; what other weights or an older format left in it goes."""
