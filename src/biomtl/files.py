@@ -91,6 +91,14 @@ def _replace(work: Path, target: Path) -> None:
         shutil.rmtree(aside, ignore_errors=True)
 
 
+def link(source: Path, target: Path) -> None:
+    """Give a file that nobody will write to again a second name, or a copy where the disk knows no links."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
 def recover(folder: Path) -> None:
     """Put back what a killed process had moved aside in ``folder``, and delete what it left half-written."""
     for left in [*folder.glob(".*.old"), *folder.glob(".*.tmp")]:

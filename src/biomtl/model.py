@@ -14,7 +14,7 @@ import biomtl
 from biomtl.encoders import load_encoder, load_processor
 from biomtl.encoders.base import Encoder
 from biomtl.errors import InputError, nearest
-from biomtl.files import atomic_folder, write_json
+from biomtl.files import atomic_folder, link, write_json
 from biomtl.heads.pairs import ApartHead
 from biomtl.items import Batch
 from biomtl.tasks.registry import pick
@@ -23,6 +23,7 @@ from biomtl.tasks.types.base import TaskRows, type_of
 from biomtl.tensors import disk_errors, save_tensors
 from biomtl.text.base import TextProcessor
 
+MANIFEST = "manifest.json"
 FORMAT = 1  # of the saved folder; raised when an older biomtl could not read it
 
 
@@ -143,14 +144,30 @@ class MultiTaskModel(nn.Module):
         encoded = self.encoder({name: value for name, value in inputs.items() if value is not None})
         return head(encoded)
 
-    def save_pretrained(self, folder: str | Path, *, overwrite: bool = False) -> None:
+    def save_pretrained(
+        self, folder: str | Path, *, overwrite: bool = False, encoder_from: str | Path | None = None
+    ) -> None:
         """Write a plain folder: encoder and tokenizer in their own forms, ``heads/<task>/``, ``manifest.json``.
 
         The folder appears whole or not at all.
+
+        Args:
+            folder: where.
+            overwrite: replace an existing folder.
+            encoder_from: a saved model (``folder`` itself, too) with this very encoder and tokenizer, whose files are
+                linked instead of written again.
+
+        Raises:
+            InputError: the folder exists and may not be replaced.
         """
         with disk_errors(folder), atomic_folder(folder, overwrite=overwrite) as work:
-            self.encoder.save(work)
-            self.processor.save(work)
+            if encoder_from is None:
+                self.encoder.save(work)
+                self.processor.save(work)
+            else:
+                for path in Path(encoder_from).iterdir():
+                    if path.is_file() and path.name != MANIFEST:
+                        link(path, work / path.name)
             for name, task in self.tasks.items():
                 place = work / "heads" / name
                 place.mkdir(parents=True)
@@ -167,7 +184,7 @@ class MultiTaskModel(nn.Module):
                 },
                 "provenance": self.provenance,
             }
-            write_json(work / "manifest.json", manifest)
+            write_json(work / MANIFEST, manifest)
 
     @classmethod
     def from_pretrained(
@@ -215,7 +232,7 @@ class MultiTaskModel(nn.Module):
 def model_folder(folder: str | Path) -> Path:
     """The model's own folder: the given one, or ``model/`` in a run folder."""
     folder = Path(folder)
-    is_run = not (folder / "manifest.json").is_file() and (folder / "model" / "manifest.json").is_file()
+    is_run = not (folder / MANIFEST).is_file() and (folder / "model" / MANIFEST).is_file()
     return folder / "model" if is_run else folder
 
 
@@ -225,14 +242,14 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     Raises:
         InputError: missing, unreadable, or of a newer format.
     """
-    path = folder / "manifest.json"
+    path = folder / MANIFEST
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
         newer = manifest["format"] > FORMAT
         known = isinstance(manifest["tasks"], dict)
     except (FileNotFoundError, NotADirectoryError) as error:
         fix = "give a run folder or its model/ folder"
-        raise InputError("no biomtl model", path=folder, expected="manifest.json", fix=fix) from error
+        raise InputError("no biomtl model", path=folder, expected=MANIFEST, fix=fix) from error
     except (ValueError, KeyError, TypeError) as error:
         raise InputError("not a model's manifest", path=path, fix="copy the model again") from error
     if newer or not known:

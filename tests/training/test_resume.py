@@ -91,8 +91,9 @@ def stop_after(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
         {"mixing": "batch", "bf16": True, "gradient_checkpointing": True},
         {"eval_steps": 3, "early_stopping_patience": 3, "metric_for_best_model": "tag-drug", "dropout": 0.4},
         {"save_steps": None, "save_strategy": "epoch", "eval_strategy": "no", "lr_scheduler_type": "cosine"},
+        {"freeze_encoder": True},
     ],
-    ids=["plain", "accumulated", "bf16", "early", "epoch"],
+    ids=["plain", "accumulated", "bf16", "early", "epoch", "frozen"],
 )
 def test_stopped_and_resumed(run: Callable[..., Run], keys: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     whole = run("whole", **keys).folder

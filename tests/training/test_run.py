@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 
 import biomtl
 import tiny
+from biomtl.encoders.transformer import TransformerEncoder
 from biomtl.errors import InputError
 from biomtl.model import MultiTaskModel
 from biomtl.suite import load_suite
@@ -115,6 +116,23 @@ def test_a_frozen_encoder_stays(run: Callable[..., Run], bert: Path) -> None:
     folder = run(freeze_encoder=True, predict_test=False).folder
     before, after = (load_file(place / "model.safetensors") for place in (bert, folder / "model"))
     assert all(torch.equal(before[key], after[key]) for key in before)
+
+
+def test_a_frozen_encoder_is_written_once(run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> None:
+    written = []
+    save = TransformerEncoder.save
+    monkeypatch.setattr(TransformerEncoder, "save", lambda self, folder: written.append(folder) or save(self, folder))
+    keys = {"max_steps": 6, "eval_steps": 1, "save_steps": 1, "save_total_limit": 3, "learning_rate": 2e-2}
+    folder = run(**keys, freeze_encoder=True, predict_test=False).folder
+    means = [sum(s["value"] for s in line["scores"].values()) for line in log(folder, True)]
+    assert sum(mean > max(means[:i], default=-1) for i, mean in enumerate(means)) > 2  # each wrote a model
+    assert len(written) == 1
+    assert len({path.stat().st_ino for path in (folder / "checkpoints").glob("*/frozen.safetensors")}) == 1
+    assert len(list((folder / "checkpoints").glob("*/frozen.safetensors"))) == 3
+    weights = [set(load_file(path)) for path in (folder / "checkpoints").glob("*/model.safetensors")]
+    assert weights
+    assert not any(name.startswith("encoder.") for names in weights for name in names)
+    MultiTaskModel.from_pretrained(folder)
 
 
 def test_trackers(run: Callable[..., Run]) -> None:

@@ -50,6 +50,11 @@ class Encoder(nn.Module, ABC):
     """Whether two texts may stand in one sequence; else pairs are always encoded apart and compared."""
     dim: int
 
+    @property
+    def frozen(self) -> bool:
+        """Whether no weight is trained, so that outputs are constants."""
+        return not any(value.requires_grad for value in self.parameters())
+
     @abstractmethod
     def forward(self, inputs: Mapping[str, Tensor]) -> Encoded:
         """Encode the rows that the encoder's text processor collated."""

@@ -13,8 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from biomtl.errors import InputError
-from biomtl.files import atomic_folder, write_json
+from biomtl.files import atomic_folder, link, write_json
 from biomtl.tensors import disk_errors, save_tensors
+
+FROZEN = "frozen.safetensors"
 
 
 @dataclass
@@ -40,9 +42,19 @@ def save_checkpoint(
     progress: Progress,
     random: Sequence[Mapping[str, Tensor]],
 ) -> None:
-    """Write ``folder``: weights, optimiser state, where the run stands, and every process's random state."""
+    """Write ``folder``: weights, optimiser state, where the run stands, and every process's random state.
+
+    Weights that are not trained have a file of their own, which all checkpoints of a run share.
+    """
+    frozen = {name for name, value in model.named_parameters() if not value.requires_grad}
+    weights = model.state_dict()
+    before = latest_checkpoint(folder.parent)
     with disk_errors(folder), atomic_folder(folder, overwrite=True) as work:
-        save_tensors(model.state_dict(), work / "model.safetensors")
+        save_tensors({name: weights[name] for name in weights if name not in frozen}, work / "model.safetensors")
+        if before is not None and (before / FROZEN).is_file():
+            link(before / FROZEN, work / FROZEN)
+        elif frozen:
+            save_tensors({name: weights[name] for name in frozen}, work / FROZEN)
         state = optimiser.state_dict()
         tensors = {f"{i}.{k}": v for i, entry in state["state"].items() for k, v in entry.items()}
         save_tensors(tensors, work / "optimiser.safetensors")
@@ -73,7 +85,8 @@ def load_checkpoint(
         if saved.get("processes", 1) != processes:
             found = f"a checkpoint of {saved['processes']} processes"
             raise InputError(found, path=folder, expected=f"{processes}", fix="resume with as many as before")
-        model.load_state_dict(load_file(folder / "model.safetensors"))
+        frozen = load_file(folder / FROZEN) if (folder / FROZEN).is_file() else {}
+        model.load_state_dict(load_file(folder / "model.safetensors") | frozen)
         tensors = load_file(folder / "optimiser.safetensors")
         state: dict[int, dict[str, Tensor]] = {}
         for key, value in tensors.items():

@@ -174,6 +174,7 @@ def run_loop(
     log: RunLog | None = None
     latest: dict[str, list[Record]] = {}
     best: dict[str, list[Record]] | None = None
+    saved: Path | None = None
 
     def on_start(progress: Progress, total: int) -> None:
         nonlocal log
@@ -194,10 +195,12 @@ def run_loop(
         return result.mean if chosen in (None, "mean") else result.gain(str(chosen))
 
     def save_best() -> None:
-        nonlocal best
+        nonlocal best, saved
         best = latest or None
         if accelerator.is_main_process:
-            model.save_pretrained(folder / "model", overwrite=True)
+            same = saved if model.encoder.frozen else None  # a biLM of 370 MB need not be written at every gain
+            model.save_pretrained(folder / "model", overwrite=True, encoder_from=same)
+            saved = folder / "model"
 
     try:
         hooks = Hooks(on_start, on_step, score_dev, save_best)

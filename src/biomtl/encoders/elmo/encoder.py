@@ -66,11 +66,6 @@ class ElmoEncoder(Encoder):
             settings = json.loads(config.read_text(encoding="utf-8")).get(SETTINGS, {})
         return cls(network, **settings)
 
-    @property
-    def frozen(self) -> bool:
-        """Whether no weight of the biLM is trained, so that its layers are constants."""
-        return not any(value.requires_grad for value in self.network.parameters())
-
     def keep_activations(self, folder: Path | None, dtype: str = "bf16", limit: int = DEFAULT_LIMIT) -> bool:
         """Keep the layers of every sentence while the biLM is frozen (see ``ActivationStore``)."""
         if self.frozen:
