@@ -11,8 +11,8 @@ from pathlib import Path
 from biomtl.corpora.copies import one_copy
 from biomtl.corpora.formats.model import offset
 from biomtl.corpora.reader import ReadOptions, Record
+from biomtl.corpora.relations import hide, moved
 from biomtl.corpora.source import Source
-from biomtl.corpora.text.masking import mask
 from biomtl.corpora.text.printable import printable
 from biomtl.corpora.text.sentences import sentences
 from biomtl.errors import InputError, nearest
@@ -72,18 +72,11 @@ class _Document:
     gold: dict[tuple[str, str], list[str]] = field(default_factory=lambda: defaultdict(list))
 
 
-def _moved(spans: Spans, text: str, ascii: str) -> Spans:
-    """``spans`` of ``text`` as spans of its ASCII form, whose length differs in three documents (thetas)."""
-    if len(ascii) == len(text):
-        return spans
-    return [(len(printable(text[:start])), len(printable(text[:end]))) for start, end in spans]
-
-
 def _records(document: _Document, spans: Spans) -> Iterator[Record]:
     text = printable(document.text)
     entities = list(document.entities.values())
-    places = _moved([(entity.start, entity.end) for entity in entities], document.text, text)
-    for start, end in _moved(spans, document.text, text):
+    places = [moved((entity.start, entity.end), document.text, text) for entity in entities]
+    for start, end in (moved(span, document.text, text) for span in spans):
         inside = [
             (entity, (a - start, b - start))
             for entity, (a, b) in zip(entities, places, strict=True)
@@ -92,7 +85,7 @@ def _records(document: _Document, spans: Spans) -> Iterator[Record]:
         chemicals = [found for found in inside if found[0].type == "CHEMICAL"]
         genes = [found for kind in ("GENE-N", "GENE-Y") for found in inside if found[0].type == kind]
         for (chemical, first), (gene, second) in product(chemicals, genes):
-            masked = mask(text[start:end], first, second, ("@CHEMICAL$", "@GENE$"), "@CHEM-GENE$")
+            masked = hide("chemprot", text[start:end], (chemical.type, first), (gene.type, second))
             arguments = [
                 {"id": entity.id, "type": entity.type, "start": a, "end": b, "text": masked.text[a:b]}
                 for entity, (a, b) in ((chemical, masked.first), (gene, masked.second))

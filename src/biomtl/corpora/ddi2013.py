@@ -16,9 +16,9 @@ from biomtl.corpora.copies import one_copy
 from biomtl.corpora.formats.xml import Element, elements
 from biomtl.corpora.reader import ReadOptions, Record
 from biomtl.corpora.records import Located
+from biomtl.corpora.relations import hide
 from biomtl.corpora.source import Source
 from biomtl.corpora.splits import ids
-from biomtl.corpora.text.masking import mask
 from biomtl.errors import InputError, nearest
 from biomtl.tasks.task import Split
 
@@ -130,7 +130,7 @@ def _pairs(document: Element, where: str) -> Iterator[tuple[str, str, Record]]:
 
 def _masked(text: str, first: _Drug, second: _Drug) -> tuple[str, list[dict[str, Any]]]:
     """The sentence with both drugs hidden, and where their placeholders stand in it."""
-    masked = mask(text, first.span, second.span, ("@DRUG$", "@DRUG$"), "@DRUG-DRUG$")
+    masked = hide("ddi2013", text, (first.type, first.span), (second.type, second.span))
     entities = [
         {"id": drug.id, "type": drug.type, "start": start, "end": end, "text": masked.text[start:end]}
         for drug, (start, end) in ((first, masked.first), (second, masked.second))

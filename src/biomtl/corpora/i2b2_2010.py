@@ -17,8 +17,8 @@ from biomtl.corpora.copies import one_copy
 from biomtl.corpora.draw import draw
 from biomtl.corpora.reader import ReadOptions, Record
 from biomtl.corpora.records import Located
+from biomtl.corpora.relations import hide
 from biomtl.corpora.source import Source
-from biomtl.corpora.text.masking import mask
 from biomtl.errors import InputError, nearest
 from biomtl.tasks.task import Split
 
@@ -152,8 +152,7 @@ def _pairs(source: Source, document: str, files: _Files) -> Iterator[Located]:
 
 
 def _masked(line: str, first: _Concept, second: _Concept) -> Record:
-    names = (f"@{first.type}$", f"@{second.type}$")
-    masked = mask(line, first.span, second.span, names, f"@{first.type}-{second.type}$")
+    masked = hide("i2b2-2010", line, (first.type, first.span), (second.type, second.span))
     entities = [
         {"id": concept.id, "type": concept.type, "start": start, "end": end, "text": masked.text[start:end]}
         for concept, (start, end) in ((first, masked.first), (second, masked.second))
