@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from biomtl.corpora.formats import Document, Mention, Passage, Relation, bioc, brat, conll, delimited, pubtator
+from biomtl.corpora.formats import Document, Mention, Passage, Relation, bioc, brat, conll, delimited, jsonl, pubtator
 from biomtl.corpora.formats.model import covered
 from biomtl.errors import InputError
 
@@ -73,6 +73,30 @@ def test_bioc_keeps_passages(document: Document, data: st.DataObject) -> None:
     mentions = tuple(sorted(document.mentions, key=lambda mention: 0 < cut <= mention.start))  # by passage
     document = replace(document, passages=passages, mentions=mentions)
     assert back(bioc, [document], "out.xml") == [document]
+
+
+JSON = st.none() | st.booleans() | st.integers() | st.text(CHARACTERS)
+KEYS = st.text(string.ascii_lowercase, min_size=1).map(lambda name: f"x{name}")
+
+
+@given(
+    st.lists(documents(pieces=3), max_size=3), st.dictionaries(KEYS, JSON | st.lists(JSON), max_size=2), st.integers()
+)
+@FEW
+def test_jsonl(found: list[Document], fields: dict[str, object], number: int) -> None:
+    """Everything is kept: passages, repeated attributes, keys of other programs, an id that is a number."""
+    several = (("task", "a"), ("task", "b"), ("probability", "1"))
+    shaped = [
+        replace(
+            document,
+            passages=(Passage("title", 0, 1), Passage("abstract", 1, len(document.text))),
+            mentions=tuple(replace(mention, attributes=several) for mention in document.mentions),
+            fields=fields,
+        )
+        for document in found
+    ]
+    numbered = Document(str(number), "", fields={"id": number})
+    assert back(jsonl, [*shaped, numbered], "out.jsonl") == [*shaped, numbered]
 
 
 @given(st.lists(documents(pieces=3), min_size=1, max_size=3).map(distinct))
@@ -166,7 +190,7 @@ def test_no_writer_lets_another_error_out(document: Document) -> None:
         document, text=document.text + "\ud800", mentions=(*document.mentions, Mention("T9", "x", ((0, 99),), "x"))
     )
     with tempfile.TemporaryDirectory() as folder:
-        for number, module in enumerate((pubtator, bioc, brat, conll)):
+        for number, module in enumerate((pubtator, bioc, brat, conll, jsonl)):
             path = Path(folder) / f"{number}"
             try:
                 module.write([document], path)

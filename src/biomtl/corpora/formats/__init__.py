@@ -1,6 +1,6 @@
-"""Annotation formats, a module each: ``pubtator``, ``bioc``, ``brat``, ``conll`` and ``delimited``.
+"""Annotation formats, a module each: ``pubtator``, ``bioc``, ``brat``, ``jsonl``, ``conll`` and ``delimited``.
 
-``from biomtl.corpora.formats import brat``. The first four have ``read(path)``, which streams documents, and
+``from biomtl.corpora.formats import brat``. All but the last have ``read(path)``, which streams documents, and
 ``write(documents, path)``; ``parse`` takes lines or streams instead of a path. ``conll`` also reads and writes
 sentences, ``delimited`` rows.
 """

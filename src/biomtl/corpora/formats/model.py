@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from biomtl.errors import InputError
 
@@ -62,13 +63,17 @@ class Passage:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A text and what is marked in it. No passages = the whole text is one."""
+    """A text and what is marked in it. No passages = the whole text is one.
+
+    ``fields`` are what a JSON line holds besides; no other format has a place for them.
+    """
 
     id: str
     text: str
     passages: tuple[Passage, ...] = ()
     mentions: tuple[Mention, ...] = ()
     relations: tuple[Relation, ...] = ()
+    fields: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
 def covered(text: str, spans: Iterable[Span]) -> str:
