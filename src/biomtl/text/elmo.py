@@ -77,8 +77,9 @@ class ElmoProcessor:
         return cls(length, saved_stride, size)
 
     def identity(self, text: TextInput) -> Hashable:
-        """The texts and the words in them."""
-        return (text.texts, text.words)
+        """The texts and the words in them; words that are those cut from the text make no difference."""
+        given = text.words
+        return (text.texts, None if given is None or given == tuple(words(text.texts[0])) else given)
 
     def encode(self, texts: Sequence[TextInput]) -> list[EncodedText]:
         """Rows for every input; nothing is cut off."""
