@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 import biomtl
+from biomtl.cli.annotate import annotate
 from biomtl.cli.audit import audit
 from biomtl.cli.check import check
 from biomtl.cli.convert import convert
@@ -65,6 +66,7 @@ app.command("train")(train)
 app.command("finetune")(finetune)
 app.command("evaluate")(evaluate)
 app.command("predict")(predict)
+app.command("annotate")(annotate)
 app.command("convert")(convert)
 app.command("export")(export)
 app.command("embed")(embed)

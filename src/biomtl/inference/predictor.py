@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -106,19 +106,44 @@ class Predictor:
         Raises:
             InputError: no task of the model takes such an input.
         """
-        records: dict[str, list[Record]] = {}
         places: dict[str, list[int]] = {}
         for i, text in enumerate(texts):
             for name in self.fitting(text):
-                records.setdefault(name, []).append(as_record(self.model.tasks[name], text))
                 places.setdefault(name, []).append(i)
-        predictions = predict_records(self.model, records, batch_tokens=batch_tokens, bf16=self.bf16, advance=advance)
+        asked = {name: [texts[i] for i in chosen] for name, chosen in places.items()}
         results: list[dict[str, Result]] = [{} for _ in texts]
-        for name, rows in predictions.items():
-            task = self.model.tasks[name]
-            for i, record, prediction in zip(places[name], records[name], rows, strict=True):
-                results[i][name] = to_result(task, record, prediction, texts[i])
+        for name, found in self.ask(asked, batch_tokens=batch_tokens, advance=advance).items():
+            for i, result in zip(places[name], found, strict=True):
+                results[i][name] = result
         return results
+
+    def ask(
+        self,
+        asked: Mapping[str, Sequence[str | tuple[str, ...]]],
+        *,
+        batch_tokens: int = BATCH_TOKENS,
+        advance: Advance | None = None,
+    ) -> dict[str, list[Result]]:
+        """What tasks say of inputs of their own; an input that several tasks are asked about is encoded once.
+
+        Args:
+            asked: task name to the inputs that it labels.
+            batch_tokens: positions of a batch, padding included.
+            advance: called with the number of distinct inputs done.
+
+        Returns:
+            Each task's results in the order of its inputs.
+        """
+        tasks = self.model.tasks
+        records = {name: [as_record(tasks[name], text) for text in texts] for name, texts in asked.items()}
+        predictions = predict_records(self.model, records, batch_tokens=batch_tokens, bf16=self.bf16, advance=advance)
+        return {
+            name: [
+                to_result(tasks[name], record, prediction, text)
+                for record, prediction, text in zip(records[name], rows, asked[name], strict=True)
+            ]
+            for name, rows in predictions.items()
+        }
 
     def fitting(self, text: str | tuple[str, ...]) -> list[str]:
         """The tasks that work on such an input.

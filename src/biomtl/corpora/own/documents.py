@@ -48,7 +48,7 @@ def document_records(
             document = replace(document, mentions=tuple(m for m in document.mentions if m.type in types), relations=())
         try:
             document, cases = apply_policy(document, definition.mentions or "keep", path)
-            cut = [list(words(document.text, *span)) for span in _sentences(document)]
+            cut = [list(words(document.text, *span)) for span in document_sentences(document)]
             tags = iter(iob_tags([span for sentence in cut for span in sentence], document.mentions, path))
         except InputError as error:
             on_error(error)
@@ -68,7 +68,8 @@ def document_records(
             cases = Counter()
 
 
-def _sentences(document: Document) -> Iterator[tuple[int, int]]:
+def document_sentences(document: Document) -> Iterator[tuple[int, int]]:
+    """Offsets of a document's sentences: they end inside passages, or inside paragraphs where there are none."""
     spans = [(passage.start, passage.end) for passage in document.passages]
     for start, end in spans or [match.span() for match in _PARAGRAPH.finditer(document.text)]:
         yield from sentences(document.text, start, end)

@@ -1,0 +1,117 @@
+"""``biomtl annotate``."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from biomtl.corpora.formats.model import Document
+
+
+class Target(StrEnum):
+    """Formats that annotations can be written in."""
+
+    pubtator = "pubtator"
+    bioc = "bioc"
+    brat = "brat"
+    jsonl = "jsonl"
+
+
+class Origin(StrEnum):
+    """Formats that documents can be read from."""
+
+    text = "text"
+    pubtator = "pubtator"
+    bioc = "bioc"
+    brat = "brat"
+    jsonl = "jsonl"
+
+
+def annotate(
+    model: Annotated[Path, typer.Argument(help="Model or run folder.", show_default=False)],
+    source: Annotated[
+        Path, typer.Argument(metavar="IN", help="Documents: a file, or a folder of texts.", show_default=False)
+    ],
+    out: Annotated[Path, typer.Option("--out", help="File to write; for brat a folder.", show_default=False)],
+    origin: Annotated[
+        Origin | None, typer.Option("--from", help="Format of IN; default by name and content.", show_default=False)
+    ] = None,
+    target: Annotated[
+        Target | None,
+        typer.Option("--to", help="Format of OUT; default by its name, else as IN (text: brat).", show_default=False),
+    ] = None,
+    task: Annotated[list[str] | None, typer.Option("--task", help="Only this task; may be repeated.")] = None,
+    whole: Annotated[
+        list[str] | None,
+        typer.Option("--whole", help="This task labels whole documents, not sentences; may be repeated."),
+    ] = None,
+    keep: Annotated[
+        bool,
+        typer.Option("--keep", help="Keep IN's annotations; its mentions are the arguments that relation tasks judge."),
+    ] = False,
+    bf16: Annotated[bool, typer.Option("--bf16", help="Compute in bfloat16.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
+) -> None:
+    """Annotate documents with every task of a model, in one encoder pass a text; offsets are the document's.
+
+    A plain text file is one document, a folder one for each `.txt`; JSON lines have `text` (and `id`; other keys come
+    back). Sentences are cut as in training. Mentions come with `task` and `probability`, labels as annotations of type
+    `Sentence` over the sentence; negative classes are not written. `ddi2013`, `chemprot` and `i2b2-2010` judge every
+    fitting pair of mentions in a sentence. What can't be applied or written is said.
+
+    Example: `biomtl annotate runs/quickstart abstracts.pubtator --out annotated.xml`
+    """
+    from biomtl.cli.precision import chosen
+    from biomtl.cli.progress import texts as bar
+    from biomtl.files import refuse_existing
+    from biomtl.inference.documents import (
+        HOLD_LABELS,
+        check_target,
+        read_documents,
+        source_format,
+        target_format,
+        write_documents,
+    )
+
+    read_as = origin.value if origin else source_format(source)
+    write_as = target.value if target else target_format(out, read_as)
+    check_target(out, write_as)
+    refuse_existing(out, overwrite)
+
+    from biomtl.inference.annotate import Annotator
+    from biomtl.inference.predictor import Predictor
+
+    predictor = Predictor(model, tasks=task, bf16=chosen(bf16))
+    annotator = Annotator(predictor, whole=whole or (), keep=keep, labels=write_as in HOLD_LABELS)
+    for name, reason in annotator.skipped.items():
+        note(f"{name} is not applied: {reason}")
+    if write_as not in HOLD_LABELS:
+        note(f"{write_as} has no place for probabilities and names of tasks")
+    left: Counter[str] = Counter()
+    with bar("annotate") as advance:
+        documents = annotator(counted(read_documents(source, read_as), left), advance=advance)
+        count = write_documents(documents, out, write_as, overwrite=overwrite)
+    if not keep and (old := left["mentions"] + left["relations"]):
+        note(f"the {old:,} annotations of {source} are left out (--keep keeps them)")
+    if write_as != "jsonl" and (lost := sorted(name[1:] for name in left if name.startswith("."))):
+        note(f"{write_as} has no place for {', '.join(lost)}")
+    typer.echo(f"{out}: {count:,} documents, {write_as}")
+
+
+def counted(documents: Iterator[Document], left: Counter[str]) -> Iterator[Document]:
+    """The documents; ``left`` counts their annotations, and their fields with a dot before the name."""
+    for document in documents:
+        left.update(mentions=len(document.mentions), relations=len(document.relations))
+        left.update(f".{name}" for name in document.fields if name != "id")
+        yield document
+
+
+def note(text: str) -> None:
+    """One line on standard error."""
+    typer.echo(f"biomtl: {text}", err=True)

@@ -1,0 +1,236 @@
+"""Annotated documents: every task of a model on every sentence, offsets in the document's text.
+
+Sentences and words are cut as the corpus readers cut them, and go the way of `Predictor`: each distinct text is encoded
+once for all tasks that label it. Relations come second, since their texts, two mentions masked, are made of mentions.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import count
+
+from biomtl.corpora.formats.model import Attributes, Document, Mention, Relation, Span
+from biomtl.corpora.own.documents import document_sentences
+from biomtl.corpora.relations import ARGUMENTS, hide
+from biomtl.corpora.text.words import words
+from biomtl.errors import InputError
+from biomtl.inference.predict import Advance
+from biomtl.inference.predictor import Predictor, Result, Sentence
+from biomtl.tasks.families import BASIC, basic
+from biomtl.tasks.registry import pick
+from biomtl.tasks.task import Task
+
+WINDOW = 512  # sentences labelled together: enough for batches of like length, and little to keep in memory
+_ONE_LINE = str.maketrans("\t\r\n", "   ")  # one for one, so that offsets stay valid
+
+
+@dataclass(frozen=True, slots=True)
+class _Cut:
+    """A sentence of a document: where it stands, its words' spans there, and the text that models read."""
+
+    span: Span
+    words: list[Span]
+    text: Sentence
+
+
+class Annotator:
+    """A model at work on documents.
+
+    Who found it, an annotation says in its attributes: ``task``, and ``probability`` (of a mention's least certain
+    word). A sentence's labels are mentions of type ``Sentence`` over it, with a ``label`` or ``score``; those of a
+    whole document are mentions of type ``Document`` over its text. A task's negative class is not written.
+
+    Args:
+        predictor: the model, and which of its tasks.
+        whole: the tasks, by name or alias, that label documents and not sentences.
+        keep: whether the annotations that a document has stay; then its mentions are the arguments of relation tasks,
+            and found ones only where it has none of the types.
+        labels: whether labels of sentences and documents are wanted; for formats that have no place for them.
+
+    Attributes:
+        skipped: tasks that can't annotate, and why.
+
+    Raises:
+        InputError: a task of ``whole`` that the model lacks or that takes no documents, or no task that can annotate.
+
+    Examples:
+        >>> annotator = Annotator(Predictor("runs/quickstart"))
+        >>> list(annotator([Document("1", "Naloxone reverses the effect of clonidine.")]))[0].mentions
+    """
+
+    def __init__(
+        self, predictor: Predictor, *, whole: Iterable[str] = (), keep: bool = False, labels: bool = True
+    ) -> None:
+        self.predictor, self.keep, self.labels = predictor, keep, labels
+        tasks = {name: predictor.model.tasks[name] for name in predictor.names}
+        self.whole = [pick(name, tasks, "model") for name in whole]
+        for name in self.whole:
+            if tasks[name].inputs != "text" or name in ARGUMENTS:
+                raise InputError(f"task {name} does not label documents", expected="a task over single texts")
+        found = {kind.lower() for task in tasks.values() if task.inputs == "tokens" for kind in _types(task)}
+        reasons = {name: self._reason(task, found) for name, task in tasks.items()}
+        self.skipped = {name: reason for name, reason in reasons.items() if reason}
+        fit = [name for name in tasks if name not in self.skipped]
+        self.relations = [name for name in fit if name in ARGUMENTS]
+        self.sentences = [name for name in fit if name not in (*self.relations, *self.whole)]
+        if not fit:
+            said = "; ".join(f"{name}: {reason}" for name, reason in self.skipped.items())
+            raise InputError(f"no task that can annotate documents ({said})", fix="choose other tasks or options")
+
+    def _reason(self, task: Task, found: set[str]) -> str | None:
+        """Why a task can't annotate documents, or ``None``; ``found`` are the types of mentions that taggers find."""
+        if task.inputs == "pair":
+            return "it compares two texts"
+        if task.inputs == "candidates" or basic(task.type) not in BASIC:
+            return f"documents have no place for its answers ({task.type})"
+        if task.name in ARGUMENTS:
+            arguments = ARGUMENTS[task.name]
+            lacking = [types for types in (arguments.first, arguments.second) if not types & found]
+            if lacking and not self.keep:
+                return f"no tagger of the model finds its arguments ({', '.join(sorted(lacking[0]))})"
+        elif task.inputs == "text" and not self.labels:
+            return "the format has no place for labels of texts"
+        return None
+
+    def __call__(self, documents: Iterable[Document], *, advance: Advance | None = None) -> Iterator[Document]:
+        """Stream the documents with their annotations, in order.
+
+        Args:
+            documents: what to annotate.
+            advance: called with the number of texts done, for a progress bar.
+        """
+        drafts: list[_Draft] = []
+        size = 0
+        for document in documents:
+            drafts.append(_Draft(document, self.keep))
+            size += len(drafts[-1].sentences)
+            if size >= WINDOW:
+                yield from self._finished(drafts, advance)
+                drafts, size = [], 0
+        yield from self._finished(drafts, advance)
+
+    def _finished(self, drafts: Sequence[_Draft], advance: Advance | None) -> Iterator[Document]:
+        cuts = [(draft, cut) for draft in drafts for cut in draft.sentences]
+        full = [draft for draft in drafts if draft.sentences]
+        asked: dict[str, list[str]] = {name: [cut.text for _, cut in cuts] for name in self.sentences}
+        asked |= {name: [draft.document.text for draft in full] for name in self.whole}
+        results = self.predictor.ask(asked, advance=advance)
+        tasks = self.predictor.model.tasks
+        for name in self.sentences:
+            for (draft, cut), result in zip(cuts, results[name], strict=True):
+                draft.add(tasks[name], result, cut)
+        for name in self.whole:
+            for draft, result in zip(full, results[name], strict=True):
+                draft.label(tasks[name], result, "Document", (0, len(draft.document.text)))
+        for draft in drafts:
+            draft.settle()
+        pairs = {name: [(draft, *pair) for draft in drafts for pair in draft.pairs(name)] for name in self.relations}
+        masked = {name: [text for _, text, *_ in found] for name, found in pairs.items()}
+        results = self.predictor.ask(masked, advance=advance)
+        for name, found in pairs.items():
+            for (draft, _, first, second), result in zip(found, results[name], strict=True):
+                draft.relate(tasks[name], result, first, second)
+        for draft in drafts:
+            yield draft.finished()
+
+
+class _Draft:
+    """A document while its annotations come in."""
+
+    def __init__(self, document: Document, keep: bool) -> None:
+        self.document = document
+        self.sentences = list(_cuts(document))
+        self.kept = document.mentions if keep else ()
+        self.relations = list(document.relations) if keep else []
+        self.new: tuple[Mention, ...] = ()
+        self.found: dict[tuple[str, Span], list[tuple[str, float]]] = {}  # what -> the tasks that found it, how surely
+        self.labels: list[Mention] = []
+        used = {mention.id for mention in self.kept} | {relation.id for relation in self.relations}
+        self.names = {letter: _fresh(letter, used) for letter in "TR"}
+
+    def add(self, task: Task, result: Result, cut: _Cut) -> None:
+        """Take what a task says of a sentence."""
+        starts = {here: start for (start, _), (here, _) in zip(cut.words, cut.text.words, strict=True)}
+        ends = {here: end for (_, end), (_, here) in zip(cut.words, cut.text.words, strict=True)}
+        for mention in result.mentions or ():
+            key = (mention.type or task.name, (starts[mention.start], ends[mention.end]))
+            self.found.setdefault(key, []).append((task.name, mention.probability))
+        self.label(task, result, "Sentence", cut.span)
+
+    def label(self, task: Task, result: Result, kind: str, span: Span) -> None:
+        """Take a task's labels or score of a span."""
+        text = self.document.text[slice(*span)]
+        for attributes in _labels(task, result):
+            self.labels.append(Mention("", kind, (span,), text, (), attributes))
+
+    def settle(self) -> None:
+        """Make mentions of what was found; one that several tasks found, or that was there, is one."""
+        there = {(mention.type, mention.spans): i for i, mention in enumerate(self.kept)}
+        kept, new = list(self.kept), []
+        for (kind, span), by in sorted(self.found.items(), key=lambda item: (item[0][1], item[0][0])):
+            tasks = tuple(("task", task) for task, _ in by)
+            attributes = tasks + tuple(("probability", f"{probability:.4f}") for _, probability in by)
+            if (i := there.get((kind, (span,)))) is not None:
+                kept[i] = replace(kept[i], attributes=kept[i].attributes + attributes)
+            else:
+                text = self.document.text[slice(*span)]
+                new.append(Mention(next(self.names["T"]), kind, (span,), text, (), attributes))
+        self.kept, self.new = tuple(kept), tuple(new)
+
+    def pairs(self, task: str) -> Iterator[tuple[str, Mention, Mention]]:
+        """Candidates of a relation task: the sentence with both mentions hidden, and the two."""
+        arguments = ARGUMENTS[task]
+        sides = dict.fromkeys((arguments.first, arguments.second))
+        ordered = sorted((m for types in sides for m in self._of(types)), key=lambda mention: mention.start)
+        starts = [mention.start for mention in ordered]
+        for start, end in (cut.span for cut in self.sentences):
+            near = ordered[bisect_left(starts, start) : bisect_left(starts, end)]
+            text = self.document.text[start:end].translate(_ONE_LINE)
+            for pair in arguments.pairs([mention for mention in near if mention.end <= end]):
+                first, second = ((m.type.lower(), (m.start - start, m.end - start)) for m in pair)
+                yield hide(task, text, first, second).text.rstrip(), *pair
+
+    def _of(self, types: frozenset[str]) -> list[Mention]:
+        given, found = ([m for m in mentions if m.type.lower() in types] for mentions in (self.kept, self.new))
+        return given or found
+
+    def relate(self, task: Task, result: Result, first: Mention, second: Mention) -> None:
+        """Take what a relation task says of a candidate."""
+        for (_, name), (_, kind), *rest in _labels(task, result):
+            arguments = (("Arg1", first.id), ("Arg2", second.id))
+            self.relations.append(Relation(next(self.names["R"]), kind, arguments, (("task", name), *rest)))
+
+    def finished(self) -> Document:
+        """The document: mentions that were there, those found, labels of sentences and of the text."""
+        labels = tuple(replace(label, id=next(self.names["T"])) for label in self.labels)
+        return replace(self.document, mentions=(*self.kept, *self.new, *labels), relations=tuple(self.relations))
+
+
+def _fresh(letter: str, used: set[str]) -> Iterator[str]:
+    return (name for i in count() if (name := f"{letter}{i}") not in used)
+
+
+def _cuts(document: Document) -> Iterator[_Cut]:
+    text = document.text
+    for start, end in document_sentences(document):
+        if spans := list(words(text, start, end)):
+            yield _Cut((start, end), spans, Sentence.of([text[s:e] for s, e in spans], spans))
+
+
+def _types(task: Task) -> set[str]:
+    """The types of mentions that a tagging task finds."""
+    return {label[2:] or task.name for label in task.labels if label.startswith("B")}
+
+
+def _labels(task: Task, result: Result) -> Iterator[Attributes]:
+    """Attributes for each label of a text, or for its score; the negative class is no label."""
+    if result.score is not None:
+        yield ("task", task.name), ("score", f"{result.score:.4f}")
+    labels = result.labels if result.label is None else (result.label,)
+    for label in labels or ():
+        if label != task.negative:
+            probability = (result.probabilities or {}).get(label)
+            known = () if probability is None else (("probability", f"{probability:.4f}"),)
+            yield ("task", task.name), ("label", label), *known

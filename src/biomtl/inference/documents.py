@@ -1,0 +1,128 @@
+"""The formats that documents come in and go out in, told by names and contents."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from biomtl.corpora.formats import bioc, brat, jsonl, pubtator
+from biomtl.corpora.formats.model import Document
+from biomtl.corpora.own.detect import SUFFIXES, detect
+from biomtl.corpora.own.documents import READERS
+from biomtl.errors import InputError, fail
+
+FORMATS = ("pubtator", "bioc", "brat", "jsonl")
+HOLD_LABELS = ("bioc", "brat", "jsonl")
+"""The formats with a place for labels of sentences and documents, for probabilities and names of tasks."""
+_WRITERS: dict[str, Callable[..., int]] = {
+    "pubtator": pubtator.write,
+    "bioc": bioc.write,
+    "brat": brat.write,
+    "jsonl": jsonl.write,
+}
+_NO_NAME = re.compile(r"[^A-Za-z0-9_-]")
+
+
+def source_format(path: Path) -> str:
+    """The format of a file or folder: as ``biomtl check`` tells it, or ``text`` where it is none of those.
+
+    Raises:
+        InputError: nothing there, or a table, CoNLL or a saved dataset.
+    """
+    found: str = detect(path, tagging=False)
+    marked = any(path.rglob("*.ann")) if path.is_dir() else path.with_suffix(".ann").is_file()
+    if found == "brat" and not marked:
+        return "text"
+    if found == "tsv" and SUFFIXES.get(path.suffix.lower()) is None:  # what detect says of any lines of text
+        return "text"
+    if found not in FORMATS:
+        expected = f"text, {', '.join(FORMATS)}"
+        raise InputError(f"documents in {found}", path=path, expected=expected, fix="say which with --from")
+    return found
+
+
+def target_format(out: Path, source: str) -> str:
+    """The format to write: by the name, else the source's, else brat, whose texts are plain files.
+
+    Raises:
+        InputError: the name is a text file's, and brat is written as a folder.
+    """
+    suffix = out.suffix.lower()
+    if (named := SUFFIXES.get(suffix)) in FORMATS and named != "brat":
+        return str(named)
+    chosen = "brat" if source == "text" else source
+    if chosen == "brat":
+        check_target(out, chosen)
+    return chosen
+
+
+def check_target(out: Path, format: str) -> None:
+    """Check that a name suits a format.
+
+    Raises:
+        InputError: brat, which is written as a folder, under the name of a file.
+    """
+    if format == "brat" and out.suffix.lower() in (".txt", ".ann", *SUFFIXES):
+        fix = "name a folder, or say which format with --to"
+        raise InputError("a file's name for brat, which is a folder", path=out, fix=fix)
+
+
+def read_documents(path: Path, format: str) -> Iterator[Document]:
+    """Stream the documents of a file or folder.
+
+    Raises:
+        InputError: names file and line.
+    """
+    if format == "text":
+        return read_texts(path)
+    return jsonl.read(path) if format == "jsonl" else READERS[format](path, fail)
+
+
+def read_texts(path: Path) -> Iterator[Document]:
+    """Plain text: a file is a document, a folder (searched through) one for each ``.txt``; ids as in brat.
+
+    Raises:
+        InputError: no text file, or one that is not UTF-8.
+    """
+    files = sorted(path.rglob("*.txt")) if path.is_dir() else [path]
+    if not files:
+        raise InputError("no .txt file", path=path, expected="a folder of text files")
+    for file in files:
+        try:
+            content = file.read_bytes()
+        except OSError as error:
+            raise InputError(f"can't be read ({error.strerror})", path=file, fix="check the path") from error
+        name = file.relative_to(path).with_suffix("").as_posix() if path.is_dir() else file.stem
+        yield Document(name, brat.decode(content, file))
+
+
+def write_documents(documents: Iterable[Document], out: Path, format: str, *, overwrite: bool = False) -> int:
+    """Write documents under a temporary name, then rename; returns how many.
+
+    brat's names of types are letters, digits, ``_`` and ``-``: anything else becomes ``_`` (``CPR:3`` is ``CPR_3``). In
+    PubTator a relation's argument without identifier is ``T`` and the number of its mention line, from 0, as the reader
+    counts them.
+
+    Raises:
+        InputError: an existing target, or what the format can't hold.
+    """
+    fit = {"brat": _for_brat, "pubtator": _for_pubtator}.get(format, lambda document: document)
+    return _WRITERS[format](map(fit, documents), out, overwrite=overwrite)
+
+
+def _for_brat(document: Document) -> Document:
+    mentions = tuple(replace(mention, type=_NO_NAME.sub("_", mention.type)) for mention in document.mentions)
+    relations = tuple(replace(relation, type=_NO_NAME.sub("_", relation.type)) for relation in document.relations)
+    return replace(document, mentions=mentions, relations=relations)
+
+
+def _for_pubtator(document: Document) -> Document:
+    names = {mention.id: f"T{i}" for i, mention in enumerate(document.mentions)}
+    mentions = tuple(replace(mention, id=f"T{i}") for i, mention in enumerate(document.mentions))
+    relations = tuple(
+        replace(relation, arguments=tuple((role, names.get(value, value)) for role, value in relation.arguments))
+        for relation in document.relations
+    )
+    return replace(document, mentions=mentions, relations=relations)
