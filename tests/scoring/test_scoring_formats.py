@@ -141,6 +141,26 @@ def test_ddi_gold_standard_by_pair_id(write: Any) -> None:
     assert result.metrics["macro_f1_positive"].value == 1 / 4  # the other three types don't occur
 
 
+@pytest.mark.parametrize(
+    ("task", "name", "pairs", "label"),
+    [
+        ("ddi2013", "D.d0.s0.p{}", ["D.d0.s0.e0\tD.d0.s0.e1", "D.d0.s0.e0\tD.d0.s0.e2"], "DDI-int"),
+        ("i2b2-2010", "n.n.con.l0.n.con.l{}", ["n.con.l0\tn.con.l0", "n.con.l0\tn.con.l1"], "TeRP"),
+    ],
+)
+def test_gold_standards_of_sentences_want_every_pair_predicted(
+    task: str, name: str, pairs: list[str], label: str, write: Any
+) -> None:
+    document = name.split(".con")[0].removesuffix(".s0.p{}").removesuffix(".n")
+    ids = [name.format(i) if task == "ddi2013" else f"{document}.R{i}" for i in range(2)]
+    rows = [f"{own}\t{document}\t{pair}\t{label}" for own, pair in zip(ids, pairs, strict=True)]
+    gold = write("gs.tsv", RELATIONS[0], *rows)
+    both = [f"{name.format(i)}\t{label}" for i in range(2)]
+    assert score(task, gold, write("p.tsv", "index\tlabel", *both)).metrics["micro_f1_positive"].value == 1
+    with pytest.raises(InputError, match=f"1 of 2 gold ids have no prediction, first '{name.format(1)}'"):
+        score(task, gold, write("p.tsv", "index\tlabel", both[0]))
+
+
 STS = "index\tgenre\tfilename\tyear\told_index\tsource1\tsource2\tsentence1\tsentence2\tscore"
 
 

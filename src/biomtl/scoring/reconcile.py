@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from biomtl.corpora.blue.relations import DOCUMENT_PAIRS
 from biomtl.errors import InputError
 from biomtl.scoring.formats import Loaded, numbered
 from biomtl.scoring.table import Record, Table
@@ -53,10 +54,10 @@ def _by_order(gold: Table, predicted: Table) -> Table:
 
 
 def _relations(task: Task, gold: Loaded, predicted: Loaded) -> tuple[Table, Table, tuple[str, ...]]:
-    """BLUE's gold-standard tables name pairs by document and arguments, and list pairs of a whole DOCUMENT.
+    """BLUE's gold-standard tables name pairs by document and arguments.
 
-    The model's input has only the pairs of one sentence, under ``docid.arg1.arg2`` (or the pair's id, DDI). A pair
-    without a prediction therefore counts as predicted negative, and the number of such pairs is said.
+    The model's input has them under ``docid.arg1.arg2`` (or the pair's id, DDI), and for ChemProt only those of one
+    sentence: there a pair without a prediction counts as predicted negative, and the number of such pairs is said.
     """
     both = gold.shape == predicted.shape
     if both and _ids(gold.table) == _ids(predicted.table):
@@ -64,7 +65,7 @@ def _relations(task: Task, gold: Loaded, predicted: Loaded) -> tuple[Table, Tabl
         return gold.table, predicted.table, ()
     left = _named(gold, None if both else _ids(predicted.table))
     right = _named(predicted, None if both else _ids(gold.table))
-    if both or gold.shape != "relations" or task.negative is None:
+    if both or gold.shape != "relations" or task.name not in DOCUMENT_PAIRS:
         return left, right, ()
     given = {record["id"]: record for record in right.records}
     filled: list[Record] = []

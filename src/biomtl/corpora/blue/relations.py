@@ -20,6 +20,8 @@ DOCUMENT = {
 }
 # Tasks where a pair may have several labels: BLUE gives it one row a label, all under the same index.
 SEVERAL_LABELS = frozenset({"chemprot", "i2b2-2010"})
+# Tasks whose gold standard lists the pairs of a whole document, while the model's input has those of one sentence.
+DOCUMENT_PAIRS = frozenset({"chemprot"})
 PLACEHOLDER = re.compile(r"@([A-Za-z_]+)(?:-([A-Za-z_]+))?\$")
 
 
