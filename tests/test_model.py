@@ -157,7 +157,7 @@ def test_apart_pairs_have_no_logits_of_a_row(model: MultiTaskModel) -> None:
 def test_logits_without_a_mask(model: MultiTaskModel) -> None:
     ids = torch.randint(5, 100, (2, 7), generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(
-        model.logits("cls-text", input_ids=ids, token_type_ids=None),
+        model.logits("cls-text", input_ids=ids, attention_mask=None, token_type_ids=None),
         model.logits("cls-text", input_ids=ids, attention_mask=torch.ones_like(ids)),
     )
 
@@ -242,3 +242,18 @@ def test_heads_come_and_go(bert: Path) -> None:
     unknown = tiny.task("cls-text").model_copy(update={"type": "taging"})
     with pytest.raises(InputError, match="unknown type 'taging', did you mean 'tagging'"):
         model.add_task(unknown)
+
+
+@pytest.mark.parametrize("name", ["type", "items", "training", "half", "_modules"])
+def test_a_task_may_be_named_like_a_part_of_a_module(bert: Path, tmp_path: Path, name: str) -> None:
+    if name[0] == "_":
+        with pytest.raises(ValueError, match="pattern"):
+            Task.model_validate({**tiny.TASKS["cls-text"], "name": name})
+        return
+    task = Task.model_validate({**tiny.TASKS["cls-text"], "name": name})
+    model = MultiTaskModel.from_encoder(bert, [task])
+    model.save_pretrained(tmp_path / "model")
+    again = MultiTaskModel.from_pretrained(tmp_path / "model")
+    assert again.state_dict().keys() == model.state_dict().keys()
+    again.keep_tasks([])
+    assert not again.heads

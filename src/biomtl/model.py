@@ -139,10 +139,10 @@ class MultiTaskModel(nn.Module):
         if isinstance(head, ApartHead):
             found = f"task {task} compares two texts that are encoded apart"
             raise InputError(found, expected="a task whose rows stand alone", fix="call the model with a batch")
-        if "attention_mask" not in inputs and "input_ids" in inputs:
-            inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
-        encoded = self.encoder({name: value for name, value in inputs.items() if value is not None})
-        return head(encoded)
+        given = {name: value for name, value in inputs.items() if value is not None}
+        if "attention_mask" not in given and "input_ids" in given:
+            given["attention_mask"] = torch.ones_like(given["input_ids"])
+        return head(self.encoder(given))
 
     def save_pretrained(
         self, folder: str | Path, *, overwrite: bool = False, encoder_from: str | Path | None = None
@@ -270,5 +270,6 @@ def _load(name: str | Path, max_length: int | None, stride: int | None) -> tuple
 
 
 def _key(task: str) -> str:
-    """A task's name as a module's name, which may hold no dot."""
-    return task.replace(".", "__dot__")
+    """A task's name as a module's name, which may hold no dot and be none of a module's own (``type``, ``train``)."""
+    key = task.replace(".", "__dot__")
+    return f"{key}__task" if hasattr(nn.ModuleDict, key) or key == "training" else key
