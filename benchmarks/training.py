@@ -72,7 +72,7 @@ def plain(suite: Suite, recipe: Recipe) -> Callable[[], Done]:
 def ours(suite: Suite, recipe: Recipe) -> Callable[[], Done]:
     """One step of the package's loop."""
     model = MultiTaskModel.from_encoder(recipe.encoder, suite.tasks, max_length=recipe.max_length).train()
-    data = TrainingData(model.processor, suite, recipe, epochs=1)
+    data = TrainingData(model.processor, suite, recipe)
     accelerator = make_accelerator(recipe, Path())
     wrapped, optimiser = accelerator.prepare(model, build_optimiser(model, recipe))
     batches = (batch for epoch in count() for batch in data.epoch(epoch))

@@ -31,7 +31,7 @@ def suite_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def data_of(bert: Path, folder: Path, **keys: Any) -> tuple[TrainingData, Recipe]:
     recipe = make_recipe({"batch_size": 5, "suite": str(folder), **keys})
     suite = load_suite(folder)
-    return TrainingData(TransformerProcessor.load(bert, 24), suite, recipe, epochs=recipe.num_train_epochs or 1), recipe
+    return TrainingData(TransformerProcessor.load(bert, 24), suite, recipe), recipe
 
 
 def seen(batches: list[list[Any]]) -> Counter[tuple[str, int]]:
@@ -98,3 +98,13 @@ def test_the_plan_says_what_is_long(bert: Path, suite_folder: Path) -> None:
         console.print(plan_table(plan, load_suite(suite_folder).tasks, recipe))
     said = f"{plan.windowed} texts are longer than max_length 24: {plan.windows} overlapping windows cover them"
     assert said in " ".join(capture.get().split())
+
+
+@pytest.mark.parametrize("accumulation", [1, 2])
+def test_annealing_takes_as_long_as_the_steps(bert: Path, suite_folder: Path, accumulation: int) -> None:
+    """37 texts in batches of at most 5 are 8 batches."""
+    keys = {"policy": "annealed", "max_steps": 24, "gradient_accumulation_steps": accumulation}
+    data, _ = data_of(bert, suite_folder, **keys)
+    assert data.mixer.epochs == 3 * accumulation
+    whole, _ = data_of(bert, suite_folder, policy="annealed", num_train_epochs=3 * accumulation)
+    assert [seen(data.epoch(epoch)) for epoch in range(3)] == [seen(whole.epoch(epoch)) for epoch in range(3)]

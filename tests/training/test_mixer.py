@@ -145,6 +145,11 @@ def test_any_mixture_keeps_its_promises(items, policy, seed):
         assert sorted(mixer.epoch(2)) == list(range(len(items)))
 
 
+def test_a_low_temperature_leaves_the_largest_task_alone():
+    plan = Mixer([frozenset("a")] * 5000 + [frozenset("b")] * 50, policy="temperature", temperature=0.01).plan()
+    assert [(row.task, row.examples) for row in plan] == [("a", 5050), ("b", 0)]
+
+
 def test_the_plan_prints(capsys):
     from rich.console import Console
 

@@ -221,6 +221,7 @@ def test_an_error_chooses_the_lower(run: Callable[..., Run], tmp_path: Path) -> 
     folder = run(suite=suite, max_steps=8, eval_steps=1, learning_rate=5e-2, warmup_steps=0, predict_test=False).folder
     errors = [line["scores"]["reg-text"]["value"] for line in log(folder, True)]
     best = json.loads((folder / "metrics.json").read_text())["provenance"]["best_step"]
+    assert [line["mean"] for line in log(folder, True)] == [-error for error in errors]
     assert len(set(errors)) > 3
     assert errors[best - 1] == min(errors)
 

@@ -38,11 +38,11 @@ class TrainingData:
     Args:
         processor: the encoder's text processor.
         suite: the suite; only the recipe's training splits are read.
-        recipe: mixing, policy, batch size, seed, row limits.
-        epochs: how many epochs the run has; the annealed policy needs it.
+        recipe: mixing, policy, batch size, seed, row limits, length of the run.
+        world: how many processes share the batches of a step.
     """
 
-    def __init__(self, processor: TextProcessor, suite: Suite, recipe: Recipe, epochs: int) -> None:
+    def __init__(self, processor: TextProcessor, suite: Suite, recipe: Recipe, world: int = 1) -> None:
         self.recipe = recipe
         records = {name: training_records(suite, name, recipe) for name in suite.tasks}
         whole = build_items(processor, suite.tasks, records, targets=True)
@@ -54,12 +54,16 @@ class TrainingData:
             [item.tasks for item in self.items],
             policy=recipe.policy,
             seed=recipe.seed,
-            epochs=epochs,
+            epochs=recipe.num_train_epochs or 1,
             temperature=recipe.temperature,
             weights={n: o.mixing_weight for n, o in recipe.tasks.items() if o.mixing_weight is not None} or None,
         )
         self.lengths = np.array([item.longest for item in self.items])
         self.row_counts = np.array([len(item.rows) for item in self.items])
+        if recipe.max_steps is not None:
+            # Annealing has to know the run's epochs; the first has the same draws however many there are.
+            batches = len(self.epoch(0, 0, world))
+            self.mixer.epochs = -(-recipe.max_steps * recipe.gradient_accumulation_steps // batches)
 
     def epoch(self, epoch: int, rank: int = 0, world: int = 1) -> list[list[Item]]:
         """The batches of an epoch for one process of ``world``, the same whenever asked."""

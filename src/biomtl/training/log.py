@@ -65,9 +65,10 @@ class RunLog:
         values = {f"loss/{name}": loss for name, loss in step.losses.items()}
         self.accelerator.log({"loss": step.loss, "lr": step.lr, **values}, step=step.step)
 
-    def evaluation(self, step: int, seconds: float, split: str, scores: Mapping[str, Mapping[str, Any]]) -> None:
-        """One evaluation: each task's main metric by its id, and the mean."""
-        mean = sum(score["value"] for score in scores.values()) / len(scores)
+    def evaluation(
+        self, step: int, seconds: float, split: str, scores: Mapping[str, Mapping[str, Any]], mean: float
+    ) -> None:
+        """One evaluation: each task's main metric by its id, and their mean, in which errors count negative."""
         self._write({"step": step, "seconds": round(seconds, 3), "split": split, "scores": dict(scores), "mean": mean})
         values = {f"{split}/{name}": score["value"] for name, score in scores.items()}
         self.accelerator.log({f"{split}/mean": mean, **values}, step=step)

@@ -134,7 +134,7 @@ def _policy(
     if policy == "temperature" and not temperature:
         raise ValueError("the temperature policy needs a temperature")
     exponents = {"proportional": 1.0, "sqrt": 0.5, "uniform": 0.0, "temperature": 1 / (temperature or 1)}
-    power = entries ** exponents[policy]
+    power = (entries / entries.max()) ** exponents[policy]  # never above 1: a low temperature would leave the floats
     return lambda done: power
 
 

@@ -84,7 +84,7 @@ def train(
         torch.set_num_threads(recipe.num_threads)
     configure(model, recipe)
     torch.manual_seed(recipe.seed + accelerator.process_index)
-    data = TrainingData(model.processor, suite, recipe, epochs=recipe.num_train_epochs or 1)
+    data = TrainingData(model.processor, suite, recipe, accelerator.num_processes)
     if accelerator.is_main_process and not resume:
         console.print(plan_table(data.plan(), suite.tasks, recipe))
         slow = slow_bf16(accelerator.device) if recipe.bf16 else None
@@ -189,7 +189,7 @@ def run_loop(
         assert log is not None
         result = evaluate(model, suite, "dev", resamples=0, bf16=recipe.bf16)
         scores = {name: {"metric": s.main.id, "value": s.main.value} for name, s in result.scores.items()}
-        log.evaluation(progress.step, progress.seconds, "dev", scores)
+        log.evaluation(progress.step, progress.seconds, "dev", scores, result.mean)
         latest = dict(result.predictions)
         chosen = recipe.metric_for_best_model
         return result.mean if chosen in (None, "mean") else result.gain(str(chosen))
