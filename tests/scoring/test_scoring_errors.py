@@ -50,7 +50,7 @@ def test_gold_is_checked_as_well() -> None:
         score("mednli", [{"id": "a", "label": "x"}], [{"id": "a", "label": "neutral"}])
 
 
-@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf"), 1e300, True, "3", None, [1]])
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf"), 1e300, 10**400, True, "3", None, [1]])
 def test_scores_that_are_no_numbers(bad: Any) -> None:
     gold = [{"id": "a", "score": 1.0}, {"id": "b", "score": 2}]
     with pytest.raises(InputError, match=r"^predicted:2: "):

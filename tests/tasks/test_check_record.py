@@ -8,6 +8,7 @@ import pytest
 
 from biomtl.tasks import get_task
 from biomtl.tasks.check import check_record, unknown_label
+from biomtl.tasks.task import Task
 
 TEXT = {"id": "1", "doc_id": "1", "text": "@DRUG$ and more", "label": "DDI-int"}
 PAIR = {"id": "1", "doc_id": "1", "text_a": "One.", "text_b": "Two.", "score": 2.5}
@@ -47,6 +48,8 @@ def test_missing_key(task: str, key: str) -> None:
         ("ddi2013", {"entities": "e1"}, "entities is a str"),
         ("biosses", {"text_b": None}, "text_b is a NoneType"),
         ("biosses", {"score": float("nan")}, "score is nan"),
+        ("biosses", {"score": 10**400}, "score is 10000000000000000000, expected a number"),
+        ("biosses", {"score": -1e39}, "score is -1e+39, expected a number"),
         ("biosses", {"score": float("inf")}, "score is inf"),
         ("biosses", {"score": "2"}, "score is a str"),
         ("biosses", {"score": True}, "score is a bool"),
@@ -72,3 +75,9 @@ def test_bad(task: str, change: dict[str, Any], message: str) -> None:
 def test_unknown_label_is_said_once() -> None:
     assert unknown_label("O", ("O", "B")) is None
     assert unknown_label("zzz", ("O", "B")) == "unknown label 'zzz', expected one of O, B"
+
+
+@pytest.mark.parametrize("ends", [(1, 1), (4, 0), (0, float("inf")), (float("nan"), 1)])
+def test_a_score_range_has_two_ends(ends: tuple[float, float]) -> None:
+    with pytest.raises(ValueError, match="lowest and highest must differ"):
+        Task(name="near", type="regression", metric="pearson", score_range=ends)

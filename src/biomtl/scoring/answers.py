@@ -29,7 +29,7 @@ def read_choices(table: Table, task: Task) -> list[Choice]:
         if type(label) is not int or label < 0:
             raise table.error(row, f"label {label!r:.40}", expected="a candidate's place from 0")
         if scores is not None:
-            sound = isinstance(scores, list) and all(type(s) in (int, float) and np.isfinite(s) for s in scores)
+            sound = isinstance(scores, list) and all(type(s) in (int, float) and abs(s) < np.inf for s in scores)
             if not sound or label >= len(scores):
                 raise table.error(row, f"probabilities {scores!r:.40}", expected="a number for every candidate")
         found.append((label, scores))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -113,8 +112,8 @@ def scores(table: Table) -> list[float]:
         value = record.get("score")
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise table.error(row, _said("score", value), expected='a number under "score"')
-        if not math.isfinite(value) or abs(value) > _HUGE:
-            raise table.error(row, f"score {value}", expected="a finite number")
+        if not abs(value) <= _HUGE:  # neither is NaN; an integer may be too large for a float
+            raise table.error(row, f"score {value!s:.40}", expected="a finite number")
         found.append(float(value))
     return found
 

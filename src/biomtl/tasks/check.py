@@ -16,6 +16,7 @@ INPUT_KEYS = {
     "tokens": ("tokens", "offsets"),
     "candidates": ("text", "candidates"),
 }
+MOST = 1e38  # of a score: heads learn in float32; an integer in JSON may be too large even for a float
 TARGET_KEYS = {"classification": "label", "regression": "score", "multilabel": "labels", "tagging": "tags"}
 
 
@@ -71,8 +72,8 @@ def _check_target(task: Task, target: Any, record: Mapping[str, Any]) -> str | N
 def _check_score(task: Task, score: Any) -> str | None:
     if isinstance(score, bool) or not isinstance(score, int | float):
         return f"score is a {type(score).__name__}, expected a number"
-    if not math.isfinite(score):
-        return f"score is {score}, expected a number"
+    if not abs(score) < MOST:  # NaN isn't either
+        return f"score is {score!s:.20}, expected a number"
     low, high = task.score_range or (-math.inf, math.inf)
     return None if low <= score <= high else f"score {score:g}, expected {low:g} to {high:g}"
 
