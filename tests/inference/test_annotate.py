@@ -223,6 +223,8 @@ def test_candidates_are_masked_as_in_training(predictor: Predictor, monkeypatch:
         "chemprot": ["@CHEMICAL$ a-@GENE$ hits milo.", "Quari a-@CHEMICAL$ hits @GENE$."],
         "i2b2-2010": [],
     }
+    joined = marked("Pola fits. rimu-type. Vono.", Pola="chemical", rimu="gene", Vono="gene")
+    assert asked(annotator, [joined], monkeypatch)["chemprot"] == ["@CHEMICAL$ fits. @GENE$-type."]
     second = marked("Teksa for rimu; dasu", Teksa="Treatment", rimu="problem", dasu="test")
     assert asked(annotator, [second], monkeypatch)["i2b2-2010"] == [
         "@treatment$ for @problem$; dasu",

@@ -11,7 +11,7 @@ from pathlib import Path
 from biomtl.corpora.copies import one_copy
 from biomtl.corpora.formats.model import offset
 from biomtl.corpora.reader import ReadOptions, Record
-from biomtl.corpora.relations import hide, moved
+from biomtl.corpora.relations import hide, moved, units
 from biomtl.corpora.source import Source
 from biomtl.corpora.text.printable import printable
 from biomtl.corpora.text.sentences import sentences
@@ -45,7 +45,11 @@ class ChemProt:
             documents = _documents(source, split)
             listed = any(document.id in given for document in documents)
             for document in documents:
-                spans = given.pop(document.id, []) if listed else list(_sentences(document.text))
+                spans = (
+                    given.pop(document.id, [])
+                    if listed
+                    else list(units("chemprot", document.text, sentences(document.text)))
+                )
                 if spans and spans[-1][1] > len(document.text):
                     found = f"a sentence of {document.id} beyond its {len(document.text)} characters"
                     raise InputError(found, path=options.sentence_spans)
@@ -96,24 +100,6 @@ def _records(document: _Document, spans: Spans) -> Iterator[Record]:
                 identifier = name if number == 1 else f"{name}#{number}"
                 fields = {"id": identifier, "doc_id": document.id, "text": masked.text, "label": label}
                 yield fields | {"entities": arguments}
-
-
-def _sentences(text: str) -> Iterator[tuple[int, int]]:
-    """Our sentences, merged as BLUE merges spaCy's.
-
-    A boundary stays if the text before it ends in ``.``, ``?`` or ``!`` but not in ``i.v.``, and the text after it
-    begins with an upper-case letter.
-    """
-    begin = before = -1
-    for start, end in sentences(text):
-        if begin < 0:
-            begin = start
-        elif text[before - 1] in ".?!" and not text.endswith("i.v.", begin, before) and text[start].isupper():
-            yield begin, before
-            begin = start
-        before = end
-    if begin >= 0:
-        yield begin, before
 
 
 def _tables(source: Source, split: Split, kind: str) -> list[str]:

@@ -5,7 +5,7 @@ The corpus readers make their records with it, annotation the candidates of new 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, product
 
@@ -45,6 +45,27 @@ ARGUMENTS: Mapping[str, Arguments] = {
     "chemprot": Arguments(_CHEMICALS, _GENES),
     "i2b2-2010": Arguments(_CONCEPTS, _CONCEPTS),
 }
+
+
+def units(task: str, text: str, sentences: Iterable[Span]) -> Iterator[Span]:
+    """The stretches of text that hold both arguments: sentences, for ChemProt joined as BLUE joins spaCy's.
+
+    There a boundary stays if the text before it ends in ``.``, ``?`` or ``!`` but not in ``i.v.``, and the text after
+    it begins with an upper-case letter.
+    """
+    if task != "chemprot":
+        yield from sentences
+        return
+    begin = before = -1
+    for start, end in sentences:
+        if begin < 0:
+            begin = start
+        elif text[before - 1] in ".?!" and not text.endswith("i.v.", begin, before) and text[start].isupper():
+            yield begin, before
+            begin = start
+        before = end
+    if begin >= 0:
+        yield begin, before
 
 
 def hide(task: str, text: str, first: tuple[str, Span], second: tuple[str, Span]) -> Masked:

@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 from itertools import count
 
 from biomtl.corpora.formats.model import Attributes, Document, Mention, Relation, Span
-from biomtl.corpora.own.documents import document_sentences
-from biomtl.corpora.relations import ARGUMENTS, hide
+from biomtl.corpora.own.documents import document_parts, document_sentences
+from biomtl.corpora.relations import ARGUMENTS, hide, units
+from biomtl.corpora.text.sentences import sentences
 from biomtl.corpora.text.words import words
 from biomtl.errors import InputError
 from biomtl.inference.predict import Advance
@@ -185,12 +186,17 @@ class _Draft:
         sides = dict.fromkeys((arguments.first, arguments.second))
         ordered = sorted((m for types in sides for m in self._of(types)), key=lambda mention: mention.start)
         starts = [mention.start for mention in ordered]
-        for start, end in (cut.span for cut in self.sentences):
+        for start, end in self._units(task):
             near = ordered[bisect_left(starts, start) : bisect_left(starts, end)]
             text = self.document.text[start:end].translate(_ONE_LINE)
             for pair in arguments.pairs([mention for mention in near if mention.end <= end]):
                 first, second = ((m.type.lower(), (m.start - start, m.end - start)) for m in pair)
                 yield hide(task, text, first, second).text.rstrip(), *pair
+
+    def _units(self, task: str) -> Iterator[Span]:
+        text = self.document.text
+        for part in document_parts(self.document):
+            yield from units(task, text, sentences(text, *part))
 
     def _of(self, types: frozenset[str]) -> list[Mention]:
         given, found = ([m for m in mentions if m.type.lower() in types] for mentions in (self.kept, self.new))

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from biomtl.corpora.formats import bioc, brat, jsonl, pubtator
-from biomtl.corpora.formats.model import Document
+from biomtl.corpora.formats.model import Document, Span, covered
 from biomtl.corpora.own.detect import SUFFIXES, detect
 from biomtl.corpora.own.documents import READERS
 from biomtl.errors import InputError, fail
@@ -23,6 +23,7 @@ _WRITERS: dict[str, Callable[..., int]] = {
     "jsonl": jsonl.write,
 }
 _NO_NAME = re.compile(r"[^A-Za-z0-9_-]")
+_PIECE = re.compile(r"\S(?:[^\r\n]*\S)?")  # of a line
 
 
 def source_format(path: Path) -> str:
@@ -101,9 +102,9 @@ def read_texts(path: Path) -> Iterator[Document]:
 def write_documents(documents: Iterable[Document], out: Path, format: str, *, overwrite: bool = False) -> int:
     """Write documents under a temporary name, then rename; returns how many.
 
-    brat's names of types are letters, digits, ``_`` and ``-``: anything else becomes ``_`` (``CPR:3`` is ``CPR_3``). In
-    PubTator a relation's argument without identifier is ``T`` and the number of its mention line, from 0, as the reader
-    counts them.
+    Types in brat are letters, digits, ``_`` and ``-``: anything else becomes ``_`` (``CPR:3`` is ``CPR_3``), and
+    a mention over several lines has a piece in each. In PubTator a relation's argument without identifier is ``T`` and
+    the number of its mention line, from 0, as the reader counts them.
 
     Raises:
         InputError: an existing target, or what the format can't hold.
@@ -113,9 +114,18 @@ def write_documents(documents: Iterable[Document], out: Path, format: str, *, ov
 
 
 def _for_brat(document: Document) -> Document:
-    mentions = tuple(replace(mention, type=_NO_NAME.sub("_", mention.type)) for mention in document.mentions)
+    mentions = []
+    for mention in document.mentions:
+        spans = [span for whole in mention.spans for span in _line_by_line(document.text, whole)]
+        named = _NO_NAME.sub("_", mention.type)
+        mentions.append(replace(mention, type=named, spans=tuple(spans), text=covered(document.text, spans)))
     relations = tuple(replace(relation, type=_NO_NAME.sub("_", relation.type)) for relation in document.relations)
-    return replace(document, mentions=mentions, relations=relations)
+    return replace(document, mentions=tuple(mentions), relations=relations)
+
+
+def _line_by_line(text: str, span: Span) -> list[Span]:
+    pieces = [match.span() for match in _PIECE.finditer(text, *span)]
+    return pieces if any(c in "\r\n" for c in text[slice(*span)]) else [span]
 
 
 def _for_pubtator(document: Document) -> Document:

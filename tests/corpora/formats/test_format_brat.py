@@ -128,6 +128,10 @@ def test_an_id_that_is_no_file_name(tmp_path: Path, name: str) -> None:
 def test_what_brat_cannot_hold(tmp_path: Path) -> None:
     for document, message in (
         (Document("a", "x", (), (Mention("T1", "two words", ((0, 1),), "x"),)), "expected a single word"),
+        (
+            Document("a", "x", (), (Mention("T1", "y", ((0, 1),), "x"),), (Relation("R1", "CPR:3", (("a", "T1"),)),)),
+            "'CPR:3', expected a single word without a colon",
+        ),
         (Document("a", "x", (), (), (Relation("R0", "CID", (("a", "D1"), ("b", "D2"))),)), "between 'D1' and others"),
     ):
         with pytest.raises(InputError, match=message):

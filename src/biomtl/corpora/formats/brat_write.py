@@ -66,11 +66,13 @@ def _lines(document: Document, folder: str | Path) -> Iterator[str]:
             yield f"N{next(numbers['N'])}\tReference {name} {_word(reference, folder)}{tail}"
         yield from _attributes(mention, name, numbers, folder)
     for relation in document.relations:
-        arguments = [(_word(role, folder, empty=True), names.get(value)) for role, value in relation.arguments]
+        arguments = [
+            (_word(role, folder, empty=True, colon=False), names.get(value)) for role, value in relation.arguments
+        ]
         if lost := [value for (_, value), (_, name) in zip(relation.arguments, arguments, strict=True) if not name]:
             found = f"relation {relation.id} of document {document.id} between {lost[0]!r} and others"
             raise InputError(found, path=folder, expected="relations between mentions (brat)", fix="write PubTator")
-        name, kind = names[relation.id], _word(relation.type, folder)
+        name, kind = names[relation.id], _word(relation.type, folder, colon=False)
         if name.startswith("*"):
             yield f"*\t{kind} " + " ".join(str(value) for _, value in arguments)
         elif name.startswith("E"):
@@ -114,7 +116,8 @@ def _is_word(value: str) -> bool:
     return bool(value) and not any(c.isspace() for c in value)
 
 
-def _word(value: str, folder: str | Path, *, empty: bool = False) -> str:
-    if not (_is_word(value) or (empty and not value)) or (":" in value and empty):
-        raise InputError(f"{value[:40]!r}", path=folder, expected="a single word (brat's types have no blanks)")
+def _word(value: str, folder: str | Path, *, empty: bool = False, colon: bool = True) -> str:
+    if not (_is_word(value) or (empty and not value)) or (":" in value and not colon):
+        expected = "a single word (brat's types have no blanks)" if colon else "a single word without a colon"
+        raise InputError(f"{value[:40]!r}", path=folder, expected=expected)
     return value

@@ -69,10 +69,15 @@ def document_records(
 
 
 def document_sentences(document: Document) -> Iterator[tuple[int, int]]:
-    """Offsets of a document's sentences: they end inside passages, or inside paragraphs where there are none."""
-    spans = [(passage.start, passage.end) for passage in document.passages]
-    for start, end in spans or [match.span() for match in _PARAGRAPH.finditer(document.text)]:
+    """Offsets of a document's sentences: they end inside its parts."""
+    for start, end in document_parts(document):
         yield from sentences(document.text, start, end)
+
+
+def document_parts(document: Document) -> list[tuple[int, int]]:
+    """Offsets of a document's passages, or of its paragraphs where it has none."""
+    spans = [(passage.start, passage.end) for passage in document.passages]
+    return spans or [match.span() for match in _PARAGRAPH.finditer(document.text)]
 
 
 def place(path: Path) -> str:

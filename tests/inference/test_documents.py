@@ -1,0 +1,90 @@
+"""Which format documents are in, and what is done so that a format can hold them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from biomtl.corpora.formats import Document, Mention, Relation, bioc, brat, pubtator
+from biomtl.errors import InputError
+from biomtl.inference.documents import check_target, read_documents, source_format, target_format, write_documents
+
+TEXT = Document("d", "Pola rimu. Vono pola.")
+MENTIONS = (Mention("m1", "two words", ((0, 4),), "Pola"), Mention("m2", "Gene", ((16, 20),), "pola", ("G1",)))
+RELATED = Document("d", TEXT.text, (), MENTIONS, (Relation("r", "CPR:3", (("Arg1", "m1"), ("Arg2", "m2"))),))
+
+
+def test_formats_are_told_by_name_and_content(tmp_path: Path) -> None:
+    contents = {
+        "a.txt": "Pola rimu.",
+        "b": "Pola\trimu.",
+        "c.txt": "1|t|Pola\n1|a|rimu\n",
+        "d.txt": '{"text": "Pola"}\n',
+        "e.txt": "",
+        "notes/f.txt": "Pola",
+        "standoff/deep/g.txt": "Pola",
+        "standoff/deep/g.ann": "",
+    }
+    for name, content in contents.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(content)
+    found = {name: source_format(tmp_path / name) for name in ("a.txt", "b", "c.txt", "d.txt", "e.txt")}
+    assert found == {"a.txt": "text", "b": "text", "c.txt": "pubtator", "d.txt": "jsonl", "e.txt": "text"}
+    assert source_format(tmp_path / "notes") == "text"
+    assert source_format(tmp_path / "standoff") == source_format(tmp_path / "standoff/deep/g.txt") == "brat"
+    assert [document.id for document in read_documents(tmp_path / "standoff", "text")] == ["deep/g"]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="a folder of neither"):
+        source_format(tmp_path / "empty")
+    with pytest.raises(InputError, match=r"no \.txt file"):
+        list(read_documents(tmp_path / "empty", "text"))
+    with pytest.raises(InputError, match="can't be read"):
+        list(read_documents(tmp_path / "nothing", "text"))
+    (tmp_path / "bad.txt").write_bytes(b"Pola\n\xff")
+    with pytest.raises(InputError, match=r"bad\.txt:2: byte 0xff is not UTF-8"):
+        list(read_documents(tmp_path / "bad.txt", "text"))
+
+
+@pytest.mark.parametrize(
+    ("out", "source", "target"),
+    [
+        ("out.xml", "text", "bioc"),
+        ("out.json", "brat", "bioc"),
+        ("out.jsonl", "bioc", "jsonl"),
+        ("out.pubtator", "jsonl", "pubtator"),
+        ("out.txt", "pubtator", "pubtator"),
+        ("out", "text", "brat"),
+        ("out", "jsonl", "jsonl"),
+        ("v1.2", "brat", "brat"),
+    ],
+)
+def test_the_format_to_write(out: str, source: str, target: str) -> None:
+    assert target_format(Path(out), source) == target
+    check_target(Path(out), target)
+
+
+@pytest.mark.parametrize("out", ["out.txt", "out.ann", "out.tsv"])
+def test_brat_is_a_folder(out: str) -> None:
+    with pytest.raises(InputError, match="a file's name for brat, which is a folder"):
+        target_format(Path(out), "text")
+    with pytest.raises(InputError, match="a file's name for brat"):
+        check_target(Path(out), "brat")
+
+
+def test_names_that_a_format_has_no_place_for(tmp_path: Path) -> None:
+    assert write_documents([RELATED], tmp_path / "brat", "brat") == 1
+    (document,) = brat.read(tmp_path / "brat")
+    assert [mention.type for mention in document.mentions] == ["two_words", "Gene"]
+    assert [(relation.type, relation.arguments) for relation in document.relations] == [
+        ("CPR_3", (("Arg1", "T1"), ("Arg2", "T2")))
+    ]
+    assert write_documents([RELATED], tmp_path / "p.txt", "pubtator") == 1
+    (document,) = pubtator.read(tmp_path / "p.txt")
+    assert [mention.id for mention in document.mentions] == ["T0", "T1"]
+    assert document.relations == (Relation("R0", "CPR:3", (("arg1", "T0"), ("arg2", "G1"))),)
+    assert write_documents([RELATED], tmp_path / "b.xml", "bioc") == 1
+    (document,) = bioc.read(tmp_path / "b.xml")
+    assert (document.mentions, document.relations) == (RELATED.mentions, RELATED.relations)
+    with pytest.raises(InputError, match="exists already"):
+        write_documents([RELATED], tmp_path / "b.xml", "bioc")
