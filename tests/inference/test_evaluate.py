@@ -7,6 +7,7 @@ import random
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 import biomtl
@@ -94,9 +95,40 @@ def test_the_tasks_in_common(model: MultiTaskModel, small_suite: Path, tmp_path:
         shared_tasks(model, load_suite(more), asked=False, split="dev")
 
 
+def relabelled(folder: Path, name: str, labels: list[str]) -> Path:
+    """A suite of one task whose record lists these labels."""
+    tiny.write_suite(folder, (name,))
+    (folder / name / "task.yaml").write_text(yaml.safe_dump({"name": name, **tiny.TASKS[name], "labels": labels}))
+    return folder
+
+
 def test_other_labels_are_refused(model: MultiTaskModel, tmp_path: Path) -> None:
-    folder = tiny.write_suite(tmp_path / "suite", ("cls-text",))
-    record = {"name": "cls-text", **tiny.TASKS["cls-text"], "labels": ["drug", "none"]}
-    (folder / "cls-text" / "task.yaml").write_text(yaml.safe_dump(record))
-    with pytest.raises(InputError, match="task cls-text: the data's labels are not the model's"):
+    folder = relabelled(tmp_path / "suite", "cls-text", ["none", "drug", "both"])
+    message = "task cls-text: the data's labels are not the model's, expected classification over drug, none"
+    with pytest.raises(InputError, match=message):
         shared_tasks(model, load_suite(folder), asked=False, split="dev")
+
+
+def test_the_order_of_labels_is_the_model_s_own(model: MultiTaskModel, small_suite: Path, tmp_path: Path) -> None:
+    folder = relabelled(tmp_path / "suite", "cls-text", ["drug", "none"])
+    suite = shared_tasks(model, load_suite(folder), asked=False, split="dev")
+    found = evaluate(model, suite, "dev", resamples=0)
+    expected = evaluate(model, load_suite(small_suite, ["cls-text"]), "dev", resamples=0)
+    assert found.predictions == expected.predictions
+    assert found.scores["cls-text"].main.value == expected.scores["cls-text"].main.value
+
+
+def test_a_tagger_with_marks_of_pieces_is_scored(bert: Path, tmp_path: Path) -> None:
+    suite = load_suite(tiny.write_suite(tmp_path / "suite", ("tag-drug",)))
+    labels = ("O", "B-Drug", "I-Drug", "X", "CLS", "SEP")
+    model = MultiTaskModel.from_encoder(bert, [tiny.task("tag-drug").model_copy(update={"labels": labels})])
+    result = evaluate(model, shared_tasks(model, suite, asked=True, split="dev"), "dev", resamples=0)
+    assert {tag for row in result.predictions["tag-drug"] for tag in row["tags"]} <= set(labels[:3])
+
+
+def test_outputs_that_are_no_numbers(bert: Path, small_suite: Path) -> None:
+    model = MultiTaskModel.from_encoder(bert, [tiny.task("cls-text")])
+    with torch.no_grad():
+        next(model.head("cls-text").parameters()).fill_(float("nan"))
+    with pytest.raises(InputError, match="outputs for task cls-text are no numbers, it diverged in training"):
+        evaluate(model, load_suite(small_suite, ["cls-text"]), "dev")

@@ -16,6 +16,8 @@ from torch.nn import functional
 import tiny
 from biomtl.encoders.transformer import TransformerEncoder
 from biomtl.errors import InputError
+from biomtl.inference.predict import predict_records
+from biomtl.model import MultiTaskModel
 from biomtl.tasks.types.base import TaskRows, task_types, type_of
 from biomtl.tasks.types.classification import softmax
 from biomtl.tasks.types.tagging import tag_spans
@@ -157,9 +159,42 @@ def test_records_are_checked_by_the_type() -> None:
 
 def test_unknown_heads_and_options(bert: Path) -> None:
     encoder = TransformerEncoder.load(bert)
-    with pytest.raises(InputError, match="unknown head 'sam', did you mean 'san'"):
+    with pytest.raises(InputError, match="no head 'sam' for type classification, expected default, san, stack"):
         type_of(CLASSES).build_head(CLASSES.model_copy(update={"head": "sam"}), encoder)
     with pytest.raises(InputError, match=r"options of the default head \(turns\)"):
         type_of(CLASSES).build_head(CLASSES.model_copy(update={"head_options": {"turns": 2}}), encoder)
     with pytest.raises(InputError, match="head_options"):
         type_of(CLASSES).build_head(CLASSES.model_copy(update={"head": "san", "head_options": {"turn": 2}}), encoder)
+
+
+@pytest.mark.parametrize("name", ["reg-text", "reg-apart", "multi-text", "tag-drug"])
+def test_a_head_that_a_type_does_not_have(bert: Path, name: str) -> None:
+    """A SAN head gives log-probabilities of classes: no scores, no labels that hold together, no tags."""
+    task, encoder = tiny.task(name), TransformerEncoder.load(bert)
+    with pytest.raises(InputError, match=rf"no head 'san' for type {task.type}, expected default, stack"):
+        type_of(task).build_head(task.model_copy(update={"head": "san"}), encoder)
+    with pytest.raises(InputError, match=r"options of the default head \(crf\)"):
+        type_of(task).build_head(task.model_copy(update={"head_options": {"crf": True}}), encoder)
+
+
+def test_a_san_head_reads_one_sequence(bert: Path) -> None:
+    task = tiny.task("cls-apart").model_copy(update={"head": "san"})
+    with pytest.raises(InputError, match="a SAN head over texts that are encoded apart"):
+        type_of(task).build_head(task, TransformerEncoder.load(bert))
+
+
+@pytest.mark.parametrize("head", ["default", "stack"])
+def test_a_word_without_piece_is_outside_wherever_that_tag_stands(bert: Path, head: str) -> None:
+    options = {"head": "stack", "head_options": {"crf": True}} if head == "stack" else {}
+    task = TAGS.model_copy(update={"labels": ("B-Drug", "I-Drug", "O"), **options})
+    model = MultiTaskModel.from_encoder(bert, [task])
+    record = {"id": "1", "tokens": ["\u200b", "\u200b"], "offsets": [[0, 1], [2, 3]]}
+    assert predict_records(model, {"tag-drug": [record]})["tag-drug"][0]["tags"] == ["O", "O"]
+
+
+def test_marks_of_pieces_are_no_tags() -> None:
+    """MT-BlueBERT's taggers may choose the class of later pieces or of [CLS] for a word."""
+    task = TAGS.model_copy(update={"labels": (*TAGS.labels, "X", "CLS", "SEP")})
+    kind = type_of(task)
+    assert kind.decode(np.eye(6, dtype=np.float32), task)["tags"] == ["O", "B-Drug", "I-Drug", "O", "O", "O"]
+    assert kind.answers(task) == set(TAGS.labels)

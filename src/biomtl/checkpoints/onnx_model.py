@@ -47,7 +47,7 @@ class OnnxModel(MultiTaskModel):
         """Asks the graph for the task's outputs."""
         if task not in self.tasks:
             return super().head(task)
-        return _PairHead(task) if task in self.apart else _RowHead(task)
+        return _PairHead(task) if task in self.apart else _RowHead(task, self.tasks[task].outside)
 
 
 @dataclass(slots=True)
@@ -113,9 +113,9 @@ class _OnnxEncoder(Encoder):
 
 
 class _RowHead(nn.Module):
-    def __init__(self, task: str) -> None:
+    def __init__(self, task: str, outside: int) -> None:
         super().__init__()
-        self.task = task
+        self.task, self.outside = task, outside
 
     def forward(self, encoded: _Rows) -> Tensor:
         return encoded.logits(self.task)

@@ -203,6 +203,7 @@ class TagStack(nn.Module):
         self.layers = linear_layers(dim, labels, options)
         self.last = nn.Dropout(options.dropout if options.last_dropout else 0.0)
         self.crf = Crf(labels) if options.crf else None
+        self.outside = task.outside
         self.own_loss = weighted_loss(task, options) if self.crf is None else self.sequence_loss
 
     def forward(self, encoded: Encoded) -> Tensor:
@@ -229,13 +230,13 @@ class TagStack(nn.Module):
         return self.crf.max_marginals(padded, mask)[mask]
 
     def sequence_loss(self, emissions: Tensor, rows: TaskRows) -> Tensor:
-        """The gold sequences' negative log-likelihood a word; a word without target counts as the first tag."""
+        """The gold sequences' negative log-likelihood a word; a word without piece counts as outside."""
         assert self.crf is not None
         assert rows.targets is not None
         if not len(emissions):
             return emissions.sum()
         padded, mask = _by_example(emissions, rows.sizes)
-        tags, _ = _by_example(rows.targets.clamp(min=0), rows.sizes)
+        tags, _ = _by_example(rows.targets.where(rows.targets >= 0, self.outside), rows.sizes)
         return self.crf.loss(padded, tags, mask).sum() / mask.sum().clamp(min=1)
 
 

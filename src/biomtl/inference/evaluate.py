@@ -13,7 +13,7 @@ from biomtl.model import MultiTaskModel
 from biomtl.scoring import METRICS, Score, score_records
 from biomtl.suite import Suite
 from biomtl.tasks.task import Split
-from biomtl.tasks.types.base import Record
+from biomtl.tasks.types.base import Record, type_of
 
 
 @dataclass(frozen=True)
@@ -95,10 +95,11 @@ def shared_tasks(model: MultiTaskModel, suite: Suite, *, asked: bool, split: Spl
             if asked:
                 model.head(name)  # raises, with the nearest name
             continue
-        if task.labels != model.tasks[name].labels or task.type != model.tasks[name].type:
-            raise InputError(
-                f"task {name}: the data's labels are not the model's", expected=str(model.tasks[name].labels)
-            )
+        own = model.tasks[name]
+        known = type_of(own).answers(own)  # in whatever order: predictions bear names
+        if frozenset(task.labels) != known or task.type != own.type:
+            expected = f"{own.type} over {', '.join(sorted(known)) or 'scores'}"
+            raise InputError(f"task {name}: the data's labels are not the model's", expected=expected)
         if split in suite[name]:
             suite[name].records(split)  # a broken row is said before any work is done
             names.append(name)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 import torch
 
+from biomtl.errors import InputError
 from biomtl.items import Item, build_items, collate
 from biomtl.model import MultiTaskModel
 from biomtl.tasks.types.base import Record, type_of
@@ -35,6 +36,9 @@ def predict_records(
     Returns:
         Each task's predictions in the order of its records: ``id`` and the fields of the task's type. Every record
         has one, every word of a tagging record a tag.
+
+    Raises:
+        InputError: outputs that are no numbers.
     """
     tasks = {name: model.tasks[name] for name in records}
     items = build_items(model.processor, tasks, records, targets=False)
@@ -61,6 +65,9 @@ def _outputs(
         with torch.inference_mode(), torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16):
             outputs = {name: values.float().cpu() for name, values in model(batch.inputs, batch.tasks).items()}
         for name, values in outputs.items():
+            if values.isnan().any():
+                found = f"the model's outputs for task {name} are no numbers"
+                raise InputError(found, fix="it diverged in training: train with a lower learning_rate")
             parts = values.split(batch.tasks[name].sizes.tolist())
             for example, part in zip(batch.examples[name], parts, strict=True):
                 yield name, example.index, part.numpy()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any, Literal
 
@@ -77,7 +78,15 @@ class Task(BaseModel):
             raise ValueError(f"task {self.name}: a label is listed twice")
         if self.negative is not None and self.negative not in self.labels:
             raise ValueError(f"task {self.name}: negative {self.negative!r} is not one of its labels")
+        if self.score_range is not None and not 0 < self.score_range[1] - self.score_range[0] < math.inf:
+            low, high = self.score_range
+            raise ValueError(f"task {self.name}: score_range [{low:g}, {high:g}], lowest and highest must differ")
         return self
+
+    @property
+    def outside(self) -> int:
+        """The place among a tagger's labels of ``O``, the tag of words in no mention; 0 where there is none."""
+        return self.labels.index("O") if "O" in self.labels else 0
 
     @classmethod
     def read(cls, path: str | Path) -> Task:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from biomtl.errors import InputError, nearest
+from biomtl.tasks.families import basic
 from biomtl.tasks.kinds import Cell
 from biomtl.tasks.task import Task
 from biomtl.text.base import Span, TextInput
@@ -90,6 +91,10 @@ class TaskType(ABC):
     def counted(self, targets: Tensor) -> int:
         """How many outputs that mean is over."""
         return len(targets)
+
+    def answers(self, task: Task) -> frozenset[str]:
+        """The labels that predictions may bear."""
+        return frozenset(task.labels)
 
     @abstractmethod
     def decode(self, outputs: NDArray[np.float32], task: Task) -> Record:
@@ -172,13 +177,37 @@ def encoded_apart(task: Task, encoder: Encoder) -> bool:
     return task.inputs == "pair" and (task.pairs == "apart" or not encoder.joins_pairs)
 
 
+def check_head(task: Task, *named: str) -> None:
+    """Refuse what a task's type would pass over: a head that it doesn't have, or options of the default one.
+
+    Args:
+        task: the task.
+        named: the heads of its type beside the default.
+
+    Raises:
+        InputError: as said.
+    """
+    if task.head not in ("default", *named):
+        found = f"task {task.name}: no head {task.head!r} for type {task.type}"
+        raise InputError(found, expected=", ".join(("default", *named)))
+    if task.head == "default" and task.head_options:
+        options = ", ".join(task.head_options)
+        raise InputError(
+            f"task {task.name}: options of the default head ({options})", expected="none: it has no options"
+        )
+
+
 def sequence_head(task: Task, encoder: Encoder, labels: int) -> nn.Module:
     """The head for whole texts that a task asks for: the family's own, or one that compares two texts."""
+    check_head(task, *(("san", "stack") if basic(task.type) == "classification" else ("stack",)))
     if task.head == "stack":
         from biomtl.heads.stack import build_stack
 
         return build_stack(task, encoder, labels, apart=encoded_apart(task, encoder))
     if encoded_apart(task, encoder):
+        if task.head == "san":
+            found = f"task {task.name}: a SAN head over texts that are encoded apart"
+            raise InputError(found, expected="both in one sequence", fix="use pairs: together and a transformer")
         from biomtl.heads.pairs import ApartHead, ComparisonHead
 
         return ApartHead(ComparisonHead(encoder.dim, labels), encoder.view())
@@ -189,12 +218,4 @@ def sequence_head(task: Task, encoder: Encoder, labels: int) -> nn.Module:
             return SanHead(encoder.dim, labels, **task.head_options)
         except TypeError as error:
             raise InputError(f"task {task.name}: head_options: {error}", fix="see biomtl.heads.san.SanHead") from error
-    if task.head == "default" and task.head_options:
-        options = ", ".join(task.head_options)
-        raise InputError(
-            f"task {task.name}: options of the default head ({options})", expected="none: it has no options"
-        )
-    if task.head != "default":
-        known = ("default", "san", "stack")
-        raise InputError(f"task {task.name}: unknown head {task.head!r}", fix=nearest(task.head, known))
     return encoder.sequence_head(labels)

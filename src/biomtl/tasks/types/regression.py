@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from biomtl.tasks.kinds import Cell
 from biomtl.tasks.task import Task
-from biomtl.tasks.types.base import Record, TaskType, encoded_apart, sequence_head
+from biomtl.tasks.types.base import Record, TaskType, check_head, encoded_apart, sequence_head
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -42,6 +42,7 @@ class Regression(TaskType):
         """
         import torch
 
+        check_head(task, "stack")
         if task.head == "stack":
             return sequence_head(task, encoder, 1)
         low, high = score_range(task)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from biomtl.tasks.kinds import Cell
 from biomtl.tasks.task import Task
-from biomtl.tasks.types.base import Record, TaskRows, TaskType
+from biomtl.tasks.types.base import Record, TaskRows, TaskType, check_head
 from biomtl.tasks.types.classification import softmax
 from biomtl.text.alignment import render_tokens
 from biomtl.text.base import Span, TextInput
@@ -22,11 +22,15 @@ if TYPE_CHECKING:
     from biomtl.encoders.base import Encoded, Encoder
 
 
+MARKS = frozenset({"X", "CLS", "SEP"})
+"""Classes that MT-BlueBERT's taggers have for later pieces and special positions; on a word they mean ``O``."""
+
+
 class Tagging(TaskType):
     """Each word's tag is read at its first piece; other pieces are neither trained nor predicted.
 
-    A word that the tokenizer leaves without any piece is tagged ``O`` (the task's first tag), so every word has a
-    tag and every gold mention is scored.
+    A word that the tokenizer leaves without any piece is tagged ``O`` (the first tag of a task without one), so every
+    word has a tag and every gold mention is scored.
     """
 
     name: ClassVar[str] = "tagging"
@@ -56,21 +60,26 @@ class Tagging(TaskType):
 
     def build_head(self, task: Task, encoder: Encoder) -> nn.Module:
         """The family's own token head with one output a tag, or the ``stack`` that the task asks for."""
+        import torch
+
+        check_head(task, "stack")
         if task.head == "stack":
             from biomtl.heads.stack import build_stack
 
             return build_stack(task, encoder, len(task.labels), apart=False)
-        return encoder.token_head(len(task.labels))
+        head = encoder.token_head(len(task.labels))
+        head.register_buffer("outside", torch.tensor(task.outside), persistent=False)
+        return head
 
     def outputs(self, head: nn.Module, encoded: Encoded, rows: TaskRows) -> Tensor:
-        """``[words, tags]``, words of all examples one after another; the first tag where a word has no piece."""
+        """``[words, tags]``, words of all examples one after another; ``O`` where a word has no piece."""
         assert rows.sites is not None
         logits = head(encoded)
         row, position = rows.sites.unbind(1)
         chosen = logits[row.clamp(min=0), position.clamp(min=0)]
-        outside = logits.new_zeros(logits.shape[-1])
-        outside[0] = 100.0
-        emissions = chosen.where((row >= 0).unsqueeze(-1), outside)
+        nothing = logits.new_zeros(logits.shape[-1])
+        nothing[getattr(head, "outside", 0)] = 100.0
+        emissions = chosen.where((row >= 0).unsqueeze(-1), nothing)
         paths = getattr(head, "paths", None)  # of a head that scores whole sequences
         return emissions if paths is None else paths(emissions, rows.sizes)
 
@@ -85,13 +94,18 @@ class Tagging(TaskType):
         """The words that have a piece."""
         return int((targets != -100).sum())
 
+    def answers(self, task: Task) -> frozenset[str]:
+        """Its tags but for the marks of pieces."""
+        return super().answers(task) - MARKS
+
     def decode(self, outputs: NDArray[np.float32], task: Task) -> Record:
         """``tags`` and ``probabilities`` (of each word's predicted tag)."""
         if not len(outputs):
             return {"tags": [], "probabilities": []}
         best = outputs.argmax(-1)
         chosen = softmax(outputs)[np.arange(len(best)), best]
-        return {"tags": [task.labels[i] for i in best], "probabilities": [round(float(p), 6) for p in chosen]}
+        names = ["O" if label in MARKS else label for label in task.labels]
+        return {"tags": [names[i] for i in best], "probabilities": [round(float(p), 6) for p in chosen]}
 
     def describe(self, record: Record, prediction: Record, task: Task) -> Record:
         """Adds ``mentions``: type, character offsets in the record's document, text, lowest word probability."""
