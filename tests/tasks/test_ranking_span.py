@@ -200,3 +200,21 @@ def test_both_are_learnt_beside_each_other(bert: Path, tmp_path: Path) -> None:
     found = predict_records(MultiTaskModel.from_pretrained(run.folder), gold)
     assert score_records(suite.tasks["pick"], gold["pick"], found["pick"]).main.value > 0.9
     assert score_records(suite.tasks["find"], gold["find"], found["find"]).main.value > 0.7
+
+
+def test_the_mean_of_a_step_is_over_answers_not_over_words() -> None:
+    """Steps of several batches weigh each batch's mean by what it is over; long texts have no more answers."""
+    kind = type_of(SPAN)
+    assert kind.counted(torch.tensor([0, 1, 0, 2, 0, 0, 0, 3, 0])) == 4
+    assert kind.counted(torch.tensor([-100, 2, 0])) == 1
+
+
+@pytest.mark.parametrize("task", [RANKING, SPAN])
+def test_heads_that_are_not_there(bert: Path, task: Task) -> None:
+    with pytest.raises(InputError, match=rf"no head 'stack' for type {task.type}, expected default"):
+        type_of(task).build_head(task.model_copy(update={"head": "stack"}), load_encoder(bert))
+
+
+def test_scores_of_candidates_that_no_float_holds() -> None:
+    predicted = [{"id": "1", "label": 0, "probabilities": [10**400, 0]}]
+    assert score_records(RANKING, [{"id": "1", "label": 0}], predicted).main.value == 1

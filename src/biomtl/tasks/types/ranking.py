@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from biomtl.tasks.check import check_record
 from biomtl.tasks.kinds import Cell
 from biomtl.tasks.task import Task
-from biomtl.tasks.types.base import Record, TaskRows, TaskType
+from biomtl.tasks.types.base import Record, TaskRows, TaskType, check_head
 from biomtl.tasks.types.classification import softmax
 from biomtl.text.base import TextInput
 
@@ -60,6 +60,7 @@ class Ranking(TaskType):
         """The family's own head with one output a row; for texts encoded apart, a comparison of two vectors."""
         from biomtl.heads.pairs import ApartHead, ComparisonHead
 
+        check_head(task)
         if task.pairs == "apart" or not encoder.joins_pairs:
             return ApartHead(ComparisonHead(encoder.dim, 1), encoder.view())
         return encoder.sequence_head(1)

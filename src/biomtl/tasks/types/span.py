@@ -13,7 +13,7 @@ from biomtl.errors import InputError
 from biomtl.tasks.check import check_record
 from biomtl.tasks.kinds import Cell
 from biomtl.tasks.task import Task
-from biomtl.tasks.types.base import Record, TaskRows, TaskType, encoded_apart
+from biomtl.tasks.types.base import Record, TaskRows, TaskType, check_head, encoded_apart
 from biomtl.text.base import Span as Offsets
 from biomtl.text.base import TextInput
 
@@ -73,6 +73,7 @@ class Span(TaskType):
         Raises:
             InputError: a question with an encoder that joins no texts, which so couldn't see it.
         """
+        check_head(task)
         if encoded_apart(task, encoder):
             fix = "use pairs: together and a transformer, or texts without questions"
             raise InputError(f"task {task.name}: the question would be encoded apart from its text", fix=fix)
@@ -92,8 +93,12 @@ class Span(TaskType):
         """Mean over starts and ends of their negative log-probability; a word without any piece doesn't count."""
         import torch
 
-        bits = torch.stack([(targets == bit) | (targets == START + END) for bit in (START, END)], dim=1)
+        bits = torch.stack([_holds(targets, bit) for bit in (START, END)], dim=1)
         return -(outputs * bits).sum() / bits.sum().clamp(min=1)
+
+    def counted(self, targets: Tensor) -> int:
+        """The starts and ends at words that have a piece."""
+        return sum(int(_holds(targets, bit).sum()) for bit in (START, END))
 
     def decode(self, outputs: NDArray[np.float32], task: Task) -> Record:
         """``words``: the likeliest first and last word (of at most 50), and the span's ``probability``."""
@@ -114,6 +119,11 @@ class Span(TaskType):
         start, end = spans[found["words"][0]][0], spans[found["words"][1]][1]
         answer = record[_key(task)][start:end]
         return {"start": start, "end": end, "answer": answer, "probability": found["probability"]}
+
+
+def _holds(targets: Tensor, bit: int) -> Tensor:
+    """Which words are an answer's start, or its end; -100 stands for a word without any piece."""
+    return (targets == bit) | (targets == START + END)
 
 
 def _key(task: Task) -> str:
