@@ -83,3 +83,10 @@ def test_the_sample_suite(command: Command, bert: Path, tmp_path: Path) -> None:
     ended = command("evaluate", tmp_path / "m", "--data", "sample", "--out", tmp_path / "out")
     assert ended.code == 0, ended.err
     assert (tmp_path / "out" / "predictions" / "biosses" / "test.jsonl").is_file()
+
+
+def test_impossible_numbers(command: Command, small_model: Path, small_suite: Path, tmp_path: Path) -> None:
+    for option, value in (("--seed", -1), ("--max-length", 0)):
+        ended = command("evaluate", small_model, "--data", small_suite, "--out", tmp_path / "out", option, value)
+        assert (ended.code, ended.err.count("\n")) == (2, 1), ended.err
+        assert option in ended.err

@@ -31,10 +31,10 @@ def evaluate(
     split: Annotated[SplitName, typer.Option("--split", help="Split to score.")] = SplitName.test,
     task: Annotated[list[str] | None, typer.Option("--task", help="Only this task; may be repeated.")] = None,
     max_length: Annotated[
-        int | None, typer.Option("--max-length", help="Word pieces per row; default the model's.")
+        int | None, typer.Option("--max-length", min=1, help="Word pieces per row; default the model's.")
     ] = None,
     bf16: Annotated[bool, typer.Option("--bf16", help="Compute in bfloat16.")] = False,
-    seed: Annotated[int, typer.Option("--seed", help="Seed of the bootstrap.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the bootstrap.")] = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing folder.")] = False,
 ) -> None:
     """Predict a split and score it by the benchmark's rules, with 95 % intervals.

@@ -45,6 +45,7 @@ Count = Annotated[int, BeforeValidator(_number), Field(gt=0)]
 Amount = Annotated[float, BeforeValidator(_number), Field(gt=0)]
 Natural = Annotated[int, BeforeValidator(_number), Field(ge=0)]
 Share = Annotated[float, BeforeValidator(_number), Field(ge=0, lt=1)]
+Seed = Annotated[int, BeforeValidator(_number), Field(ge=0, lt=2**53)]  # torch overflows a little later
 NotNegative = Annotated[float, BeforeValidator(_number), Field(ge=0)]
 Strategy = Annotated[Literal["epoch", "steps", "no"], BeforeValidator(_word)]
 Policy = Literal["proportional", "sqrt", "temperature", "uniform", "annealed", "fixed"]
@@ -80,7 +81,7 @@ class Recipe(BaseModel):
         description="Tasks to train, as names or with options each; default every task of the suite.",
     )
     output: str = Field("runs/run", min_length=1, description="Run folder; default `runs/<name of the recipe file>`.")
-    seed: Natural = Field(42, description="Seed of weights, order, mixing and dropout.")
+    seed: Seed = Field(42, description="Seed of weights, order, mixing and dropout.")
     train_on: Literal["train", "train+dev"] = Field(
         "train", description="Training splits; `train+dev` leaves nothing to select on and so needs `max_steps`."
     )
