@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from biomtl.errors import InputError
 from biomtl.training.recipe import Recipe, TaskOptions, resolve_encoder
-from biomtl.training.recipe_io import dump_recipe, load_recipe, make_recipe
+from biomtl.training.recipe_io import dump_recipe, load_recipe, make_recipe, recipe_from_options
 from biomtl.training.recipe_reference import reference
 
 
@@ -119,6 +119,7 @@ def test_overrides_win_and_null_unsets(write):
         ("seed: !!python/object:os.system 1", "mine.yaml:1: not YAML (could not determine a constructor"),
         ("seed: 2020-13-45", "mine.yaml: not YAML (month must be in 1..12)"),
         ("seed: &a [*a]", "mine.yaml:1: seed: [[...]], expected a valid integer"),
+        (f"seed: {10**30}", f"mine.yaml:1: seed: {10**30}, expected less than {2**53}"),
         ("tasks: [a, a]", "mine.yaml:1: task a is listed twice, remove one"),
         ("tasks: [3]", "mine.yaml:1: a task given as 3, write its name"),
         # contradictions
@@ -201,6 +202,14 @@ def test_any_text_is_a_recipe_or_an_input_error(tmp_path_factory, text):
     path.write_text(text)
     with contextlib.suppress(InputError):
         load_recipe(path)
+
+
+def test_a_command_s_task_by_the_recipe_s_alias(write):
+    path = write("tasks: {ddi: {max_rows: 5}, hoc: {max_rows: 7}}")
+    recipe = recipe_from_options(path, ["tasks.ddi.weight=2"], tasks=["ddi2013"])
+    assert recipe.tasks == {"ddi2013": TaskOptions(max_rows=5, weight=2)}
+    with pytest.raises(InputError, match=r"mine\.yaml:1: tasks: 3"):
+        recipe_from_options(write("tasks: 3"), [], tasks=["ddi2013"])
 
 
 recipes = st.fixed_dictionaries(

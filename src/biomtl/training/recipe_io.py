@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from biomtl.corpora.own.config import Files
 from biomtl.errors import InputError, nearest
 from biomtl.files import read_lines
+from biomtl.tasks.registry import known_tasks
 from biomtl.training.recipe import Recipe, TaskOptions, tasks_by_name
 
 # What other trainers call a key, where the spelling is too far off for `nearest`.
@@ -70,7 +71,12 @@ def recipe_from_options(
             raise InputError(f"override {override!r}", fix="the command's own option says that")
         _override(values, lines, override)
     names = fixed.get("tasks") or []
-    kept = {name: options for name, options in (values.get("tasks") or {}).items() if name in names}
+    known = {alias: task.name for task in known_tasks().values() for alias in task.aliases}
+    tasks = values.get("tasks") or {}
+    if not isinstance(tasks, Mapping):
+        make_recipe(values, path=path, lines=lines)  # says what is wrong
+    listed = {name if name in names else known.get(name): options for name, options in tasks.items()}
+    kept = {name: listed[name] for name in names if name in listed}
     return make_recipe(
         {**(defaults or {}), **values, **fixed, "tasks": {n: kept.get(n) for n in names}}, path=path, lines=lines
     )
