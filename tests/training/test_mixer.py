@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from biomtl.training.mixer import Mixer, render
+from biomtl.training.mixer import Mixer
 
 CHEM, DDI, HOC = frozenset(["chem"]), frozenset(["ddi"]), frozenset(["hoc"])
 BOTH = frozenset(["chem", "disease"])
@@ -148,12 +148,3 @@ def test_any_mixture_keeps_its_promises(items, policy, seed):
 def test_a_low_temperature_leaves_the_largest_task_alone():
     plan = Mixer([frozenset("a")] * 5000 + [frozenset("b")] * 50, policy="temperature", temperature=0.01).plan()
     assert [(row.task, row.examples) for row in plan] == [("a", 5050), ("b", 0)]
-
-
-def test_the_plan_prints(capsys):
-    from rich.console import Console
-
-    Console(width=100).print(render(Mixer(ITEMS, policy="uniform").plan()))
-    printed = capsys.readouterr().out
-    assert "hoc" in printed
-    assert "3.00" in printed  # passes over hoc's 25 rows

@@ -144,10 +144,6 @@ class StockHead(nn.Module):
         finally:
             stub.encoded = None
 
-    def final_layer(self) -> nn.Linear:
-        """The linear layer whose outputs are the logits."""
-        return [m for m in self.stock.modules() if isinstance(m, nn.Linear)][-1]
-
 
 class _Stub(nn.Module):
     """Stands where the stock model's encoder was and returns what the shared encoder computed."""

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.table import Table
 
 from biomtl.training.recipe import Policy
 
@@ -136,13 +135,3 @@ def _policy(
     exponents = {"proportional": 1.0, "sqrt": 0.5, "uniform": 0.0, "temperature": 1 / (temperature or 1)}
     power = (entries / entries.max()) ** exponents[policy]  # never above 1: a low temperature would leave the floats
     return lambda done: power
-
-
-def render(plan: Sequence[TaskPlan], title: str = "Mixing plan") -> Table:
-    """The plan as a table, for printing before training."""
-    table = Table(title=title)
-    for heading in ("task", "rows", "examples an epoch", "share", "passes an epoch"):
-        table.add_column(heading, justify="left" if heading == "task" else "right")
-    for row in plan:
-        table.add_row(row.task, f"{row.entries:,}", f"{row.examples:,.0f}", f"{row.share:.1%}", f"{row.passes:.2f}")
-    return table
