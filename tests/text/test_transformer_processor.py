@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tokenizers
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from transformers import PreTrainedTokenizerFast
 
 import tiny
 from biomtl.errors import InputError
@@ -170,6 +172,17 @@ def test_identity() -> None:
     assert words.identity(TextInput(("a",), words=((0, 1),))) == words.identity(TextInput(("a",)))
     pairs = {words.identity(TextInput(("a", "b"), apart=apart)) for apart in (False, True)}
     assert len(pairs | {words.identity(TextInput(("b", "a")))}) == 3
+
+
+def test_an_empty_text_without_special_tokens_is_a_row() -> None:
+    core = tokenizers.Tokenizer(tokenizers.models.WordLevel({"[UNK]": 0, "[PAD]": 1, "pola": 2}, unk_token="[UNK]"))
+    core.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    words = TransformerProcessor(PreTrainedTokenizerFast(tokenizer_object=core, pad_token="[PAD]"), 16)
+    texts = [TextInput(("",)), TextInput(("", "")), TextInput(("pola", ""), apart=True)]
+    rows = [row for encoded in words.encode(texts) for row in encoded.rows]
+    assert [row.inputs["input_ids"].tolist() for row in rows] == [[1], [1], [2], [1]]
+    assert words.collate(rows)["attention_mask"].tolist() == [[1]] * 4
+    assert word_sites(rows[:1], [(0, 1)]).tolist() == [[-1, -1]]
 
 
 def test_collate_pads_with_the_padding_id() -> None:

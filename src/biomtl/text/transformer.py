@@ -154,7 +154,14 @@ class TransformerProcessor:
         sides = np.array([-1 if s is None else s for s in encoding.sequence_ids(i)], dtype=np.int8)
         offsets = np.array(encoding["offset_mapping"][i], dtype=np.int32).reshape(-1, 2)
         inputs = {name: np.array(encoding[name][i], dtype=np.int32) for name in names}
+        if not len(offsets):  # a tokenizer without special tokens leaves nothing of an empty text; encoders need a row
+            inputs = {name: np.array([self._fill(name)], dtype=np.int32) for name in names}
+            offsets, sides = np.zeros((1, 2), dtype=np.int32), np.array([-1], dtype=np.int8)
         return EncodedRow(inputs, offsets, sides)
+
+    def _fill(self, name: str) -> int:
+        """What stands in the padding of an input."""
+        return self.tokenizer.pad_token_id or 0 if name == "input_ids" else 0
 
     def collate(self, rows: Sequence[EncodedRow]) -> Mapping[str, torch.Tensor]:
         """``input_ids``, ``attention_mask`` and where the model has them ``token_type_ids``: int64 [rows, longest]."""
@@ -163,8 +170,7 @@ class TransformerProcessor:
         longest = max(len(row) for row in rows)
         tensors = {}
         for name in rows[0].inputs:
-            fill = self.tokenizer.pad_token_id or 0 if name == "input_ids" else 0
-            array = np.full((len(rows), longest), fill, dtype=np.int64)
+            array = np.full((len(rows), longest), self._fill(name), dtype=np.int64)
             for i, row in enumerate(rows):
                 array[i, : len(row)] = row.inputs[name]
             tensors[name] = torch.from_numpy(array)
