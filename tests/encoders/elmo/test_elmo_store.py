@@ -145,12 +145,13 @@ def test_damaged_data(bilm: Elmo, tmp_path: Path, caplog: pytest.LogCaptureFixtu
     store = ActivationStore(tmp_path, bilm)
     fill(store, bilm)
     raw = bytearray((store.folder / "data.bin").read_bytes())
-    raw[3] ^= 1
+    raw[3] ^= 1  # in the first sentence
+    raw[-3] ^= 1  # and in the last
     (store.folder / "data.bin").write_bytes(raw)
     store = ActivationStore(tmp_path, bilm)
     with caplog.at_level(logging.WARNING):
-        assert read(store, key(SENTENCES[0])) is None
-    assert "damaged" in caplog.text
+        assert [read(store, key(words), len(words)) is None for words in SENTENCES] == [True, False, True]
+    assert caplog.text.count("is damaged") == 1
     fill(store, bilm)
     check(store, bilm)
     check(ActivationStore(tmp_path, bilm), bilm)
@@ -181,12 +182,15 @@ def test_a_writer_killed_beside_an_open_store(bilm: Elmo, tmp_path: Path, caplog
     check(ActivationStore(tmp_path, bilm), bilm)
 
 
+@pytest.mark.parametrize("was_read", [False, True])
 @pytest.mark.parametrize("how", [lambda path: path.unlink(), lambda path: os.truncate(path, 0)], ids=["gone", "empty"])
-def test_data_taken_away_from_an_open_store(how: Any, bilm: Elmo, tmp_path: Path) -> None:
+def test_data_taken_away_from_an_open_store(how: Any, was_read: bool, bilm: Elmo, tmp_path: Path) -> None:
     store = ActivationStore(tmp_path, bilm)
     fill(store, bilm)
+    if was_read:  # and so is mapped and trusted
+        check(store, bilm)
     how(store.folder / "data.bin")
-    assert all(read(store, key(words)) is None for words in SENTENCES)
+    assert all(read(store, key(words), len(words)) is None for words in SENTENCES)
     fill(store, bilm)
     check(store, bilm)
     check(ActivationStore(tmp_path, bilm), bilm)

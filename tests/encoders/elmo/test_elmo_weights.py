@@ -125,6 +125,7 @@ BROKEN: dict[str, tuple[Callable[[Path], None], str]] = {
         delete("CNN/W_cnn_1"),
         r"weights.hdf5: no CNN/W_cnn_1 \(did you mean .*\), expected shape \[1, 2, 4, 4\]",
     ),
+    "no characters": (delete("char_embed"), r"weights.hdf5: no char_embed, expected shape \[261, 4\]"),
     "foreign": (put("CNN/W_cnn_9", [1.0]), "weights.hdf5: CNN/W_cnn_9, expected no such name"),
     "shape": (put("CNN_proj/b_proj", np.zeros(7)), r"CNN_proj/b_proj of shape \[7\], expected \[5\]"),
     "type": (put("CNN_proj/b_proj", np.zeros(5, int)), "CNN_proj/b_proj of type int64, expected floating-point"),

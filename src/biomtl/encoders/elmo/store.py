@@ -104,6 +104,7 @@ class ActivationStore:
         self._lock = FileLock(self.folder / "lock")
         self._entries: dict[bytes, _Entry] = {}
         self._trusted: set[bytes] = set()
+        self._warned = False
         self._read = 0  # bytes of index.bin taken in
         self._map: NDArray[np.uint8] = np.empty(0, np.uint8)
         self.full = False
@@ -133,16 +134,24 @@ class ActivationStore:
         end = entry.offset + entry.words * self._row_bytes
         if end > len(self._map):
             self._remap()
+        if end > self._size():  # cut off since; a look at what a map has lost would end the process
+            return self._damaged(key)
         raw = self._map[entry.offset : end]
         if key not in self._trusted:
             if len(raw) < end - entry.offset or zlib.crc32(raw.data) != entry.checksum:
-                log.warning("%s: a sentence is damaged, it will be computed again", self._data)
-                del self._entries[key]
-                return False
+                return self._damaged(key)
             self._trusted.add(key)
         rows = torch.from_numpy(raw).view(self.dtype).view(entry.words, self.width)
         into[:, : self.half], into[:, self.half :] = rows[:, : self.half], rows
         return True
+
+    def _damaged(self, key: bytes) -> bool:
+        del self._entries[key]
+        self._map = np.empty(0, np.uint8)  # the file may be another one by now
+        if not self._warned:  # once: a file may be damaged from end to end
+            log.warning("%s is damaged, sentences that can't be trusted are computed again", self._data)
+        self._warned = True
+        return False
 
     def add(self, sentences: Iterable[tuple[bytes, Tensor]]) -> None:
         """Keep layers ``[layers, words, 2 * projection_dim]`` by key; those already there are passed over."""

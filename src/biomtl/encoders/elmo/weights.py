@@ -188,8 +188,9 @@ def _check(path: Path, found: dict[str, tuple[int, ...]], expected: dict[str, tu
     hint = "are these the options of this weight file?"
     for name, shape in expected.items():
         if name not in found:
-            known = f" ({nearest(name, found)})" if found else ""
-            raise InputError(f"no {name}{known}", path=path, expected=f"shape {list(shape)} by the options", fix=hint)
+            close = nearest(name, found)
+            near = f" ({close})" if close.startswith("did you mean") else ""  # all names would fill a page
+            raise InputError(f"no {name}{near}", path=path, expected=f"shape {list(shape)} by the options", fix=hint)
         if tuple(found[name]) != shape:
             raise InputError(f"{name} of shape {list(found[name])}", path=path, expected=f"{list(shape)}", fix=hint)
     foreign = sorted(set(found) - set(expected))
