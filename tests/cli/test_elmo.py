@@ -178,6 +178,23 @@ def test_kfold(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert sorted(held_out) == sorted(f"n{i}" for i in range(elmo_data.ROWS["train"]))
 
 
+def test_kfold_replaces_the_whole_folder(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    assert elmoft(monkeypatch, *short("ddi", "--kfold", "3", "--out", "cv")) == 0
+    assert elmoft(monkeypatch, *short("ddi", "--kfold", "2", "--out", "cv", "--overwrite")) == 0
+    assert sorted(path.name for path in (place / "cv").iterdir()) == ["fold-1", "fold-2", "folds.csv", "folds.xlsx"]
+    assert elmoft(monkeypatch, *short("ddi", "--out", "runs/one")) == 0
+    assert elmoft(monkeypatch, *short("ddi", "--kfold", "2", "--out", "runs/one", "--overwrite")) == 0
+    assert not (place / "runs/one/metrics.json").exists()
+    assert [path.name for path in (place / "runs").iterdir()] == ["one"]
+    (place / "notes").mkdir()
+    (place / "notes" / "mine.txt").write_text("keep")
+    assert elmoft(monkeypatch, *short("ddi", "--kfold", "2", "--out", "notes", "--overwrite")) == 2
+    assert "notes: not a run folder" in capsys.readouterr().err
+    assert (place / "notes" / "mine.txt").is_file()
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

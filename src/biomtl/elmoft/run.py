@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +26,7 @@ from biomtl.model import MultiTaskModel
 from biomtl.report.tables import score_table
 from biomtl.suite import Suite
 from biomtl.text.elmo import ElmoProcessor
+from biomtl.training.folder import RECIPE
 from biomtl.training.recipe_io import dump_recipe
 from biomtl.training.run import metrics, seeded, train
 
@@ -84,9 +88,10 @@ def cross_validate(flags: Flags, plan: Plan, command: str, console: Console) -> 
     """A run for each part of train held out (it is that run's test split), and the table of their scores."""
     assert flags.kfold is not None
     out = Path(plan.recipe.output)
-    refuse_existing(out, flags.overwrite)
+    parts = folds(plan.suite[plan.task.name], flags.kfold, flags.seed)
+    clear(out, flags.overwrite)
     rows: list[Row] = []
-    for number, fold in enumerate(folds(plan.suite[plan.task.name], flags.kfold, flags.seed), start=1):
+    for number, fold in enumerate(parts, start=1):
         recipe = plan.recipe.model_copy(update={"output": str(out / f"fold-{number}")})
         part = Plan(Suite([fold]), recipe, ())
         model = build_model(flags, part)
@@ -99,6 +104,25 @@ def cross_validate(flags: Flags, plan: Plan, command: str, console: Console) -> 
         write_table(out / "folds", [*rows, *summary(rows)])
         console.print(f"run folders: {out}/fold-*, scores of the held-out parts: {out}/folds.csv", highlight=False)
     return out
+
+
+def clear(out: Path, overwrite: bool) -> None:
+    """Delete an earlier run or cross-validation, so that none of its parts stays among the new ones.
+
+    Raises:
+        InputError: ``out`` exists and may not be replaced, or is something else.
+    """
+    if os.environ.get("RANK", "0") != "0":
+        return  # the first of several processes does it
+    refuse_existing(out, overwrite)
+    if not os.path.lexists(out):
+        return
+    earlier = any((place / RECIPE).is_file() for place in (out, out / "fold-1"))
+    if not earlier and (not out.is_dir() or any(out.iterdir())):
+        raise InputError("not a run folder", path=out, fix="choose another output; nothing was deleted")
+    aside = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".old", dir=out.parent))
+    os.rename(out, aside / "old")  # at once, so that other processes see all of it or nothing
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 def summary(rows: list[Row]) -> list[Row]:
