@@ -1,6 +1,6 @@
-"""ELMo's speed: ours against the way elmoft calls it, one pass and 20 epochs, in turns on the same machine.
+"""ELMo's speed: ours against the way elmoft calls it, one pass and 20 epochs, in turns; and what bf16 costs in score.
 
-    python benchmarks/elmo.py [SENTENCES.txt|.jsonl] [--count 256] [--rounds 3] [--threads 1 --cpu-time]
+    python benchmarks/elmo.py [SENTENCES.txt|.jsonl] [--only passes] [--count 256] [--rounds 3] [--threads 1 --cpu-time]
 
 The model has the original's full size (93.6 million weights) and random weights; without a file the sentences are
 invented, with the lengths of abstracts. `docs/elmo.md` has the figures and says how they were made.
@@ -13,24 +13,32 @@ import copy
 import random
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 
 from biomtl.cli.embed import read_sentences
 from biomtl.encoders.base import Encoded
 from biomtl.encoders.elmo import SHAPES, Elmo, encode, word_ids
 from biomtl.encoders.elmo.encoder import ElmoEncoder
 from biomtl.encoders.elmo.lstm import BiLstmLayer
+from biomtl.files import read_jsonl
+from biomtl.heads.stack import build_stack
 from biomtl.precision import slow_bf16
-from biomtl.text.base import TextInput
+from biomtl.scoring.entities import chunks
+from biomtl.tasks.task import Task
+from biomtl.text.base import EncodedRow, TextInput
 from biomtl.text.elmo import ElmoProcessor
+from biomtl.training.dropout import FastDropout
 
 Sentences = list[list[str]]
 CLOCK = time.perf_counter
@@ -99,6 +107,45 @@ def invented(count: int) -> Sentences:
     return [rng.choices(words, shares, k=length) for length in lengths]
 
 
+@dataclass(frozen=True)
+class Labelled:
+    """Sentences and a tag for every word: the file's own, or of an invented rule."""
+
+    sentences: Sentences
+    tags: list[list[str]]
+    kind: str
+
+    @property
+    def labels(self) -> list[str]:
+        """All tags."""
+        return sorted({tag for tags in self.tags for tag in tags})
+
+    def first(self, count: int) -> Labelled:
+        """The first of them."""
+        return Labelled(self.sentences[:count], self.tags[:count], self.kind)
+
+    @classmethod
+    def read(cls, source: Path | None, count: int) -> Labelled:
+        """Up to ``count`` sentences of a file, or invented ones."""
+        if source is not None and source.suffix == ".jsonl":
+            records = [record for _, record in islice(read_jsonl(source), count)]
+            if all("tags" in record for record in records):
+                return cls([r["tokens"] for r in records], [r["tags"] for r in records], "the file's tags")
+        sentences = invented(count)
+        if source is not None:
+            sentences = [list(words) for words in islice(read_sentences(source), count)]
+        return cls(sentences, [rule(words) for words in sentences], "tags of an invented rule")
+
+
+def rule(words: Sequence[str]) -> list[str]:
+    """A word in ``e…`` is a mention; a word in ``…t`` behind one goes on with it: letters and order both count."""
+    tags: list[str] = []
+    for word in words:
+        goes_on = word.endswith("t") and tags and tags[-1] != "O"
+        tags.append("I" if goes_on else "B" if word.startswith("e") else "O")
+    return tags
+
+
 def timed(run: Callable[[], object]) -> float:
     start = CLOCK()
     run()
@@ -148,30 +195,78 @@ def differences(model: Elmo, half: Elmo | None, sentences: Sentences, console: C
     console.print(f"bf16 against fp32, relative error of layers 0, 1, 2: {errors}")
 
 
-def epochs(model: Elmo, sentences: Sentences, count: int, batch: int, console: Console) -> None:
-    """Frozen training: filling the store, then ``count`` epochs from it; against the heads' own time."""
+def epochs(model: Elmo, data: Labelled, count: int, console: Console) -> None:
+    """Frozen training: filling the store, then one and ``count`` epochs from it; against the heads' own time."""
     processor = ElmoProcessor()
-    texts = processor.encode([TextInput((" ".join(words),), words=spans(words)) for words in sentences])
-    rows = [row for text in texts for row in text.rows]
-    batches = [rows[start : start + batch] for start in range(0, len(rows), batch)]
+    rows = rows_of(data.sentences, processor)
     encoder = ElmoEncoder(model)
     with tempfile.TemporaryDirectory() as folder:
+        bare = timed(lambda: list(encode(model, data.sentences)))
         encoder.keep_activations(Path(folder))
-        one_pass = timed(lambda: encoder.prepare(rows, console.print))
-        with torch.no_grad():
-            ready = [encoder(processor.collate(part)) for part in batches]
-        train(encoder, 1, ready, lambda encoded: encoded)  # what the first step of a process imports is no one's time
-        heads = timed(lambda: train(encoder, count, ready, lambda encoded: encoded))
-        inputs = [processor.collate(part) for part in batches]
-        stored = timed(lambda: train(encoder, count, inputs, encoder))
+        filled = timed(lambda: encoder.prepare(rows, console.print))
+        batches = [(part, targets) for part, targets in in_batches(rows, data)]
+        ready = [(encoder(processor.collate(part)), targets) for part, targets in batches]
+        train(encoder, data, 1, ready)  # what the first step of a process imports is no one's time
+        heads = timed(lambda: train(encoder, data, count, ready))
+        one = timed(lambda: train(encoder, data, 1, batches, lambda part: encoder(processor.collate(part))))
+        stored = timed(lambda: train(encoder, data, count, batches, lambda part: encoder(processor.collate(part))))
     table = Table("what", "seconds", title=f"{count} epochs with the biLM frozen")
-    table.add_row("one pass of the biLM, written to the store", f"{one_pass:.2f}")
-    table.add_row(f"the head's own time, {count} epochs, layers in memory", f"{heads:.2f}")
+    table.add_row("one pass of the biLM alone", f"{bare:.2f}")
+    table.add_row("one pass of the biLM, written to the store", f"{filled:.2f}")
+    table.add_row("one epoch from the store", f"{one:.2f}")
     table.add_row(f"{count} epochs from the store", f"{stored:.2f}")
+    table.add_row(f"the head's own time, {count} epochs, layers in memory", f"{heads:.2f}")
     table.add_row(
-        "all, without the heads' time, as passes of the biLM", f"{(one_pass + stored - heads) / one_pass:.2f}"
+        f"pass and {count} epochs / (one pass alone + the head's own time)", ratio(filled + stored, bare + heads)
+    )
+    table.add_row(
+        f"(pass and {count} epochs - the head's own time) / one pass alone", ratio(filled + stored - heads, bare)
     )
     console.print(table)
+
+
+def ratio(part: float, whole: float) -> str:
+    return f"{part / whole:.3f} times"
+
+
+def scores(model: Elmo, half: Elmo | None, data: Labelled, count: int, console: Console, seeds: int = 5) -> None:
+    """Entity F1 on the last third after training on the rest: the biLM and what is kept of it in fp32 and in bf16."""
+    processor = ElmoProcessor()
+    rows = rows_of(data.sentences, processor)
+    ways = {"biLM fp32, kept as fp32": (model, "fp32"), "biLM fp32, kept as bf16": (model, "bf16")}
+    if half is not None:
+        ways["biLM bf16, kept as bf16"] = (half, "bf16")
+    found: list[list[float]] = []
+    for network, activations in ways.values():
+        encoder = ElmoEncoder(network, activations=activations)
+        ready = [(encoder(processor.collate(part)), targets) for part, targets in in_batches(rows, data, 16)]
+        cut = len(ready) * 2 // 3
+        heads = (train(encoder, data, count, ready[:cut], seed=seed) for seed in range(seeds))
+        found.append([entity_f1(head, data, ready[cut:]) for head in heads])
+    table = Table(
+        "way", "entity F1", "against the first", title=f"Score after {count} epochs, {seeds} seeds, {data.kind}"
+    )
+    for name, values in zip(ways, found, strict=True):
+        gaps = np.array(values) - np.array(found[0])
+        table.add_row(name, f"{np.mean(values):.4f} ± {np.std(values):.4f}", f"{gaps.mean():+.4f} ± {gaps.std():.4f}")
+    console.print(table)
+
+
+def rows_of(sentences: Sentences, processor: ElmoProcessor) -> list[EncodedRow]:
+    """One row a sentence."""
+    texts = processor.encode([TextInput((" ".join(words),), words=spans(words)) for words in sentences])
+    return [text.rows[0] for text in texts]
+
+
+def in_batches(rows: list[EncodedRow], data: Labelled, size: int = 32) -> Iterator[tuple[list[EncodedRow], Tensor]]:
+    """Rows and their words' labels ``[rows, words]``, -100 in the padding."""
+    for start in range(0, len(rows), size):
+        part = rows[start : start + size]
+        tags = [
+            torch.tensor([data.labels.index(tag) for tag in tags[: len(row)]])
+            for row, tags in zip(part, data.tags[start : start + size], strict=True)
+        ]
+        yield part, pad_sequence(tags, batch_first=True, padding_value=-100)
 
 
 def spans(words: Sequence[str]) -> tuple[tuple[int, int], ...]:
@@ -179,25 +274,47 @@ def spans(words: Sequence[str]) -> tuple[tuple[int, int], ...]:
     return tuple((int(end) - len(word), int(end)) for end, word in zip(ends, words, strict=True))
 
 
-def train(encoder: ElmoEncoder, count: int, batches: Sequence[object], encoded: Callable[..., Encoded]) -> None:
-    torch.manual_seed(0)
-    head = encoder.token_head(3)
-    optimiser = torch.optim.Adam(head.parameters(), lr=1e-3)
+def train(
+    encoder: ElmoEncoder,
+    data: Labelled,
+    count: int,
+    batches: Sequence[tuple[Any, Tensor]],
+    encoded: Callable[[Any], Encoded] = lambda ready: ready,
+    seed: int = 0,
+) -> nn.Module:
+    """elmoft's tagging head (norm and one linear layer) trained as ``biomtl train`` does."""
+    torch.manual_seed(seed)
+    task = Task(name="words", type="tagging", labels=data.labels, metric="span_f1", head_options={"norm": "batch"})
+    head = build_stack(task, encoder, len(data.labels), apart=False)
+    optimiser = torch.optim.AdamW(head.parameters(), lr=1e-2, fused=True)
     for _ in range(count):
-        for batch in batches:
-            logits = head(encoded(batch))
-            loss = nn.functional.cross_entropy(
-                logits.flatten(0, 1), torch.zeros(logits[..., 0].numel(), dtype=torch.long)
-            )
+        for batch, targets in batches:
+            with FastDropout():
+                loss = nn.functional.cross_entropy(head(encoded(batch)).flatten(0, 1), targets.flatten())
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
+    return head.eval()
+
+
+@torch.no_grad()
+def entity_f1(head: nn.Module, data: Labelled, batches: Sequence[tuple[Encoded, Tensor]]) -> float:
+    """Of exact chunks, as conlleval counts them."""
+    correct = total = 0
+    for encoded, targets in batches:
+        for wanted, found in zip(targets, head(encoded).argmax(-1), strict=True):
+            real = wanted >= 0
+            gold, said = (set(chunks([data.labels[i] for i in row[real]])) for row in (wanted, found))
+            correct, total = correct + len(gold & said), total + len(gold) + len(said)
+    return 2 * correct / max(total, 1)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("source", nargs="?", type=Path, help="sentences: text, or JSONL with tokens; default invented")
-    parser.add_argument("--count", type=int, default=256, help="sentences to take")
+    parser.add_argument("--only", choices=("passes", "epochs", "scores"), help="one part; default all three")
+    parser.add_argument("--count", type=int, default=256, help="sentences to time")
+    parser.add_argument("--labelled", type=int, default=1024, help="sentences to train and score on")
     parser.add_argument("--rounds", type=int, default=3, help="passes of each way, in turns")
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--shape", choices=sorted(SHAPES), default="original")
@@ -212,9 +329,9 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
     console = Console()
-    sentences = invented(options.count)
-    if options.source is not None:
-        sentences = [list(words) for words in islice(read_sentences(options.source), options.count)]
+    everything = Labelled.read(options.source, max(options.count, options.labelled))
+    data = everything.first(options.count)
+    sentences = data.sentences
     model = Elmo(SHAPES[options.shape]).requires_grad_(False).eval()
     half = None if slow_bf16() else copy.deepcopy(model).to(torch.bfloat16)
     words = [word for sentence in sentences for word in sentence]
@@ -224,9 +341,13 @@ def main() -> None:
     console.print(f"{size:.1f} M weights, {options.threads} threads, {clock} seconds, torch {torch.__version__}")
     if half is None:
         console.print(f"{slow_bf16()}: it is left out")
-    differences(model, half, sentences[:8], console)
-    passes(model, half, sentences, options.rounds, console)
-    epochs(model, sentences, options.epochs, 32, console)
+    if options.only in (None, "passes"):
+        differences(model, half, sentences[:8], console)
+        passes(model, half, sentences, options.rounds, console)
+    if options.only in (None, "epochs"):
+        epochs(model, data, options.epochs, console)
+    if options.only in (None, "scores"):
+        scores(model, half, everything.first(options.labelled), options.epochs, console)
 
 
 if __name__ == "__main__":
