@@ -13,7 +13,7 @@ import tiny
 from biomtl.corpora.text.words import words
 from biomtl.errors import InputError
 from biomtl.inference.predict import predict_records
-from biomtl.inference.predictor import Predictor, Sentence
+from biomtl.inference.predictor import Predictor, Result, Sentence
 from biomtl.model import MultiTaskModel
 
 
@@ -124,3 +124,8 @@ def test_progress_counts_texts(predictor: Predictor) -> None:
     counts: list[int] = []
     predictor(["pola .", "rimu .", "pola ."], advance=counts.append)
     assert sum(counts) == 2  # equal texts are read once
+
+
+def test_fields_that_only_one_type_has_stand_beside_the_others() -> None:
+    answer = {"start": 0, "end": 4, "answer": "here", "probability": 0.5}
+    assert Result("where", other=answer).to_dict() == answer

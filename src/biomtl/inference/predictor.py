@@ -60,8 +60,10 @@ class Result:
     other: dict[str, Any] | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields that are set."""
-        return {key: value for key, value in asdict(self).items() if value is not None and key != "task"}
+        """The fields that are set; those of ``other`` beside them."""
+        fields = {key: value for key, value in asdict(self).items() if value is not None and key != "task"}
+        other = fields.pop("other", {})
+        return fields | other
 
 
 class Predictor:
