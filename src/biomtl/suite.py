@@ -92,7 +92,11 @@ class OwnTaskData(TaskData):
 
 
 class Suite:
-    """Tasks by name, in the suite's order."""
+    """Tasks by name, in the suite's order; ``suite[name].records("train")`` reads a split.
+
+    Args:
+        data: each task with its files.
+    """
 
     def __init__(self, data: Iterable[TaskData]) -> None:
         self.data = {entry.task.name: entry for entry in data}

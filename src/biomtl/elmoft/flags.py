@@ -81,7 +81,7 @@ class Flags:
 
     epochs: Annotated[int, training("Most epochs.", "--epochs", "-j")] = 1
     bsize: Annotated[int, training("Texts a batch.", "--bsize", "-z")] = 64
-    lr: Annotated[float, training("Adam's learning rate, constant.", "--lr")] = 1e-3
+    lr: Annotated[float, training("AdamW's learning rate, constant.", "--lr")] = 1e-3
     wdecay: Annotated[float, training("Weight decay.", "--wdecay")] = 1e-5
     clipmaxn: Annotated[float, training("Clip the gradient's norm here; 0 does not.", "--clipmaxn")] = 0.25
     earlystop: Annotated[bool, training("Stop when dev gains no more.", "--earlystop")] = False

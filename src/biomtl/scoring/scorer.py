@@ -32,6 +32,9 @@ def score(task: str | Task, gold: Rows, predicted: Rows, *, seed: int = 0, resam
         seed: of the bootstrap.
         resamples: of the bootstrap over documents (rows where no document is known); 0 for no intervals.
 
+    Returns:
+        Every metric of the task, the main one first, as fractions of 1 with their intervals.
+
     Raises:
         InputError: unreadable input; a missing, doubled or unknown id; an unknown label; a score that is no number.
     """

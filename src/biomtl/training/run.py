@@ -69,6 +69,9 @@ def train(
         command: the command line, for the provenance.
         console: where the tables go; default standard output.
 
+    Returns:
+        The folder, and what its ``metrics.json`` says.
+
     Raises:
         InputError: the folder exists (or, resuming, doesn't), a split is missing, or the data don't fit the recipe.
     """
