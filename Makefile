@@ -30,7 +30,7 @@ format: $(READY) ## Mend style and formatting where a tool can
 typecheck: $(READY) ## Check the types
 	$(VENV)/bin/mypy
 
-check: lint typecheck test ## Everything that CI runs
+check: lint typecheck test ## Lint, types and tests, as CI runs them
 
 docs: $(DOCS_READY) ## Build the documentation site into site/
 	$(VENV)/bin/mkdocs build --strict

@@ -11,6 +11,26 @@ from mkdocs.structure.files import File, Files
 import biomtl
 from biomtl.tasks import known_tasks
 
+# What else the pages name, by module.
+FURTHER = (
+    "biomtl.errors.InputError",
+    "biomtl.inference.predictor.Result",
+    "biomtl.inference.predictor.Mention",
+    "biomtl.scoring.result.Score",
+    "biomtl.scoring.result.MetricResult",
+    "biomtl.scoring.metrics.Metric",
+    "biomtl.tasks.types.base.TaskType",
+    "biomtl.corpora.formats.model",
+    "biomtl.corpora.formats.pubtator",
+    "biomtl.corpora.formats.bioc",
+    "biomtl.corpora.formats.brat",
+    "biomtl.corpora.formats.conll",
+    "biomtl.corpora.formats.delimited",
+    "biomtl.encoders.elmo.weights.load_elmo",
+    "biomtl.encoders.elmo.encode.encode",
+    "biomtl.checkpoints.onnx_model.OnnxModel",
+)
+
 
 def on_files(files: Files, config: Any) -> Files:
     """Add the task catalogue, the command line's reference and the Python reference."""
@@ -39,4 +59,5 @@ def _cli() -> str:
 def _python() -> str:
     # The names are exported lazily, so the reference asks each where it was defined.
     public = [getattr(biomtl, name) for name in biomtl.__all__ if not name.startswith("_")]
-    return "# Python\n\n" + "\n\n".join(f"::: {item.__module__}.{item.__qualname__}" for item in public) + "\n"
+    names = [f"{item.__module__}.{item.__qualname__}" for item in public]
+    return "# Python\n\n" + "\n\n".join(f"::: {name}" for name in [*names, *FURTHER]) + "\n"

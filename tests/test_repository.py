@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
+import importlib.util
 import re
 import shlex
 import subprocess
@@ -14,9 +17,12 @@ import typer
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from typer.testing import CliRunner
 
+import biomtl
 from biomtl.cli.main import app
-from biomtl.tasks import Task
+from biomtl.suite import load_suite
+from biomtl.training.recipe_io import load_recipe
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -90,10 +96,46 @@ def test_help_is_the_default_target_and_lists_all() -> None:
         assert re.search(rf"make {target} +\S", shown)
 
 
-def test_the_readmes_own_task_is_one() -> None:
-    (record,) = yaml.safe_load_all(code(ROOT / "README.md", "yaml"))
-    task = Task.model_validate(record)
-    assert task.negative in task.labels
+def test_every_command_stands_in_the_table_of_the_start_page() -> None:
+    page = (ROOT / "docs/index.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| `([a-z]+)`", page, re.MULTILINE)) == set(COMMANDS.commands)
+
+
+def test_shown_recipe_keys_exist() -> None:
+    seen = 0
+    for _, words in shown_commands("biomtl"):
+        if words[1] in ("train", "finetune"):
+            keys = [word for word in words[2:] if re.match(r"[a-z_][\w.-]*=", word)]
+            load_recipe(ROOT / "recipes/sample.yaml", keys)
+            seen += len(keys)
+    assert seen
+
+
+def test_the_readmes_own_task_is_read_and_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its recipe, on files of the columns that it names; then its line of ``check``."""
+    monkeypatch.chdir(tmp_path)
+    recipe = code(ROOT / "README.md", "yaml")
+    (task,) = yaml.safe_load(recipe)["tasks"]
+    Path("own.yaml").write_text(recipe, encoding="utf-8")
+    for file in task["files"].values():
+        columns = "\t".join(task["columns"].values())
+        rows = f"No rash was seen.\t{task['negative']}\nA rash after the first dose.\tsuspected\n"
+        Path(file).write_text(f"{columns}\n{rows}", encoding="utf-8")
+    assert load_suite("own.yaml").tasks[task["name"]].labels == ("none", "suspected")
+    (check,) = [words for page, words in shown_commands("biomtl") if page == "README.md" and words[1] == "check"]
+    done = CliRunner().invoke(app, check[1:])
+    assert (done.exit_code, "2 good rows, 0 bad ones" in done.output) == (0, True), done.output
+
+
+def test_python_on_the_pages_names_what_exists() -> None:
+    for page in PAGES:
+        for node in ast.walk(ast.parse(code(page, "python"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("biomtl"):
+                module = importlib.import_module(str(node.module))
+                for name in node.names:
+                    assert hasattr(module, name.name) or importlib.util.find_spec(f"{node.module}.{name.name}"), page
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "biomtl":
+                assert node.attr in biomtl.__all__, f"{page}: biomtl.{node.attr}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
