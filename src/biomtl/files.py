@@ -162,7 +162,12 @@ def decode_line(raw: bytes, path: str | Path, number: int) -> str:
 
 def read_jsonl(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield (1-based line number, object) of a JSON-lines file; blank lines are passed over."""
-    for number, line in read_lines(path):
+    yield from parse_jsonl(read_lines(path), path)
+
+
+def parse_jsonl(lines: Iterable[tuple[int, str]], path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The same of numbered lines; ``path`` is where they come from."""
+    for number, line in lines:
         if not line.strip():
             continue
         try:

@@ -117,6 +117,12 @@ def test_bad_input_is_one_line_and_nothing_is_written(run: Run, name: str) -> No
     assert sorted(path.name for path in Path().iterdir()) == ["in"]
 
 
+def test_an_unknown_mention_policy_is_refused_whatever_the_task(run: Run) -> None:
+    code, out, err = run({"chemprot/dev.tsv": CPR}, "--mentions", "flaten")
+    assert (code, out, err) == (2, "", "biomtl: error: mention policy 'flaten', did you mean 'flatten'?\n")
+    assert not Path("out").exists()
+
+
 @pytest.mark.parametrize(
     ("tasks", "message"),
     [

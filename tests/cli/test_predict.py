@@ -59,6 +59,19 @@ def test_records(command: Command, small_model: Path, tmp_path: Path) -> None:
     assert command("predict", small_model, source, "--out", tmp_path / "out.jsonl", "--overwrite").code == 0
 
 
+def test_records_from_standard_input(command: Command, small_model: Path, tmp_path: Path) -> None:
+    rows = [{"id": "a", "text": "pola ."}, {"id": "b", "text_a": "rimu", "text_b": "vono"}]
+    source = tiny.write_rows(tmp_path / "in.jsonl", rows)
+    piped = command("predict", small_model, stdin=b"\n" + source.read_bytes())
+    assert piped.code == 0, piped.err
+    assert piped.out == command("predict", small_model, source).out
+    broken = command("predict", small_model, "-", stdin=source.read_bytes() + b"pola .\n")
+    assert (broken.code, broken.out) == (2, "")
+    assert "standard input:3: not JSON" in broken.err
+    text = command("predict", small_model, stdin=b"{pola} is text.\n")
+    assert lines(text.out)[0]["text"] == "{pola} is text."
+
+
 def test_records_are_tagged_as_evaluation_tags_them(
     command: Command, small_model: Path, small_suite: Path, tmp_path: Path
 ) -> None:

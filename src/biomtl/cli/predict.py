@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,7 +15,10 @@ import typer
 def predict(
     model: Annotated[Path, typer.Argument(help="Model or run folder.", show_default=False)],
     source: Annotated[
-        str, typer.Argument(metavar="[FILE|-]", help="Text, one a line, or records (.jsonl); `-` reads standard input.")
+        str,
+        typer.Argument(
+            metavar="[FILE|-]", help="Text, one a line, or records (.jsonl); `-` reads either from standard input."
+        ),
     ] = "-",
     task: Annotated[list[str] | None, typer.Option("--task", help="Only this task; may be repeated.")] = None,
     out: Annotated[Path | None, typer.Option("--out", help="File to write; default standard output.")] = None,
@@ -59,23 +64,34 @@ def predict(
 
 def read_inputs(source: str) -> Iterator[tuple[dict[str, Any], str | tuple[str, ...], int]]:
     """``(what to repeat in the output, input, line number)`` of every line or record."""
-    from biomtl.files import decode_line, read_jsonl, read_lines
+    from biomtl.files import decode_line, parse_jsonl, read_lines
 
-    if source.endswith(".jsonl"):
-        for number, record in read_jsonl(source):
-            text = record_text(record, source, number)
+    if source == "-":
+        where = "standard input"
+        lines = ((i, decode_line(line, where, i)) for i, line in enumerate(sys.stdin.buffer, 1))
+    else:
+        where, lines = source, read_lines(source)
+    filled = ((i, line) for i, line in lines if line.strip())
+    first = next(filled, None)
+    if first is None:
+        return
+    numbered = chain([first], filled)
+    if source.endswith(".jsonl") or (source == "-" and _is_record(first[1])):
+        for number, record in parse_jsonl(numbered, where):
+            text = record_text(record, where, number)
             yield {"id": record.get("id", number), **shown(text)}, text, number
         return
-    numbered = (
-        read_lines(source)
-        if source != "-"
-        else ((i, decode_line(line, "standard input", i)) for i, line in enumerate(sys.stdin.buffer, 1))
-    )
     for number, line in numbered:
-        if line.strip():
-            first, tab, second = line.partition("\t")
-            pair = (first, second) if tab else line
-            yield {"id": number, **shown(pair)}, pair, number
+        start, tab, rest = line.partition("\t")
+        pair = (start, rest) if tab else line
+        yield {"id": number, **shown(pair)}, pair, number
+
+
+def _is_record(line: str) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def shown(text: str | tuple[str, ...]) -> dict[str, Any]:

@@ -27,6 +27,12 @@ from biomtl.errors import InputError, nearest
 Policy = Literal["keep", "flatten", "refuse"]
 
 
+def check_policy(policy: str) -> None:
+    """Refuse a policy that is none of the three."""
+    if policy not in get_args(Policy):
+        raise InputError(f"mention policy {policy!r}", fix=nearest(policy, get_args(Policy)))
+
+
 def apply_policy(document: Document, policy: str, where: str | Path) -> tuple[Document, Counter[str]]:
     """The document with its special mentions treated, and how many there were.
 
@@ -37,8 +43,7 @@ def apply_policy(document: Document, policy: str, where: str | Path) -> tuple[Do
     Raises:
         InputError: an unknown policy, or ``refuse`` and a special mention.
     """
-    if policy not in get_args(Policy):
-        raise InputError(f"mention policy {policy!r}", fix=nearest(policy, get_args(Policy)))
+    check_policy(policy)
     cases = special(document.mentions)
     counts = Counter(case for found in cases.values() for case in found)
     counts["mentions"] = len(document.mentions)

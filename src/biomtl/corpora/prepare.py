@@ -15,6 +15,7 @@ from typing import Any
 from biomtl.corpora import registry
 from biomtl.corpora.blue.reader import BlueFiles
 from biomtl.corpora.counts import Line
+from biomtl.corpora.mentions import check_policy
 from biomtl.corpora.reader import Reader, ReadOptions
 from biomtl.corpora.source import Source
 from biomtl.corpora.write import TaskReport, write_task
@@ -93,6 +94,7 @@ def prepare(
     """
     source, out = Path(source), Path(out)
     options = options or ReadOptions()
+    check_policy(options.mentions)
     _check_target(source, out, overwrite)
     jobs = choose(Source(source), tasks)
     with atomic_folder(out, overwrite=overwrite) as folder:
