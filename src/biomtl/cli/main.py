@@ -55,21 +55,21 @@ def _options(
         os.environ["BIOMTL_DEBUG"] = "1"
 
 
+app.command("quickstart")(quickstart)
 app.command("tasks")(tasks)
 app.command("download")(download)
 app.command("prepare")(prepare)
 app.command("check")(check)
 app.command("audit")(audit)
-app.command("score")(score)
-app.command("quickstart")(quickstart)
 app.command("train")(train)
 app.command("finetune")(finetune)
 app.command("evaluate")(evaluate)
+app.command("score")(score)
 app.command("predict")(predict)
 app.command("annotate")(annotate)
+app.command("embed")(embed)
 app.command("convert")(convert)
 app.command("export")(export)
-app.command("embed")(embed)
 app.command("elmo")(elmo)
 
 
