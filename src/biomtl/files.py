@@ -15,6 +15,7 @@ from typing import IO, Any
 from biomtl.errors import InputError, OnError, fail
 
 MAX_LINE = 32 * 1024 * 1024  # characters; a longer line is a broken file, not a sentence
+_JSON = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
 def refuse_existing(target: Path, overwrite: bool) -> None:
@@ -191,7 +192,7 @@ def _refuse_half_characters(value: Any, path: str | Path, number: int) -> None:
 
 def dump_json(value: Any) -> str:
     """One JSON line: UTF-8 as it is, keys in the given order, NaN refused. Deterministic to the byte."""
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return _JSON.encode(value)
 
 
 def write_jsonl(path: str | Path, rows: Iterable[dict[str, Any]]) -> int:

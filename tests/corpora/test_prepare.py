@@ -7,7 +7,7 @@ import io
 import json
 import tracemalloc
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -216,7 +216,7 @@ def test_nothing_recognised_says_what_is_looked_for(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_memory_does_not_grow_with_the_corpus(tmp_path: Path) -> None:
+def test_memory_does_not_grow_with_long_texts(tmp_path: Path) -> None:
     (tmp_path / "in/mednli").mkdir(parents=True)
     sentence = "The patient has a history of a cough that will not end. " * 40
     with (tmp_path / "in/mednli/train.tsv").open("w") as stream:
@@ -232,3 +232,48 @@ def test_memory_does_not_grow_with_the_corpus(tmp_path: Path) -> None:
     size = (tmp_path / "out/mednli/train.jsonl").stat().st_size
     assert size > 20 * 2**20
     assert peak < size / 4
+
+
+def many_ddi(folder: Path, documents: int) -> None:
+    for i in range(documents):
+        target = folder / ("Test" if i % 5 == 0 else "Train") / "DrugBank" / f"{i}.xml"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        entities = "".join(
+            f'<entity id="d{i}.s0.e{n}" charOffset="{4 * n}-{4 * n + 2}" type="drug" text="abc"/>' for n in range(2)
+        )
+        pair = f'<pair id="d{i}.s0.p0" e1="d{i}.s0.e0" e2="d{i}.s0.e1" ddi="false"/>'
+        sentence = f'<sentence id="d{i}.s0" text="abc abc">{entities}{pair}</sentence>'
+        target.write_text(f'<document id="d{i}">{sentence}</document>')
+
+
+def many_chemprot(folder: Path, documents: int) -> None:
+    for part in ("training", "development", "test"):
+        tables = {
+            "abstracts": "{0}\tAspirin blocks COX1.\tIt does.\n",
+            "entities": "{0}\tT1\tCHEMICAL\t0\t7\tAspirin\n{0}\tT2\tGENE-Y\t15\t19\tCOX1\n",
+            "gold_standard": "{0}\tCPR:4\tArg1:T1\tArg2:T2\n",
+        }
+        for table, rows in tables.items():
+            path = folder / f"chemprot_{part}_{table}.tsv"
+            path.write_text("".join(rows.format(i) for i in range(documents // 3)))
+
+
+def peak(source: Path, out: Path) -> int:
+    tracemalloc.start()
+    try:
+        prepare(source, out, overwrite=True)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("invent", [many_ddi, many_chemprot])
+def test_memory_does_not_grow_with_the_number_of_documents(invent: Callable[[Path, int], None], tmp_path: Path) -> None:
+    peaks = []
+    for documents in (300, 3_000):
+        (source := tmp_path / f"{documents}").mkdir()
+        invent(source, documents)
+        # The least of three: modules and caches come first, and the interpreter's own tables grow now and then.
+        peaks.append(min(peak(source, tmp_path / "out") for _ in range(3)))
+    assert (peaks[1] - peaks[0]) / 2_700 < 400  # bytes a document

@@ -12,6 +12,7 @@ from biomtl.corpora.copies import one_copy
 from biomtl.corpora.formats.model import offset
 from biomtl.corpora.reader import ReadOptions, Record
 from biomtl.corpora.relations import hide, moved, units
+from biomtl.corpora.shelf import Shelf
 from biomtl.corpora.source import Source
 from biomtl.corpora.text.printable import printable
 from biomtl.corpora.text.sentences import sentences
@@ -42,9 +43,9 @@ class ChemProt:
         """Stream the pairs: documents in file order, sentences in text order, chemicals before genes."""
         given = _given_sentences(options.sentence_spans) if options.sentence_spans else {}
         for split in _PARTS:
-            documents = _documents(source, split)
-            listed = any(document.id in given for document in documents)
-            for document in documents:
+            tables = _Tables(source, split)
+            listed = any(pmid in tables.ids for pmid in given)
+            for document in tables:
                 spans = (
                     given.pop(document.id, [])
                     if listed
@@ -120,44 +121,68 @@ def _rows(source: Source, split: Split, kind: str, columns: int) -> Iterator[tup
         yield where, line, row
 
 
-def _documents(source: Source, split: Split) -> list[_Document]:
-    """A split's documents with their entities and gold labels.
+class _Tables:
+    """A split's three tables. They do not list the documents in one order, so entities and labels wait on disk."""
 
-    A split is held as a whole, since the three tables do not list the documents in one order.
-    """
-    documents: dict[str, _Document] = {}
-    for where, line, (pmid, title, abstract) in _rows(source, split, "abstracts", 3):
-        if pmid in documents:
-            raise InputError(f"document {pmid!r} again", path=where, line=line, expected="each document once")
-        documents[pmid] = _Document(pmid, f"{title} {abstract}")
-    for path, line, (pmid, name, kind, begin, stop, covered) in _rows(source, split, "entities", 6):
-        document = _known(documents, pmid, path, line)
-        start, end = offset(begin, path, line), offset(stop, path, line)
-        if kind not in _TYPES:
-            raise InputError(f"an entity of type {kind[:40]!r}", path=path, line=line, fix=nearest(kind, _TYPES))
-        if name in document.entities:
-            raise InputError(f"entity {name[:40]!r} of document {pmid} again", path=path, line=line)
-        if start >= end or document.text[start:end] != covered:
-            here = document.text[start:end][:60]
-            raise InputError(f"entity {covered[:60]!r}", path=path, line=line, expected=f"{here!r} as in the text")
-        document.entities[name] = _Entity(name, kind, start, end)
-    for path, line, (pmid, label, first, second) in _rows(source, split, "gold_standard", 4):
-        document = _known(documents, pmid, path, line)
-        if label not in _LABELS:
-            raise InputError(f"label {label[:40]!r}", path=path, line=line, fix=nearest(label, _LABELS))
-        pair = first.removeprefix("Arg1:"), second.removeprefix("Arg2:")
-        types = [document.entities[name].type if name in document.entities else "nothing" for name in pair]
-        if types[0] != "CHEMICAL" or types[1] not in _TYPES[1:]:
-            found = f"arguments {first[:40]!r} ({types[0]}) and {second[:40]!r} ({types[1]})"
-            raise InputError(found, path=path, line=line, expected="a chemical and a gene of the document")
-        document.gold[pair].append(label)
-    return list(documents.values())
+    def __init__(self, source: Source, split: Split) -> None:
+        self._source, self._split = source, split
+        self.ids = Shelf()
+        for where, line, (pmid, _, _) in _rows(source, split, "abstracts", 3):
+            if not self.ids.add(pmid):
+                raise InputError(f"document {pmid!r} again", path=where, line=line, expected="each document once")
+        self._entities = self._by_document("entities", 6)
+        self._gold = self._by_document("gold_standard", 4)
+
+    def _by_document(self, kind: str, columns: int) -> Shelf:
+        """``PMID NUL line`` -> ``file NUL row``."""
+        rows = Shelf()
+        for where, line, row in _rows(self._source, self._split, kind, columns):
+            if row[0] not in self.ids:
+                expected = "one of the abstracts' PubMed ids"
+                raise InputError(f"document {row[0][:40]!r}", path=where, line=line, expected=expected)
+            rows.add(f"{row[0]}\0{line:09}", f"{where}\0" + "\t".join(row[1:]))
+        return rows
+
+    def __iter__(self) -> Iterator[_Document]:
+        for _, _, (pmid, title, abstract) in _rows(self._source, self._split, "abstracts", 3):
+            document = _Document(pmid, f"{title} {abstract}")
+            for row in _waiting(self._entities, pmid):
+                _add_entity(document, *row)
+            for row in _waiting(self._gold, pmid):
+                _add_label(document, *row)
+            yield document
 
 
-def _known(documents: dict[str, _Document], pmid: str, where: str, line: int) -> _Document:
-    if pmid not in documents:
-        raise InputError(f"document {pmid[:40]!r}", path=where, line=line, expected="one of the abstracts' PubMed ids")
-    return documents[pmid]
+def _waiting(rows: Shelf, pmid: str) -> Iterator[tuple[str, int, list[str]]]:
+    """(File, line, columns after the id) of a document's rows."""
+    for key, value in rows.items(f"{pmid}\0"):
+        where, _, row = value.partition("\0")
+        yield where, int(key.rpartition("\0")[2]), row.split("\t")
+
+
+def _add_entity(document: _Document, path: str, line: int, columns: list[str]) -> None:
+    name, kind, begin, stop, covered = columns
+    start, end = offset(begin, path, line), offset(stop, path, line)
+    if kind not in _TYPES:
+        raise InputError(f"an entity of type {kind[:40]!r}", path=path, line=line, fix=nearest(kind, _TYPES))
+    if name in document.entities:
+        raise InputError(f"entity {name[:40]!r} of document {document.id} again", path=path, line=line)
+    if start >= end or document.text[start:end] != covered:
+        here = document.text[start:end][:60]
+        raise InputError(f"entity {covered[:60]!r}", path=path, line=line, expected=f"{here!r} as in the text")
+    document.entities[name] = _Entity(name, kind, start, end)
+
+
+def _add_label(document: _Document, path: str, line: int, columns: list[str]) -> None:
+    label, first, second = columns
+    if label not in _LABELS:
+        raise InputError(f"label {label[:40]!r}", path=path, line=line, fix=nearest(label, _LABELS))
+    pair = first.removeprefix("Arg1:"), second.removeprefix("Arg2:")
+    types = [document.entities[name].type if name in document.entities else "nothing" for name in pair]
+    if types[0] != "CHEMICAL" or types[1] not in _TYPES[1:]:
+        found = f"arguments {first[:40]!r} ({types[0]}) and {second[:40]!r} ({types[1]})"
+        raise InputError(found, path=path, line=line, expected="a chemical and a gene of the document")
+    document.gold[pair].append(label)
 
 
 def _given_sentences(path: Path) -> dict[str, Spans]:

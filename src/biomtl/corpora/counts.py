@@ -12,6 +12,7 @@ from typing import Any, Literal
 import yaml
 
 from biomtl.corpora.reader import ReadOptions
+from biomtl.corpora.shelf import Shelf
 from biomtl.tasks.task import SPLITS, Split, Task
 
 Kind = Literal["original", "blue"]
@@ -23,12 +24,13 @@ DROPPED = (
 
 
 class Tally:
-    """Counts over the records of one split; memory grows with the number of documents only."""
+    """Counts over the records of one split; documents are remembered on disk."""
 
     def __init__(self, task: Task) -> None:
         self._task = task
         self._labels: Counter[str] = Counter()
-        self._documents: set[int] = set()
+        self._documents = Shelf()
+        self._document: str | None = None
         self.cases: Counter[str] = Counter()
         """Special mentions by what they are, and how many were dropped (see `corpora.mentions`)."""
         self.rows = 0
@@ -36,7 +38,9 @@ class Tally:
     def add(self, record: Mapping[str, Any]) -> None:
         """Count one record."""
         self.rows += 1
-        self._documents.add(hash(record["doc_id"]))
+        if record["doc_id"] != self._document:  # a document's records mostly come together
+            self._document = record["doc_id"]
+            self._documents.add(self._document)
         if "label" in record:
             self._labels[record["label"]] += 1
         else:

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +16,7 @@ from biomtl.corpora.formats.xml import Element, elements
 from biomtl.corpora.reader import ReadOptions, Record
 from biomtl.corpora.records import Located
 from biomtl.corpora.relations import hide
+from biomtl.corpora.shelf import Shelf
 from biomtl.corpora.source import Source
 from biomtl.corpora.splits import ids
 from biomtl.errors import InputError, nearest
@@ -41,33 +41,29 @@ class DDI2013:
 
     def detect(self, source: Source) -> Sequence[str]:
         """The task, if there is an XML file in the corpus's folders."""
-        return ("ddi2013",) if _folders(source) else ()
+        return ("ddi2013",) if any(_members(source)) else ()
 
     def read(self, source: Source, tasks: Sequence[str], options: ReadOptions) -> Iterator[tuple[str, Split, Record]]:
         """Stream the pairs document by document, documents and sentences in lexicographic order of their ids."""
-        folders = _folders(source)
-        root = one_copy(source, (root for root, _ in folders), "the DDI corpus")
+        root = one_copy(source, {root for root, _, _ in _members(source)}, "the DDI corpus")
         dev = _dev(source)
         left_out = frozenset() if options.keep_list_sentences else _LIST_SENTENCES
         for part in ("train", "test"):
-            if not (members := folders.get((root, part))):
+            index = _index(source, (name for *place, name in _members(source) if place == [root, part]))
+            if not index:
                 raise InputError(f"no {part} folder", path=source.path, expected="the folders Train and Test")
-            index = _index(source, members)
-            for document in sorted(index):
-                name = index[document]
+            for _, name in index.items():
                 for sentence, pair, record in _pairs(_document(source, name), source.where(name)):
                     in_dev = part == "train" and (sentence in dev or pair in dev)
                     if in_dev or sentence not in left_out:
                         yield "ddi2013", "dev" if in_dev else "test" if part == "test" else "train", record
 
 
-def _folders(source: Source) -> dict[tuple[str, str], list[str]]:
-    """(Where the corpus lies, ``train`` or ``test``) -> its XML files; those of the DrugNER task are not ours."""
-    folders = defaultdict(list)
+def _members(source: Source) -> Iterator[tuple[str, str, str]]:
+    """(Where the corpus lies, ``train`` or ``test``, XML file); the files of the DrugNER task are not ours."""
     for name in source.names:
         if (match := _MEMBER.fullmatch(name)) and "drugner" not in name.lower():
-            folders[match["root"], match["part"].lower()].append(name)
-    return folders
+            yield match["root"], match["part"].lower(), name
 
 
 def _dev(source: Source) -> frozenset[str]:
@@ -85,18 +81,17 @@ def _dev(source: Source) -> frozenset[str]:
     return frozenset(listed - {pair.rpartition(".")[0] for pair in pairs} | pairs)
 
 
-def _index(source: Source, names: Sequence[str]) -> dict[str, str]:
+def _index(source: Source, names: Iterable[str]) -> Shelf:
     """Document id -> file. The id is inside the file, not in its name, and the order of the rows hangs on it."""
-    index: dict[str, str] = {}
+    index = Shelf()
     for name in names:
         match = _DOCUMENT_ID.search(source.read_bytes(name)[:_HEAD])
         if not match:
             raise InputError("no document id", path=source.where(name), line=1, expected='<document id="…">')
         document = match[1].decode("utf-8", "replace")
-        if document in index:
-            found = f"document {document} again, it is in {source.where(index[document])} too"
+        if not index.add(document, name):
+            found = f"document {document} again, it is in {source.where(index.get(document) or '')} too"
             raise InputError(found, path=source.where(name), line=1)
-        index[document] = name
     return index
 
 

@@ -42,10 +42,9 @@ class HoC:
     def read(self, source: Source, tasks: Sequence[str], options: ReadOptions) -> Iterator[tuple[str, Split, Record]]:
         """Stream the sentences of BLUE's documents in the order of its lists."""
         root = one_copy(source, _roots(source), "the HoC corpus")
-        members = frozenset(source.names)
         for split in SPLITS:
             for where, pmid in _documents(source, split):
-                for record in _sentences(source, members, root, pmid, where):
+                for record in _sentences(source, root, pmid, where):
                     yield "hoc", split, record
 
 
@@ -69,10 +68,10 @@ def _documents(source: Source, split: Split) -> Iterator[tuple[str, str]]:
             yield f"{source.where(name)}:{number}", line.strip()
 
 
-def _sentences(source: Source, members: frozenset[str], root: str, pmid: str, listed: str) -> Iterator[Record]:
+def _sentences(source: Source, root: str, pmid: str, listed: str) -> Iterator[Record]:
     names = {folder: f"{root}{folder}/{pmid}.txt" for folder in ("text", "labels")}
     for name in names.values():
-        if name not in members:
+        if name not in source:
             raise InputError("no such file", path=source.where(name), expected=f"document {pmid!r} of {listed}")
     texts = [text.strip() for _, text in source.lines(names["text"])]
     labels = list(_labels(source, names["labels"]))

@@ -5,29 +5,31 @@ from __future__ import annotations
 import fnmatch
 import gzip
 import lzma
+import os
 import stat
 import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from io import BufferedIOBase, BytesIO
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
+from biomtl.corpora.shelf import Shelf
 from biomtl.errors import InputError
 from biomtl.files import MAX_LINE, decode_line
 
 # What a broken archive makes the standard library raise, while its directory or a member is read.
 _BROKEN = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, OSError, RuntimeError, ValueError)
 MAX_MEMBER = 1 << 30  # bytes; no file of these corpora comes near, a zip bomb does
+_BLOCK = 1 << 16
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    """Where a file lies: itself, or a member of one of the archives, named as in ``Source.names``."""
+class Place(NamedTuple):
+    """Where a file lies: at a path below the source's folder, or in an archive there."""
 
-    file: Path
-    archive: str | None = None
+    file: str
+    archive: str = ""  # by its name in ``Source.names``; "" for a plain file
     member: str = ""
 
 
@@ -45,24 +47,30 @@ class Source:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self._archives: dict[str, zipfile.ZipFile] = {}
-        self._entries: dict[str, _Entry] = {}
+        self._places = Shelf()  # name -> place, its parts divided by NULs
         if not self.path.exists():
             raise InputError("no such file or folder", path=self.path, fix="check the path")
         self._base = self.path if self.path.is_dir() else self.path.parent
         if self.path.is_dir():
-            for file in sorted(self.path.rglob("*")):
-                if file.is_file() and not any(part.startswith(".") for part in file.relative_to(self.path).parts):
-                    self._add(file, file.relative_to(self.path).as_posix())
+            for folder, folders, files in os.walk(self.path):
+                folders[:] = sorted(name for name in folders if not name.startswith("."))
+                below = "".join(f"{part}/" for part in Path(folder).relative_to(self.path).parts)
+                for name in sorted(files):
+                    if not name.startswith(".") and os.path.isfile(os.path.join(folder, name)):
+                        self._add(below + name)
         else:
-            self._add(self.path, self.path.name)
+            self._add(self.path.name)
 
-    def _add(self, file: Path, name: str) -> None:
-        if file.suffix.lower() == ".zip":
-            self._add_archive(file, file, name)
+    def _add(self, name: str) -> None:
+        if name.lower().endswith(".zip"):
+            self._add_archive(name, self._base / name, name)
         else:
-            self._entries[name.removesuffix(".gz")] = _Entry(file)
+            self._list(name, Place(name))
 
-    def _add_archive(self, file: Path, content: Path | BytesIO, name: str) -> None:
+    def _list(self, name: str, place: Place) -> None:
+        self._places.add(name.removesuffix(".gz"), "\0".join(place))
+
+    def _add_archive(self, file: str, content: Path | BytesIO, name: str) -> None:
         where = self.where(name)
         try:
             archive = self._archives[name] = zipfile.ZipFile(content)
@@ -76,16 +84,30 @@ class Source:
                 raise InputError(f"archive member {info.filename!r} is a link", path=where, fix="don't trust it")
             if info.is_dir() or "__MACOSX" in member.parts:
                 continue
-            listed = f"{name}/{member.as_posix()}".removesuffix(".gz")
-            self._entries[listed] = _Entry(file, name, info.filename)
+            listed, place = f"{name}/{member.as_posix()}", Place(file, name, info.filename)
             if member.suffix.lower() == ".zip" and isinstance(content, Path):  # one level: a bomb may nest without end
-                self._add_archive(file, BytesIO(self.read_bytes(listed)), listed)
-                del self._entries[listed]
+                inner = self._read(self._open(place, listed), listed)
+                self._add_archive(file, BytesIO(inner), listed)
+            else:
+                self._list(listed, place)
 
     @property
-    def names(self) -> list[str]:
-        """All file names, sorted."""
-        return sorted(self._entries)
+    def names(self) -> Iterator[str]:
+        """All file names, sorted. They are kept on disk."""
+        return iter(self._places)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._places
+
+    def place(self, name: str) -> Place:
+        """Where a file lies.
+
+        Raises:
+            KeyError: no such file.
+        """
+        if (place := self._places.get(name)) is None:
+            raise KeyError(name)
+        return Place(*place.split("\0"))
 
     def find(self, *patterns: str) -> list[str]:
         """Names whose whole path or tail matches one of the shell patterns, whatever the case."""
@@ -105,28 +127,36 @@ class Source:
 
     def open(self, name: str) -> BufferedIOBase:
         """A binary stream of one file."""
-        entry = self._entries[name]
+        return self._open(self.place(name), name)
+
+    def _open(self, place: Place, name: str) -> BufferedIOBase:
         try:
-            if entry.archive is None:
-                return gzip.open(entry.file) if entry.file.suffix == ".gz" else entry.file.open("rb")
-            archive = self._archives[entry.archive]
-            if archive.getinfo(entry.member).file_size > MAX_MEMBER:
+            if not place.archive:
+                file = self._base / place.file
+                return gzip.open(file) if file.suffix == ".gz" else file.open("rb")
+            archive = self._archives[place.archive]
+            if archive.getinfo(place.member).file_size > MAX_MEMBER:
                 raise InputError(f"a member of over {MAX_MEMBER:,} bytes", path=self.where(name))
-            stream = archive.open(entry.member)
-            return gzip.open(stream) if entry.member.endswith(".gz") else stream  # type: ignore[return-value]
+            stream = archive.open(place.member)
+            return gzip.open(stream) if place.member.endswith(".gz") else stream  # type: ignore[return-value]
         except _BROKEN as error:
             raise InputError(f"can't be read ({error})", path=self.where(name)) from error
 
     def read_bytes(self, name: str) -> bytes:
         """One file's content."""
-        with self.open(name) as stream:
+        return self._read(self.open(name), name)
+
+    def _read(self, stream: BufferedIOBase, name: str) -> bytes:
+        content = bytearray()
+        with stream:
             try:
-                content = stream.read(MAX_MEMBER + 1)
+                while block := stream.read(_BLOCK):  # at once, room for the largest would be set aside
+                    content += block
+                    if len(content) > MAX_MEMBER:
+                        raise InputError(f"over {MAX_MEMBER:,} bytes unpacked", path=self.where(name))
             except _BROKEN as error:
                 raise InputError(f"can't be unpacked ({error})", path=self.where(name)) from error
-        if len(content) > MAX_MEMBER:
-            raise InputError(f"over {MAX_MEMBER:,} bytes unpacked", path=self.where(name))
-        return content
+        return bytes(content)
 
     def lines(self, name: str) -> Iterator[tuple[int, str]]:
         """(1-based number, text without line end) of one UTF-8 file, with the checks of ``files.read_lines``."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from io import BufferedIOBase
+from itertools import groupby
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Any
@@ -17,7 +17,7 @@ import biomtl
 from biomtl.corpora.blue.reader import BlueFiles
 from biomtl.corpora.counts import Kind, Line, Tally, compare
 from biomtl.corpora.reader import Reader, ReadOptions, Record
-from biomtl.corpora.seen import Seen
+from biomtl.corpora.shelf import Shelf
 from biomtl.corpora.source import Source
 from biomtl.errors import InputError
 from biomtl.files import dump_json, sha256, write_json
@@ -52,13 +52,13 @@ class TracedSource(Source):
     """A source that remembers what was read."""
 
     def __init__(self, path: str | Path) -> None:
-        self._used: set[str] = set()
         super().__init__(path)
-        self._used.clear()  # of the archives that were opened to list them
+        self._used = Shelf()  # folder, NUL, file
 
     def open(self, name: str) -> BufferedIOBase:
         """A binary stream of one file."""
-        self._used.add(name)
+        file = self.place(name).file
+        self._used.add(f"{PurePosixPath(file).parent}\0{file}")
         return super().open(name)
 
     def checksums(self) -> list[dict[str, Any]]:
@@ -66,29 +66,25 @@ class TracedSource(Source):
 
         Folders of very many files are summed up: the sha256 of their ``sha256sum`` listing.
         """
-        base = self.path if self.path.is_dir() else self.path.parent
-        files = sorted({self._entries[name].file.relative_to(base).as_posix() for name in self._used})
-        folders: dict[str, list[str]] = defaultdict(list)
-        for file in files:
-            folders[str(PurePosixPath(file).parent)].append(file)
         listed: list[dict[str, Any]] = []
-        for folder, members in sorted(folders.items()):
-            sums = [(file, sha256(base / file)) for file in members]
-            if len(members) <= MOST_FILES:
-                listed += [{"file": file, "sha256": checksum} for file, checksum in sums]
-            else:
-                listing = "".join(f"{checksum}  {file}\n" for file, checksum in sums)
-                checksum = hashlib.sha256(listing.encode()).hexdigest()
-                listed.append({"folder": folder, "files": len(members), "sha256": checksum})
+        for folder, used in groupby((key.split("\0") for key in self._used), key=lambda place: place[0]):
+            few: list[dict[str, Any]] = []
+            listing, count = hashlib.sha256(), 0
+            for count, (_, file) in enumerate(used, start=1):
+                checksum = sha256(self._base / file)
+                listing.update(f"{checksum}  {file}\n".encode())
+                few += [{"file": file, "sha256": checksum}] if count <= MOST_FILES else []
+            many = [{"folder": folder, "files": count, "sha256": listing.hexdigest()}]
+            listed += few if count <= MOST_FILES else many
         return listed
 
 
 class SplitWriter:
-    """Writes one split's records, checking each; memory grows by eight bytes a record, its id's hash."""
+    """Writes one split's records, checking each; ids are remembered on disk."""
 
     def __init__(self, path: Path, task: Task, split: Split, source: Source) -> None:
         self._path, self._task, self._split, self._source = path, task, split, source
-        self._ids = Seen()
+        self._ids = Shelf()
         self._digest = hashlib.sha256()
         self._stream = path.open("wb")
         self.tally = Tally(task)

@@ -51,9 +51,10 @@ def load(path: str | Path, task: Task, *, may_be_empty: bool = False) -> Loaded:
     if path.is_dir():
         raise InputError("a folder", path=path, expected="a gold or a prediction file")
     source = Source(path)
-    name = next(iter(source.names), "")
-    if len(source.names) != 1:
-        raise InputError(f"an archive of {len(source.names)} files", path=path, expected="one file")
+    names = list(source.names)
+    if len(names) != 1:
+        raise InputError(f"an archive of {len(names)} files", path=path, expected="one file")
+    name = names[0]
     first = next((text for _, text in source.lines(name) if text.strip()), None)
     if first is None and may_be_empty:
         return Loaded(Table([], str(path), []), "mentions")

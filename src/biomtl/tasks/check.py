@@ -83,7 +83,7 @@ def _span(value: Any) -> tuple[int, int] | None:
     if not isinstance(value, list | tuple) or len(value) != 2:
         return None
     start, end = value
-    sound = all(isinstance(part, int) and not isinstance(part, bool) for part in value) and 0 <= start < end
+    sound = type(start) is int and type(end) is int and 0 <= start < end  # True is an int too, by isinstance
     return (start, end) if sound else None
 
 

@@ -18,6 +18,7 @@ def family(type: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
+@cache
 def basic(type: str) -> str:
     """The basic type that a type is or derives from; itself where there is none."""
     return next((name for name in family(type) if name in BASIC), type)

@@ -48,12 +48,15 @@ def elements(stream: BinaryIO, tag: str, where: str | Path, root: str | None = N
     """
     builder = _Builder(tag, where, root)
     final = False
-    while not final:
-        block = stream.read(_BLOCK)
-        final = not block
-        builder.feed(block, final)
-        yield from builder.done
-        builder.done.clear()
+    try:
+        while not final:
+            block = stream.read(_BLOCK)
+            final = not block
+            builder.feed(block, final)
+            yield from builder.done
+            builder.done.clear()
+    finally:
+        builder.close()
 
 
 class _Builder:
@@ -77,6 +80,10 @@ class _Builder:
             raise InputError(f"broken XML ({problem})", path=self.where, line=error.lineno) from error
         except (LookupError, ValueError) as error:  # an encoding that Python doesn't know or expat can't use
             raise self._error(f"unreadable encoding ({error})", "save the file as UTF-8") from error
+
+    def close(self) -> None:
+        """Let go of the parser, which refers back to this: many files would leave as many for the garbage collector."""
+        del self._parser
 
     def _error(self, found: str, fix: str | None = None) -> InputError:
         return InputError(found, path=self.where, line=self._parser.CurrentLineNumber, fix=fix)
