@@ -66,6 +66,7 @@ def read_inputs(source: str) -> Iterator[tuple[dict[str, Any], str | tuple[str, 
     """``(what to repeat in the output, input, line number)`` of every line or record."""
     from biomtl.files import decode_line, parse_jsonl, read_lines
 
+    lines: Iterator[tuple[int, str]]
     if source == "-":
         where = "standard input"
         lines = ((i, decode_line(line, where, i)) for i, line in enumerate(sys.stdin.buffer, 1))
