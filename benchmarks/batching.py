@@ -24,9 +24,9 @@ from transformers import AutoModel, AutoTokenizer
 from transformers.utils import logging
 
 from biomtl.files import read_jsonl
+from biomtl.packaged import PACKAGED_ENCODER, resolve_encoder
 from biomtl.training.batches import Index, fill, plan_batches
 from biomtl.training.mixer import Mixer
-from biomtl.training.recipe import PACKAGED_ENCODER, resolve_encoder
 
 
 def read(path: Path) -> tuple[list[str], list[str], list[str]]:

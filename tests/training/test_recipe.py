@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from biomtl.errors import InputError
-from biomtl.training.recipe import Recipe, TaskOptions, resolve_encoder
+from biomtl.training.recipe import Recipe, TaskOptions
 from biomtl.training.recipe_io import dump_recipe, load_recipe, make_recipe, recipe_from_options
 from biomtl.training.recipe_reference import reference
 
@@ -251,11 +251,3 @@ def test_the_reference_page_is_in_step():
     assert page.read_text(encoding="utf-8") == reference(), (
         "run: python -m biomtl.training.recipe_reference > docs/recipe.md"
     )
-
-
-def test_an_existing_folder_wins_over_the_packaged_encoder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert resolve_encoder("some/model") == "some/model"
-    assert resolve_encoder("all-minilm-l6-v2") != "all-minilm-l6-v2"
-    (tmp_path / "all-minilm-l6-v2").mkdir()
-    assert resolve_encoder("all-minilm-l6-v2") == "all-minilm-l6-v2"

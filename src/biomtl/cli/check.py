@@ -60,6 +60,7 @@ def check(
     from biomtl.corpora.own import Files, TaskDefinition
     from biomtl.corpora.own.check import check_file
     from biomtl.errors import InputError, nearest
+    from biomtl.packaged import PACKAGED_ENCODER, packaged_encoder
     from biomtl.report.console import table_console
     from biomtl.tasks.types.base import task_types
 
@@ -80,20 +81,12 @@ def check(
     console = table_console()
     show(report, console)
     if report.task is not None and report.records:
-        if encoder := encoder or packaged_encoder():
+        if encoder := encoder or (PACKAGED_ENCODER if packaged_encoder() else None):
             show_pieces(report, kinds[type], encoder, max_length, console)
         console.print("First record:", json.dumps(report.records[0], ensure_ascii=False, indent=1), **PLAIN)
     if report.bad:
         show_bad(report, console)
         raise typer.Exit(2)
-
-
-def packaged_encoder() -> str | None:
-    """The folder of the encoder that recipes use by default, if it lies on this machine."""
-    from biomtl.training.recipe import PACKAGED_ENCODER, resolve_encoder
-
-    folder = resolve_encoder(PACKAGED_ENCODER)
-    return PACKAGED_ENCODER if Path(folder).is_dir() else None
 
 
 def named_columns(text: str | None) -> dict[str, str | int] | None:

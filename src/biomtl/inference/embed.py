@@ -11,13 +11,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from biomtl.encoders import load_processor, resolve
+from biomtl.encoders import load_processor
 from biomtl.encoders.elmo.weights import is_elmo, load_elmo
 from biomtl.encoders.transformer import TransformerEncoder
 from biomtl.errors import InputError
 from biomtl.files import atomic_file
 from biomtl.inference.predict import BATCH_TOKENS, Advance, length_batches
 from biomtl.items import Item
+from biomtl.packaged import resolve_encoder
 from biomtl.text.alignment import word_sites
 from biomtl.text.base import EncodedText, Span, TextInput, TextProcessor
 
@@ -53,7 +54,7 @@ def embed(
         InputError: no encoder there, or ``stateful`` for an encoder without a state.
     """
     folder = Path(model) / "model"
-    name = str(folder) if (folder / "manifest.json").is_file() else resolve(model)
+    name = str(folder) if (folder / "manifest.json").is_file() else resolve_encoder(model)
     if is_elmo(name):
         from biomtl.encoders.elmo.encode import encode
 

