@@ -130,6 +130,7 @@ def test_options_of_a_recipe(small_suite: Path) -> None:
     # What a trained model does holds where the recipe says nothing.
     kept = suite.with_options({}, changed.tasks)
     assert kept.tasks["reg-pair"].pairs == "apart"
+    assert kept.tasks["reg-pair"].head_options == {"turns": 2}
     assert (
         suite.with_options({"reg-pair": TaskOptions(pairs="together")}, changed.tasks).tasks["reg-pair"].pairs
         == "together"

@@ -114,10 +114,11 @@ class Suite:
         data = []
         for name, entry in self.data.items():
             chosen = options.get(name)
-            pairs = entry.task.pairs if not trained or name not in trained else trained[name].pairs
-            update: dict[str, Any] = {"pairs": pairs if chosen is None or chosen.pairs is None else chosen.pairs}
-            if chosen is not None and chosen.head:
-                update["head_options"] = {**entry.task.head_options, **chosen.head}
+            known = entry.task if not trained or name not in trained else trained[name]
+            update: dict[str, Any] = {"pairs": known.pairs, "head_options": known.head_options}
+            if chosen is not None:
+                update["pairs"] = chosen.pairs or known.pairs
+                update["head_options"] = {**known.head_options, **chosen.head}
             data.append(entry.with_task(entry.task.model_copy(update=update)))
         return Suite(data)
 

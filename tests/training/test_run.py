@@ -249,6 +249,9 @@ def test_refining(bert: Path) -> None:
     other = tiny.task("cls-text").model_copy(update={"labels": ("none", "drug", "more")})
     with pytest.raises(InputError, match="trained on other labels or inputs, expected classification over 2 labels"):
         refine(model, other, fresh_head=False)
+    other_head = tiny.task("cls-text").model_copy(update={"head_options": {"turns": 2}})
+    with pytest.raises(InputError, match="head option turns for cls-text, whose trained head was built without it"):
+        refine(model, other_head, fresh_head=False)
     refine(model, other, fresh_head=True)
     assert model.tasks["cls-text"].labels == ("none", "drug", "more")
     refine(model, tiny.task("tag-drug"), fresh_head=False)  # a task that the model doesn't know yet

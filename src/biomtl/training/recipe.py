@@ -128,7 +128,7 @@ class Recipe(BaseModel):
     activations_gb: Amount = Field(32.0, description="Most gigabytes that they may take.")
     bf16: bool = Field(False, description="Compute in bfloat16, keep weights in float32.")
     gradient_checkpointing: bool = Field(False, description="Recompute activations in the backward pass: less memory.")
-    num_threads: Count | None = Field(None, description="CPU threads; default torch's own choice.")
+    num_threads: Count | None = Field(None, le=1024, description="CPU threads; default torch's own choice.")
 
     eval_strategy: Strategy = Field("epoch", description="Score dev every epoch, every `eval_steps` steps, or never.")
     eval_steps: Count | None = Field(None, description="Optimiser steps between two scorings of dev.")
