@@ -161,7 +161,7 @@ def refine(model: MultiTaskModel, task: Task, *, fresh_head: bool) -> None:
             fix="add --fresh-head",
         )
     elif changed := [key for key, value in task.head_options.items() if old.head_options.get(key) != value]:
-        found = f"head option {changed[0]} for {task.name}, whose trained head was built without it"
+        found = f"head option {changed[0]} for {task.name}, whose trained head was built otherwise"
         raise InputError(found, fix="leave it out or add --fresh-head")
     model.keep_tasks([task.name])
 
