@@ -138,6 +138,8 @@ def read_lines(path: str | Path, on_error: OnError = fail) -> Iterator[tuple[int
                     text = decode_line(raw, path, number)
                 except InputError as error:
                     on_error(error)
+                    while len(raw) > MAX_LINE and not raw.endswith(b"\n"):  # the rest of the line is no line
+                        raw = stream.readline(MAX_LINE + 1)
                     continue
                 yield number, text
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from biomtl import files
 from biomtl.cli.check import named_columns
 from biomtl.cli.main import app
 from biomtl.errors import InputError
@@ -87,6 +88,23 @@ def test_a_file_of_bad_rows_only_still_lists_them(tmp_path: Path) -> None:
     assert "0 good rows, 2 bad ones" in output
     assert f"{path}:1: a list, expected text" in output
     assert f"{path}:2: not JSON" in output
+
+
+def test_a_line_that_is_too_long_is_one_bad_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "MAX_LINE", 20)
+    path = tmp_path / "long.tsv"
+    path.write_text(f"text\tlabel\none\tx\n{'long ' * 9}\ty\ntwo\ty\nthree\n")
+    _, output = run(str(path), "--type", "classification")
+    assert "2 good rows, 2 bad ones" in output
+    assert f"{path}:3: a line of over 20 bytes" in output
+    assert f"{path}:5: 1 column(s)" in output
+
+
+@pytest.mark.parametrize("name", ["a.conll", "a.pubtator"])
+def test_a_file_without_rows_is_not_good(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("\n")
+    with pytest.raises(InputError, match=f"{name}: no rows"):
+        run(str(tmp_path / name), "--type", "tagging")
 
 
 def test_pieces_and_windows_of_an_encoder(bert: Path, tmp_path: Path) -> None:

@@ -95,6 +95,25 @@ def test_a_chosen_or_broken_dataset_is_refused(tmp_path: Path) -> None:
         read(tmp_path / "bad.parquet")
 
 
+@pytest.mark.parametrize("text", ["[]", '"x"', '{"features": "x"}', "[" * 100_000])
+def test_odd_words_about_a_dataset_are_refused(tmp_path: Path, text: str) -> None:
+    folder = saved(tmp_path / "set")
+    (folder / "dataset_info.json").write_text(text)
+    with pytest.raises(InputError, match="not a readable saved dataset"):
+        read(folder)
+    table = pa.table(ROWS).replace_schema_metadata({b"huggingface": f'{{"info": {text}}}'.encode()})
+    parquet.write_table(table, tmp_path / "odd.parquet")
+    with pytest.raises(InputError, match="not a readable Parquet file"):
+        read(tmp_path / "odd.parquet")
+
+
+def test_of_two_columns_of_one_name_none_is_dropped_in_silence(tmp_path: Path) -> None:
+    columns = [pa.array(["a", "b"]), pa.array(["c", "d"]), pa.array(["x", "y"])]
+    parquet.write_table(pa.Table.from_arrays(columns, names=["text", "text", "label"]), tmp_path / "two.parquet")
+    with pytest.raises(InputError, match="two columns named 'text'"):
+        read(tmp_path / "two.parquet")
+
+
 def test_data_files_are_sought_in_the_folder_only(tmp_path: Path) -> None:
     folder = saved(tmp_path / "set")
     (tmp_path / "secret.arrow").write_bytes((folder / "data-00000-of-00002.arrow").read_bytes())

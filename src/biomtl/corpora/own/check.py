@@ -66,6 +66,8 @@ def check_file(name: str, definition: TaskDefinition, kind: RecordKind) -> Check
         report.labels.update(_gold(record, kind))
         report.special.update(getattr(record, "cases", {}))
         report.lengths.append(sum(1 for text in texts_of(record) for _ in words(text)))
+    if not (report.records or report.bad):
+        raise InputError("no rows", path=path, expected=f"rows of {report.format}")
     report.bad.sort(key=lambda error: (str(error.path), error.line or 0))
     return report
 

@@ -139,7 +139,7 @@ def spread(tokens: Sequence[str], start: int = 0) -> list[list[int]]:
 def _text(value: Any, separator: str) -> str:
     if isinstance(value, bool):
         return str(value).lower()
-    if value is None:
+    if value is None or value != value:  # pandas writes a missing value as NaN
         raise ValueError("no value, expected text")
     if isinstance(value, int | float):
         return str(value)
@@ -151,11 +151,12 @@ def _text(value: Any, separator: str) -> str:
 
 
 def _number(value: Any, separator: str) -> float:
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return value
     try:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            float(value)  # JSON's integers may be too large for one
+            return value
         return float(value if isinstance(value, str) else "")
-    except ValueError:
+    except (ValueError, OverflowError):
         raise ValueError(f"{value!r:.40}, expected a number") from None
 
 

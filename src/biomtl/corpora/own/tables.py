@@ -83,10 +83,21 @@ def _arrow_rows(path: Path, format: str, split: Split) -> Iterator[Row]:
     number = 0
     try:
         for batch, names in _parquet(path) if format == "parquet" else _saved(path, split):
+            columns = batch.schema.names
+            if twice := next((name for name in columns if columns.count(name) > 1), None):
+                raise InputError(f"two columns named {twice!r}", path=path, fix="name each column once")
             for values in batch.to_pylist():
                 number += 1
                 yield Row(number, {key: _named(value, names.get(key)) for key, value in values.items()})
-    except (pyarrow.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
+    except (
+        pyarrow.ArrowException,
+        OSError,
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+    ) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         kind = "Parquet file" if format == "parquet" else "saved dataset"
         found = f"not a readable {kind} ({reason})"

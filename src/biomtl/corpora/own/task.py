@@ -152,10 +152,11 @@ def _labels(name: str, kind: RecordKind, definition: TaskDefinition, inputs: str
         for record in raw_records(kind, definition, inputs, split, faults.append):
             value = record[kind.gold_key]
             found.update([value] if isinstance(value, str) else value)
-        labels = kind.labels_from(sorted(found))
+        labels = kind.labels_from(sorted(label for label in found if label.strip()))  # an empty cell is a bad row
     if kind.gold_cells[kind.gold_key] == "text" and len(labels) < 2:
         few = f"task {name}: {len(labels)} label ({', '.join(labels) or 'none'})"
-        raise next(iter(faults), InputError(few, expected="two or more"))  # a bad row may be why
+        path = (definition.files or Files()).of(split)[0]
+        raise next(iter(faults), InputError(few, path=path, expected="two or more"))  # a bad row may be why
     return labels
 
 
