@@ -14,6 +14,7 @@ from typing import IO, Any
 
 from biomtl.errors import InputError, OnError, fail
 
+_LINE_ENDS = {ord(character): f"\\u{ord(character):04x}" for character in "\x85\u2028\u2029"}
 MAX_LINE = 32 * 1024 * 1024  # characters; a longer line is a broken file, not a sentence
 _JSON = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
@@ -193,8 +194,12 @@ def _refuse_half_characters(value: Any, path: str | Path, number: int) -> None:
 
 
 def dump_json(value: Any) -> str:
-    """One JSON line: UTF-8 as it is, keys in the given order, NaN refused. Deterministic to the byte."""
-    return _JSON.encode(value)
+    """One JSON line: UTF-8 as it is, keys in the given order, NaN refused. Deterministic to the byte.
+
+    The three characters beyond ASCII that end a line for Unicode (and for ``str.splitlines``) are written as escapes.
+    """
+    line = _JSON.encode(value)
+    return line if line.isascii() else line.translate(_LINE_ENDS)
 
 
 def write_jsonl(path: str | Path, rows: Iterable[dict[str, Any]]) -> int:

@@ -72,6 +72,15 @@ def test_records_from_standard_input(command: Command, small_model: Path, tmp_pa
     assert lines(text.out)[0]["text"] == "{pola} is text."
 
 
+def test_a_text_with_a_line_end_of_unicode_stays_one_line(command: Command, small_model: Path) -> None:
+    text = "pola\u2028rimu\x85zalpidine\u2029été ."
+    ended = command("predict", small_model, "--task", "tag-drug", stdin=f"{text}\n".encode())
+    (row,) = lines(ended.out)
+    assert row["text"] == text
+    for mention in row["tasks"]["tag-drug"]["mentions"]:
+        assert text[mention["start"] : mention["end"]] == mention["text"]
+
+
 def test_records_are_tagged_as_evaluation_tags_them(
     command: Command, small_model: Path, small_suite: Path, tmp_path: Path
 ) -> None:
