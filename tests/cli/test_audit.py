@@ -163,6 +163,28 @@ def test_the_command_writes_a_table_a_json_and_a_plot(prepared: Path, tmp_path: 
     assert isinstance(again.exception, InputError)
 
 
+def test_a_recipes_own_tasks_are_compared_with_prepared_ones(prepared: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.tsv").write_text(f"text\tlabel\n{OTHER}\tx\n{SHORT}\ty\n")
+    own = "{name: mine, type: classification, files: {train: mine.tsv}}"
+    recipe = tmp_path / "own.yaml"
+    recipe.write_text(f"suite: {prepared}\ntasks:\n- b\n- {own}\n")
+    out = tmp_path / "out"
+    result = CliRunner().invoke(app, ["audit", str(recipe), "--out", str(out)])
+    assert result.exit_code == 0, result.output
+    written = json.loads((out / "audit.json").read_text())
+    assert [(o["train"], o["scored"], o["same"]) for o in written["overlaps"]] == [("mine", ["b", "test"], 1)]
+
+
+def test_a_suite_of_one_row_has_nothing_in_common(tmp_path: Path) -> None:
+    (tmp_path / "one.tsv").write_text("text\tlabel\nHe coughs.\tx\n")
+    recipe = tmp_path / "own.yaml"
+    entry = "{name: mine, type: classification, files: {train: one.tsv}, labels: [x, y]}"
+    recipe.write_text(f"tasks:\n- {entry}\n")
+    result = CliRunner().invoke(app, ["audit", str(recipe), "--out", str(tmp_path / "out")])
+    assert result.exit_code == 0, result.output
+    assert json.loads((tmp_path / "out/audit.json").read_text())["overlaps"] == []
+
+
 def test_the_plot_is_the_same_to_the_byte(prepared: Path, tmp_path: Path) -> None:
     from biomtl.report.heatmap import overlap_plot
 

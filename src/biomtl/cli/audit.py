@@ -13,12 +13,15 @@ import typer
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from biomtl.corpora.audit import Audit
+    from biomtl.corpora.audit import Audit, Splits
     from biomtl.corpora.losses import Pieces
 
 
 def audit(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Prepared suite.", show_default=False)],
+    suite: Annotated[
+        Path,
+        typer.Argument(metavar="DIR|RECIPE", help="Prepared suite, or a recipe: its tasks.", show_default=False),
+    ],
     out: Annotated[Path | None, typer.Option("--out", help="Folder for audit.json and overlap.svg.")] = None,
     max_length: Annotated[
         int, typer.Option("--max-length", min=8, help="Length limit whose losses are counted.")
@@ -46,7 +49,8 @@ def audit(
     pieces = word_starts if encoder is None else _pieces(encoder)
     stderr = Console(stderr=True)
     with stderr.status("reading") as status:
-        report = run(folder, limit=max_length, pieces=pieces, step=status.update)
+        splits = suite if suite.is_dir() else _splits(suite)
+        report = run(splits, limit=max_length, pieces=pieces, step=status.update)
     unit = "words" if encoder is None else f"word pieces of {encoder}"
     if out is not None:
         from biomtl.report.heatmap import overlap_plot
@@ -58,6 +62,16 @@ def audit(
     console = table_console()
     for table in (overlap_table(report), size_table(report), label_table(report), loss_table(report, unit)):
         console.print(table)
+
+
+def _splits(recipe: Path) -> Splits:
+    """What a recipe trains and is scored on, own tasks and all."""
+    from biomtl.suite import load_suite
+    from biomtl.training.recipe_io import load_recipe
+
+    plan = load_recipe(recipe)
+    suite = load_suite(plan.suite, list(plan.tasks) or None, plan.own_tasks)
+    return ((data.task, split, data.records(split)) for data in suite.data.values() for split in data.files)
 
 
 def _pieces(encoder: str) -> Pieces:

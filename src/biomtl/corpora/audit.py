@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -98,18 +98,21 @@ class _Split:
         self.rows += 1
 
 
+Splits = Iterable[tuple[Task, Split, Iterable[Record]]]
+
+
 def audit(
-    folder: str | Path,
+    suite: str | Path | Splits,
     *,
     limit: int = LIMIT,
     pieces: Pieces = word_starts,
     threshold: float = LIKENESS,
     step: Step = lambda what: None,
 ) -> Audit:
-    """Audit a prepared suite.
+    """Audit a suite.
 
     Args:
-        folder: as ``biomtl prepare`` writes it.
+        suite: a folder as ``biomtl prepare`` writes it, or every task's splits with their records.
         limit: positions that a truncating tool keeps of a text, special ones included where ``pieces`` counts them.
         pieces: where a text's positions begin; default its words.
         threshold: how much near-duplicates have in common.
@@ -118,22 +121,28 @@ def audit(
     Raises:
         InputError: no prepared suite there, a broken file, or datasketch isn't installed.
     """
-    paths = sorted(Path(folder).glob("*/task.yaml"))
-    if not paths:
-        raise InputError("no prepared task", path=folder, expected="<task>/task.yaml", fix="run `biomtl prepare`")
     splits: list[_Split] = []
     facts: list[SplitFacts] = []
+    for task, split, records in _prepared(suite) if isinstance(suite, str | Path) else suite:
+        step(f"reading {task.name}, {split}")
+        splits.append(_Split(task, split))
+        facts.append(_facts(splits[-1], list(records), limit, pieces))
+    step("comparing texts")
+    settings = {"limit": limit, "likeness": threshold, "near_duplicates": "Jaccard index of neighbouring word pairs"}
+    return Audit(_overlaps(splits, threshold), facts, settings)
+
+
+def _prepared(folder: str | Path) -> Splits:
+    paths = sorted(Path(folder).glob("*/task.yaml"))
+    if not paths:
+        fix = "run `biomtl prepare`, or give a recipe (.yaml)"
+        raise InputError("no prepared task", path=folder, expected="<task>/task.yaml", fix=fix)
     for path in paths:
         task = Task.read(path)
         for split in SPLITS:
             file = path.parent / task.files.get(split, f"{split}.jsonl")
             if file.is_file():
-                step(f"reading {task.name}, {split}")
-                splits.append(_Split(task, split))
-                facts.append(_facts(splits[-1], [record for _, record in read_jsonl(file)], limit, pieces))
-    step("comparing texts")
-    settings = {"limit": limit, "likeness": threshold, "near_duplicates": "Jaccard index of neighbouring word pairs"}
-    return Audit(_overlaps(splits, threshold), facts, settings)
+                yield task, split, (record for _, record in read_jsonl(file))
 
 
 def _facts(split: _Split, records: Sequence[Record], limit: int, pieces: Pieces) -> SplitFacts:

@@ -289,6 +289,7 @@ def test_impossible_definitions_are_refused_with_their_line(write, text: str) ->
         ({"columns": {"label": 7}, "header": True}, "column 7 for label"),
         ({"negative": "z"}, "negative 'z' is not one of its labels"),
         ({"metric": "f2"}, "unknown metric 'f2'"),
+        ({"labels": ["x", "y", "x"]}, "task mine: a label is listed twice"),
     ],
 )
 def test_definitions_that_do_not_fit_their_file(write, given: dict, said: str) -> None:

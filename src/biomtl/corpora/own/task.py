@@ -104,7 +104,8 @@ def own_task(name: str, definition: TaskDefinition, kind: RecordKind) -> OwnTask
     try:
         return OwnTask(Task(**fields), kind, definition, tuple(notes))
     except ValidationError as error:
-        raise InputError(f"task {name}: {error.errors()[0]['msg']}") from error
+        message = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise InputError(message if message.startswith("task ") else f"task {name}: {message}") from error
 
 
 def raw_records(
