@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import product
+from itertools import groupby, product
 from pathlib import Path
 
 from biomtl.corpora.copies import one_copy
@@ -134,14 +134,18 @@ class _Tables:
         self._gold = self._by_document("gold_standard", 4)
 
     def _by_document(self, kind: str, columns: int) -> Shelf:
-        """``PMID NUL line`` -> ``file NUL row``."""
-        rows = Shelf()
-        for where, line, row in _rows(self._source, self._split, kind, columns):
-            if row[0] not in self.ids:
+        """``PMID NUL first line`` -> ``file NUL rows``; every row with its line number in the place of the id."""
+        shelf = Shelf()
+        table = _rows(self._source, self._split, kind, columns)
+        for pmid, group in groupby(table, key=lambda entry: entry[2][0]):
+            rows = list(group)
+            where, line, _ = rows[0]
+            if pmid not in self.ids:
                 expected = "one of the abstracts' PubMed ids"
-                raise InputError(f"document {row[0][:40]!r}", path=where, line=line, expected=expected)
-            rows.add(f"{row[0]}\0{line:09}", f"{where}\0" + "\t".join(row[1:]))
-        return rows
+                raise InputError(f"document {pmid[:40]!r}", path=where, line=line, expected=expected)
+            text = "\n".join("\t".join((str(number), *cells[1:])) for _, number, cells in rows)
+            shelf.add(f"{pmid}\0{line:09}", f"{where}\0{text}")
+        return shelf
 
     def __iter__(self) -> Iterator[_Document]:
         for _, _, (pmid, title, abstract) in _rows(self._source, self._split, "abstracts", 3):
@@ -155,9 +159,11 @@ class _Tables:
 
 def _waiting(rows: Shelf, pmid: str) -> Iterator[tuple[str, int, list[str]]]:
     """(File, line, columns after the id) of a document's rows."""
-    for key, value in rows.items(f"{pmid}\0"):
-        where, _, row = value.partition("\0")
-        yield where, int(key.rpartition("\0")[2]), row.split("\t")
+    for _, value in rows.items(f"{pmid}\0"):
+        where, _, table = value.partition("\0")
+        for row in table.split("\n"):
+            line, *columns = row.split("\t")
+            yield where, int(line), columns
 
 
 def _add_entity(document: _Document, path: str, line: int, columns: list[str]) -> None:

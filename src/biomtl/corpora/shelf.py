@@ -41,13 +41,15 @@ class Shelf:
 
     def items(self, prefix: str = "") -> Iterator[tuple[str, str]]:
         """(Key, string) of all keys that begin with ``prefix``, in the order of the keys."""
+        begin = _bytes(prefix)
         for key, value in self._run("SELECT key, value FROM shelf WHERE key >= ? ORDER BY key", prefix):
-            if not key.startswith(_bytes(prefix)):
+            if not key.startswith(begin):
                 return
             yield _text(key), _text(value)
 
     def __iter__(self) -> Iterator[str]:
-        return (key for key, _ in self.items())
+        for (key,) in self._run("SELECT key FROM shelf ORDER BY key"):
+            yield _text(key)
 
     def __contains__(self, key: str) -> bool:
         return self.get(key) is not None

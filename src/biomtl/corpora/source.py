@@ -6,6 +6,7 @@ import fnmatch
 import gzip
 import lzma
 import os
+import re
 import stat
 import struct
 import zipfile
@@ -111,15 +112,9 @@ class Source:
 
     def find(self, *patterns: str) -> list[str]:
         """Names whose whole path or tail matches one of the shell patterns, whatever the case."""
-        wanted = [pattern.lower() for pattern in patterns]
-        return [
-            name
-            for name in self.names
-            if any(
-                fnmatch.fnmatchcase(name.lower(), pattern) or fnmatch.fnmatchcase(name.lower(), f"*/{pattern}")
-                for pattern in wanted
-            )
-        ]
+        wanted = "|".join(fnmatch.translate(pattern.lower()) for pattern in patterns)
+        matches = re.compile(f"(?s:.*/)?(?:{wanted})").match
+        return [name for name in self.names if matches(name.lower())]
 
     def where(self, name: str) -> str:
         """The name as an error message should show it."""
