@@ -64,7 +64,7 @@ def test_regression_starts_at_the_middle(encoders: dict[str, Path], family: str)
     encoder = TransformerEncoder.load(encoders[family])
     head = type_of(SCORES).build_head(SCORES, encoder).eval()
     biases = [m.bias for m in head.modules() if isinstance(m, torch.nn.Linear) and m.out_features == 1]
-    assert [float(bias) for bias in biases] == [2.0]
+    assert [bias.item() for bias in biases] == [2.0]
 
 
 def test_multilabel_threshold_and_loss() -> None:
@@ -93,7 +93,7 @@ def test_tagging_loss_leaves_words_without_piece_out() -> None:
     outputs = torch.tensor([[2.0, 0.0, 0.0], [100.0, 0.0, 0.0], [0.0, 1.0, 0.0]], requires_grad=True)
     targets = torch.tensor([0, -100, 1])
     loss = kind.loss(outputs, targets, TAGS)
-    assert float(loss) == pytest.approx(float(functional.cross_entropy(outputs[[0, 2]], targets[[0, 2]])))
+    assert loss.item() == pytest.approx(float(functional.cross_entropy(outputs[[0, 2]], targets[[0, 2]])))
     loss.backward()
     assert outputs.grad is not None
     assert outputs.grad[1].abs().sum() == 0

@@ -19,7 +19,8 @@ class Shelf:
     """
 
     def __init__(self) -> None:
-        connection = sqlite3.connect("", isolation_level=None)
+        # The collector may let go of a shelf in another thread than the one that used it.
+        connection = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         weakref.finalize(self, connection.close)
         self._connection = connection
         for statement in (

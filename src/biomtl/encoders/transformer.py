@@ -107,7 +107,11 @@ class TransformerEncoder(Encoder):
 
     def gradient_checkpointing(self) -> None:
         """Recompute activations in the backward pass."""
-        self.network.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        options = {"use_reentrant": False}
+        if hasattr(self.network, "activation_checkpointing_enable"):
+            self.network.activation_checkpointing_enable(activation_checkpointing_kwargs=options)
+        else:  # its name in transformers 4
+            self.network.gradient_checkpointing_enable(gradient_checkpointing_kwargs=options)
 
 
 class StockHead(nn.Module):
