@@ -8,9 +8,10 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
+from biomtl.corpora.formats.model import Document, Mention, Relation
 from biomtl.inference.evaluate import Evaluation
 from biomtl.report.console import PIPED, table_console
-from biomtl.report.tables import plan_table, score_table
+from biomtl.report.tables import annotation, plan_table, score_table
 from biomtl.scoring import MetricResult, Score
 from biomtl.tasks import known_tasks
 from biomtl.training.data import DataPlan
@@ -62,3 +63,23 @@ def test_a_pipe_is_wide_and_columns_narrows_it(monkeypatch: pytest.MonkeyPatch) 
     assert table_console().width == PIPED
     monkeypatch.setenv("COLUMNS", "90")
     assert table_console().width == 90
+
+
+def test_an_annotated_document() -> None:
+    mentions = (
+        Mention("T0", "Drug", ((0, 3),), "ace", (), (("task", "one"), ("task", "two"), ("probability", "0.9012"))),
+        Mention("T1", "Drug", ((9, 12),), "bud", (), (("task", "one"), ("probability", "0.8"))),
+        Mention("T2", "Sentence", ((0, 13),), "ace slows bud", (), (("task", "topic"), ("label", "speed"))),
+    )
+    relations = (Relation("R0", "slows", (("Arg1", "T0"), ("Arg2", "T1")), (("task", "ddi"), ("probability", "0.5"))),)
+    document = Document("1", "ace slow bud.", mentions=mentions, relations=relations)
+    shown = printed(annotation(document, ["one", "two", "topic", "ddi", "idle"]))
+    lines = [line.split(maxsplit=1) for line in shown]
+    assert lines[0] == ["ace", "slow bud."]
+    assert [[name, rest.strip()] for name, rest in lines[1:]] == [
+        ["one", "ace (Drug, 0-3) 0.90; bud (Drug, 9-12) 0.80"],
+        ["two", "ace (Drug, 0-3)"],
+        ["topic", "speed"],
+        ["ddi", "ace - bud (slows) 0.50"],
+        ["idle", "-"],
+    ]

@@ -22,6 +22,8 @@ def quickstart(
     """
     from importlib import resources
 
+    from biomtl.corpora.formats.model import Document
+    from biomtl.inference.annotate import Annotator
     from biomtl.inference.predictor import Predictor
     from biomtl.model import MultiTaskModel
     from biomtl.report.console import table_console
@@ -37,7 +39,9 @@ def quickstart(
     seeded(recipe)
     model = MultiTaskModel.from_encoder(recipe.encoder, suite.tasks, max_length=recipe.max_length, stride=recipe.stride)
     train(model, suite, recipe, overwrite=overwrite, command="biomtl quickstart", console=console)
-    console.print("\nA sentence that the model has not seen, with every task that reads one text:")
-    console.print(annotation(SENTENCE, Predictor(model)([SENTENCE])[0]))
+    annotator = Annotator(Predictor(model))
+    console.print("\nA sentence that the model has not seen, annotated by every task that can:")
+    [document] = annotator([Document("1", SENTENCE)])
+    console.print(annotation(document, [name for name in model.tasks if name not in annotator.skipped]))
     console.print(f"\nThe run is in {out}. Next:", highlight=False)
     console.print(f'  echo "Your own sentence." | biomtl predict {out}', highlight=False)

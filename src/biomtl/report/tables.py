@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Group
@@ -12,8 +13,8 @@ from rich.text import Text
 from biomtl.tasks.task import Task
 
 if TYPE_CHECKING:
+    from biomtl.corpora.formats.model import Attributes, Document
     from biomtl.inference.evaluate import Evaluation
-    from biomtl.inference.predictor import Result
     from biomtl.training.data import DataPlan
     from biomtl.training.recipe import Recipe
 
@@ -73,23 +74,32 @@ def score_table(evaluation: Evaluation) -> Group:
     return Group(table, Text("\n".join(notes), style="dim"))
 
 
-def annotation(text: str, results: Mapping[str, Result]) -> Group:
-    """A text with its mentions marked, and below it what each task says."""
-    marked = Text(text)
+def annotation(document: Document, tasks: Iterable[str]) -> Group:
+    """An annotated document (`biomtl.inference.annotate`): its text with mentions marked, and what each task found."""
+    marked = Text(document.text)
+    found: dict[str, list[str]] = {task: [] for task in tasks}
+    for mention in document.mentions:
+        values = [value for name, value in mention.attributes if name in ("label", "score")]
+        named = values[0] if values else f"{mention.text} ({mention.type}, {mention.start}-{mention.end})"
+        if not values:
+            marked.stylize("bold reverse", mention.start, mention.end)
+        for task, probability in _finders(mention.attributes):
+            found[task].append(named + probability)
+    texts = {mention.id: mention.text for mention in document.mentions}
+    for relation in document.relations:
+        named = f"{' - '.join(texts[argument] for _, argument in relation.arguments)} ({relation.type})"
+        for task, probability in _finders(relation.attributes):
+            found[task].append(named + probability)
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
-    for name, result in results.items():
-        if result.mentions is not None:
-            for mention in result.mentions:
-                marked.stylize("bold reverse", mention.start, mention.end)
-            found = [f"{m.text} ({m.type}, {m.start}-{m.end}, {m.probability:.2f})" for m in result.mentions]
-            table.add_row(name, Text("; ".join(found) or "-"))
-        elif result.labels is not None:
-            table.add_row(name, "; ".join(result.labels) or "-")
-        elif result.label is not None:
-            probability = (result.probabilities or {}).get(result.label)
-            table.add_row(name, result.label if probability is None else f"{result.label} ({probability:.2f})")
-        elif result.score is not None:
-            table.add_row(name, f"{result.score:.2f}")
+    for task, lines in found.items():
+        table.add_row(task, Text("; ".join(lines) or "-"))
     return Group(marked, table)
+
+
+def _finders(attributes: Attributes) -> Iterator[tuple[str, str]]:
+    """The tasks that found something, each with its probability as it is shown."""
+    tasks, probabilities = ([value for name, value in attributes if name == key] for key in ("task", "probability"))
+    for task, probability in zip_longest(tasks, probabilities):
+        yield task, "" if probability is None else f" {float(probability):.2f}"
