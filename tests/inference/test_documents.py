@@ -88,3 +88,15 @@ def test_names_that_a_format_has_no_place_for(tmp_path: Path) -> None:
     assert (document.mentions, document.relations) == (RELATED.mentions, RELATED.relations)
     with pytest.raises(InputError, match="exists already"):
         write_documents([RELATED], tmp_path / "b.xml", "bioc")
+
+
+def test_pubtator_has_a_relation_between_concepts_once(tmp_path: Path) -> None:
+    spans = {"T1": (0, 1), "T2": (2, 3), "T3": (4, 5), "T4": (6, 7)}
+    concepts = {"T1": ("D1",), "T2": ("D2",), "T3": ("D2",), "T4": ()}
+    mentions = tuple(Mention(name, "Drug", (span,), "a", concepts[name]) for name, span in spans.items())
+    pairs = [("R1", "T1", "T2"), ("R2", "T1", "T3"), ("R3", "T1", "T4")]
+    relations = tuple(Relation(name, "slows", (("Arg1", one), ("Arg2", two))) for name, one, two in pairs)
+    document = Document("1", "a a a a", mentions=mentions, relations=relations)
+    write_documents([document], tmp_path / "p.txt", "pubtator")
+    (read,) = pubtator.read(tmp_path / "p.txt")
+    assert [[value for _, value in relation.arguments] for relation in read.relations] == [["D1", "D2"], ["D1", "T3"]]

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from biomtl.corpora.formats import bioc, brat, jsonl, pubtator
-from biomtl.corpora.formats.model import Document, Span, covered
+from biomtl.corpora.formats.model import Document, Relation, Span, covered
 from biomtl.corpora.own.detect import SUFFIXES, detect
 from biomtl.corpora.own.documents import READERS
 from biomtl.errors import InputError, fail
@@ -104,7 +104,8 @@ def write_documents(documents: Iterable[Document], out: Path, format: str, *, ov
 
     Types in brat are letters, digits, ``_`` and ``-``: anything else becomes ``_`` (``CPR:3`` is ``CPR_3``), and
     a mention over several lines has a piece in each. In PubTator a relation's argument without identifier is ``T`` and
-    the number of its mention line, from 0, as the reader counts them.
+    the number of its mention line, from 0, as the reader counts them; a relation that several pairs of mentions have
+    between the same concepts is one line.
 
     Raises:
         InputError: an existing target, or what the format can't hold.
@@ -131,8 +132,11 @@ def _line_by_line(text: str, span: Span) -> list[Span]:
 def _for_pubtator(document: Document) -> Document:
     names = {mention.id: f"T{i}" for i, mention in enumerate(document.mentions)}
     mentions = tuple(replace(mention, id=f"T{i}") for i, mention in enumerate(document.mentions))
-    relations = tuple(
-        replace(relation, arguments=tuple((role, names.get(value, value)) for role, value in relation.arguments))
-        for relation in document.relations
-    )
-    return replace(document, mentions=mentions, relations=relations)
+    concepts = {mention.id: mention.identifiers for mention in mentions}
+    relations: dict[object, Relation] = {}
+    for relation in document.relations:
+        arguments = tuple((role, names.get(value, value)) for role, value in relation.arguments)
+        notes = tuple(value for name, value in relation.attributes if name == "note")
+        key = (relation.type, *(concepts.get(value) or value for _, value in arguments), notes)
+        relations.setdefault(key, replace(relation, arguments=arguments))
+    return replace(document, mentions=mentions, relations=tuple(relations.values()))
