@@ -192,7 +192,7 @@ def test_mistakes(command: Command, model: Path, tmp_path: Path) -> None:
     assert "nothing.txt: no such file" in refused(model, tmp_path / "nothing.txt", "--out", out)
     assert "no biomtl model" in refused(tmp_path, path, "--out", out)
     assert "did you mean 'tag-drug'?" in refused(model, path, "--out", out, "--task", "tag-drugs")
-    assert "'text' is not one of" in refused(model, path, "--out", out, "--to", "text")
+    assert "'conll' is not one of" in refused(model, path, "--out", out, "--to", "conll")
     assert "a file's name for brat" in refused(model, path, "--out", tmp_path / "out.txt", "--to", "brat")
     (tmp_path / "a.tsv").write_text("a\tb\n")
     said = refused(model, tmp_path / "a.tsv", "--out", out)

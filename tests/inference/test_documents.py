@@ -90,6 +90,21 @@ def test_names_that_a_format_has_no_place_for(tmp_path: Path) -> None:
         write_documents([RELATED], tmp_path / "b.xml", "bioc")
 
 
+def test_text_for_people(tmp_path: Path) -> None:
+    found = (("task", "drugs"), ("probability", "0.9"))
+    mentions = (Mention("T0", "Drug", ((0, 3), (7, 9)), "ace x", (), found), Mention("T1", "Gene", ((4, 6),), "B\n"))
+    relation = Relation("R0", "slows", (("Arg1", "T0"), ("Arg2", "T1")), (("task", "ddi"),))
+    documents = [Document("1", "ace B\n x", mentions=mentions, relations=(relation,)), Document("2", "none")]
+    out = tmp_path / "out.txt"
+    assert write_documents(documents, out, "text") == 2
+    assert out.read_text(encoding="utf-8") == (
+        "1\nace B\n x\n0-3;7-9\tDrug\tace x\ttask=drugs, probability=0.9\n4-6\tGene\tB\n"
+        "ace x - B\tslows\ttask=ddi\n\n2\nnone\n"
+    )
+    with pytest.raises(InputError, match="exists already"):
+        write_documents(documents, out, "text")
+
+
 def test_pubtator_has_a_relation_between_concepts_once(tmp_path: Path) -> None:
     spans = {"T1": (0, 1), "T2": (2, 3), "T3": (4, 5), "T4": (6, 7)}
     concepts = {"T1": ("D1",), "T2": ("D2",), "T3": ("D2",), "T4": ()}

@@ -14,17 +14,8 @@ if TYPE_CHECKING:
     from biomtl.corpora.formats.model import Document
 
 
-class Target(StrEnum):
-    """Formats that annotations can be written in."""
-
-    pubtator = "pubtator"
-    bioc = "bioc"
-    brat = "brat"
-    jsonl = "jsonl"
-
-
-class Origin(StrEnum):
-    """Formats that documents can be read from."""
+class Format(StrEnum):
+    """Formats that documents can be read from and annotations written in."""
 
     text = "text"
     pubtator = "pubtator"
@@ -40,10 +31,10 @@ def annotate(
     ],
     out: Annotated[Path, typer.Option("--out", help="File to write; for brat a folder.", show_default=False)],
     origin: Annotated[
-        Origin | None, typer.Option("--from", help="Format of IN; default by name and content.", show_default=False)
+        Format | None, typer.Option("--from", help="Format of IN; default by name and content.", show_default=False)
     ] = None,
     target: Annotated[
-        Target | None,
+        Format | None,
         typer.Option("--to", help="Format of OUT; default by its name, else as IN (text: brat).", show_default=False),
     ] = None,
     task: Annotated[list[str] | None, typer.Option("--task", help="Only this task; may be repeated.")] = None,

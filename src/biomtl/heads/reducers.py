@@ -6,6 +6,7 @@ on its real words only; a row without any gives zeros (or the reducer's answer t
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
 import torch
@@ -17,14 +18,14 @@ from biomtl.errors import InputError, nearest
 from biomtl.heads.highway_lstm import AlternatingLstm, HighwayLstm
 
 
-class Reducer(nn.Module):
+class Reducer(nn.Module, ABC):
     """The interface; ``dim`` is the width of the result."""
 
     dim: int
 
+    @abstractmethod
     def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
         """``[rows, words, n]`` and ``[rows, words]`` to ``[rows, dim]``."""
-        raise NotImplementedError
 
 
 class Mean(Reducer):

@@ -7,6 +7,7 @@ depends on the real words of its own row only.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 import torch
@@ -19,14 +20,14 @@ from biomtl.errors import InputError, nearest
 ATTENTION_HEADS = 8
 
 
-class SequenceLayer(nn.Module):
+class SequenceLayer(nn.Module, ABC):
     """The interface; ``dim`` is the width of the result."""
 
     dim: int
 
+    @abstractmethod
     def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
         """``[rows, words, n]`` and ``[rows, words]`` to ``[rows, words, dim]``."""
-        raise NotImplementedError
 
 
 class Recurrent(SequenceLayer):

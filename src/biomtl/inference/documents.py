@@ -8,20 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from biomtl.corpora.formats import bioc, brat, jsonl, pubtator
-from biomtl.corpora.formats.model import Document, Relation, Span, covered
+from biomtl.corpora.formats.model import Attributes, Document, Relation, Span, covered
 from biomtl.corpora.own.detect import SUFFIXES, detect
 from biomtl.corpora.own.documents import READERS
 from biomtl.errors import InputError, fail
+from biomtl.files import atomic_file
 
 FORMATS = ("pubtator", "bioc", "brat", "jsonl")
-HOLD_LABELS = ("bioc", "brat", "jsonl")
+HOLD_LABELS = ("text", "bioc", "brat", "jsonl")
 """The formats with a place for labels of sentences and documents, for probabilities and names of tasks."""
-_WRITERS: dict[str, Callable[..., int]] = {
-    "pubtator": pubtator.write,
-    "bioc": bioc.write,
-    "brat": brat.write,
-    "jsonl": jsonl.write,
-}
 _NO_NAME = re.compile(r"[^A-Za-z0-9_-]")
 _PIECE = re.compile(r"\S(?:[^\r\n]*\S)?")  # of a line
 
@@ -105,7 +100,7 @@ def write_documents(documents: Iterable[Document], out: Path, format: str, *, ov
     Types in brat are letters, digits, ``_`` and ``-``: anything else becomes ``_`` (``CPR:3`` is ``CPR_3``), and
     a mention over several lines has a piece in each. In PubTator a relation's argument without identifier is ``T`` and
     the number of its mention line, from 0, as the reader counts them; a relation that several pairs of mentions have
-    between the same concepts is one line.
+    between the same concepts is one line. Text is for people: see `write_texts`.
 
     Raises:
         InputError: an existing target, or what the format can't hold.
@@ -140,3 +135,43 @@ def _for_pubtator(document: Document) -> Document:
         key = (relation.type, *(concepts.get(value) or value for _, value in arguments), notes)
         relations.setdefault(key, replace(relation, arguments=arguments))
     return replace(document, mentions=mentions, relations=tuple(relations.values()))
+
+
+def write_texts(documents: Iterable[Document], out: Path, *, overwrite: bool = False) -> int:
+    """A block a document, divided by blank lines: id, text, then a line an annotation; returns how many documents.
+
+    Annotation lines have tabs between offsets (of a relation, its arguments), type, words and attributes. Nothing
+    reads them back: a text may hold blank lines.
+
+    Raises:
+        InputError: an existing target.
+    """
+    count = 0
+    with atomic_file(out, overwrite=overwrite) as stream:
+        for document in documents:
+            stream.write("\n" * bool(count) + "\n".join((document.id, document.text.rstrip(), *_shown(document))) + "\n")
+            count += 1
+    return count
+
+
+def _shown(document: Document) -> Iterator[str]:
+    texts = {mention.id: " ".join(mention.text.split()) for mention in document.mentions}
+    for mention in document.mentions:
+        places = ";".join(f"{start}-{end}" for start, end in mention.spans)
+        yield "\t".join((places, mention.type, texts[mention.id], _named(mention.attributes))).rstrip()
+    for relation in document.relations:
+        arguments = " - ".join(texts.get(value, value) for _, value in relation.arguments)
+        yield "\t".join((arguments, relation.type, _named(relation.attributes))).rstrip()
+
+
+def _named(attributes: Attributes) -> str:
+    return ", ".join(f"{name}={value}" for name, value in attributes)
+
+
+_WRITERS: dict[str, Callable[..., int]] = {
+    "text": write_texts,
+    "pubtator": pubtator.write,
+    "bioc": bioc.write,
+    "brat": brat.write,
+    "jsonl": jsonl.write,
+}
