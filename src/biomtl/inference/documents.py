@@ -149,7 +149,8 @@ def write_texts(documents: Iterable[Document], out: Path, *, overwrite: bool = F
     count = 0
     with atomic_file(out, overwrite=overwrite) as stream:
         for document in documents:
-            stream.write("\n" * bool(count) + "\n".join((document.id, document.text.rstrip(), *_shown(document))) + "\n")
+            lines = (document.id, document.text.rstrip(), *_shown(document))
+            stream.write("\n" * bool(count) + "\n".join(lines) + "\n")
             count += 1
     return count
 
