@@ -32,7 +32,7 @@ from biomtl.encoders.elmo import SHAPES, Elmo, encode, word_ids
 from biomtl.encoders.elmo.encoder import ElmoEncoder
 from biomtl.encoders.elmo.lstm import BiLstmLayer
 from biomtl.files import read_jsonl
-from biomtl.heads.stack import build_stack
+from biomtl.heads.mlp import build_stack
 from biomtl.precision import slow_bf16
 from biomtl.scoring.entities import chunks
 from biomtl.tasks.task import Task

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from biomtl.items import Item, build_items, collate
+from biomtl.batch import Item, build_items, collate
 from biomtl.model import MultiTaskModel
 from biomtl.suite import Suite, load_suite
 from biomtl.training.accelerator import make_accelerator

@@ -12,7 +12,6 @@ from biomtl.corpora.bc5cdr import BC5CDR
 from biomtl.corpora.blue.reader import BlueFiles
 from biomtl.corpora.chemprot import ChemProt
 from biomtl.corpora.ddi2013 import DDI2013
-from biomtl.corpora.formats import bioc, brat, conll, delimited, pubtator
 from biomtl.corpora.hoc import HoC
 from biomtl.corpora.i2b2_2010 import I2b22010
 from biomtl.corpora.mednli import MedNLI
@@ -23,6 +22,7 @@ from biomtl.corpora.source import Source
 from biomtl.corpora.unpack import unpack
 from biomtl.errors import BiomtlError
 from biomtl.files import decode_line
+from biomtl.formats import bioc, brat, conll, delimited, pubtator
 
 WHERE = "input"  # must stand in every error
 

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 import biomtl
 import tiny
+from biomtl.batch import build_items, collate
 from biomtl.errors import InputError
 from biomtl.inference.predict import predict_records
-from biomtl.items import build_items, collate
 from biomtl.model import FORMAT, MultiTaskModel, read_manifest
 from biomtl.tasks.task import Task
 

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor, nn
 
 import biomtl
+from biomtl.batch import Batch
 from biomtl.encoders import load_encoder, load_processor
 from biomtl.encoders.base import Encoder
 from biomtl.errors import InputError, nearest
 from biomtl.files import atomic_folder, link, write_json
 from biomtl.heads.pairs import ApartHead
-from biomtl.items import Batch
 from biomtl.tasks.registry import pick
 from biomtl.tasks.task import Task
 from biomtl.tasks.types.base import TaskRows, type_of

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from biomtl.corpora.own import OwnTask, TaskDefinition, own_task, read_definitions
+from biomtl.custom import OwnTask, TaskDefinition, own_task, read_definitions
 from biomtl.errors import InputError, nearest
 from biomtl.files import read_jsonl, sha256
 from biomtl.scoring.metrics import metrics_of

@@ -13,7 +13,7 @@ import torch
 
 import elmo_data
 import tiny
-from biomtl.corpora.formats import Document, Mention, Passage, bioc, brat, jsonl, pubtator
+from biomtl.formats import Document, Mention, Passage, bioc, brat, jsonl, pubtator
 from biomtl.model import MultiTaskModel
 from biomtl.tasks import get_task
 

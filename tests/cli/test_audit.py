@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from rich.console import Console
 from typer.testing import CliRunner
 
+from biomtl.audit.audit import Audit, Overlap, audit
+from biomtl.audit.minhash import JACCARD, jaccard, near_duplicates, word_pairs
+from biomtl.audit.overlap import document_key, normal, shared_rows
+from biomtl.audit.truncation import lost, word_starts
 from biomtl.cli.audit import overlap_table
 from biomtl.cli.main import app
-from biomtl.corpora.audit import Audit, Overlap, audit
-from biomtl.corpora.losses import lost, word_starts
-from biomtl.corpora.near import LIKENESS, likeness, near_duplicates, word_pairs
-from biomtl.corpora.overlap import document_key, normal, shared_rows
 from biomtl.errors import InputError
 from biomtl.files import write_jsonl
 from biomtl.suite import load_suite
@@ -219,9 +219,9 @@ WORDS = st.lists(st.sampled_from([f"w{i}" for i in range(40)]), min_size=6, max_
 def test_near_duplicates_are_what_brute_force_finds(queries: list, known: list) -> None:
     # Copies with one word changed, so that there is something to find.
     queries = [*queries, *((*words[:-1], "changed") for words in known)]
-    pairs = {(q, k): likeness(word_pairs(q), word_pairs(k)) for q in queries for k in known}
+    pairs = {(q, k): jaccard(word_pairs(q), word_pairs(k)) for q in queries for k in known}
     found = set(near_duplicates(queries, known))
-    assert found <= {pair for pair, value in pairs.items() if value >= LIKENESS}
+    assert found <= {pair for pair, value in pairs.items() if value >= JACCARD}
     assert found >= {pair for pair, value in pairs.items() if value >= 0.95}
 
 
@@ -231,7 +231,7 @@ def test_no_suite_is_said(tmp_path: Path) -> None:
 
 
 def test_the_six_public_corpora_touch_each_other(shared: Path, tmp_path: Path) -> None:
-    from biomtl.corpora import prepare
+    from biomtl.prepare import prepare
 
     prepare(shared / "data", tmp_path / "prepared", ["hoc", "chemprot", "biosses"])
     found = {(o.train, *o.scored): o for o in audit(tmp_path / "prepared").overlaps}

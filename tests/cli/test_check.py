@@ -12,7 +12,7 @@ from biomtl.cli.check import named_columns
 from biomtl.cli.main import app
 from biomtl.errors import InputError
 
-DATA = Path(__file__).parents[1] / "data/own"
+DATA = Path(__file__).parents[1] / "data/custom"
 SAMPLES = {
     "classification.tsv": ["--type", "classification", "--columns", "text=sentence,label=gold"],
     "pairs.csv": ["--type", "classification"],

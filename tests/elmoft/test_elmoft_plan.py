@@ -15,9 +15,9 @@ from biomtl.elmoft.data import FOLDERS, load_data, task_of
 from biomtl.elmoft.flags import Flags
 from biomtl.elmoft.plan import SEQ2SEQ, SEQ2VEC, Plan, check, class_weights, devices, make_plan
 from biomtl.errors import InputError
-from biomtl.heads.reducers import REDUCERS
-from biomtl.heads.sequence import SEQUENCE_LAYERS
-from biomtl.heads.stack import StackOptions
+from biomtl.heads.mlp import StackOptions
+from biomtl.heads.seq2seq import SEQUENCE_LAYERS
+from biomtl.heads.seq2vec import REDUCERS
 from biomtl.tasks import get_task
 
 PAGE = Path(__file__).parents[2] / "docs" / "elmoft.md"

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 import tiny
+from biomtl.batch import build_items, collate
 from biomtl.encoders.base import Encoded
 from biomtl.heads.pairs import ApartHead, ComparisonHead, CosineHead, mean_by_owner
-from biomtl.items import build_items, collate
 from biomtl.model import MultiTaskModel
 
 

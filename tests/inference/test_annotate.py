@@ -15,17 +15,17 @@ from hypothesis import strategies as st
 
 import elmo_data
 import tiny
-from biomtl.corpora.formats import Document, Mention, Passage, Relation
-from biomtl.corpora.formats.model import check_writable
-from biomtl.corpora.own.documents import document_sentences
-from biomtl.corpora.text.words import words
+from biomtl.custom.documents import document_sentences
 from biomtl.errors import InputError
+from biomtl.formats import Document, Mention, Passage, Relation
+from biomtl.formats.model import check_writable
 from biomtl.inference.annotate import Annotator
 from biomtl.inference.predict import predict_records
 from biomtl.inference.predictor import Predictor
 from biomtl.model import MultiTaskModel
 from biomtl.tasks import get_task
 from biomtl.tasks.types.base import type_of
+from biomtl.text.words import words
 
 RELATIONS = ("ddi2013", "chemprot", "i2b2-2010")
 TEXTS = ("cls-text", "multi-text", "reg-text")

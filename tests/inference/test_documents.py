@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from biomtl.corpora.formats import Document, Mention, Relation, bioc, brat, pubtator
 from biomtl.errors import InputError
+from biomtl.formats import Document, Mention, Relation, bioc, brat, pubtator
 from biomtl.inference.documents import check_target, read_documents, source_format, target_format, write_documents
 
 TEXT = Document("d", "Pola rimu. Vono pola.")

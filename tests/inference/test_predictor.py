@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tiny
-from biomtl.corpora.text.words import words
 from biomtl.errors import InputError
 from biomtl.inference.predict import predict_records
 from biomtl.inference.predictor import Predictor, Result, Sentence
 from biomtl.model import MultiTaskModel
+from biomtl.text.words import words
 
 
 @pytest.fixture(scope="module")

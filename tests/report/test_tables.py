@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
-from biomtl.corpora.formats.model import Document, Mention, Relation
+from biomtl.formats.model import Document, Mention, Relation
 from biomtl.inference.evaluate import Evaluation
 from biomtl.report.console import PIPED, table_console
 from biomtl.report.tables import annotation, plan_table, score_table
@@ -27,7 +27,7 @@ def printed(table: object, width: int = 80) -> list[str]:
 
 def plan(names: list[str]) -> DataPlan:
     rows = [TaskPlan(task=name, entries=19780, examples=19780.0, share=0.5, passes=1.0) for name in names]
-    return DataPlan(tasks=rows, rows=1, texts=1, real_tokens=1, windowed=0, windows=0, cut=0)
+    return DataPlan(tasks=rows, rows=1, texts=1, real_tokens=1, windowed=0, windows=0, truncated=0)
 
 
 def evaluation(names: list[str]) -> Evaluation:

@@ -10,12 +10,12 @@ import pytest
 import torch
 
 import biomtl
-from biomtl.corpora.own import Files, TaskDefinition
+from biomtl.batch import build_items, collate
+from biomtl.custom import Files, TaskDefinition
 from biomtl.encoders import load_encoder
 from biomtl.errors import InputError
 from biomtl.files import write_jsonl
 from biomtl.inference.predict import predict_records
-from biomtl.items import build_items, collate
 from biomtl.model import MultiTaskModel
 from biomtl.scoring import score_records
 from biomtl.suite import load_suite

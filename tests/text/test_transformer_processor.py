@@ -92,7 +92,7 @@ def test_windows_cover_a_text(kind: str, tokens: list[str], length: int, data: s
     short = processor(kind, length, stride)
     (encoded,) = short.encode([TextInput((text,))])
     (whole,) = processor(kind, 100_000).encode([TextInput((text,))])
-    assert encoded.cut == 0
+    assert encoded.truncated == 0
     assert all(len(row) <= length for row in encoded.rows)
     pieces = whole.rows[0].inputs["input_ids"][1:-1].tolist()
     covered = 0
@@ -116,11 +116,11 @@ def test_windows_cover_a_pair(kind: str, first: list[str], second: list[str], le
     expected = {side: covered(whole, side) for side in (0, 1)}
     if total <= length:
         assert len(encoded.rows) == 1
-    if encoded.cut:
+    if encoded.truncated:
         # Both too long to stand whole beside the other: as much as a row holds.
         assert len(encoded.rows) == 1
         assert len(encoded.rows[0]) == length
-        assert encoded.cut == total - length
+        assert encoded.truncated == total - length
     else:
         assert seen == expected
 
@@ -136,7 +136,7 @@ def test_the_shorter_text_stands_whole_in_every_window() -> None:
         (encoded,) = processor("bert", 48).encode([TextInput(pair)])
         (alone,) = processor("bert", 48).encode([TextInput((short,))])
         assert len(encoded.rows) > 2
-        assert encoded.cut == 0
+        assert encoded.truncated == 0
         for row in encoded.rows:
             ids = row.inputs["input_ids"][row.sides == side]
             assert ids.tolist() == alone.rows[0].inputs["input_ids"][1:-1].tolist()
@@ -147,7 +147,7 @@ def test_two_long_texts_are_cut_and_counted() -> None:
     pair = tuple(" ".join(tiny.sentence(rng, 60)) for _ in range(2))
     (encoded,) = processor("bert", 48).encode([TextInput(pair)])
     (whole,) = processor("bert", 10_000).encode([TextInput(pair)])
-    assert encoded.cut == len(whole.rows[0]) - 48 > 0
+    assert encoded.truncated == len(whole.rows[0]) - 48 > 0
 
 
 def test_apart_texts_are_rows_of_their_own() -> None:

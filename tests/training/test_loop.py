@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tiny
+from biomtl.batch import Item, build_items, collate
 from biomtl.errors import InputError
-from biomtl.items import Item, build_items, collate
 from biomtl.model import MultiTaskModel
 from biomtl.training.accelerator import make_accelerator
 from biomtl.training.checkpoint import Progress

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from biomtl.corpora.formats.model import Document
+    from biomtl.formats.model import Document
 
 
 class Format(StrEnum):

@@ -13,8 +13,8 @@ import typer
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from biomtl.corpora.audit import Audit, Splits
-    from biomtl.corpora.losses import Pieces
+    from biomtl.audit.audit import Audit, Splits
+    from biomtl.audit.truncation import Pieces
 
 
 def audit(
@@ -39,8 +39,8 @@ def audit(
     """
     from rich.console import Console
 
-    from biomtl.corpora.audit import audit as run
-    from biomtl.corpora.losses import word_starts
+    from biomtl.audit.audit import audit as run
+    from biomtl.audit.truncation import word_starts
     from biomtl.files import atomic_folder, refuse_existing, write_json
     from biomtl.report.console import table_console
 

@@ -12,7 +12,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from biomtl.corpora.own.check import CheckReport
+    from biomtl.custom.check import CheckReport
     from biomtl.tasks.types.base import Record, TaskType
     from biomtl.text.base import TextProcessor
 
@@ -57,8 +57,8 @@ def check(
     """
     from pydantic import ValidationError
 
-    from biomtl.corpora.own import Files, TaskDefinition
-    from biomtl.corpora.own.check import check_file
+    from biomtl.custom import Files, TaskDefinition
+    from biomtl.custom.check import check_file
     from biomtl.errors import InputError, nearest
     from biomtl.packaged import PACKAGED_ENCODER, packaged_encoder
     from biomtl.report.console import table_console
@@ -109,7 +109,7 @@ def show(report: CheckReport, console: Console) -> None:
     import numpy as np
     from rich.table import Table
 
-    from biomtl.corpora.counts import SPECIAL
+    from biomtl.prepare.counts import SPECIAL
 
     counts = f"{len(report.records):,} good rows, {len(report.bad):,} bad ones, read as {report.format}"
     console.print(counts, **PLAIN)

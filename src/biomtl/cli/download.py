@@ -10,7 +10,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from biomtl.corpora.addresses import Corpus
+    from biomtl.download.addresses import Corpus
 
 PLAIN: dict[str, Any] = {"markup": False, "highlight": False, "soft_wrap": True}
 
@@ -36,7 +36,7 @@ def download(
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-    from biomtl.corpora import download as corpora_download
+    from biomtl.download import download as corpora_download
     from biomtl.errors import BiomtlError
     from biomtl.report.console import table_console
 

@@ -91,7 +91,7 @@ def read_sentences(source: Path, how: Words | None = None) -> Iterator[Sequence[
 
 def split(text: str, how: Words) -> list[str]:
     """The words of a text."""
-    from biomtl.corpora.text.words import words
+    from biomtl.text.words import words
 
     return text.split() if how is Words.blanks else [text[start:end] for start, end in words(text)]
 

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from biomtl.corpora import PrepareReport
-    from biomtl.corpora.counts import Line
-    from biomtl.corpora.write import TaskReport
+    from biomtl.prepare import PrepareReport
+    from biomtl.prepare.counts import Line
+    from biomtl.prepare.write import TaskReport
 
 PLAIN: dict[str, Any] = {"markup": False, "highlight": False}  # file names hold brackets
 
@@ -48,7 +48,7 @@ def prepare(
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     from biomtl.corpora import ReadOptions
-    from biomtl.corpora import prepare as run
+    from biomtl.prepare import prepare as run
     from biomtl.report.console import table_console
 
     names = None if tasks is None else [name.strip() for name in tasks.split(",") if name.strip()]

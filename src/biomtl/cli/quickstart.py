@@ -22,7 +22,7 @@ def quickstart(
     """
     from importlib import resources
 
-    from biomtl.corpora.formats.model import Document
+    from biomtl.formats.model import Document
     from biomtl.inference.annotate import Annotator
     from biomtl.inference.predictor import Predictor
     from biomtl.model import MultiTaskModel

@@ -1,7 +1,6 @@
-"""Corpora: readers of original distributions and of BLUE's files, and `prepare`, which makes a suite of them."""
+"""Corpora: a reader for each original distribution and for BLUE's own files."""
 
-from biomtl.corpora.prepare import PrepareReport, prepare
 from biomtl.corpora.reader import Reader, ReadOptions
 from biomtl.corpora.source import Source
 
-__all__ = ["PrepareReport", "ReadOptions", "Reader", "Source", "prepare"]
+__all__ = ["ReadOptions", "Reader", "Source"]

@@ -11,14 +11,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from biomtl.corpora.copies import one_copy
-from biomtl.corpora.formats import Document, pubtator
-from biomtl.corpora.mentions import CountedRecord, apply_policy, iob_tags
 from biomtl.corpora.reader import ReadOptions, Record
 from biomtl.corpora.source import Source
-from biomtl.corpora.text.sentences import sentences
-from biomtl.corpora.text.words import words
 from biomtl.errors import InputError
+from biomtl.formats import Document, pubtator
+from biomtl.formats.mentions import CountedRecord, apply_policy, iob_tags
 from biomtl.tasks.task import Split
+from biomtl.text.sentences import sentences
+from biomtl.text.words import words
 
 _FILES: dict[Split, str] = {
     "train": "CDR_TrainingSet.PubTator.txt",

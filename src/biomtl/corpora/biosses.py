@@ -8,11 +8,11 @@ import zlib
 from collections.abc import Iterator, Sequence
 
 from biomtl.corpora.copies import one_copy
-from biomtl.corpora.formats.xml import Element, elements
 from biomtl.corpora.reader import ReadOptions, Record
 from biomtl.corpora.source import Source
 from biomtl.corpora.splits import ids
 from biomtl.errors import InputError
+from biomtl.formats.xml import Element, elements
 from biomtl.tasks.task import SPLITS, Split
 
 _PAIRS, _SCORES, _TABLE, _ARCHIVE = "Annotation-Pairs.docx", "Annotator-Scores.docx", "biosses.tsv", "BIOSSES*.rar"

@@ -9,16 +9,16 @@ from itertools import groupby, product
 from pathlib import Path
 
 from biomtl.corpora.copies import one_copy
-from biomtl.corpora.formats.model import offset
 from biomtl.corpora.reader import ReadOptions, Record
-from biomtl.corpora.relations import hide, moved, units
+from biomtl.corpora.relations import mask_entities, moved, units
 from biomtl.corpora.shelf import Shelf
 from biomtl.corpora.source import Source
-from biomtl.corpora.text.printable import printable
-from biomtl.corpora.text.sentences import sentences
 from biomtl.errors import InputError, nearest
 from biomtl.files import read_lines
+from biomtl.formats.model import offset
 from biomtl.tasks.task import Split
+from biomtl.text.printable import printable
+from biomtl.text.sentences import sentences
 
 _PARTS: dict[Split, str] = {"train": "training", "dev": "development", "test": "test"}
 _TYPES = ("CHEMICAL", "GENE-N", "GENE-Y")
@@ -90,7 +90,7 @@ def _records(document: _Document, spans: Spans) -> Iterator[Record]:
         chemicals = [found for found in inside if found[0].type == "CHEMICAL"]
         genes = [found for kind in ("GENE-N", "GENE-Y") for found in inside if found[0].type == kind]
         for (chemical, first), (gene, second) in product(chemicals, genes):
-            masked = hide("chemprot", text[start:end], (chemical.type, first), (gene.type, second))
+            masked = mask_entities("chemprot", text[start:end], (chemical.type, first), (gene.type, second))
             arguments = [
                 {"id": entity.id, "type": entity.type, "start": a, "end": b, "text": masked.text[a:b]}
                 for entity, (a, b) in ((chemical, masked.first), (gene, masked.second))

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from biomtl.corpora.copies import one_copy
-from biomtl.corpora.formats.xml import Element, elements
 from biomtl.corpora.reader import ReadOptions, Record
 from biomtl.corpora.records import Located
-from biomtl.corpora.relations import hide
+from biomtl.corpora.relations import mask_entities
 from biomtl.corpora.shelf import Shelf
 from biomtl.corpora.source import Source
 from biomtl.corpora.splits import ids
 from biomtl.errors import InputError, nearest
+from biomtl.formats.xml import Element, elements
 from biomtl.tasks.task import Split
 
 # "Train/DrugBank/x.xml"; the authors' own zip has "Test/Test for DDI Extraction task/DrugBank/x.xml".
@@ -125,7 +125,7 @@ def _pairs(document: Element, where: str) -> Iterator[tuple[str, str, Record]]:
 
 def _masked(text: str, first: _Drug, second: _Drug) -> tuple[str, list[dict[str, Any]]]:
     """The sentence with both drugs hidden, and where their placeholders stand in it."""
-    masked = hide("ddi2013", text, (first.type, first.span), (second.type, second.span))
+    masked = mask_entities("ddi2013", text, (first.type, first.span), (second.type, second.span))
     entities = [
         {"id": drug.id, "type": drug.type, "start": start, "end": end, "text": masked.text[start:end]}
         for drug, (start, end) in ((first, masked.first), (second, masked.second))

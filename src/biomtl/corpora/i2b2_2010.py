@@ -14,10 +14,10 @@ from itertools import takewhile
 from pathlib import PurePosixPath
 
 from biomtl.corpora.copies import one_copy
-from biomtl.corpora.draw import draw
 from biomtl.corpora.reader import ReadOptions, Record
 from biomtl.corpora.records import Located
-from biomtl.corpora.relations import hide
+from biomtl.corpora.relations import mask_entities
+from biomtl.corpora.sample import sample
 from biomtl.corpora.source import Source
 from biomtl.errors import InputError, nearest
 from biomtl.tasks.task import Split
@@ -128,7 +128,7 @@ def _dev(source: Source, documents: dict[str, _Files], seed: int) -> frozenset[s
         return frozenset(document for _, document in wanted)
     counts = {name: Counter(pair["label"] for pair in _pairs(source, name, files)) for name, files in documents.items()}
     same = [name for name, count in counts.items() if count == _BLUE_DEV]
-    return frozenset(same) if len(same) == 1 else draw(documents, _DEV_SHARE, seed)
+    return frozenset(same) if len(same) == 1 else sample(documents, _DEV_SHARE, seed)
 
 
 def _pairs(source: Source, document: str, files: _Files) -> Iterator[Located]:
@@ -152,7 +152,7 @@ def _pairs(source: Source, document: str, files: _Files) -> Iterator[Located]:
 
 
 def _masked(line: str, first: _Concept, second: _Concept) -> Record:
-    masked = hide("i2b2-2010", line, (first.type, first.span), (second.type, second.span))
+    masked = mask_entities("i2b2-2010", line, (first.type, first.span), (second.type, second.span))
     entities = [
         {"id": concept.id, "type": concept.type, "start": start, "end": end, "text": masked.text[start:end]}
         for concept, (start, end) in ((first, masked.first), (second, masked.second))

@@ -10,9 +10,9 @@ from biomtl.corpora.copies import one_copy
 from biomtl.corpora.reader import ReadOptions, Record
 from biomtl.corpora.records import Located
 from biomtl.corpora.source import Source
-from biomtl.corpora.text.printable import printable
 from biomtl.errors import InputError, nearest
 from biomtl.tasks.task import SPLITS, Split
+from biomtl.text.printable import printable
 
 _LABELS = ("contradiction", "entailment", "neutral")
 _KEYS = ("pairID", "sentence1", "sentence2", "gold_label")

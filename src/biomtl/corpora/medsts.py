@@ -10,9 +10,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 
 from biomtl.corpora.copies import one_copy
-from biomtl.corpora.draw import draw
 from biomtl.corpora.reader import ReadOptions, Record
 from biomtl.corpora.records import Located
+from biomtl.corpora.sample import sample
 from biomtl.corpora.source import Source
 from biomtl.errors import InputError
 from biomtl.tasks.task import Split
@@ -32,7 +32,7 @@ class MedSTS:
 
     def read(self, source: Source, tasks: Sequence[str], options: ReadOptions) -> Iterator[tuple[str, Split, Record]]:
         """Stream the training pairs in the file's order, a tenth drawn as dev by ``options.seed``; then test."""
-        dev = draw((str(number) for number, _ in _rows(source, "train")), _DEV_SHARE, options.seed)
+        dev = sample((str(number) for number, _ in _rows(source, "train")), _DEV_SHARE, options.seed)
         for part in ("train", "test"):
             for number, record in _rows(source, part):
                 split: Split = "test" if part == "test" else "dev" if str(number) in dev else "train"

@@ -20,7 +20,7 @@ class ReadOptions:
     keep_list_sentences: bool = False  # DDI: also the drug lists of DrugBank d64 that BLUE left out
     sentence_spans: Path | None = None  # ChemProt: docid, start, end table instead of our sentence splitter
     seed: int = 0  # where a reader has to draw at random (no BLUE split is known for it)
-    mentions: str = "keep"  # keep | flatten | refuse: see corpora/mentions.py; keep is what BLUE does
+    mentions: str = "keep"  # keep | flatten | refuse: see formats/mentions.py; keep is what BLUE does
 
 
 class Reader(Protocol):

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, product
 
-from biomtl.corpora.formats.model import Mention
-from biomtl.corpora.text.masking import Masked, Span, mask
-from biomtl.corpora.text.printable import printable
+from biomtl.formats.model import Mention
+from biomtl.text.masking import Masked, Span, mask
+from biomtl.text.printable import printable
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ def units(task: str, text: str, sentences: Iterable[Span]) -> Iterator[Span]:
         yield begin, before
 
 
-def hide(task: str, text: str, first: tuple[str, Span], second: tuple[str, Span]) -> Masked:
+def mask_entities(task: str, text: str, first: tuple[str, Span], second: tuple[str, Span]) -> Masked:
     """A sentence with both arguments (type, characters of ``text``) hidden, as the task's records have it.
 
     Args:

@@ -14,17 +14,17 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 
 from biomtl.corpora.copies import one_copy
-from biomtl.corpora.draw import draw
-from biomtl.corpora.formats.brat import decode
-from biomtl.corpora.formats.model import Document, check_mention, covered
-from biomtl.corpora.mentions import CountedRecord, apply_policy, iob_tags
 from biomtl.corpora.reader import ReadOptions, Record
+from biomtl.corpora.sample import sample
 from biomtl.corpora.shareclefe_gold import Gold, read_gold
 from biomtl.corpora.source import Source
-from biomtl.corpora.text.sentences import sentences
-from biomtl.corpora.text.words import words
 from biomtl.errors import InputError, nearest
+from biomtl.formats.brat import decode
+from biomtl.formats.mentions import CountedRecord, apply_policy, iob_tags
+from biomtl.formats.model import Document, check_mention, covered
 from biomtl.tasks.task import Split
+from biomtl.text.sentences import sentences
+from biomtl.text.words import words
 
 _HIDDEN = re.compile(r"\[\*\*.*?\*\*\]", re.DOTALL)
 _RULES = re.compile(r"\|{4}|___|~~")
@@ -87,7 +87,7 @@ def _gold_files(source: Source, part: str) -> list[str]:
 
 def _dev(source: Source, notes: dict[str, str], seed: int) -> frozenset[str]:
     if not (names := source.find(*_DEV_LISTS)):
-        return draw(notes, _DEV_SHARE, seed)
+        return sample(notes, _DEV_SHARE, seed)
     name = one_copy(source, names, "list of dev notes")
     wanted = [(line, text.strip().removesuffix(".txt")) for line, text in source.lines(name) if text.strip()]
     for line, note in wanted:

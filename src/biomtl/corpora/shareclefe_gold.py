@@ -7,10 +7,10 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from biomtl.corpora.formats.model import Mention, Span, offset
-from biomtl.corpora.formats.xml import Element, elements
 from biomtl.corpora.source import Source
 from biomtl.errors import InputError
+from biomtl.formats.model import Mention, Span, offset
+from biomtl.formats.xml import Element, elements
 
 TYPE = "Disease"  # BLUE's name for all disorders
 

@@ -165,7 +165,7 @@ def make_plan(flags: Flags, suite: Suite) -> Plan:
 
 
 def head_options(flags: Flags, task: Task, train: Sequence[Record]) -> dict[str, Any]:
-    """The options of the ``stack`` head (see ``biomtl.heads.stack``)."""
+    """The options of the ``stack`` head (see ``biomtl.heads.mlp``)."""
     options: dict[str, Any] = {"hidden": flags.fchdim, "dropout": flags.pdrop, "last_dropout": flags.do_lastdrop}
     if flags.do_norm:
         options["norm"] = flags.norm_type

@@ -11,17 +11,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 
-from biomtl.corpora.formats.model import Attributes, Document, Mention, Relation, Span
-from biomtl.corpora.own.documents import document_parts, document_sentences
-from biomtl.corpora.relations import ARGUMENTS, hide, units
-from biomtl.corpora.text.sentences import sentences
-from biomtl.corpora.text.words import words
+from biomtl.corpora.relations import ARGUMENTS, mask_entities, units
+from biomtl.custom.documents import document_parts, document_sentences
 from biomtl.errors import InputError
+from biomtl.formats.model import Attributes, Document, Mention, Relation, Span
 from biomtl.inference.predict import Advance
 from biomtl.inference.predictor import Predictor, Result, Sentence
 from biomtl.tasks.families import BASIC, basic
 from biomtl.tasks.registry import pick
 from biomtl.tasks.task import Task
+from biomtl.text.sentences import sentences
+from biomtl.text.words import words
 
 WINDOW = 512  # sentences labelled together: enough for batches of like length, and little to keep in memory
 _ONE_LINE = str.maketrans("\t\r\n", "   ")  # one for one, so that offsets stay valid
@@ -191,7 +191,7 @@ class _Draft:
             text = self.document.text[start:end].translate(_ONE_LINE)
             for pair in arguments.pairs([mention for mention in near if mention.end <= end]):
                 first, second = ((m.type.lower(), (m.start - start, m.end - start)) for m in pair)
-                yield hide(task, text, first, second).text.rstrip(), *pair
+                yield mask_entities(task, text, first, second).text.rstrip(), *pair
 
     def _units(self, task: str) -> Iterator[Span]:
         text = self.document.text

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from biomtl.corpora.formats import bioc, brat, jsonl, pubtator
-from biomtl.corpora.formats.model import Attributes, Document, Relation, Span, covered
-from biomtl.corpora.own.detect import SUFFIXES, detect
-from biomtl.corpora.own.documents import READERS
+from biomtl.custom.detect import SUFFIXES, detect
+from biomtl.custom.documents import READERS
 from biomtl.errors import InputError, fail
 from biomtl.files import atomic_file
+from biomtl.formats import bioc, brat, jsonl, pubtator
+from biomtl.formats.model import Attributes, Document, Relation, Span, covered
 
 FORMATS = ("pubtator", "bioc", "brat", "jsonl")
 HOLD_LABELS = ("text", "bioc", "brat", "jsonl")

@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from biomtl.batch import Item
 from biomtl.encoders import load_processor
 from biomtl.encoders.elmo.weights import is_elmo, load_elmo
 from biomtl.encoders.transformer import TransformerEncoder
 from biomtl.errors import InputError
 from biomtl.files import atomic_file
 from biomtl.inference.predict import BATCH_TOKENS, Advance, length_batches
-from biomtl.items import Item
 from biomtl.packaged import resolve_encoder
 from biomtl.text.alignment import word_sites
 from biomtl.text.base import EncodedText, Span, TextInput, TextProcessor

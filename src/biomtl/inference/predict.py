@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 import torch
 
+from biomtl.batch import Item, build_items, collate
 from biomtl.errors import InputError
-from biomtl.items import Item, build_items, collate
 from biomtl.model import MultiTaskModel
 from biomtl.tasks.types.base import Record, type_of
 

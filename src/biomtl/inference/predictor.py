@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from biomtl.corpora.text.words import words
 from biomtl.errors import InputError
 from biomtl.inference.predict import BATCH_TOKENS, Advance, predict_records
 from biomtl.model import MultiTaskModel
@@ -16,6 +15,7 @@ from biomtl.tasks.task import Task
 from biomtl.tasks.types.base import Record, type_of
 from biomtl.text.alignment import render_tokens
 from biomtl.text.base import Span
+from biomtl.text.words import words
 
 
 class Sentence(str):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from biomtl.corpora.audit import Audit
+from biomtl.audit.audit import Audit
 from biomtl.errors import InputError
 from biomtl.files import atomic_file
 

@@ -13,7 +13,7 @@ from rich.text import Text
 from biomtl.tasks.task import Task
 
 if TYPE_CHECKING:
-    from biomtl.corpora.formats.model import Attributes, Document
+    from biomtl.formats.model import Attributes, Document
     from biomtl.inference.evaluate import Evaluation
     from biomtl.training.data import DataPlan
     from biomtl.training.recipe import Recipe
@@ -36,8 +36,8 @@ def plan_table(plan: DataPlan, tasks: Mapping[str, Task], recipe: Recipe) -> Tab
             f"{plan.windowed:,} texts are longer than max_length {recipe.max_length}: "
             f"{plan.windows:,} overlapping windows cover them"
         )
-    if plan.cut:
-        notes.append(f"{plan.cut:,} word pieces of very long pairs don't fit max_length and are cut")
+    if plan.truncated:
+        notes.append(f"{plan.truncated:,} word pieces of very long pairs don't fit max_length and are cut")
     table = Table(title=title, caption="\n".join(notes) or None, title_justify="left", caption_justify="left", **NARROW)
     table.add_column("task", overflow="fold")
     table.add_column("type", no_wrap=True)

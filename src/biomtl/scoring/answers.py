@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from biomtl.corpora.text.words import words
 from biomtl.errors import InputError
 from biomtl.scoring.measure import Floats, Ints, Measure, ratio
 from biomtl.scoring.table import Table
 from biomtl.tasks.task import Task
+from biomtl.text.words import words
 
 Choice = tuple[int, list[float] | None]  # the chosen candidate's place, and the candidates' scores in order
 Answer = tuple[int, int, str]  # first character, end, and the text where the row has it

@@ -54,7 +54,7 @@ class EncodedText:
     """The rows of one ``TextInput``; ``cut`` counts the positions that no row could hold."""
 
     rows: list[EncodedRow]
-    cut: int = 0
+    truncated: int = 0
 
 
 class TextProcessor(Protocol):

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from biomtl.corpora.text.words import words
 from biomtl.errors import InputError
 from biomtl.files import write_json
 from biomtl.text.base import EncodedRow, EncodedText, Span, TextInput
+from biomtl.text.words import words
 
 if TYPE_CHECKING:
     import torch

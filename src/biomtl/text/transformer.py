@@ -105,7 +105,9 @@ class TransformerProcessor:
             for number, part in enumerate(parts):
                 for row in part.rows:
                     row.part = number
-            results.append(EncodedText([row for part in parts for row in part.rows], sum(part.cut for part in parts)))
+            results.append(
+                EncodedText([row for part in parts for row in part.rows], sum(part.truncated for part in parts))
+            )
         return results
 
     def _windows(self, texts: list[str]) -> list[EncodedText]:
@@ -134,7 +136,7 @@ class TransformerProcessor:
                 encoding = self.tokenizer(
                     [a], [b], truncation="longest_first", max_length=self.max_length, return_offsets_mapping=True
                 )
-                results.append(EncodedText([self._row(encoding, 0)], cut=length - len(encoding["input_ids"][0])))
+                results.append(EncodedText([self._row(encoding, 0)], truncated=length - len(encoding["input_ids"][0])))
         return results
 
     def _tokenize(self, a: list[str], b: list[str] | None, truncation: bool | str, stride: int | None = None) -> Any:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from biomtl.items import Item, build_items
+from biomtl.batch import Item, build_items
 from biomtl.suite import Suite
 from biomtl.tasks.types.base import Record
 from biomtl.text.base import TextProcessor
@@ -28,7 +28,7 @@ class DataPlan:
     """Texts too long for one row."""
     windows: int
     """The rows that cover those."""
-    cut: int
+    truncated: int
     """Positions that no row could hold (pairs of two very long texts)."""
 
 
@@ -46,7 +46,7 @@ class TrainingData:
         self.recipe = recipe
         records = {name: training_records(suite, name, recipe) for name in suite.tasks}
         whole = build_items(processor, suite.tasks, records, targets=True)
-        self.cut = sum(item.cut for item in whole)
+        self.truncated = sum(item.truncated for item in whole)
         self.items: list[Item] = whole
         if recipe.mixing == "batch":
             self.items = [part for item in whole for part in item.split()]
@@ -83,7 +83,7 @@ class TrainingData:
         tokens = sum(len(row) for item in self.items for row in item.rows)
         windows = [item.windows for item in self.items if item.windows]
         rows = int(self.row_counts.sum())
-        return DataPlan(self.mixer.plan(), len(self.items), rows, tokens, len(windows), sum(windows), self.cut)
+        return DataPlan(self.mixer.plan(), len(self.items), rows, tokens, len(windows), sum(windows), self.truncated)
 
 
 def training_records(suite: Suite, name: str, recipe: Recipe) -> Sequence[Record]:

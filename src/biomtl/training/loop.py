@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from biomtl.batch import Batch, collate
 from biomtl.errors import InputError
-from biomtl.items import Batch, collate
 from biomtl.model import MultiTaskModel
 from biomtl.training.checkpoint import (
     Progress,

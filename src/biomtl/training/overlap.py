@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from biomtl.corpora.overlap import Shared, shared_rows
+from biomtl.audit.overlap import Shared, shared_rows
 from biomtl.errors import InputError
 from biomtl.suite import Suite
 from biomtl.tasks.task import Split

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from biomtl.corpora.own.config import TaskDefinition
+from biomtl.custom.config import TaskDefinition
 from biomtl.packaged import PACKAGED_ENCODER
 
 MEAN = "mean"  # the dev aggregate: mean of every task's main metric

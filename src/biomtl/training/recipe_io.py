@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import yaml
 from pydantic import ValidationError
 
-from biomtl.corpora.own.config import Files
+from biomtl.custom.config import Files
 from biomtl.errors import InputError, nearest
 from biomtl.files import read_lines
 from biomtl.tasks.registry import known_tasks

@@ -15,10 +15,10 @@ import torch
 from rich.console import Console
 
 import biomtl
+from biomtl.batch import build_items
 from biomtl.errors import InputError
 from biomtl.files import write_json
 from biomtl.inference.evaluate import Evaluation, evaluate
-from biomtl.items import build_items
 from biomtl.model import MultiTaskModel
 from biomtl.precision import slow_bf16
 from biomtl.report.card import write_card

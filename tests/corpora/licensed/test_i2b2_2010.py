@@ -8,10 +8,10 @@ import pytest
 
 from biomtl.corpora import i2b2_2010
 from biomtl.corpora.i2b2_2010 import I2b22010
-from biomtl.corpora.prepare import prepare
 from biomtl.corpora.reader import ReadOptions
 from biomtl.corpora.source import Source
 from biomtl.errors import InputError
+from biomtl.prepare.prepare import prepare
 
 TRAIN = "concept_assertion_relation_training_data"
 TEXT = """Admission note :

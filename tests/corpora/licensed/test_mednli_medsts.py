@@ -10,10 +10,10 @@ import pytest
 
 from biomtl.corpora.mednli import MedNLI
 from biomtl.corpora.medsts import MedSTS
-from biomtl.corpora.prepare import prepare
 from biomtl.corpora.reader import Reader, ReadOptions
 from biomtl.corpora.source import Source
 from biomtl.errors import InputError
+from biomtl.prepare.prepare import prepare
 
 
 def read(reader: Reader, root: Path, seed: int = 0) -> list[tuple[str, str, dict]]:

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from biomtl.corpora.prepare import prepare
 from biomtl.corpora.reader import ReadOptions
 from biomtl.corpora.shareclefe import ShareClefe, clean
 from biomtl.corpora.source import Source
 from biomtl.errors import InputError
+from biomtl.prepare.prepare import prepare
 
 NOTE = """00001||||12345||||NOTE
 Admitted by Dr. [**Last Name (STitle) 12**] for chest pain.

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from biomtl.corpora.text.masking import mask
-from biomtl.corpora.text.printable import printable
-from biomtl.corpora.text.sentences import sentences
-from biomtl.corpora.text.words import words
+from biomtl.text.masking import mask
+from biomtl.text.printable import printable
+from biomtl.text.sentences import sentences
+from biomtl.text.words import words
 
 quiet = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # on a machine with other work to do
 PIECES = st.lists(

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from biomtl.corpora.formats import pubtator
 from biomtl.corpora.hoc import LABELS
 from biomtl.corpora.reader import ReadOptions
 from biomtl.corpora.source import Source
+from biomtl.formats import pubtator
 
 SPLITS = ("train", "dev", "test")
 DDI = ("DDI-advise", "DDI-effect", "DDI-int", "DDI-mechanism", "DDI-false")

@@ -11,12 +11,12 @@ import pytest
 import torch
 
 import tiny
+from biomtl.batch import build_items, collate
 from biomtl.encoders import load_encoder, load_processor
 from biomtl.encoders.elmo import encode
 from biomtl.encoders.elmo.encoder import ElmoEncoder
 from biomtl.errors import InputError
 from biomtl.inference.predict import predict_records
-from biomtl.items import build_items, collate
 from biomtl.model import MultiTaskModel
 from biomtl.text.base import TextInput
 from biomtl.text.elmo import ElmoProcessor

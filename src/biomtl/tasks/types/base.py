@@ -201,7 +201,7 @@ def sequence_head(task: Task, encoder: Encoder, labels: int) -> nn.Module:
     """The head for whole texts that a task asks for: the family's own, or one that compares two texts."""
     check_head(task, *(("san", "stack") if basic(task.type) == "classification" else ("stack",)))
     if task.head == "stack":
-        from biomtl.heads.stack import build_stack
+        from biomtl.heads.mlp import build_stack
 
         return build_stack(task, encoder, labels, apart=encoded_apart(task, encoder))
     if encoded_apart(task, encoder):

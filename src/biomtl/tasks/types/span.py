@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from biomtl.corpora.text.words import words
 from biomtl.errors import InputError
 from biomtl.tasks.check import check_record
 from biomtl.tasks.kinds import Cell
@@ -16,6 +15,7 @@ from biomtl.tasks.task import Task
 from biomtl.tasks.types.base import Record, TaskRows, TaskType, check_head, encoded_apart
 from biomtl.text.base import Span as Offsets
 from biomtl.text.base import TextInput
+from biomtl.text.words import words
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -64,7 +64,7 @@ class Tagging(TaskType):
 
         check_head(task, "stack")
         if task.head == "stack":
-            from biomtl.heads.stack import build_stack
+            from biomtl.heads.mlp import build_stack
 
             return build_stack(task, encoder, len(task.labels), apart=False)
         head = encoder.token_head(len(task.labels))

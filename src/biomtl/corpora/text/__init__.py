@@ -1,1 +1,0 @@
-"""What corpus readers do to text, without torch: ASCII normalisation, sentences, words, masked mentions."""

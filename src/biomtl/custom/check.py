@@ -1,0 +1,82 @@
+"""What was understood of a user's file: rows, labels, lengths, and every row that is wrong."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from biomtl.audit.overlap import texts_of
+from biomtl.corpora.reader import Record
+from biomtl.custom.config import TaskDefinition
+from biomtl.custom.detect import detect
+from biomtl.custom.task import own_task, raw_records
+from biomtl.errors import InputError
+from biomtl.tasks.kinds import RecordKind
+from biomtl.tasks.task import Task
+from biomtl.text.words import words
+
+
+@dataclass
+class CheckReport:
+    """What a file holds.
+
+    Attributes:
+        format: the format it was read in.
+        task: the task as it would be trained; ``None`` where not even that could be made out.
+        notes: what was inferred.
+        records: the good rows.
+        bad: what is wrong with each bad row, in the file's order.
+        labels: how often gold says what; of tagging, mentions by type.
+        lengths: words of each good row.
+        special: mentions that one tag a token can't express, by what they are (`corpora.mentions`).
+    """
+
+    format: str
+    task: Task | None = None
+    notes: tuple[str, ...] = ()
+    records: list[Record] = field(default_factory=list)
+    bad: list[InputError] = field(default_factory=list)
+    labels: Counter[str] = field(default_factory=Counter)
+    lengths: list[int] = field(default_factory=list)
+    special: Counter[str] = field(default_factory=Counter)
+
+
+def check_file(name: str, definition: TaskDefinition, kind: RecordKind) -> CheckReport:
+    """Read a definition's training files to their end, whatever is wrong with single rows.
+
+    Raises:
+        InputError: a file that can't be read at all, or a definition that doesn't fit it.
+    """
+    files = definition.files
+    path = Path(files.train[0]) if files else Path()
+    report = CheckReport(definition.format or detect(path, tagging="tokens" in kind.inputs))
+    try:
+        own = own_task(name, definition, kind)
+    except InputError:
+        # Without one good row nothing can be inferred; then the bad ones are what the user wants to see.
+        for _ in raw_records(kind, definition, kind.inputs[0], "train", report.bad.append):
+            pass
+        if not report.bad:
+            raise
+        return report
+    report.task, report.notes = own.task, own.notes
+    for record in own.records("train", report.bad.append):
+        report.records.append(record)
+        report.labels.update(_gold(record, kind))
+        report.special.update(getattr(record, "cases", {}))
+        report.lengths.append(sum(1 for text in texts_of(record) for _ in words(text)))
+    if not (report.records or report.bad):
+        raise InputError("no rows", path=path, expected=f"rows of {report.format}")
+    report.bad.sort(key=lambda error: (str(error.path), error.line or 0))
+    return report
+
+
+def _gold(record: Record, kind: RecordKind) -> list[str]:
+    value = record[kind.gold_key]
+    cell = kind.gold_cells[kind.gold_key]
+    if cell == "words":
+        return [tag[2:] or "mention" for tag in value if tag.startswith("B")]
+    if cell == "texts":
+        return list(value) or ["(none)"]
+    return [str(value)] if cell == "text" else []

@@ -1,0 +1,53 @@
+"""Definitions of own tasks out of a recipe file, where the rest of the recipe doesn't matter."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from biomtl.custom.config import TaskDefinition
+from biomtl.errors import InputError
+from biomtl.files import read_lines
+
+
+def read_definitions(path: Path) -> dict[str, TaskDefinition]:
+    """The own tasks that a recipe lists, by name, their files taken from the recipe's folder.
+
+    Raises:
+        InputError: no YAML, no own task in it, or an impossible definition.
+    """
+    try:
+        value = yaml.safe_load("\n".join(line for _, line in read_lines(path)))
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise InputError(f"not YAML ({str(error).splitlines()[0]})", path=path) from error
+    listed = value.get("tasks") if isinstance(value, dict) else None
+    entries = _by_name(listed)
+    found = {name: _definition(name, entry, path) for name, entry in entries.items() if "files" in entry}
+    if not found:
+        raise InputError("no task with files", path=path, expected="a recipe that defines tasks (docs/own-tasks.md)")
+    return found
+
+
+def _by_name(listed: Any) -> dict[str, dict[str, Any]]:
+    if isinstance(listed, dict):
+        pairs = list(listed.items())
+    else:
+        entries = [entry for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
+        pairs = [(entry["name"], entry) if "name" in entry else next(iter(entry.items())) for entry in entries if entry]
+    return {str(name): entry for name, entry in pairs if isinstance(entry, dict)}
+
+
+def _definition(name: str, entry: dict[str, Any], path: Path) -> TaskDefinition:
+    fields = {key: value for key, value in entry.items() if key in TaskDefinition.model_fields}
+    try:
+        definition = TaskDefinition(**fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        keys = ".".join(str(part) for part in ("tasks", name, *first["loc"]))
+        expected = first["msg"].removeprefix("Input should be ")
+        raise InputError(f"{keys}: {first['input']!r:.60}", path=path, expected=expected) from error
+    assert definition.files is not None
+    return definition.model_copy(update={"files": definition.files.below(path.parent.absolute())})

@@ -1,0 +1,113 @@
+"""Tagging records from annotated documents (PubTator, BioC, brat) and from CoNLL's sentences."""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from biomtl.corpora.reader import Record
+from biomtl.corpora.records import Located
+from biomtl.custom.config import TaskDefinition
+from biomtl.custom.records import join_offsets
+from biomtl.errors import InputError, OnError
+from biomtl.formats import bioc, brat, conll, pubtator
+from biomtl.formats.mentions import apply_policy, iob_tags
+from biomtl.formats.model import Document
+from biomtl.text.sentences import sentences
+from biomtl.text.words import words
+
+READERS: dict[str, Callable[[Path, OnError], Iterator[Document]]] = {
+    "pubtator": pubtator.read,
+    "bioc": bioc.read,
+    "brat": brat.read,
+}
+_PARAGRAPH = re.compile(r"(?:(?!\n[^\S\n]*\n).)+", re.DOTALL)
+
+
+def document_records(
+    path: Path, format: str, definition: TaskDefinition, types: Sequence[str], on_error: OnError
+) -> Iterator[Record]:
+    """Stream a record for every sentence of annotated documents.
+
+    Sentences end inside passages, or inside paragraphs where the format has no passages. A mention that runs into the
+    next sentence goes on there with ``I``.
+
+    Args:
+        path: the file (brat: or folder).
+        format: ``pubtator``, ``bioc`` or ``brat``.
+        definition: the policy for special mentions.
+        types: take mentions of these types only; none for all.
+        on_error: told of every bad document.
+    """
+    for number, document in enumerate(READERS[format](path, on_error), 1):
+        if types:
+            document = replace(document, mentions=tuple(m for m in document.mentions if m.type in types), relations=())
+        try:
+            document, cases = apply_policy(document, definition.mentions or "keep", path)
+            cut = [list(words(document.text, *span)) for span in document_sentences(document)]
+            tags = iter(iob_tags([span for sentence in cut for span in sentence], document.mentions, path))
+        except InputError as error:
+            on_error(error)
+            continue
+        # A file's name, unlike a PMID, says nothing about other collections' documents.
+        named = format == "brat" and not document.id.isdecimal()
+        for offsets in filter(None, cut):
+            yield Located(
+                (str(path), number),
+                cases,
+                id=f"{document.id}.{offsets[0][0]}",
+                doc_id=f"{place(path)}/{document.id}" if named else document.id,
+                tokens=[document.text[start:end] for start, end in offsets],
+                offsets=[list(span) for span in offsets],
+                tags=[next(tags) for _ in offsets],
+            )
+            cases = Counter()
+
+
+def document_sentences(document: Document) -> Iterator[tuple[int, int]]:
+    """Offsets of a document's sentences: they end inside its parts."""
+    for start, end in document_parts(document):
+        yield from sentences(document.text, start, end)
+
+
+def document_parts(document: Document) -> list[tuple[int, int]]:
+    """Offsets of a document's passages, or of its paragraphs where it has none."""
+    spans = [(passage.start, passage.end) for passage in document.passages]
+    return spans or [match.span() for match in _PARAGRAPH.finditer(document.text)]
+
+
+def place(path: Path) -> str:
+    """A file's name and where it lies: two files of one name are two."""
+    return f"{path.name}@{zlib.crc32(str(path.absolute()).encode()):08x}"
+
+
+def conll_records(path: Path, definition: TaskDefinition, on_error: OnError) -> Iterator[Record]:
+    """Stream a record for every sentence of a CoNLL file; its offsets join the tokens of a document by blanks.
+
+    ``columns`` says by number (negative: from the end) which columns hold ``tokens`` and ``tags``.
+    """
+    at = {"tokens": 0, "tags": -1} | dict(definition.columns or {})
+    for field, column in at.items():
+        if field not in ("tokens", "tags") or not isinstance(column, int):
+            found = f"columns: {field}: {column}"
+            raise InputError(found, path=path, expected="numbers for tokens and tags, as CoNLL has no column names")
+    begin, document = 0, ""
+    for sentence in conll.read_sentences(path, token=int(at["tokens"]), tag=int(at["tags"]), on_error=on_error):
+        if sentence.document != document:
+            begin, document = 0, sentence.document
+        offsets = join_offsets(sentence.tokens, begin)
+        begin = offsets[-1][1] + 1
+        # A number that the reader made up must not look like the same document of another file.
+        unnamed = document.isdigit() and len(document) < 5
+        yield Located(
+            (str(path), sentence.line),
+            id=f"{path.name}:{sentence.line}",
+            doc_id=f"{place(path)}#{document}" if unnamed else document,
+            tokens=list(sentence.tokens),
+            offsets=offsets,
+            tags=list(sentence.tags),
+        )

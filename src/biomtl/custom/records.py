@@ -1,0 +1,195 @@
+"""From a table's rows to records: which column holds which field, and what a cell means."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from biomtl.corpora.reader import Record
+from biomtl.corpora.records import Located
+from biomtl.custom.config import SEPARATOR, TaskDefinition
+from biomtl.custom.tables import Row
+from biomtl.errors import InputError, OnError, nearest
+from biomtl.formats.conll import to_iob2
+from biomtl.tasks.check import INPUT_KEYS
+from biomtl.tasks.kinds import INPUT_CELLS, Cell, RecordKind
+
+NAMES: Mapping[str, Cell] = {"id": "text", "doc_id": "text"}
+_UNPRINTABLE = re.compile(r"[\x00\ud800-\udfff]")
+
+
+class Columns:
+    """The fields of a task's records and where a table keeps them.
+
+    Args:
+        kind: the task's type.
+        definition: what the user says.
+
+    Raises:
+        InputError: ``columns`` names a field that the type doesn't have.
+    """
+
+    def __init__(self, kind: RecordKind, definition: TaskDefinition) -> None:
+        self.kind, self.definition = kind, definition
+        self.named = definition.columns or {}
+        inputs = {key: INPUT_CELLS[key] for name in kind.inputs for key in INPUT_KEYS[name]}
+        self.cells: dict[str, Cell] = {**NAMES, **inputs, **kind.gold_cells}
+        for field in self.named:
+            if field not in self.cells:
+                found = f"columns: no field {field!r} in type {kind.name}"
+                raise InputError(found, fix=nearest(field, self.cells))
+
+    @property
+    def header(self) -> bool:
+        """Whether a table's first row names its columns."""
+        numbers = bool(self.named) and all(isinstance(column, int) for column in self.named.values())
+        return not numbers if self.definition.header is None else self.definition.header
+
+    def inputs(self, available: Sequence[str]) -> str:
+        """Which of the type's inputs a file with these columns gives: what the user named, then what is all there."""
+
+        def fit(inputs: str) -> tuple[bool, bool]:
+            fields = set(INPUT_KEYS[inputs]) - {"offsets"}
+            return not fields.isdisjoint(self.named), fields <= {*self.named, *available}
+
+        return max(self.kind.inputs, key=fit)
+
+    def locate(self, available: Sequence[str], inputs: str, path: Path) -> dict[str, str]:
+        """Our field -> the file's column.
+
+        Raises:
+            InputError: a column that isn't there.
+        """
+        places = {field: field for field in self.cells if field in available}
+        for field, column in self.named.items():
+            if isinstance(column, int) and not -len(available) <= column < len(available):
+                raise InputError(f"column {column} for {field} of {len(available)}", path=path, fix="count from 0")
+            if isinstance(column, str) and column not in available:
+                hint = nearest(column, available)
+                if not self.header:
+                    hint = "the table has no header: give numbers"
+                raise InputError(f"no column {column!r} for {field}", path=path, fix=hint)
+            places[field] = available[column] if isinstance(column, int) else column
+        for field in (*INPUT_KEYS[inputs], *self.kind.gold_cells):
+            if field not in places and field != "offsets":
+                shown = ", ".join(available)
+                fix = f"name it under columns (on the command line --columns {field}=NAME)"
+                raise InputError(f"no column {field!r} (there are: {shown})", path=path, line=1, fix=fix)
+        return places
+
+
+def table_records(
+    rows: Iterator[Row], columns: Columns, inputs: str, path: Path, on_error: OnError
+) -> Iterator[Record]:
+    """Stream the records of a table's rows, not yet checked against a task.
+
+    Args:
+        rows: the table.
+        columns: where the fields are.
+        inputs: the task's inputs.
+        path: the file, for errors and for the ids of rows that have none; a row without ``doc_id`` is a document of its
+            own, whose name is the row's.
+        on_error: told of every bad row.
+    """
+    separator = columns.definition.separator or SEPARATOR
+    wanted = {*NAMES, *INPUT_KEYS[inputs], *columns.kind.gold_cells}
+    places: dict[str, str] = {}
+    available: list[str] = []
+    for row in rows:
+        if not places:
+            available = list(row.values)
+            places = columns.locate(available, inputs, path)
+        fields: dict[str, Any] = {"id": f"{path.name}:{row.line}"}
+        try:
+            for field, column in places.items():
+                if field not in wanted:
+                    continue
+                if column not in row.values:  # JSON lines need not all have the same keys
+                    raise ValueError(f"no {column!r}, expected {field}")
+                value = _VALUES[columns.cells[field]](row.values[column], separator)
+                if value is None and field in (*NAMES, "offsets"):
+                    continue
+                fields[field] = value
+            yield Located((str(path), row.line), **_finished(fields))
+        except ValueError as error:
+            on_error(InputError(str(error), path=path, line=row.line, fix="mend the row"))
+
+
+def _finished(fields: dict[str, Any]) -> dict[str, Any]:
+    """A document where none is named, offsets for tokens that have none, and tags of any scheme as IOB2."""
+    fields.setdefault("doc_id", fields["id"])
+    if "tokens" in fields and "offsets" not in fields:
+        fields["offsets"] = join_offsets(fields["tokens"])
+    if "tags" in fields:
+        fields["tags"] = to_iob2(fields["tags"])
+    return fields
+
+
+def join_offsets(tokens: Sequence[str], start: int = 0) -> list[list[int]]:
+    """Offsets of tokens that are joined by one blank."""
+    offsets = []
+    for token in tokens:
+        offsets.append([start, start + len(token)])
+        start += len(token) + 1
+    return offsets
+
+
+def _text(value: Any, separator: str) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if value is None or value != value:  # pandas writes a missing value as NaN
+        raise ValueError("no value, expected text")
+    if isinstance(value, int | float):
+        return str(value)
+    if not isinstance(value, str):
+        raise ValueError(f"a {type(value).__name__}, expected text")
+    if bad := _UNPRINTABLE.search(value):
+        raise ValueError(f"character U+{ord(bad[0]):04X}, expected text that UTF-8 can hold")
+    return value
+
+
+def _number(value: Any, separator: str) -> float:
+    try:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            float(value)  # JSON's integers may be too large for one
+            return value
+        return float(value if isinstance(value, str) else "")
+    except (ValueError, OverflowError):
+        raise ValueError(f"{value!r:.40}, expected a number") from None
+
+
+def _integer(value: Any, separator: str) -> int:
+    number = _number(value, separator)
+    if number != number // 1 or abs(number) > 1e15:
+        raise ValueError(f"{value!r:.40}, expected a whole number")
+    return int(number)
+
+
+def _items(divide: Callable[[str, str], list[str]]) -> Callable[[Any, str], list[str]]:
+    def read(value: Any, separator: str) -> list[str]:
+        if value is None:
+            return []
+        parts = divide(value, separator) if isinstance(value, str) else value
+        if not isinstance(parts, list | tuple):
+            raise ValueError(f"a {type(value).__name__}, expected a list")
+        return [_text(part, separator) for part in parts]
+
+    return read
+
+
+def _spans(value: Any, separator: str) -> list[list[int]] | None:
+    if value is not None and not isinstance(value, list):
+        raise ValueError(f"a {type(value).__name__}, expected a list of [start, end]")
+    return value
+
+
+_VALUES: dict[Cell, Callable[[Any, str], Any]] = {
+    "text": _text,
+    "number": _number,
+    "integer": _integer,
+    "texts": _items(lambda cell, separator: [part.strip() for part in cell.split(separator) if part.strip()]),
+    "words": _items(lambda cell, separator: cell.split()),
+    "spans": _spans,
+}

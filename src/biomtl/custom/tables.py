@@ -1,0 +1,160 @@
+"""Rows of tables: TSV, CSV, JSON lines, Parquet, and folders that ``datasets`` wrote with ``save_to_disk``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from biomtl.errors import InputError, OnError
+from biomtl.files import read_lines
+from biomtl.formats import delimited
+from biomtl.tasks.task import Split
+
+# What other tools call the splits.
+SPLIT_NAMES: dict[Split, tuple[str, ...]] = {
+    "train": ("train",),
+    "dev": ("dev", "validation", "valid", "val"),
+    "test": ("test",),
+}
+STATE, DICT, INFO = "state.json", "dataset_dict.json", "dataset_info.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row: its 1-based number (in text files the line), and its values by column name."""
+
+    line: int
+    values: Mapping[str, Any]
+
+
+def read_table(path: Path, format: str, split: Split, *, header: bool, on_error: OnError) -> Iterator[Row]:
+    """Stream the rows of a table.
+
+    Args:
+        path: the file or folder.
+        format: ``tsv``, ``csv``, ``jsonl``, ``parquet`` or ``datasets``.
+        split: which one of a saved dataset with several to take.
+        header: whether the first row of a TSV or CSV names its columns; else they are called "0", "1" …
+        on_error: told of every row that can't be read.
+
+    Raises:
+        InputError: a file that can't be read at all.
+    """
+    if format in ("tsv", "csv"):
+        found = delimited.read_rows(
+            path,
+            delimiter="," if format == "csv" else "\t",
+            quoted=format == "csv",
+            header=header,
+            on_error=on_error,
+        )
+        yield from (Row(row.line, row.values) for row in found)
+    elif format == "jsonl":
+        yield from _json_lines(path, on_error)
+    else:
+        yield from _arrow_rows(path, format, split)
+
+
+def _json_lines(path: Path, on_error: OnError) -> Iterator[Row]:
+    for number, line in read_lines(path, on_error):
+        if not line.strip():
+            continue
+        try:
+            value = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            on_error(InputError(f"not JSON ({error})", path=path, line=number, expected="one JSON object"))
+            continue
+        if isinstance(value, dict):
+            yield Row(number, value)
+        else:
+            on_error(InputError(f"a JSON {type(value).__name__}", path=path, line=number, expected="a JSON object"))
+
+
+def _arrow_rows(path: Path, format: str, split: Split) -> Iterator[Row]:
+    """Rows of Arrow tables, class labels by name, a batch in memory at a time."""
+    try:
+        import pyarrow
+    except ImportError as error:
+        fix = "pip install biomtl[arrow]"
+        raise InputError("Parquet and saved datasets need pyarrow", path=path, fix=fix) from error
+    number = 0
+    try:
+        for batch, names in _parquet(path) if format == "parquet" else _saved(path, split):
+            columns = batch.schema.names
+            if twice := next((name for name in columns if columns.count(name) > 1), None):
+                raise InputError(f"two columns named {twice!r}", path=path, fix="name each column once")
+            for values in batch.to_pylist():
+                number += 1
+                yield Row(number, {key: _named(value, names.get(key)) for key, value in values.items()})
+    except (
+        pyarrow.ArrowException,
+        OSError,
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+    ) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        kind = "Parquet file" if format == "parquet" else "saved dataset"
+        found = f"not a readable {kind} ({reason})"
+        raise InputError(found, path=path, line=number + 1, fix="write it again") from error
+
+
+def _parquet(path: Path) -> Iterator[tuple[Any, dict[str, Any]]]:
+    from pyarrow import parquet
+
+    with parquet.ParquetFile(path) as file:
+        extra = (file.schema_arrow.metadata or {}).get(b"huggingface", b"{}")
+        features = json.loads(extra).get("info", {}).get("features") or {}
+        for batch in file.iter_batches(batch_size=1000):
+            yield batch, features
+
+
+def _saved(path: Path, split: Split) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """The batches of a folder written by ``save_to_disk``: Arrow streams, listed in ``state.json``."""
+    from pyarrow import ipc
+
+    folder = dataset_folder(path, split)
+    state = json.loads((folder / STATE).read_text(encoding="utf-8"))
+    if state.get("_indices_files") or state.get("_indices_data_files"):
+        raise InputError("rows chosen by an index", path=folder, fix="call flatten_indices() before save_to_disk()")
+    info = folder / INFO
+    features = json.loads(info.read_text(encoding="utf-8")).get("features") or {} if info.is_file() else {}
+    for entry in state["_data_files"]:
+        file = folder / Path(entry["filename"]).name
+        with file.open("rb") as source, ipc.open_stream(source) as stream:
+            for batch in stream:
+                yield batch, features
+
+
+def dataset_folder(path: Path, split: Split) -> Path:
+    """The folder of one split: ``path`` itself, or the one below it that bears the split's name.
+
+    Raises:
+        InputError: neither is a saved dataset.
+    """
+    if (path / STATE).is_file():
+        return path
+    for name in SPLIT_NAMES[split]:
+        if (path / name / STATE).is_file():
+            return path / name
+    expected = f"{STATE} in it or in {' or '.join(SPLIT_NAMES[split])}/"
+    raise InputError(f"no saved dataset for {split}", path=path, expected=expected, fix="use datasets' save_to_disk()")
+
+
+def _named(value: Any, feature: Any) -> Any:
+    """A value with class numbers replaced by their names, as a Hugging Face feature says, also inside lists."""
+    if isinstance(feature, list):
+        feature = {"feature": feature[0] if feature else None}
+    if not isinstance(feature, dict) or value is None:
+        return value
+    names = feature.get("names")
+    if isinstance(names, list) and isinstance(value, int) and not isinstance(value, bool):
+        return names[value] if 0 <= value < len(names) else value
+    if isinstance(value, list):
+        return [_named(item, feature.get("feature")) for item in value]
+    return value

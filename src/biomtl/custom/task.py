@@ -1,0 +1,184 @@
+"""A user's own task: its record, made from a definition and what stands in the files, and its stream of records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from biomtl.corpora.reader import Record
+from biomtl.custom.config import Files, TaskDefinition
+from biomtl.custom.detect import DOCUMENTS, detect
+from biomtl.custom.documents import conll_records, document_records
+from biomtl.custom.records import Columns, table_records
+from biomtl.custom.tables import read_table
+from biomtl.errors import InputError, OnError, fail
+from biomtl.files import sha256
+from biomtl.tasks.kinds import RecordKind
+from biomtl.tasks.task import Split, Task
+
+MOST_SHOWN = 12  # labels in a note
+
+
+@dataclass(frozen=True)
+class OwnTask:
+    """A task of the user's own.
+
+    Attributes:
+        task: the record, labels and all.
+        kind: its type.
+        definition: what the user said.
+        notes: what was inferred, for the plan.
+    """
+
+    task: Task
+    kind: RecordKind
+    definition: TaskDefinition
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def files(self) -> Files:
+        """The files of every split."""
+        return self.definition.files or Files()
+
+    def records(self, split: Split, on_error: OnError = fail) -> Iterator[Record]:
+        """Stream a split's records, each checked.
+
+        Raises:
+            InputError: a file that can't be read; a bad row, unless ``on_error`` takes it.
+        """
+        seen: dict[str, str] = {}
+        for record in raw_records(self.kind, self.definition, self.task.inputs, split, on_error):
+            path, line = record.where  # type: ignore[attr-defined]
+            problem = self.kind.check(record, self.task)
+            if problem is None and record["id"] in seen:
+                problem = f"id {record['id']!r} stands already in {seen[record['id']]}"
+            if problem is not None:
+                on_error(InputError(problem, path=path, line=line, fix="mend the row"))
+                continue
+            seen[record["id"]] = f"{path}:{line}"
+            yield record
+
+    def checksums(self, split: Split) -> dict[str, str]:
+        """File -> sha256 of a split's files; of a folder, those of the files in it."""
+        found: dict[str, str] = {}
+        for path in self.files.of(split):
+            parts = [path] if path.is_file() else sorted(part for part in path.rglob("*") if part.is_file())
+            found.update((str(part), sha256(part)) for part in parts)
+        return found
+
+
+def own_task(name: str, definition: TaskDefinition, kind: RecordKind) -> OwnTask:
+    """The task of a definition; labels and score range that it doesn't give are taken from its files.
+
+    Labels come from train alone, so that a label which stands only in dev or test is a bad row. A score range covers
+    all splits, since it only sets the scale of the loss.
+
+    Raises:
+        InputError: no file, an impossible definition, or nothing to infer labels from.
+    """
+    files = definition.files or Files()
+    splits = list(files.splits())
+    if not splits:
+        raise InputError(f"task {name}: no files", fix="list them under files: train, dev, test")
+    inputs = _inputs(definition, kind, splits[0])
+    cell = kind.gold_cells.get(kind.gold_key)
+    fields: dict[str, Any] = {"name": name, "type": kind.name, "inputs": inputs, "negative": definition.negative}
+    notes: list[str] = []
+    if cell == "number":
+        fields["score_range"] = definition.score_range or _range(name, kind, definition, inputs, splits)
+        if definition.score_range is None:
+            low, high = fields["score_range"]
+            notes.append(f"task {name}: scores from {low:g} to {high:g}, as in its files")
+    if cell in ("text", "texts", "words"):
+        fields["labels"] = _labels(name, kind, definition, inputs, splits[0])
+        if definition.labels is None:
+            notes.append(f"task {name}: {_listing(fields['labels'])}, inferred from {splits[0]}")
+    elif definition.labels is not None:
+        raise InputError(f"task {name}: labels for type {kind.name}, which has none", fix="remove them")
+    negative = definition.negative is not None and kind.positive_metric is not None
+    fields["metric"] = definition.metric or (kind.positive_metric if negative else kind.metric)
+    try:
+        return OwnTask(Task(**fields), kind, definition, tuple(notes))
+    except ValidationError as error:
+        message = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise InputError(message if message.startswith("task ") else f"task {name}: {message}") from error
+
+
+def raw_records(
+    kind: RecordKind, definition: TaskDefinition, inputs: str, split: Split, on_error: OnError
+) -> Iterator[Record]:
+    """Stream a split's records with where they stand, not yet checked against the task."""
+    for path in (definition.files or Files()).of(split):
+        format = _format(path, kind, definition)
+        if format == "conll":
+            yield from conll_records(path, definition, on_error)
+        elif format in DOCUMENTS:
+            types = [label.removeprefix("B-").removeprefix("I-") for label in definition.labels or ()]
+            yield from document_records(path, format, definition, types, on_error)
+        else:
+            columns = Columns(kind, definition)
+            rows = read_table(path, format, split, header=columns.header, on_error=on_error)
+            yield from table_records(rows, columns, inputs, path, on_error)
+
+
+def _format(path: Path, kind: RecordKind, definition: TaskDefinition) -> str:
+    format = definition.format or detect(path, tagging="tokens" in kind.inputs)
+    if format in DOCUMENTS and "tokens" not in kind.inputs:
+        expected = "TSV, CSV, JSON lines, Parquet or a saved dataset"
+        raise InputError(f"a {format} file for a task of type {kind.name}", path=path, expected=expected)
+    return format
+
+
+def _inputs(definition: TaskDefinition, kind: RecordKind, split: Split) -> str:
+    """Which of its type's inputs the task has, by the columns of its first row."""
+    if len(kind.inputs) == 1:
+        return kind.inputs[0]
+    columns = Columns(kind, definition)
+    path = (definition.files or Files()).of(split)[0]
+    rows = read_table(path, _format(path, kind, definition), split, header=columns.header, on_error=_pass)
+    return columns.inputs(list(next((row.values for row in rows), {})))
+
+
+def _labels(name: str, kind: RecordKind, definition: TaskDefinition, inputs: str, split: Split) -> tuple[str, ...]:
+    """The labels that were given, else those of a split, sorted."""
+    faults: list[InputError] = []
+    if definition.labels is not None:
+        labels = kind.labels_from(definition.labels)
+    else:
+        found: set[str] = set()
+        for record in raw_records(kind, definition, inputs, split, faults.append):
+            value = record[kind.gold_key]
+            found.update([value] if isinstance(value, str) else value)
+        labels = kind.labels_from(sorted(label for label in found if label.strip()))  # an empty cell is a bad row
+    if kind.gold_cells[kind.gold_key] == "text" and len(labels) < 2:
+        few = f"task {name}: {len(labels)} label ({', '.join(labels) or 'none'})"
+        path = (definition.files or Files()).of(split)[0]
+        raise next(iter(faults), InputError(few, path=path, expected="two or more"))  # a bad row may be why
+    return labels
+
+
+def _range(
+    name: str, kind: RecordKind, definition: TaskDefinition, inputs: str, splits: Sequence[Split]
+) -> tuple[float, float]:
+    low, high = float("inf"), float("-inf")
+    faults: list[InputError] = []
+    for split in splits:
+        for record in raw_records(kind, definition, inputs, split, faults.append):
+            low, high = min(low, record[kind.gold_key]), max(high, record[kind.gold_key])
+    if not low < high or high - low == float("inf"):
+        few = InputError(f"task {name}: no two different finite scores in its files", fix="give score_range")
+        raise next(iter(faults), few)
+    return low, high
+
+
+def _pass(error: InputError) -> None:
+    """Pass over a bad row: whoever reads the records afterwards says what is wrong with it."""
+
+
+def _listing(labels: Sequence[str]) -> str:
+    more = f" … and {len(labels) - MOST_SHOWN} more" if len(labels) > MOST_SHOWN else ""
+    return f"{len(labels)} labels ({', '.join(labels[:MOST_SHOWN])}{more})"

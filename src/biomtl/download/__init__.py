@@ -1,0 +1,1 @@
+"""The freely distributable corpora, fetched and checked."""

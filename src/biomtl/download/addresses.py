@@ -1,0 +1,49 @@
+"""Where the corpora come from, as data (``addresses.yaml``)."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import resources
+
+import yaml
+from pydantic import BaseModel, ConfigDict
+
+
+class Contents(BaseModel):
+    """A checksum over many files: sha256 of their sorted sha256 digests, joined by line ends."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    pattern: str
+    files: int
+    sha256: str
+
+
+class Remote(BaseModel):
+    """One file to download; a ``.zip`` is unpacked."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    name: str
+    urls: tuple[str, ...]
+    sha256: str | None = None
+    members: dict[str, str] = {}
+    contents: Contents | None = None
+
+
+class Corpus(BaseModel):
+    """A corpus: free (it has files) or licensed (it says whom to ask and where to put what comes)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    tasks: tuple[str, ...]
+    homepage: str
+    notice: str = ""
+    files: tuple[Remote, ...] = ()
+    after: str = ""
+    ask: str = ""
+    layout: tuple[str, ...] = ()
+
+
+@cache
+def corpora() -> dict[str, Corpus]:
+    """Every corpus by the name of the folder that it is put in."""
+    text = (resources.files("biomtl.download") / "addresses.yaml").read_text(encoding="utf-8")
+    return {name: Corpus.model_validate(entry) for name, entry in yaml.safe_load(text).items()}

@@ -1,0 +1,193 @@
+"""The freely distributable corpora from their publishers: resumed, checked, unpacked."""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from biomtl.corpora.unpack import unpack
+from biomtl.download.addresses import Contents, Corpus, Remote, corpora
+from biomtl.download.fetch import fetch
+from biomtl.errors import InputError
+from biomtl.files import atomic_folder, refuse_existing, sha256, write_json
+from biomtl.tasks import get_task
+from biomtl.tasks.registry import SUITES
+
+RECEIPT = "download.json"  # in every corpus folder that we made: addresses and checksums
+
+Progress = Callable[[str, int, int | None], None]
+"""Called with a file's name, the bytes there are and the total, if known."""
+
+
+@dataclass(frozen=True)
+class Downloaded:
+    """A corpus that lies in ``folder``; ``fresh`` is false if it was there already. ``warnings`` name changed files."""
+
+    name: str
+    corpus: Corpus
+    folder: Path
+    fresh: bool
+    warnings: tuple[str, ...] = ()
+
+
+def wanted(names: Sequence[str]) -> dict[str, Corpus]:
+    """Corpora of tasks, their aliases, or suites (``blue``, ``blue-public``), each once.
+
+    Raises:
+        InputError: a name that is none of these.
+    """
+    tasks = [task for name in names for task in SUITES.get(name, (name,))]
+    found = {get_task(task).name for task in tasks}
+    return {name: corpus for name, corpus in corpora().items() if found & set(corpus.tasks)}
+
+
+def download(
+    names: Iterable[str],
+    out: str | Path,
+    *,
+    overwrite: bool = False,
+    any_version: bool = False,
+    progress: Progress | None = None,
+    known: Mapping[str, Corpus] | None = None,
+    timeout: float = 30,
+    pause: float = 1,
+) -> list[Downloaded]:
+    """Put every free corpus among ``names`` into ``out/NAME``; licensed ones are passed over.
+
+    A corpus that an earlier call completed is checked and left as it is. A broken download goes on where it stopped, at
+    the next call too.
+
+    Args:
+        names: tasks or suites.
+        out: the folder for all corpora.
+        overwrite: replace a folder that this function didn't make, or whose files have changed.
+        any_version: keep files whose checksum differs from what biomtl was tested on.
+        progress: told how far each file is.
+        known: other addresses than the package's.
+        timeout: seconds without a byte that count as a stall.
+        pause: seconds before the second attempt; it doubles from there.
+
+    Raises:
+        InputError: an unknown name, a failed download, a wrong checksum, an unsafe archive, an existing folder.
+    """
+    chosen = wanted(list(names)) if known is None else dict(known)
+    return [
+        _corpus(name, corpus, Path(out), overwrite, any_version, progress or (lambda *_: None), timeout, pause)
+        for name, corpus in chosen.items()
+        if corpus.files
+    ]
+
+
+def _corpus(
+    name: str,
+    corpus: Corpus,
+    out: Path,
+    overwrite: bool,
+    any_version: bool,
+    progress: Progress,
+    timeout: float,
+    pause: float,
+) -> Downloaded:
+    folder = out / name
+    if not overwrite and _intact(folder):
+        return Downloaded(name, corpus, folder, fresh=False)
+    refuse_existing(folder, overwrite)
+    out.mkdir(parents=True, exist_ok=True)
+    warnings: list[str] = []
+    receipt: dict[str, dict[str, str]] = {}
+    parts: list[Path] = []
+    with atomic_folder(folder, overwrite=overwrite) as work:
+        for remote in corpus.files:
+            part, url = _fetch_any(remote, out, name, any_version, progress, timeout, pause)
+            parts.append(part)
+            receipt[remote.name] = {"url": url, "sha256": sha256(part)}
+            files = _place(remote, part, work)
+            changed = _changed(remote, part, files)
+            if changed and not any_version:
+                part.unlink()
+                fix = "try again; if the publisher has a new edition, keep it with --any-version"
+                raise InputError(changed, path=url, expected="the files biomtl was tested on", fix=fix)
+            warnings += [changed] if changed else []
+        listed = {path.relative_to(work).as_posix(): sha256(path) for path in sorted(work.rglob("*")) if path.is_file()}
+        write_json(work / RECEIPT, {"sources": receipt, "files": listed})
+    for part in parts:
+        part.unlink(missing_ok=True)
+    return Downloaded(name, corpus, folder, fresh=True, warnings=tuple(warnings))
+
+
+def _intact(folder: Path) -> bool:
+    """Whether an earlier call completed the folder and its files are as they were."""
+    try:
+        files = json.loads((folder / RECEIPT).read_text(encoding="utf-8"))["files"]
+        return all(sha256(folder / name) == digest for name, digest in files.items())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return False
+
+
+def _fetch_any(
+    remote: Remote, out: Path, corpus: str, any_version: bool, progress: Progress, timeout: float, pause: float
+) -> tuple[Path, str]:
+    """The file from the first address that has it (and, if its checksum is known, has the right one)."""
+    problem: InputError | None = None
+    for url in remote.urls:
+        # The address is part of the name: no file is ever continued with another server's bytes.
+        part = out / f".{corpus}-{hashlib.sha256(url.encode()).hexdigest()[:12]}.part"
+        try:
+            fetch(
+                url, part, progress=lambda have, total: progress(remote.name, have, total), timeout=timeout, pause=pause
+            )
+            _check_file(remote, part, url, any_version)
+        except InputError as error:
+            problem = problem or error
+        else:
+            return part, url
+    assert problem is not None, "a corpus file without an address"
+    raise problem
+
+
+def _check_file(remote: Remote, part: Path, url: str, any_version: bool) -> None:
+    """Refuse what is not the file: a known checksum that differs, or a web page in place of an archive."""
+    with part.open("rb") as stream:
+        page = stream.read(512).lstrip()[:1] == b"<"
+    wrong = remote.sha256 is not None and sha256(part) != remote.sha256
+    if page or (wrong and not any_version):
+        found = "a web page instead of the file" if page else f"a file with sha256 {sha256(part)}"
+        part.unlink()
+        fix = (
+            "try again later, or look at the corpus's home page" if page else "try again, or keep it with --any-version"
+        )
+        raise InputError(found, path=url, expected=f"sha256 {remote.sha256}" if remote.sha256 else None, fix=fix)
+
+
+def _place(remote: Remote, part: Path, work: Path) -> list[Path]:
+    """The file, unpacked if it is a zip; a broken archive's download is not kept."""
+    if not remote.name.endswith(".zip"):
+        target = work / remote.name
+        target.write_bytes(part.read_bytes())
+        return [target]
+    try:
+        return unpack(part, work, remote.name)
+    except InputError:
+        part.unlink()
+        raise
+
+
+def _changed(remote: Remote, part: Path, files: list[Path]) -> str:
+    """What differs from the files that biomtl was tested on; empty if nothing does."""
+    there = {(path.name, sha256(path)) for path in files if path.name in remote.members}
+    other = [name for name, digest in remote.members.items() if (name, digest) not in there]
+    if remote.sha256 is not None and sha256(part) != remote.sha256:
+        other.append(remote.name)
+    if remote.contents is not None and not _same(remote.contents, files):
+        other.append(f"the {remote.contents.files} files {remote.contents.pattern}")
+    return f"another version of {', '.join(other)}" if other else ""
+
+
+def _same(contents: Contents, files: list[Path]) -> bool:
+    digests = sorted(sha256(path) for path in files if fnmatch.fnmatchcase(path.name, contents.pattern))
+    total = hashlib.sha256("\n".join(digests).encode()).hexdigest()
+    return len(digests) == contents.files and total == contents.sha256

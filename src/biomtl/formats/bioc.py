@@ -1,0 +1,240 @@
+"""BioC, XML (``.xml``) and JSON (``.json``): collection, documents, passages, sentences, annotations, relations.
+
+Both forms hold the same tree (Comeau et al. 2013, doi:10.1093/database/bat064; BioC.dtd). Offsets count characters from
+the document's beginning. XML is streamed, a JSON file is read whole. Gaps between passages become blanks, so that
+every offset stays valid. The infons ``type`` and ``identifier`` (several joined by ``|``) have their own fields,
+other infons of annotations and relations are attributes. A relation without nodes holds between concepts, as in
+BC5CDR's own BioC: its infons with a mention's identifier are the arguments (where none has, its only two infons), and
+its type may be called ``relation``. Infons of collections, documents and passages other than a passage's ``type`` are
+not kept.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from biomtl.errors import InputError, OnError, fail
+from biomtl.files import MAX_LINE
+from biomtl.formats import bioc_write
+from biomtl.formats.model import (
+    Attributes,
+    Document,
+    Mention,
+    Passage,
+    Relation,
+    check_mention,
+    check_writable,
+    covered,
+)
+from biomtl.formats.model import offset as whole_number
+from biomtl.formats.xml import Element, elements
+
+Node = dict[str, Any]  # an object of BioC JSON; from XML it also has its "line"
+
+write = bioc_write.write
+
+
+def read(path: str | Path, on_error: OnError = fail) -> Iterator[Document]:
+    """Stream the documents of a BioC file; a name ending in ``.json`` is JSON, any other XML.
+
+    Raises:
+        InputError: names file and, for XML, line; see `parse`.
+    """
+    try:
+        with Path(path).open("rb") as stream:
+            yield from parse(stream, path, as_json=Path(path).suffix.lower() == ".json", on_error=on_error)
+    except OSError as error:
+        raise InputError(f"can't be read ({error.strerror})", path=path, fix="check the path") from error
+
+
+def parse(
+    stream: BinaryIO, where: str | Path, *, as_json: bool = False, on_error: OnError = fail
+) -> Iterator[Document]:
+    """Stream the documents of a binary stream.
+
+    The first fault of a document goes to ``on_error``; if that returns, the document is passed over.
+
+    Raises:
+        InputError: broken XML or JSON, entity declarations, missing parts, a mention beyond its text or with
+            another text than its offsets cover, a relation between things that aren't there.
+    """
+    nodes = _json_documents(stream, where) if as_json else map(_node, elements(stream, "document", where, "collection"))
+    for node in nodes:
+        try:
+            document = _Builder(where).document(node)
+        except InputError as error:
+            on_error(error)
+        else:
+            yield document
+
+
+def _json_documents(stream: BinaryIO, where: str | Path) -> Iterator[Node]:
+    content = stream.read(MAX_LINE * 16 + 1)
+    if len(content) > MAX_LINE * 16:
+        raise InputError(f"a JSON file of over {MAX_LINE * 16:,} bytes", path=where, fix="use BioC XML, it is streamed")
+    try:
+        value = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"not JSON ({error})", path=where, line=getattr(error, "lineno", None)) from error
+    for collection in value if isinstance(value, list) else [value]:
+        if not isinstance(collection, dict) or not isinstance(collection.get("documents"), list):
+            raise InputError("no 'documents'", path=where, expected="a BioC collection or a list of them")
+        yield from collection["documents"]
+
+
+_LISTS = {"passage": "passages", "sentence": "sentences", "annotation": "annotations", "relation": "relations"}
+_LISTS |= {"location": "locations", "node": "nodes"}
+_MAX_GAP = 100_000  # blanks; more is a broken offset
+_FIELDS = {"id", "offset", "length", "text", "refid", "role"}
+
+
+def _node(element: Element) -> Node:
+    """An XML element in BioC JSON's shape."""
+    node: Node = {key: value for key, value in element.attributes.items() if key in _FIELDS}
+    node |= {"line": element.line, "infons": {}}
+    for child in element.children:
+        if child.tag == "infon":
+            node["infons"][child.attributes.get("key", "")] = child.text
+        elif name := _LISTS.get(child.tag):
+            node.setdefault(name, []).append(_node(child))
+        elif child.tag in _FIELDS:  # a document's id is an element, an annotation's an attribute
+            node[child.tag] = child.text
+    return node
+
+
+class _Builder:
+    """One document from its tree."""
+
+    def __init__(self, where: str | Path) -> None:
+        self.where = where
+        self.name = ""
+        self.parts: list[str] = []
+        self.length = 0
+
+    def document(self, node: Node) -> Document:
+        node = self._object(node, "document")
+        self.name = self._string(node, "id")
+        passages: list[Passage] = []
+        annotations: list[Node] = self._list(node, "annotations")
+        relations: list[Node] = self._list(node, "relations")
+        for passage in self._list(node, "passages"):
+            sentences = self._list(passage, "sentences")
+            begins = [self._add(unit) for unit in ([passage] if passage.get("text") else sentences or [passage])]
+            passages.append(Passage(self._infons(passage).get("type", "passage"), begins[0], self.length))
+            for unit in (passage, *sentences):
+                annotations += self._list(unit, "annotations")
+                relations += self._list(unit, "relations")
+        text = "".join(self.parts)
+        mentions = tuple(self._mention(annotation, text) for annotation in annotations)
+        concepts = _concepts(mentions)
+        made = tuple(self._relation(relation, concepts) for relation in relations)
+        known = {mention.id for mention in mentions} | {relation.id for relation in made}
+        for relation, source in zip(made, relations, strict=True):
+            named = relation.arguments if source.get("nodes") else ()
+            if missing := [value for _, value in named if value not in known]:
+                raise self._error(source, f"relation {relation.id} refers to {missing[0]!r}, which isn't there")
+        whole = passages == [Passage("passage", 0, len(text))]
+        document = Document(self.name, text, () if whole else tuple(passages), mentions, made)
+        check_writable(document, self.where)  # JSON can escape what text can't hold
+        return document
+
+    def _add(self, unit: Node) -> int:
+        """Append a passage's or sentence's text at its offset, blanks before it; returns where it begins."""
+        if "text" not in unit:
+            return self.length
+        text, begin = self._string(unit, "text", default=""), self._number(unit, "offset")
+        if begin < self.length:
+            raise self._error(unit, f"offset {begin} inside the text before it, which ends at {self.length}")
+        if begin - self.length > _MAX_GAP:
+            raise self._error(unit, f"a gap of {begin - self.length:,} characters before offset {begin}")
+        self.parts += (" " * (begin - self.length), text)
+        self.length = begin + len(text)
+        return begin
+
+    def _mention(self, node: Node, text: str) -> Mention:
+        infons = self._infons(node)
+        locations = [
+            (self._number(location, "offset"), self._number(location, "length"))
+            for location in self._list(node, "locations")
+        ]
+        name, said = self._string(node, "id", default=""), self._string(node, "text", default="")
+        if not locations:
+            raise self._error(node, f"annotation {name!r} without a location")
+        spans = tuple((start, start + length) for start, length in locations)
+        kind, identifier = infons.pop("type", ""), infons.pop("identifier", "")
+        mention = Mention(name, kind, spans, said, tuple(identifier.split("|")) if identifier else (), _pairs(infons))
+        check_mention(mention, text, self.where, node.get("line"), exact=len(spans) == 1)
+        here = covered(text, spans)
+        if re.sub(r"\W+", "", said) != re.sub(r"\W+", "", here):  # pieces are joined by blanks, dots or semicolons
+            raise self._error(node, f"annotation {name!r} says {said[:60]!r}, its locations cover {here[:60]!r}")
+        return Mention(name, kind, spans, here, mention.identifiers, mention.attributes)
+
+    def _relation(self, node: Node, concepts: frozenset[str]) -> Relation:
+        infons = self._infons(node)
+        name, nodes = self._string(node, "id", default=""), self._list(node, "nodes")
+        if nodes:
+            arguments = tuple((self._string(item, "role", default=""), self._string(item, "refid")) for item in nodes)
+            return Relation(name, infons.pop("type", ""), arguments, _pairs(infons))
+        kind = infons.pop("type", None) or infons.pop("relation", "")
+        found = tuple(pair for pair in infons.items() if concepts.issuperset(_parts(pair[1])))
+        if len(found) < 2:
+            found = tuple(pair for pair in infons.items() if pair[0] != "note")
+            found = found if len(found) == 2 else ()
+        return Relation(name, kind, found, tuple(pair for pair in infons.items() if pair not in found))
+
+    def _object(self, value: Any, what: str) -> Node:
+        if not isinstance(value, dict):
+            raise InputError(f"{what!r} is {type(value).__name__}", path=self.where, expected="an object")
+        return value
+
+    def _list(self, node: Node, name: str) -> list[Node]:
+        value = node.get(name) or []
+        if not isinstance(value, list):
+            raise self._error(node, f"{name!r} is {type(value).__name__}, expected a list")
+        return [self._object(item, name) for item in value]
+
+    def _infons(self, node: Node) -> dict[str, str]:
+        value = self._object(node.get("infons") or {}, "infons")
+        return {str(key): "" if item is None else str(item) for key, item in value.items()}
+
+    def _string(self, node: Node, name: str, default: str | None = None) -> str:
+        value = node.get(name, default)
+        if isinstance(value, int):
+            value = str(value)  # JSON writers give PMIDs as numbers
+        if value is None and default is not None:
+            return default
+        if not isinstance(value, str):
+            raise self._error(node, f"no {name!r}" if value is None else f"{name!r} is {type(value).__name__}")
+        return value
+
+    def _number(self, node: Node, name: str) -> int:
+        return whole_number(self._string(node, name).strip(), self.where, node.get("line"))
+
+    def _error(self, node: Node, found: str) -> InputError:
+        found = f"document {self.name}: {found}" if self.name else found
+        return InputError(found, path=self.where, line=node.get("line"), fix="check the file against BioC.dtd")
+
+
+def _concepts(mentions: tuple[Mention, ...]) -> frozenset[str]:
+    """The concept identifiers of a document's mentions; files name them by their database (``MESH``) too."""
+    return frozenset(
+        part
+        for mention in mentions
+        for value in (*mention.identifiers, *(value for _, value in mention.attributes))
+        for part in _parts(value)
+    )
+
+
+def _parts(identifier: str) -> list[str]:
+    return re.split(r"[|;,]", identifier)
+
+
+def _pairs(infons: dict[str, str]) -> Attributes:
+    return tuple(infons.items())
+
+
+__all__ = ["parse", "read", "write"]

@@ -1,0 +1,137 @@
+"""Writing BioC, XML and JSON."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+from xml.sax.saxutils import escape, quoteattr
+
+from biomtl.errors import InputError
+from biomtl.files import atomic_file
+from biomtl.formats.model import Attributes, Document, Mention, Passage, Relation, check_writable
+
+_NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")  # XML 1.0 has no way to write these
+_HEAD = '<?xml version="1.0" encoding="UTF-8"?>\n<!DOCTYPE collection SYSTEM "BioC.dtd">\n'
+_ITEMS = {"passages": "passage", "annotations": "annotation", "relations": "relation"}
+_ITEMS |= {"locations": "location", "nodes": "node"}
+
+
+def write(documents: Iterable[Document], path: str | Path, *, source: str = "", overwrite: bool = False) -> int:
+    """Write a BioC collection under a temporary name, then rename; ``.json`` gives JSON, any other name XML.
+
+    An annotation stands in the passage where it begins, so reading may give another order. If text other than blanks
+    lies outside the passages, the document is written as one passage.
+
+    Args:
+        documents: streamed.
+        path: the target.
+        source: the collection's ``source``.
+        overwrite: whether an existing file may be replaced.
+
+    Returns:
+        The number of documents.
+
+    Raises:
+        InputError: characters that the format can't hold, a mention outside its text, an existing file.
+    """
+    as_json = Path(path).suffix.lower() == ".json"
+    count = 0
+    with atomic_file(path, overwrite=overwrite) as stream:
+        if as_json:
+            stream.write(f'{{"source":{json.dumps(source)},"date":"","key":"","infons":{{}},"documents":[')
+        else:
+            stream.write(f"{_HEAD}<collection><source>{_text(source, path)}</source><date/><key/>\n")
+        for document in documents:
+            check_writable(document, path)
+            tree = _tree(document)
+            if as_json:
+                stream.write(",\n" * bool(count) + json.dumps(tree, ensure_ascii=False))
+            else:
+                stream.write("".join(_xml("document", tree, path)) + "\n")
+            count += 1
+        stream.write("]}\n" if as_json else "</collection>\n")
+    return count
+
+
+def _tree(document: Document) -> dict[str, Any]:
+    passages = _passages(document)
+    nodes: list[dict[str, Any]] = [
+        {"infons": {"type": p.type}, "offset": p.start, "text": document.text[p.start : p.end], "annotations": []}
+        for p in passages
+    ]
+    for mention in document.mentions:
+        home = next((i for i, p in enumerate(passages) if p.start <= mention.start < p.end), 0)
+        nodes[home]["annotations"].append(_annotation(mention))
+    known = {mention.id for mention in document.mentions} | {relation.id for relation in document.relations}
+    relations = [_relation(relation, known) for relation in document.relations]
+    return {"id": document.id, "infons": {}, "passages": nodes, "relations": relations}
+
+
+def _passages(document: Document) -> tuple[Passage, ...]:
+    """The document's passages if nothing but blanks lies outside them, else one passage with everything."""
+    at = 0
+    for passage in document.passages:
+        if passage.start < at or document.text[at : passage.start].strip(" "):
+            return (Passage("passage", 0, len(document.text)),)
+        at = passage.end
+    whole = at == len(document.text) and bool(document.passages)
+    return document.passages if whole else (Passage("passage", 0, len(document.text)),)
+
+
+def _annotation(mention: Mention) -> dict[str, Any]:
+    infons = _infons(mention.type, mention.attributes)
+    if mention.identifiers:
+        infons["identifier"] = "|".join(mention.identifiers)
+    locations = [{"offset": start, "length": end - start} for start, end in mention.spans]
+    return {"id": mention.id, "infons": infons, "text": mention.text, "locations": locations}
+
+
+def _relation(relation: Relation, known: set[str]) -> dict[str, Any]:
+    """A node for every argument that is a mention or relation, an infon for every other (PubTator's concepts)."""
+    nodes = [{"refid": value, "role": role} for role, value in relation.arguments if value in known]
+    concepts = tuple(pair for pair in relation.arguments if pair[1] not in known)
+    return {"id": relation.id, "infons": _infons(relation.type, relation.attributes + concepts), "nodes": nodes}
+
+
+def _infons(kind: str, attributes: Attributes) -> dict[str, str]:
+    """Type and attributes by name; values of a repeated name are joined by ``|``."""
+    infons = {"type": kind}
+    for key, value in attributes:
+        infons[key] = f"{infons[key]}|{value}" if key in infons else value
+    return infons
+
+
+def _xml(tag: str, node: dict[str, Any], path: str | Path) -> Iterator[str]:
+    """A tree as XML, in the DTD's order of elements."""
+    names = {"annotation": ("id",), "relation": ("id",), "location": ("offset", "length"), "node": ("refid", "role")}
+    attributes = "".join(f" {name}={_attribute(node[name], path)}" for name in names.get(tag, ()))
+    if tag in ("location", "node"):
+        yield f"<{tag}{attributes}/>"
+        return
+    yield f"<{tag}{attributes}>"
+    if tag == "document":
+        yield f"<id>{_text(node['id'], path)}</id>"
+    yield from (f"<infon key={_attribute(k, path)}>{_text(v, path)}</infon>" for k, v in node["infons"].items())
+    if tag == "passage":
+        yield f"<offset>{node['offset']}</offset><text>{_text(node['text'], path)}</text>"
+    for name, item in _ITEMS.items():
+        for child in node.get(name, ()):
+            yield from _xml(item, child, path)
+    if tag == "annotation":
+        yield f"<text>{_text(node['text'], path)}</text>"
+    yield f"</{tag}>"
+
+
+def _text(value: str, path: str | Path) -> str:
+    if bad := _NOT_XML.search(value):
+        found = f"character U+{ord(bad[0]):04X}"
+        raise InputError(found, path=path, expected="text that XML can hold", fix="write BioC JSON")
+    return escape(value, {"\r": "&#13;"})  # an XML reader makes a bare CR an LF
+
+
+def _attribute(value: object, path: str | Path) -> str:
+    _text(str(value), path)
+    return quoteattr(str(value))

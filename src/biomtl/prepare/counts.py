@@ -1,0 +1,183 @@
+"""What was expected of a corpus, what was found, and what explains the difference."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cache
+from importlib import resources
+from typing import Any, Literal
+
+import yaml
+
+from biomtl.corpora.reader import ReadOptions
+from biomtl.corpora.shelf import Shelf
+from biomtl.tasks.task import SPLITS, Split, Task
+
+Kind = Literal["original", "blue"]
+ROWS = ("rows", "pairs", "sentences")  # what a catalogue calls a task's records
+SPECIAL = ("discontinuous", "nested", "overlapping", "dropped")
+DROPPED = (
+    "mentions that share text with a longer one were dropped, since one tag a token can't express both (--mentions)"
+)
+
+
+class Tally:
+    """Counts over the records of one split; documents are remembered on disk."""
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+        self._labels: Counter[str] = Counter()
+        self._documents = Shelf()
+        self._document: str | None = None
+        self.cases: Counter[str] = Counter()
+        """Special mentions by what they are, and how many were dropped (see `corpora.mentions`)."""
+        self.rows = 0
+
+    def add(self, record: Mapping[str, Any]) -> None:
+        """Count one record."""
+        self.rows += 1
+        if record["doc_id"] != self._document:  # a document's records mostly come together
+            self._document = record["doc_id"]
+            self._documents.add(self._document)
+        if "label" in record:
+            self._labels[record["label"]] += 1
+        else:
+            self._labels.update(record.get("tags") or record.get("labels") or ())
+        self.cases.update(getattr(record, "cases", {}))
+
+    @property
+    def documents(self) -> int:
+        """How many documents the records come from."""
+        return len(self._documents)
+
+    def count(self, key: str) -> int:
+        """The count that a catalogue names: rows, documents, positives, mentions (``B`` tags), or a label."""
+        if key in ROWS:
+            return self.rows
+        if key == "documents":
+            return self.documents
+        if key == "positives":
+            return sum(count for label, count in self._labels.items() if label != self._task.negative)
+        if key == "mentions":
+            return sum(count for label, count in self._labels.items() if label.startswith("B-"))
+        return self.cases[key] if key in SPECIAL else self._labels[key]
+
+    def keys(self) -> list[str]:
+        """What there is to count in this task, expected or not."""
+        unit = {"pair": "pairs", "tokens": "sentences"}.get(self._task.inputs, "rows")
+        unit = "sentences" if self._task.type == "multilabel" else unit
+        labels = ["mentions"] if self._task.type == "tagging" else list(self._task.labels)
+        return [unit, *labels, *(case for case in SPECIAL if self.cases[case])]
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of the counts table.
+
+    ``explanations`` are (part of the difference, why); ``unexplained`` is what they leave over, and ``remark`` says
+    what is known of that.
+    """
+
+    task: str
+    split: Split
+    label: str
+    expected: int | None
+    found: int | None
+    explanations: tuple[tuple[int, str], ...] = ()
+    remark: str = ""
+
+    @property
+    def difference(self) -> int | None:
+        """Found minus expected; None where either isn't known."""
+        return None if self.expected is None or self.found is None else self.found - self.expected
+
+    @property
+    def unexplained(self) -> int:
+        """The part of the difference that no explanation covers."""
+        return (self.difference or 0) - sum(part for part, _ in self.explanations)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The line as plain values."""
+        explanations = [{"difference": part, "why": why} for part, why in self.explanations]
+        derived = {"difference": self.difference, "unexplained": self.unexplained, "explanations": explanations}
+        return asdict(self) | derived
+
+
+def compare(task: Task, tallies: Mapping[Split, Tally], kind: Kind, options: ReadOptions | None = None) -> list[Line]:
+    """The lines of one task: every expected count, then what was found besides; a split without data has no ``found``.
+
+    Args:
+        task: whose catalogue says what is expected.
+        tallies: the counts of the splits that were read.
+        kind: whether an original distribution or BLUE's files were read.
+        options: what the reader was told to do.
+    """
+    lines = [line for split in SPLITS for line in _lines(task, split, tallies.get(split))]
+    by_label: dict[str, list[Line]] = defaultdict(list)
+    for line in lines:
+        if line.label == "mentions" and (dropped := tallies[line.split].cases["dropped"] if line.found else 0):
+            line = replace(line, explanations=((-dropped, DROPPED),))
+        by_label[line.label].append(line)
+    final = {
+        (line.split, line.label): explain(
+            line, kind, options or ReadOptions(), {other.split: other for other in others}
+        )
+        for others in by_label.values()
+        for line in others
+    }
+    return [final[line.split, line.label] for line in lines]
+
+
+def _lines(task: Task, split: Split, tally: Tally | None) -> Iterator[Line]:
+    """One split's lines, without explanations."""
+    expected = task.catalogue.expected.get(split, {}) if task.catalogue else {}
+    keys = list(expected) + [key for key in (tally.keys() if tally else ()) if key not in expected]
+    if any(key in expected for key in ROWS):  # the same number under another name
+        keys = [key for key in keys if key in expected or key not in ROWS]
+    for key in keys:
+        yield Line(task.name, split, key, expected.get(key), tally.count(key) if tally else None)
+
+
+def explain(line: Line, kind: Kind, options: ReadOptions, splits: Mapping[Split, Line] | None = None) -> Line:
+    """The line with the known deviations that account for its difference, each with its part.
+
+    Args:
+        line: expected and found.
+        kind: what was read.
+        options: what the reader was told to do.
+        splits: the same count in every split.
+    """
+    for entry in deviations():
+        wrong_option = "option" in entry and not getattr(options, entry["option"])
+        if entry["task"] != line.task or entry.get("kind", kind) != kind or wrong_option:
+            continue
+        if part := _part(entry, line, splits or {}):
+            line = replace(line, explanations=(*line.explanations, (part, entry["why"])))
+        left_open = entry.get("splits", {}).get(line.split, {}).get("open", {})
+        if line.unexplained and left_open.get(line.label) == line.unexplained:
+            line = replace(line, remark=entry["why"])
+    return line
+
+
+def _part(entry: Mapping[str, Any], line: Line, splits: Mapping[Split, Line]) -> int:
+    """How much of what is still unexplained an entry explains."""
+    left = line.unexplained
+    if line.split in entry.get("divided", ()):
+        parts = [splits[split] for split in entry["divided"] if split in splits]
+        whole = len(parts) == len(entry["divided"]) and all(part.difference is not None for part in parts)
+        return left if whole and sum(part.unexplained for part in parts) == 0 else 0
+    here = entry.get("splits", {}).get(line.split, {})
+    if here.get("found", {}).get(line.label, -1) == line.found or line.label in here.get("varies", ()):
+        return left
+    shift: int = here.get("shift", {}).get(line.label, 0)
+    # A source without the deviation must not look as if it had it, and an opposite difference.
+    return shift if abs(left - shift) < abs(left) else 0
+
+
+@cache
+def deviations() -> Sequence[dict[str, Any]]:
+    """The entries of ``deviations.yaml``."""
+    text = (resources.files("biomtl.prepare") / "deviations.yaml").read_text(encoding="utf-8")
+    return yaml.safe_load(text)

@@ -1,0 +1,214 @@
+"""From corpora as they lie to a prepared suite: find what is there, read every task, write all or nothing."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from multiprocessing.context import SpawnContext
+from pathlib import Path
+from typing import Any
+
+from biomtl.corpora import registry
+from biomtl.corpora.blue.reader import BlueFiles
+from biomtl.corpora.reader import Reader, ReadOptions
+from biomtl.corpora.source import Source
+from biomtl.errors import BiomtlError, InputError
+from biomtl.files import atomic_folder, refuse_existing, write_json
+from biomtl.formats.mentions import check_policy
+from biomtl.prepare.counts import Line
+from biomtl.prepare.write import TaskReport, write_task
+from biomtl.tasks import get_task, known_tasks
+from biomtl.tasks.task import Task
+
+COUNTS = "counts.json"  # beside the tasks' folders; also what marks a folder as a prepared suite
+
+Progress = Callable[[int, int, int], None]
+"""Called with tasks done, tasks in all, records written so far."""
+
+
+@dataclass(frozen=True)
+class PrepareReport:
+    """What `prepare` wrote and how it compares with what was expected."""
+
+    out: Path
+    tasks: tuple[TaskReport, ...]
+
+    @property
+    def lines(self) -> list[Line]:
+        """The counts of all tasks."""
+        return [line for task in self.tasks for line in task.lines]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The report as plain values: what ``counts.json`` holds."""
+        return {
+            "tasks": {
+                task.task: {
+                    "reader": task.reader,
+                    "not_used": list(task.not_used),
+                    "counts": [line.as_dict() for line in task.lines],
+                }
+                for task in self.tasks
+            }
+        }
+
+
+@dataclass(frozen=True)
+class Job:
+    """One task to read: by which reader, and which others found it too."""
+
+    task: Task
+    reader: Reader
+    not_used: tuple[str, ...] = ()
+
+
+def prepare(
+    source: str | Path,
+    out: str | Path,
+    tasks: Sequence[str] | None = None,
+    options: ReadOptions | None = None,
+    overwrite: bool = False,
+    *,
+    workers: int = 1,
+    progress: Progress | None = None,
+) -> PrepareReport:
+    """Write a prepared suite: ``<task>/{train,dev,test}.jsonl, task.yaml, provenance.json`` and ``counts.json``.
+
+    The output is the same to the byte for the same input and options, wherever it lies and however many workers read.
+
+    Args:
+        source: a folder or archive; it may hold several corpora. Where an original distribution and BLUE-format files
+            of a task are both found, the original is read.
+        out: the folder to write; it appears whole or not at all.
+        tasks: names or aliases; default every task found.
+        options: the readers' choices; default BLUE's.
+        overwrite: replace a prepared suite at ``out``.
+        workers: processes. With more than one, a script must call this under ``if __name__ == "__main__"``.
+        progress: told how far things are, a few times a second.
+
+    Raises:
+        InputError: nothing found, an unknown task, bad data (file and row), or an output that exists.
+    """
+    source, out = Path(source), Path(out)
+    options = options or ReadOptions()
+    check_policy(options.mentions)
+    _check_target(source, out, overwrite)
+    jobs = choose(Source(source), tasks)
+    with atomic_folder(out, overwrite=overwrite) as folder:
+        run = _run_here if workers == 1 or len(jobs) == 1 else _run_pool
+        report = PrepareReport(out, tuple(run(jobs, source, folder, options, progress or _silent, workers)))
+        write_json(folder / COUNTS, report.as_dict())
+    return report
+
+
+def choose(source: Source, tasks: Sequence[str] | None = None) -> list[Job]:
+    """Which reader reads which task, in BLUE's order: the first of the registry that finds it.
+
+    Raises:
+        InputError: nothing is recognised, or a task that was asked for isn't there.
+    """
+    wanted = list(known_tasks()) if tasks is None else [get_task(name).name for name in tasks]
+    if not wanted:
+        raise InputError("no task named", fix="known: " + ", ".join(known_tasks()))
+    found: dict[str, list[Reader]] = {}
+    for reader in registry.readers():
+        for name in reader.detect(source):
+            found.setdefault(name, []).append(reader)
+    if tasks is not None and len(set(wanted)) == 1 and wanted[0] not in found:
+        assumed = BlueFiles(assume=wanted[0])
+        found.update({name: [assumed] for name in assumed.detect(source)})
+    if tasks is None and not found:
+        looked_for = "; ".join(reader.name for reader in registry.readers())
+        fix = "or name the task of plain train.tsv, dev.tsv, test.tsv with --tasks"
+        raise InputError("no corpus recognised", path=source.path, expected=f"one of: {looked_for}", fix=fix)
+    for name in wanted:
+        if tasks is not None and name not in found:
+            there = f"the tasks found are {', '.join(sorted(found))}" if found else "no task was recognised"
+            looked_for = f"its original distribution or {name}/train.tsv, dev.tsv, test.tsv"
+            raise InputError(f"no data of {name}", path=source.path, expected=looked_for, fix=there)
+    chosen = [name for name in dict.fromkeys(wanted) if name in found]
+    return [Job(get_task(name), found[name][0], tuple(other.name for other in found[name][1:])) for name in chosen]
+
+
+def _check_target(source: Path, out: Path, overwrite: bool) -> None:
+    """Refuse to write over something, above all over what isn't a prepared suite."""
+    refuse_existing(out, overwrite)
+    if not out.exists():
+        return
+    if source.exists() and source.resolve().is_relative_to(out.resolve()):
+        raise InputError("the output would replace the source", path=out, fix="choose another folder")
+    if not out.is_dir() or (any(out.iterdir()) and not (out / COUNTS).is_file()):
+        raise InputError("not a prepared suite", path=out, fix="--overwrite replaces only what prepare wrote")
+
+
+def _silent(done: int, tasks: int, records: int) -> None:
+    pass
+
+
+def _run_here(
+    jobs: list[Job], source: Path, folder: Path, options: ReadOptions, progress: Progress, workers: int
+) -> list[TaskReport]:
+    """Read the tasks one after the other in this process."""
+    reports: list[TaskReport] = []
+    records = 0
+
+    def tick() -> None:
+        nonlocal records
+        records += 1
+        if records % 500 == 0:
+            progress(len(reports), len(jobs), records)
+
+    for job in jobs:
+        target = folder / job.task.name
+        reports.append(write_task(job.task, job.reader, job.not_used, source, target, options, tick))
+        progress(len(reports), len(jobs), records)
+    return reports
+
+
+class _StopError(Exception):
+    """Another task failed, or the user wants out."""
+
+
+# A worker's view of the shared numbers: records written by each job, and last whether to stop.
+_shared: Any = None
+
+
+def _start_worker(shared: Any) -> None:
+    global _shared
+    _shared = shared
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process decides
+
+
+def _work(index: int, job: Job, source: Path, folder: Path, options: ReadOptions) -> TaskReport:
+    def tick() -> None:
+        _shared[index] += 1
+        if _shared[-1]:
+            raise _StopError
+
+    return write_task(job.task, job.reader, job.not_used, source, folder / job.task.name, options, tick)
+
+
+def _run_pool(
+    jobs: list[Job], source: Path, folder: Path, options: ReadOptions, progress: Progress, workers: int
+) -> list[TaskReport]:
+    """Read the tasks in several processes; the first error stops them all."""
+    context: SpawnContext = multiprocessing.get_context("spawn")
+    shared = context.Array("q", len(jobs) + 1, lock=False)
+    pool = ProcessPoolExecutor(min(workers, len(jobs)), context, _start_worker, (shared,))
+    try:
+        futures = [pool.submit(_work, i, job, source, folder, options) for i, job in enumerate(jobs)]
+        waiting: set[Future[TaskReport]] = set(futures)
+        while waiting:
+            done, waiting = wait(waiting, timeout=0.2, return_when=FIRST_EXCEPTION)
+            for future in done:
+                future.result()
+            progress(len(jobs) - len(waiting), len(jobs), sum(shared[:-1]))
+        return [future.result() for future in futures]
+    except BrokenProcessPool as error:
+        raise BiomtlError("a worker process died, out of memory? Prepare fewer tasks at a time (--tasks)") from error
+    finally:
+        shared[-1] = 1
+        pool.shutdown(cancel_futures=True)

@@ -1,0 +1,207 @@
+"""One task's way from its files to a folder of checked JSONL, with what is needed to say later where it came from."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from io import BufferedIOBase
+from itertools import groupby
+from pathlib import Path, PurePosixPath
+from types import TracebackType
+from typing import Any
+
+import yaml
+
+import biomtl
+from biomtl.corpora.blue.reader import BlueFiles
+from biomtl.corpora.reader import Reader, ReadOptions, Record
+from biomtl.corpora.shelf import Shelf
+from biomtl.corpora.source import Source
+from biomtl.errors import InputError
+from biomtl.files import dump_json, sha256, write_json
+from biomtl.prepare.counts import Kind, Line, Tally, compare
+from biomtl.tasks.check import check_record
+from biomtl.tasks.task import SPLITS, Split, Task
+
+MOST_FILES = 20  # of one folder that are listed one by one in the provenance
+
+
+@dataclass(frozen=True)
+class TaskReport:
+    """What was done for one task.
+
+    Attributes:
+        task: its name.
+        reader: the reader used, as shown to the user.
+        not_used: other readers that found data of the task.
+        files: split -> file name, sha256, rows, documents.
+        sources: the files that were read, with their sha256.
+        lines: expected and found counts.
+    """
+
+    task: str
+    reader: str
+    not_used: tuple[str, ...]
+    files: dict[str, dict[str, Any]]
+    sources: list[dict[str, Any]]
+    lines: tuple[Line, ...]
+
+
+class TracedSource(Source):
+    """A source that remembers what was read."""
+
+    def __init__(self, path: str | Path) -> None:
+        super().__init__(path)
+        self._used = Shelf()  # folder, NUL, file
+
+    def open(self, name: str) -> BufferedIOBase:
+        """A binary stream of one file."""
+        file = self.place(name).file
+        self._used.add(f"{PurePosixPath(file).parent}\0{file}")
+        return super().open(name)
+
+    def checksums(self) -> list[dict[str, Any]]:
+        """Name below the source and sha256 of every file read; an archive counts as one file.
+
+        Folders of very many files are summed up: the sha256 of their ``sha256sum`` listing.
+        """
+        listed: list[dict[str, Any]] = []
+        for folder, used in groupby((key.split("\0") for key in self._used), key=lambda place: place[0]):
+            few: list[dict[str, Any]] = []
+            listing, count = hashlib.sha256(), 0
+            for count, (_, file) in enumerate(used, start=1):
+                checksum = sha256(self._base / file)
+                listing.update(f"{checksum}  {file}\n".encode())
+                few += [{"file": file, "sha256": checksum}] if count <= MOST_FILES else []
+            many = [{"folder": folder, "files": count, "sha256": listing.hexdigest()}]
+            listed += few if count <= MOST_FILES else many
+        return listed
+
+
+class SplitWriter:
+    """Writes one split's records, checking each; ids are remembered on disk."""
+
+    def __init__(self, path: Path, task: Task, split: Split, source: Source) -> None:
+        self._path, self._task, self._split, self._source = path, task, split, source
+        self._ids = Shelf()
+        self._digest = hashlib.sha256()
+        self._stream = path.open("wb")
+        self.tally = Tally(task)
+
+    def __enter__(self) -> SplitWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stream.close()
+
+    def write(self, record: Record) -> None:
+        """Check and append a record.
+
+        Raises:
+            InputError: what `check_record` found, or an id for the second time.
+        """
+        problem = check_record(self._task, record)
+        if problem is None and not self._ids.add(record["id"]):
+            problem = f"id {record['id']!r} for the second time in {self._split}, expected each once"
+        try:
+            line = b"" if problem else (dump_json(record) + "\n").encode()
+        except (UnicodeEncodeError, ValueError, TypeError) as error:
+            problem = f"a record that can't be written ({error})"
+        if problem:
+            raise self._error(problem, record)
+        self.tally.add(record)
+        self._digest.update(line)
+        self._stream.write(line)
+
+    def _error(self, problem: str, record: Record) -> InputError:
+        if where := getattr(record, "where", None):
+            path, line = where
+            return InputError(problem, path=path, line=line)
+        row = f"{self._task.name} {self._split}, record {self.tally.rows + 1} (id {record.get('id')!r})"
+        return InputError(f"{row}: {problem}", path=self._source.path)
+
+    def summary(self) -> dict[str, Any]:
+        """File name, checksum and counts."""
+        return {
+            "file": self._path.name,
+            "sha256": self._digest.hexdigest(),
+            "rows": self.tally.rows,
+            "documents": self.tally.documents,
+        }
+
+
+def write_task(
+    task: Task,
+    reader: Reader,
+    not_used: tuple[str, ...],
+    source_path: Path,
+    folder: Path,
+    options: ReadOptions,
+    tick: Callable[[], None],
+) -> TaskReport:
+    """Read one task and write ``{train,dev,test}.jsonl``, ``task.yaml`` and ``provenance.json`` into ``folder``.
+
+    Args:
+        task: what to read.
+        reader: what reads it.
+        not_used: readers that found the task too, for the report.
+        source_path: folder, archive or file of the distribution.
+        folder: where to write; it is made.
+        options: the reader's options.
+        tick: called after every record.
+
+    Raises:
+        InputError: a file or record that isn't right, or no record at all.
+    """
+    source = TracedSource(source_path)
+    folder.mkdir()
+    writers: dict[Split, SplitWriter] = {}
+    try:
+        for name, split, record in reader.read(source, [task.name], options):
+            if name != task.name:
+                continue
+            if split not in writers:
+                writers[split] = SplitWriter(folder / f"{split}.jsonl", task, split, source)
+            writers[split].write(record)
+            tick()
+    finally:
+        for writer in writers.values():
+            writer.__exit__(None, None, None)
+    if not writers:
+        raise InputError(f"no record of {task.name}", path=source_path, expected=f"the data of {reader.name}")
+    kind: Kind = "blue" if isinstance(reader, BlueFiles) else "original"
+    tallies = {split: writer.tally for split, writer in writers.items()}
+    report = TaskReport(
+        task=task.name,
+        reader=reader.name,
+        not_used=not_used,
+        files={split: writers[split].summary() for split in SPLITS if split in writers},
+        sources=source.checksums(),
+        lines=tuple(compare(task, tallies, kind, options)),
+    )
+    _describe(task, report, options, folder)
+    return report
+
+
+def _describe(task: Task, report: TaskReport, options: ReadOptions, folder: Path) -> None:
+    """Write the task's record and its provenance beside the data."""
+    files = {split: entry["file"] for split, entry in report.files.items()}
+    record = task.model_copy(update={"files": files}).dump()
+    text = yaml.safe_dump(record, sort_keys=False, allow_unicode=True, width=120)
+    (folder / "task.yaml").write_text(text, encoding="utf-8", newline="\n")
+    chosen: dict[str, Any] = asdict(options)
+    if options.sentence_spans is not None:
+        chosen["sentence_spans"] = {"file": options.sentence_spans.name, "sha256": sha256(options.sentence_spans)}
+    provenance = {
+        "task": task.name,
+        "biomtl": biomtl.__version__,
+        "reader": report.reader,
+        "options": chosen,
+        "sources": report.sources,
+        "files": report.files,
+        "counts": [line.as_dict() for line in report.lines],
+    }
+    write_json(folder / "provenance.json", provenance)
