@@ -1,0 +1,115 @@
+"""What older versions saved: the same outputs, losses and predictions today, and a killed run that ends as it would."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from biomtl.batch import build_items, collate
+from biomtl.checkpoints.onnx_model import OnnxModel
+from biomtl.inference.predict import predict_records
+from biomtl.model import MultiTaskModel
+from biomtl.suite import load_suite
+from biomtl.training.recipe_io import load_recipe
+from biomtl.training.run import seeded, train
+
+SAVED = Path(__file__).parent / "data" / "saved"
+MODELS = ("v1-transformer", "v1-elmo")
+
+
+def expected(folder: str) -> dict[str, Any]:
+    return json.loads((SAVED / folder / "expected.json").read_text(encoding="utf-8"))
+
+
+def assert_like(found: Any, wanted: Any, tolerance: float = 1e-4) -> None:
+    """The same values, numbers to within the tolerance."""
+    if isinstance(wanted, float):
+        assert found == pytest.approx(wanted, abs=tolerance)
+    elif isinstance(wanted, dict):
+        assert found.keys() == wanted.keys()
+        for key, value in wanted.items():
+            assert_like(found[key], value, tolerance)
+    elif isinstance(wanted, list):
+        assert len(found) == len(wanted)
+        for one, other in zip(found, wanted, strict=True):
+            assert_like(one, other, tolerance)
+    else:
+        assert found == wanted
+
+
+@pytest.mark.parametrize("folder", MODELS)
+def test_predictions_of_a_saved_model(folder: str) -> None:
+    wanted = expected(folder)
+    model = MultiTaskModel.from_pretrained(SAVED / folder / "model")
+    assert list(model.tasks) == list(wanted["records"])
+    assert_like(predict_records(model, wanted["records"]), wanted["predictions"])
+
+
+@pytest.mark.parametrize("folder", MODELS)
+def test_outputs_of_a_saved_model(folder: str) -> None:
+    wanted = expected(folder)
+    model = MultiTaskModel.from_pretrained(SAVED / folder / "model")
+    items = build_items(model.processor, model.tasks, wanted["records"], targets=True)
+    batch = collate(items, model.processor)
+    with torch.inference_mode():
+        outputs = model(batch.inputs, batch.tasks)
+    for name, values in outputs.items():
+        parts = values.split(batch.tasks[name].sizes.tolist())
+        for example, part in zip(batch.examples[name], parts, strict=True):
+            rows = [[value for value in row if np.isfinite(value)] for row in part.tolist()]
+            assert_like(rows, wanted["outputs"][name][example.index], 1e-3)
+
+
+@pytest.mark.parametrize("folder", MODELS)
+def test_losses_of_a_saved_model(folder: str) -> None:
+    wanted = expected(folder)
+    model = MultiTaskModel.from_pretrained(SAVED / folder / "model")
+    items = build_items(model.processor, model.tasks, wanted["records"], targets=True)
+    batch = collate(items, model.processor)
+    model.heads.train()
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+        if hasattr(module, "drop_turns"):
+            module.drop_turns = 0.0
+    with torch.no_grad():
+        losses = {name: float(value) for name, value in model.loss(model(batch.inputs, batch.tasks), batch).items()}
+    assert_like(losses, wanted["losses"], 1e-3)
+
+
+def test_predictions_of_an_exported_graph() -> None:
+    wanted = expected("v1-transformer")
+    model = OnnxModel(SAVED / "v1-onnx")
+    names = ["cls-text", "tag-drug", "san", "reg-apart"]
+    assert list(model.tasks) == names
+    found = predict_records(model, {name: wanted["records"][name] for name in names})
+    assert_like(found, {name: wanted["predictions"][name] for name in names})
+
+
+def test_a_killed_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(SAVED / "v1-run", tmp_path / "v1")
+    monkeypatch.chdir(tmp_path / "v1")
+    wanted = expected("v1-run")
+    recipe = load_recipe(Path("run/recipe.yaml"))
+    suite = load_suite(recipe.suite, list(recipe.tasks)).with_options(recipe.tasks)
+    seeded(recipe)
+    model = MultiTaskModel.from_encoder(
+        recipe.encoder, suite.tasks.values(), max_length=recipe.max_length, stride=recipe.stride
+    )
+    run = train(model, suite, recipe, resume=True)
+    lines = [json.loads(line) for line in (run.folder / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert_like([line.get("losses") for line in lines], wanted["losses"], 1e-3)
+    metrics = {
+        task: {split: score["value"] for split, score in splits.items()}
+        for task, splits in run.metrics["tasks"].items()
+    }
+    assert_like(metrics, wanted["metrics"])
+    found = MultiTaskModel.from_pretrained(run.folder)
+    gold = {name: suite[name].records("test") for name in suite.tasks}
+    assert_like(predict_records(found, gold), wanted["predictions"], 1e-3)
