@@ -5,10 +5,11 @@ python benchmarks/results_table.py OUT
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
-from typing import Any
+
+from biomtl.results import FILE, Results
+from biomtl.scoring import MetricResult
 
 TASKS = ("bc5cdr-chem", "bc5cdr-disease", "ddi2013", "chemprot", "hoc", "biosses")
 SHOWN = ("entity_f1_spans", "macro_f1_positive", "micro_f1_positive", "example_f1_documents", "pearson")
@@ -21,22 +22,21 @@ STOCK = {
     ("ddi2013", "micro_f1_positive"): "0.463",
     ("biosses", "pearson"): "0.476",
 }
-Metrics = dict[str, Any]
 
 
-def metrics(folder: Path) -> Metrics:
-    """A run's ``metrics.json``, or nothing where the run isn't finished."""
-    path = folder / "metrics.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"tasks": {}, "provenance": {}}
+def results(folder: Path) -> Results:
+    """A run's results; none where the run isn't finished."""
+    path = folder / FILE
+    return Results.read(path) if path.is_file() else Results(tasks={}, mean={}, provenance={})
 
 
-def found(run: Metrics, task: str) -> Metrics:
+def found(run: Results, task: str) -> dict[str, MetricResult]:
     """The run's test scores of a task by metric."""
-    scores: Metrics = run["tasks"].get(task, {}).get("test", {}).get("metrics", {})
-    return scores
+    scores = run.on("test")
+    return scores[task].metrics if task in scores else {}
 
 
-def scores(arms: dict[str, dict[str, Metrics]]) -> None:
+def scores(arms: dict[str, dict[str, Results]]) -> None:
     """A row for each task and metric, a column for each arm."""
     print("| task | metric | stock | " + " | ".join(arms) + " |\n| --- | --- | --- |" + " --- |" * len(arms))
     for task in TASKS:
@@ -46,17 +46,17 @@ def scores(arms: dict[str, dict[str, Metrics]]) -> None:
             cells = [STOCK.get((task, metric), "-")]
             for arm in arms.values():
                 one = found(arm[task], task).get(metric)
-                cells.append("-" if one is None else f"{one['value']:.3f} ({one['low']:.3f}-{one['high']:.3f})")
-            print(f"| `{task}` | {score['title']} | " + " | ".join(cells) + " |")
+                cells.append("-" if one is None else f"{one.value:.3f} ({one.low:.3f}-{one.high:.3f})")
+            print(f"| `{task}` | {score.title} | " + " | ".join(cells) + " |")
 
 
-def times(arms: dict[str, dict[str, Metrics]], half: Metrics) -> None:
+def times(arms: dict[str, dict[str, Results]], half: Results) -> None:
     """Steps and seconds of each arm."""
     print("\n| arm | mean of the main metrics | steps | training | with scoring the test split |\n|" + " --- |" * 5)
     for name, arm in arms.items():
-        values = [run["tasks"][task]["test"]["value"] for task, run in arm.items() if task in run["tasks"]]
-        runs = [*{id(run): run["provenance"] for run in arm.values()}.values()]
-        runs += [half["provenance"]] if name == "joint + finetune" else []
+        values = [run.on("test")[task].value for task, run in arm.items() if task in run.on("test")]
+        runs = [*{id(run): run.provenance for run in arm.values()}.values()]
+        runs += [half.provenance] if name == "joint + finetune" else []
         steps, training, whole = (sum(run.get(key, 0) for run in runs) for key in ("steps", "train_seconds", "seconds"))
         mean = sum(values) / max(len(values), 1)
         minutes = f"{training / 60:.0f} min | {whole / 60:.0f} min"
@@ -66,12 +66,12 @@ def times(arms: dict[str, dict[str, Metrics]], half: Metrics) -> None:
 def main() -> None:
     out = Path(sys.argv[1])
     arms = {
-        "alone": {task: metrics(out / "alone" / task) for task in TASKS},
-        "joint": dict.fromkeys(TASKS, metrics(out / "joint")),
-        "joint + finetune": {task: metrics(out / "refined" / task) for task in TASKS},
+        "alone": {task: results(out / "alone" / task) for task in TASKS},
+        "joint": dict.fromkeys(TASKS, results(out / "joint")),
+        "joint + finetune": {task: results(out / "refined" / task) for task in TASKS},
     }
     scores(arms)
-    times(arms, metrics(out / "half"))
+    times(arms, results(out / "half"))
 
 
 if __name__ == "__main__":

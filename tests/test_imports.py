@@ -24,6 +24,7 @@ FLOORS = (
     ("audit", "prepare"),
     ("custom", "download"),
     ("scoring",),
+    ("results",),
     ("encoders",),
     ("heads",),
     ("tasks.types",),

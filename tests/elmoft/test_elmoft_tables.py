@@ -11,6 +11,7 @@ from openpyxl import load_workbook
 
 from biomtl.elmoft import tables
 from biomtl.elmoft.reference import NAME
+from biomtl.results import SplitScore
 from biomtl.scoring import score_records
 from biomtl.tasks import get_task
 
@@ -68,7 +69,7 @@ EXPECTED: dict[str, list[dict[str, str]]] = {
 def test_tables_of_a_split(name: str, tmp_path: Path) -> None:
     task, gold, predicted = get_task(name), GOLD[name], PREDICTED[name]
     score = score_records(task, gold, predicted, resamples=0)
-    rows = tables.write_tables(tmp_path, "test", task, gold, predicted, score.to_dict(), reference=True)
+    rows = tables.write_tables(tmp_path, "test", task, gold, predicted, SplitScore.of(score), reference=True)
     stems = ("perf_reference_test", "perf_test", "pred_test")
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         f"{s}.{kind}" for s in stems for kind in ("csv", "xlsx")

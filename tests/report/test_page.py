@@ -1,4 +1,4 @@
-"""The run's page and the model's card, from a small invented run folder."""
+"""The run's page, from a small invented run folder."""
 
 from __future__ import annotations
 
@@ -8,13 +8,22 @@ from pathlib import Path
 
 import pytest
 
-from biomtl.report.card import write_card
 from biomtl.report.page import write_report
-from biomtl.tasks.task import Task
 
-METRIC = {"title": "accuracy", "value": 0.5, "low": 0.25, "high": 0.75, "precision": 0.5, "recall": None, "support": 8}
+METRIC = {
+    "id": "accuracy",
+    "title": "accuracy",
+    "value": 0.5,
+    "low": 0.25,
+    "high": 0.75,
+    "precision": 0.5,
+    "recall": None,
+    "support": 8,
+}
+SCORE = {"metric": "accuracy", "value": 0.5, "task": "mood<b>", "main": "accuracy", "rows": 8, "units": 8}
+SCORE |= {"unit": "row", "seed": 0, "resamples": 1000}
 METRICS = {
-    "tasks": {"mood<b>": {"dev": {"metric": "accuracy", "value": 0.5, "metrics": {"accuracy": METRIC}}}},
+    "tasks": {"mood<b>": {"dev": {**SCORE, "metrics": {"accuracy": METRIC}}}},
     "mean": {"dev": 0.5},
     "provenance": {"encoder": "tiny", "biomtl": "0", "steps": 2, "seed": 1, "command": "biomtl train a.yaml"},
 }
@@ -48,13 +57,3 @@ def test_page_shows_scores_curves_and_provenance(run: Path) -> None:
     points = [tuple(map(float, point.split(","))) for point in first.get("points", "").split()]
     assert points[0][0] < points[1][0], "steps run to the right"
     assert points[0][1] < points[1][1], "a falling loss falls (SVG's y grows downwards)"
-
-
-def test_card_names_tasks_scores_and_command(run: Path) -> None:
-    task = Task(name="mood", labels=("good", "bad"), metric="accuracy", licence="CC0")
-    scored = Task(name="near", type="regression", inputs="pair", metric="pearson", score_range=(0, 4))
-    card = write_card(run / "model", {"mood": task, "near": scored}, METRICS).read_text(encoding="utf-8")
-    assert "| `mood` | classification | good, bad | CC0 |" in card
-    assert "| `near` | regression | 0.0 to 4.0 | unknown |" in card
-    assert "| accuracy | 0.500 | 0.250 to 0.750 |" in card
-    assert "biomtl train a.yaml" in card

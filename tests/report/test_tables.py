@@ -9,9 +9,9 @@ import pytest
 from rich.console import Console
 
 from biomtl.formats.model import Document, Mention, Relation
-from biomtl.inference.evaluate import Evaluation
 from biomtl.report.console import PIPED, table_console
 from biomtl.report.tables import annotation, plan_table, score_table
+from biomtl.results import Results
 from biomtl.scoring import MetricResult, Score
 from biomtl.tasks import known_tasks
 from biomtl.training.data import DataPlan
@@ -30,17 +30,17 @@ def plan(names: list[str]) -> DataPlan:
     return DataPlan(tasks=rows, rows=1, texts=1, real_tokens=1, windowed=0, windows=0, truncated=0)
 
 
-def evaluation(names: list[str]) -> Evaluation:
+def results(names: list[str]) -> Results:
     metric = MetricResult("mse", "mean squared error", 8.729, 0.5, 0.5, 16943, 16.849, 20.827)
     scores = {name: Score(name, {"mse": metric}, 1, 1, "row", 0, 1000) for name in names}
-    return SimpleNamespace(split="test", scores=scores, mean=0.1)  # type: ignore[return-value]
+    return Results.of([SimpleNamespace(split="test", scores=scores, mean=0.1)], {})
 
 
 @pytest.mark.parametrize("table", ["plan", "scores"])
 def test_all_names_and_numbers_are_whole_in_80_columns(table: str) -> None:
     names = list(known_tasks())
     recipe = make_recipe({"encoder": "e", "suite": "sample", "output": "o"})
-    shown = plan_table(plan(names), known_tasks(), recipe) if table == "plan" else score_table(evaluation(names))
+    shown = plan_table(plan(names), known_tasks(), recipe) if table == "plan" else score_table(results(names), "test")
     lines = printed(shown)
     assert "…" not in "".join(lines)
     for name in names:
@@ -51,7 +51,7 @@ def test_all_names_and_numbers_are_whole_in_80_columns(table: str) -> None:
 
 def test_a_long_name_is_folded_and_not_cut() -> None:
     name = "mentions-of-allergies-in-discharge-letters"
-    lines = printed(score_table(evaluation([name])))
+    lines = printed(score_table(results([name]), "test"))
     first = "".join(line.partition("┃")[0].partition("│")[0].strip() for line in lines)
     assert name in first
     assert "…" not in "".join(lines)

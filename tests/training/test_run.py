@@ -15,9 +15,11 @@ from safetensors.torch import load_file
 
 import biomtl
 import tiny
+from biomtl.checkpoints.export import export_hf
 from biomtl.encoders.transformer import TransformerEncoder
 from biomtl.errors import InputError
 from biomtl.model import MultiTaskModel
+from biomtl.results import Results
 from biomtl.suite import load_suite
 from biomtl.training.recipe_io import load_recipe, make_recipe
 from biomtl.training.run import Run, named, refine, seeded, train
@@ -65,8 +67,8 @@ def test_the_folder(run: Callable[..., Run], small_suite: Path, tmp_path: Path) 
     assert all(list(line) == ["step", "seconds", "split", "scores", "mean"] for line in evaluations)
 
     metrics = json.loads((folder / "metrics.json").read_text())
-    assert metrics == json.loads(json.dumps(result.metrics))
-    assert list(metrics) == ["tasks", "mean", "provenance"]
+    assert metrics == result.metrics.model_dump(mode="json")
+    assert list(metrics) == ["format", "tasks", "mean", "provenance"]
     assert sorted(metrics["tasks"]) == sorted(tiny.FOUR)
     for name, splits in metrics["tasks"].items():
         assert sorted(splits) == ["dev", "test"]
@@ -91,6 +93,11 @@ def test_the_folder(run: Callable[..., Run], small_suite: Path, tmp_path: Path) 
     assert best["step"] == facts["best_step"]
     assert metrics["mean"]["dev"] == pytest.approx(best["mean"])
     assert sorted(MultiTaskModel.from_pretrained(folder).tasks) == sorted(tiny.FOUR)
+    card = (folder / "model/README.md").read_text()
+    assert "## Scores on test" in card
+    assert str(tmp_path) not in card
+    export_hf(MultiTaskModel.from_pretrained(folder), "cls-text", tmp_path, Results.of_model(folder))
+    assert "## Scores on test" in (tmp_path / "README.md").read_text()
 
 
 def test_the_best_model_by_a_named_task(run: Callable[..., Run]) -> None:

@@ -1,45 +1,171 @@
-"""The model card beside exported weights: what it is, what it answers, where it comes from, how to open it."""
+"""The model card: what a folder of weights says of itself, with the metadata that model hubs read."""
 
 from __future__ import annotations
 
-import json
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 import biomtl
+from biomtl.files import atomic_file
+from biomtl.results import Results
 from biomtl.tasks.task import Task
 
-_OPEN = {
+Form = Literal["biomtl", "hf", "onnx", "encoder"]
+_OPEN: Mapping[Form, str] = {
+    "biomtl": 'import biomtl\n\nbiomtl.Predictor("THIS FOLDER")(["Naloxone reverses the effect of clonidine."])',
     "hf": 'from transformers import pipeline\n\npipe = pipeline("{pipeline}", model="THIS FOLDER")',
     "onnx": 'import onnxruntime\n\nsession = onnxruntime.InferenceSession("model.onnx")',
     "encoder": 'from transformers import AutoModel, AutoTokenizer\n\nmodel = AutoModel.from_pretrained("THIS FOLDER")',
 }
+_LIBRARY: Mapping[Form, str] = {"biomtl": "biomtl", "onnx": "onnx"}  # the others are transformers'
+_INPUTS = {"text": "a text", "pair": "two texts", "tokens": "each word", "candidates": "a text's candidates"}
+_MARKS = re.compile(r"[\\`*_\[\]|~#$]")
+_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+_WARNING = (
+    "Research software: nothing here is meant for diagnosis or treatment decisions without review by a clinical\n"
+    "professional. The licences of the training data hold for what is made from them."
+)
 
 
-def write_card(folder: Path, form: str, tasks: list[Task], provenance: dict[str, Any]) -> None:
-    """Write ``README.md`` with the metadata block that model hubs read.
+def write_card(
+    folder: Path,
+    form: Form,
+    tasks: Sequence[Task],
+    provenance: Mapping[str, Any],
+    *,
+    max_length: int | None = None,
+    results: Results | None = None,
+) -> Path:
+    """Write ``README.md`` beside the weights: tasks, labels, licences, scores and origin, and how to open the folder.
+
+    No path, command line or name of the machine gets into it: a card is made to be published.
 
     Args:
         folder: where the weights are.
-        form: ``hf``, ``onnx`` or ``encoder``.
-        tasks: what its heads answer, in order; none for an encoder.
+        form: whose form they have: ours, ``transformers``', ONNX, or a bare encoder.
+        tasks: what the heads answer, in order; none for an encoder.
         provenance: the model's own, from its manifest.
+        max_length: the longest row in word pieces.
+        results: the scores of the model's run, where there was one.
+
+    Returns:
+        The card's path.
     """
-    pipeline = "token-classification" if tasks and tasks[0].type == "tagging" else "text-classification"
-    head = ["---", f"library_name: {'onnx' if form == 'onnx' else 'transformers'}"]
-    if form == "hf":
-        head.append(f"pipeline_tag: {pipeline}")
-    head += ["tags: [biomtl, biomedical]", "---", ""]
-    title = "Encoder" if not tasks else ", ".join(task.name for task in tasks)
-    body = [f"# {title}", "", f"Written by biomtl {biomtl.__version__}.", ""]
+    name = " and ".join(task.name for task in tasks) if len(tasks) < 3 else f"{len(tasks)} tasks"
+    title = f"biomtl: {name or 'encoder'}"
+    sections = [
+        f"# {title}",
+        _origin(tasks, provenance, max_length),
+        f"```python\n{_OPEN[form].format(pipeline=_pipeline(tasks))}\n```",
+        _task_table(tasks),
+        *_scores(tasks, results),
+        _versions(provenance),
+        _WARNING,
+    ]
+    body = "\n\n".join(section for section in sections if section)
+    metadata = _metadata(title, form, tasks, provenance, results).to_yaml(line_break="\n")
+    card = ModelCard(f"---\n{metadata}\n---\n\n{body}\n")
+    with atomic_file(folder / "README.md") as stream:
+        stream.write(card.content)
+    return folder / "README.md"
+
+
+def plain(text: str) -> str:
+    """A user's string as text that Markdown shows as it is: one line, no markup, no HTML."""
+    line = "".join(character if character.isprintable() else " " for character in str(text))
+    line = " ".join(line.split())
+    return _MARKS.sub(r"\\\g<0>", "".join(_ENTITIES.get(character, character) for character in line))
+
+
+def _metadata(
+    title: str, form: Form, tasks: Sequence[Task], provenance: Mapping[str, Any], results: Results | None
+) -> ModelCardData:
+    scores = _score_entries(tasks, results)
+    return ModelCardData(
+        model_name=title if scores else None,
+        library_name=_LIBRARY.get(form, "transformers"),
+        pipeline_tag=_pipeline(tasks) if form == "hf" else None,
+        base_model=provenance.get("base_model"),
+        tags=["biomtl", "biomedical", *sorted({task.type for task in tasks})],
+        eval_results=scores or None,
+    )
+
+
+def _score_entries(tasks: Sequence[Task], results: Results | None) -> list[EvalResult]:
+    """Every metric of every scored split, for the metadata's model index."""
+    return [
+        EvalResult(
+            task_type=_pipeline([task]),
+            task_name=task.type,
+            dataset_type=task.name,
+            dataset_name=task.catalogue.title if task.catalogue else task.name,
+            dataset_split=split,
+            metric_type=metric.id,
+            metric_name=metric.title,
+            metric_value=round(metric.value, 6),
+        )
+        for task in tasks
+        for split, score in (results.tasks.get(task.name, {}) if results else {}).items()
+        for metric in score.metrics.values()
+    ]
+
+
+def _pipeline(tasks: Sequence[Task]) -> str:
+    """The hub's word for what a model does."""
+    return "token-classification" if tasks and tasks[0].type == "tagging" else "text-classification"
+
+
+def _origin(tasks: Sequence[Task], provenance: Mapping[str, Any], max_length: int | None) -> str:
+    encoder = provenance.get("base_model") or re.split(r"[/\\]", str(provenance.get("encoder") or "").rstrip("/\\"))[-1]
+    heads = {0: "An encoder without heads", 1: "An encoder with a head for one task"}
+    said = [heads.get(len(tasks), f"One encoder with a head for each of {len(tasks)} tasks")]
+    if encoder:
+        said.append(f"trained from {plain(encoder)}")
+    if "steps" in provenance:
+        said.append(f"in {provenance['steps']:,} optimiser steps")
+    if "seed" in provenance:
+        said.append(f"with seed {provenance['seed']}")
+    length = f" Rows hold up to {max_length} word pieces." if max_length else ""
+    return f"{', '.join(said[:2])}{''.join(f' {part}' for part in said[2:])}.{length}"
+
+
+def _task_table(tasks: Sequence[Task]) -> str:
+    if not tasks:
+        return ""
+    lines = ["| task | type | input | labels | licence of the data |", "| --- | --- | --- | --- | --- |"]
     for task in tasks:
-        labels = f": {', '.join(task.labels)}" if task.labels else ""
-        body.append(f"- `{task.name}`: {task.type} of {_INPUTS[task.inputs]}{labels} (corpus licence: {task.licence})")
-    body += ["", "```python", _OPEN[form].format(pipeline=pipeline), "```", ""]
-    if provenance:
-        facts = json.dumps(provenance, indent=2, ensure_ascii=False)
-        body += ["Provenance of the model it was taken from:", "", "```json", facts, "```", ""]
-    (folder / "README.md").write_text("\n".join([*head, *body]), encoding="utf-8", newline="\n")
+        labels = ", ".join(map(plain, task.labels))
+        if not labels:
+            labels = "{:g} to {:g}".format(*task.score_range) if task.score_range else "a score"
+        cells = (plain(task.name), task.type, _INPUTS[task.inputs], labels, plain(task.licence))
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
-_INPUTS = {"text": "a text", "pair": "two texts", "tokens": "each word", "candidates": "a text's candidates"}
+def _scores(tasks: Sequence[Task], results: Results | None) -> list[str]:
+    """A table for each scored split."""
+    sections = []
+    for split in results.mean if results else ():
+        lines = ["| task | metric | score | 95 % interval |", "| --- | --- | --- | --- |"]
+        scores = results.on(split) if results else {}
+        for task in tasks:
+            for metric in scores[task.name].metrics.values() if task.name in scores else ():
+                interval = "" if metric.low is None else f"{metric.low:.3f} to {metric.high:.3f}"
+                cells = (plain(task.name), plain(metric.title), f"{metric.value:.3f}", interval)
+                lines.append(f"| {' | '.join(cells)} |")
+        if len(lines) > 2:
+            sections += [f"## Scores on {split}", "\n".join(lines)]
+    if sections:
+        sections.append("Weights were selected on dev; test was scored once.")
+    return sections
+
+
+def _versions(provenance: Mapping[str, Any]) -> str:
+    packages = [f"{name} {version}" for name, version in provenance.get("packages", {}).items()]
+    trained = [f"biomtl {provenance['biomtl']}", *packages] if "biomtl" in provenance else []
+    with_what = f"Trained with {plain(', '.join(trained))}. " if trained else ""
+    return f"{with_what}This folder was written by biomtl {biomtl.__version__}."

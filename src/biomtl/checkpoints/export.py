@@ -11,6 +11,7 @@ from biomtl.checkpoints.hf import quiet
 from biomtl.encoders.transformer import StockHead, TransformerEncoder
 from biomtl.errors import InputError
 from biomtl.model import MultiTaskModel
+from biomtl.results import Results
 
 _PROBLEMS = {
     "classification": "single_label_classification",
@@ -19,13 +20,14 @@ _PROBLEMS = {
 }
 
 
-def export_hf(model: MultiTaskModel, task: str, folder: Path) -> str:
+def export_hf(model: MultiTaskModel, task: str, folder: Path, results: Results | None = None) -> str:
     """Write encoder and head as the family's own class, with labels, problem type, tokenizer and model card.
 
     Args:
         model: the model.
         task: whose head goes with the encoder.
         folder: an existing empty folder.
+        results: scores for the model card.
 
     Returns:
         The class that opens it.
@@ -51,7 +53,8 @@ def export_hf(model: MultiTaskModel, task: str, folder: Path) -> str:
     with quiet():
         network.save_pretrained(folder)
         model.processor.tokenizer.save_pretrained(folder)  # type: ignore[attr-defined]
-    write_card(folder, "hf", [model.tasks[task]], model.provenance)
+    length = model.processor.max_length
+    write_card(folder, "hf", [model.tasks[task]], model.provenance, max_length=length, results=results)
     return type(network).__name__
 
 
@@ -60,7 +63,7 @@ def export_encoder(model: MultiTaskModel, folder: Path) -> str:
     with quiet():
         model.encoder.save(folder)
         model.processor.save(folder)
-    write_card(folder, "encoder", [], model.provenance)
+    write_card(folder, "encoder", [], model.provenance, max_length=model.processor.max_length)
     network = getattr(model.encoder, "network", model.encoder)
     return type(network).__name__
 

@@ -19,13 +19,16 @@ from biomtl.files import write_json
 from biomtl.heads.pairs import ApartHead
 from biomtl.heads.san import SanHead
 from biomtl.model import MultiTaskModel
+from biomtl.results import Results
 
 TOLERANCE = 1e-4  # largest difference of a logit to torch's
 _ROWS = ("input_ids", "attention_mask", "token_type_ids")
 _PAIRS = ("first", "second")
 
 
-def export_onnx(model: MultiTaskModel, tasks: Sequence[str], folder: Path, *, int8: bool = False) -> float:
+def export_onnx(
+    model: MultiTaskModel, tasks: Sequence[str], folder: Path, *, int8: bool = False, results: Results | None = None
+) -> float:
     """Write ``model.onnx`` with one output a task, the tokenizer, ``onnx.json`` and a model card.
 
     Args:
@@ -33,6 +36,7 @@ def export_onnx(model: MultiTaskModel, tasks: Sequence[str], folder: Path, *, in
         tasks: the heads to take along, in the order of the outputs.
         folder: an existing empty folder.
         int8: round the weights of linear layers to 8 bits (dynamic quantisation).
+        results: scores for the model card.
 
     Returns:
         The largest difference of a logit to torch's on rows of another shape than the traced one.
@@ -53,7 +57,8 @@ def export_onnx(model: MultiTaskModel, tasks: Sequence[str], folder: Path, *, in
     records = {name: model.tasks[name].model_dump(mode="json", exclude={"catalogue", "files"}) for name in tasks}
     apart = [name for name in tasks if isinstance(model.head(name), ApartHead)]
     write_json(folder / "onnx.json", {"inputs": graph.inputs, "int8": int8, "apart": apart, "tasks": records})
-    write_card(folder, "onnx", [model.tasks[name] for name in tasks], model.provenance)
+    chosen, length = [model.tasks[name] for name in tasks], model.processor.max_length
+    write_card(folder, "onnx", chosen, model.provenance, max_length=length, results=results)
     return difference
 
 

@@ -43,13 +43,13 @@ def evaluate(
     """
     from biomtl.cli.precision import chosen
     from biomtl.cli.progress import texts
-    from biomtl.files import atomic_folder, refuse_existing, write_json
+    from biomtl.files import atomic_folder, refuse_existing
     from biomtl.inference.evaluate import evaluate, shared_tasks
     from biomtl.model import MultiTaskModel
     from biomtl.report.console import table_console
     from biomtl.report.tables import score_table
+    from biomtl.results import FILE, Results
     from biomtl.suite import load_suite
-    from biomtl.training.run import metrics
 
     refuse_existing(out, overwrite)
     loaded = MultiTaskModel.from_pretrained(model, max_length=max_length)
@@ -63,7 +63,8 @@ def evaluate(
         "seed": seed,
         "data": suite.provenance(),
     }
+    results = Results.of([result], facts)
     with atomic_folder(out, overwrite=overwrite) as work:
         result.write_predictions(work / "predictions")
-        write_json(work / "metrics.json", metrics([result], facts))
-    table_console().print(score_table(result))
+        results.write(work / FILE)
+    table_console().print(score_table(results, split.value))

@@ -13,6 +13,7 @@ from biomtl.errors import InputError
 
 if TYPE_CHECKING:
     from biomtl.model import MultiTaskModel
+    from biomtl.results import Results
 
 
 class ExportFormat(StrEnum):
@@ -47,6 +48,7 @@ def export(
     from biomtl.checkpoints.export import export_encoder, export_hf
     from biomtl.files import atomic_folder, refuse_existing
     from biomtl.model import MultiTaskModel
+    from biomtl.results import Results
 
     if to is ExportFormat.hf and (int8 or data):
         raise InputError("--int8 or --data with --to hf", expected="--to onnx")
@@ -54,11 +56,12 @@ def export(
         raise InputError("--encoder-only with --task or --to onnx", expected="either the encoder or heads")
     refuse_existing(target, overwrite)
     loaded = MultiTaskModel.from_pretrained(model, tasks=[] if encoder_only else task)
+    results = Results.of_model(model)
     if to is ExportFormat.onnx:
-        _to_onnx(loaded, target, int8, data, split, overwrite)
+        _to_onnx(loaded, results, target, int8, data, split, overwrite)
         return
     with atomic_folder(target, overwrite=overwrite) as work:
-        opens = export_encoder(loaded, work) if encoder_only else export_hf(loaded, _only_task(loaded), work)
+        opens = export_encoder(loaded, work) if encoder_only else export_hf(loaded, _only_task(loaded), work, results)
     typer.echo(f"written: {target} ({opens})")
 
 
@@ -71,7 +74,13 @@ def _only_task(model: MultiTaskModel) -> str:
 
 
 def _to_onnx(
-    model: MultiTaskModel, target: Path, int8: bool, data: str | None, split: SplitName, overwrite: bool
+    model: MultiTaskModel,
+    results: Results | None,
+    target: Path,
+    int8: bool,
+    data: str | None,
+    split: SplitName,
+    overwrite: bool,
 ) -> None:
     from biomtl.checkpoints.onnx import export_onnx
     from biomtl.files import atomic_file, atomic_folder, write_json
@@ -80,14 +89,14 @@ def _to_onnx(
         import tempfile
 
         with tempfile.TemporaryDirectory() as folder:
-            difference = export_onnx(model, list(model.tasks), Path(folder), int8=int8)
+            difference = export_onnx(model, list(model.tasks), Path(folder), int8=int8, results=results)
             if data is not None:
                 _show(_losses(model, Path(folder), data, split), split)
             with atomic_file(target, "wb", overwrite=overwrite) as stream:
                 stream.write((Path(folder) / "model.onnx").read_bytes())
     else:
         with atomic_folder(target, overwrite=overwrite) as work:
-            difference = export_onnx(model, list(model.tasks), work, int8=int8)
+            difference = export_onnx(model, list(model.tasks), work, int8=int8, results=results)
             if data is not None:
                 losses = _losses(model, work, data, split)
                 write_json(work / "scores.json", {"split": split, "tasks": losses})

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +19,16 @@ from biomtl.elmoft.tables import PERF, Row, can_write_xlsx, write_table, write_t
 from biomtl.encoders.elmo.encoder import ElmoEncoder
 from biomtl.encoders.elmo.weights import load_elmo
 from biomtl.errors import InputError
-from biomtl.files import atomic_folder, read_jsonl, refuse_existing, write_json
+from biomtl.files import atomic_folder, read_jsonl, refuse_existing
 from biomtl.inference.evaluate import evaluate, shared_tasks
 from biomtl.model import MultiTaskModel
 from biomtl.report.tables import score_table
+from biomtl.results import FILE, Results
 from biomtl.suite import Suite
 from biomtl.text.elmo import ElmoProcessor
 from biomtl.training.folder import RECIPE
 from biomtl.training.recipe_io import dump_recipe
-from biomtl.training.run import metrics, seeded, train
+from biomtl.training.run import seeded, train
 
 MIXES, MIX_DROPOUT = 2, 0.5  # two learned mixes of the biLM's layers side by side, each with this dropout
 
@@ -98,8 +98,8 @@ def cross_validate(flags: Flags, plan: Plan, command: str, console: Console) -> 
         done = train(model, part.suite, recipe, overwrite=flags.overwrite, command=command, console=console)
         if done.metrics:
             tables(flags, part.suite, done.folder, done.metrics, console)
-            score = done.metrics["tasks"][plan.task.name]["test"]
-            rows.append({"fold": number, "metric": score["metric"], "value": score["value"]})
+            score = done.metrics.tasks[plan.task.name]["test"]
+            rows.append({"fold": number, "metric": score.metric, "value": score.value})
     if rows:
         write_table(out / "folds", [*rows, *summary(rows)])
         console.print(f"run folders: {out}/fold-*, scores of the held-out parts: {out}/folds.csv", highlight=False)
@@ -151,20 +151,20 @@ def score_again(flags: Flags, suite: Suite, command: str, console: Console) -> P
         model.encoder.keep_activations(flags.cache / "elmo", flags.activations)
     results = [evaluate(model, suite, split, seed=flags.seed) for split in ("dev", "test")]
     facts = {"model": str(flags.resume), "command": command, "seed": flags.seed, "data": suite.provenance()}
-    found = metrics(results, facts)
+    found = Results.of(results, facts)
     with atomic_folder(out, overwrite=flags.overwrite) as work:
         for result in results:
             result.write_predictions(work / "predictions")
-            console.print(score_table(result))
-        write_json(work / "metrics.json", found)
+            console.print(score_table(found, result.split))
+        found.write(work / FILE)
         tables(flags, suite, work, found, console)
     return out
 
 
-def tables(flags: Flags, suite: Suite, folder: Path, found: Mapping[str, Any], console: Console) -> None:
+def tables(flags: Flags, suite: Suite, folder: Path, results: Results, console: Console) -> None:
     """Write the tables of every scored split; show those by the old rules."""
     for name, task in suite.tasks.items():
-        for split, score in found["tasks"][name].items():
+        for split, score in results.tasks[name].items():
             predicted = [row for _, row in read_jsonl(folder / "predictions" / name / f"{split}.jsonl")]
             gold = suite[name].records(split)
             rows = write_tables(folder, split, task, gold, predicted, score, reference=flags.protocol == "reference")

@@ -10,6 +10,7 @@ from typing import Any
 
 from biomtl.elmoft.reference import NAME, reference_scores
 from biomtl.files import atomic_file
+from biomtl.results import SplitScore
 from biomtl.tasks.task import Task
 
 Record = dict[str, Any]
@@ -24,7 +25,7 @@ def write_tables(
     task: Task,
     gold: Sequence[Record],
     predicted: Sequence[Record],
-    score: Mapping[str, Any],
+    score: SplitScore,
     *,
     reference: bool,
 ) -> list[Row]:
@@ -36,7 +37,7 @@ def write_tables(
         task: the task.
         gold: its records.
         predicted: the predictions, in the same order.
-        score: the split's part of ``metrics.json``.
+        score: the task's score on the split.
         reference: whether to write ``perf_reference_*`` too.
     """
     write_table(folder / f"pred_{split}", prediction_rows(task, gold, predicted))
@@ -75,15 +76,15 @@ def _cell(task: Task, record: Record) -> Any:
     return record["score"] if task.type == "regression" else record["label"]
 
 
-def score_rows(score: Mapping[str, Any]) -> list[Row]:
+def score_rows(score: SplitScore) -> list[Row]:
     """A row a metric, the main one first, then a row a label."""
     rows: list[Row] = []
-    for metric in score["metrics"].values():
-        shown = {key: metric[key] for key in ("value", "precision", "recall", "support", "low", "high")}
-        rows.append({"name": metric["title"], **shown, "protocol": BLUE})
-    for label in score["metrics"][score["main"]]["labels"]:
-        shown = {key: label[key] for key in ("precision", "recall", "support")}
-        rows.append({"name": label["label"], **shown, "f1-score": label["f1"], "protocol": BLUE})
+    for metric in score.metrics.values():
+        shown = {key: getattr(metric, key) for key in ("value", "precision", "recall", "support", "low", "high")}
+        rows.append({"name": metric.title, **shown, "protocol": BLUE})
+    for label in score.metrics[score.main].labels:
+        shown = {key: getattr(label, key) for key in ("precision", "recall", "support")}
+        rows.append({"name": label.label, **shown, "f1-score": label.f1, "protocol": BLUE})
     return rows
 
 

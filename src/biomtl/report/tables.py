@@ -10,11 +10,11 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from biomtl.tasks.task import Task
+from biomtl.tasks.task import Split, Task
 
 if TYPE_CHECKING:
     from biomtl.formats.model import Attributes, Document
-    from biomtl.inference.evaluate import Evaluation
+    from biomtl.results import Results
     from biomtl.training.data import DataPlan
     from biomtl.training.recipe import Recipe
 
@@ -50,15 +50,16 @@ def plan_table(plan: DataPlan, tasks: Mapping[str, Task], recipe: Recipe) -> Tab
     return table
 
 
-def score_table(evaluation: Evaluation) -> Group:
+def score_table(results: Results, split: Split) -> Group:
     """Each task's metrics with precision, recall, support and the 95 % interval; metrics in full name below."""
-    first = next(iter(evaluation.scores.values()))
-    table = Table(title=f"Scores on {evaluation.split}", title_justify="left", **NARROW)
+    scores = results.on(split)
+    first = next(iter(scores.values()))
+    table = Table(title=f"Scores on {split}", title_justify="left", **NARROW)
     table.add_column("task", overflow="fold")
     for header in ("metric", "score", "95 % interval", "precision", "recall", "support"):
         table.add_column(header, justify="right", no_wrap=True)
     titles: dict[str, str] = {}
-    for name, score in evaluation.scores.items():
+    for name, score in scores.items():
         for i, metric in enumerate(score.metrics.values()):
             key = titles.setdefault(metric.title, f"[{len(titles) + 1}]")
             interval = "-" if metric.low is None else f"{metric.low:.3f}-{metric.high:.3f}"
@@ -67,7 +68,7 @@ def score_table(evaluation: Evaluation) -> Group:
             cells = (f"{metric.value:.3f}", interval, precision, recall, f"{metric.support:,}")
             table.add_row(name if i == 0 else "", Text(key), *cells)
     table.add_section()
-    table.add_row("mean", "", f"{evaluation.mean:.3f}", "", "", "", "")
+    table.add_row("mean", "", f"{results.mean[split]:.3f}", "", "", "", "")
     notes = [f"{key} {title}" for title, key in titles.items()]
     notes.append("mean: of each task's first metric, which is the one that chooses the model")
     notes.append(f"intervals: bootstrap over documents, {first.resamples:,} resamples, seed {first.seed}")

@@ -16,15 +16,16 @@ from rich.console import Console
 
 import biomtl
 from biomtl.batch import build_items
+from biomtl.checkpoints.card import write_card
 from biomtl.errors import InputError
-from biomtl.files import write_json
 from biomtl.inference.evaluate import Evaluation, evaluate
 from biomtl.model import MultiTaskModel
+from biomtl.packaged import hub_name
 from biomtl.precision import slow_bf16
-from biomtl.report.card import write_card
 from biomtl.report.console import table_console
 from biomtl.report.page import write_report
 from biomtl.report.tables import plan_table, score_table
+from biomtl.results import FILE, Results
 from biomtl.suite import Suite
 from biomtl.tasks.task import Split, Task
 from biomtl.tasks.types.base import Record
@@ -42,10 +43,10 @@ from biomtl.training.recipe_io import load_recipe, make_recipe
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run: its folder and what ``metrics.json`` says."""
+    """A finished run: its folder and its results, which only the first of several processes has."""
 
     folder: Path
-    metrics: dict[str, Any]
+    metrics: Results | None
 
 
 def train(
@@ -70,7 +71,7 @@ def train(
         console: where the tables go; default standard output.
 
     Returns:
-        The folder, and what its ``metrics.json`` says.
+        The folder and its results.
 
     Raises:
         InputError: the folder exists (or, resuming, doesn't), a split is missing, or the data don't fit the recipe.
@@ -106,7 +107,7 @@ def train(
     started = time.monotonic()
     progress, dev = run_loop(model, suite, recipe, data, accelerator, folder, resume=resume)
     accelerator.wait_for_everyone()
-    results: dict[str, Any] = {}
+    results = None
     if accelerator.is_main_process:
         results = finish(model, suite, recipe, folder, progress, dev, started, console)
     accelerator.end_training()
@@ -225,7 +226,7 @@ def finish(
     dev: dict[str, list[Record]] | None,
     started: float,
     console: Console,
-) -> dict[str, Any]:
+) -> Results:
     """Load the chosen weights, score dev and once the test split, write predictions and ``metrics.json``.
 
     ``dev`` are the chosen model's predictions where the run still has them: they need not be made again.
@@ -245,12 +246,13 @@ def finish(
         "train_seconds": round(progress.seconds, 1),
         "seconds": round(time.monotonic() - started, 1),
     }
-    results = metrics(evaluations, facts)
-    write_json(folder / "metrics.json", results)
-    write_card(folder / "model", suite.tasks, results)
+    results = Results.of(evaluations, facts)
+    results.write(folder / FILE)
+    tasks, length = list(suite.tasks.values()), model.processor.max_length
+    write_card(folder / "model", "biomtl", tasks, facts, max_length=length, results=results)
     write_report(folder)
-    for evaluation in evaluations:
-        console.print(score_table(evaluation))
+    for split in results.mean:
+        console.print(score_table(results, split))
     return results
 
 
@@ -258,20 +260,6 @@ def scored_splits(recipe: Recipe) -> list[Split]:
     """The splits that a run scores, test last."""
     wanted: dict[Split, bool] = {"dev": recipe.eval_strategy != "no", "test": recipe.predict_test}
     return [split for split, scored in wanted.items() if scored]
-
-
-def metrics(evaluations: list[Evaluation], facts: Mapping[str, Any]) -> dict[str, Any]:
-    """The content of ``metrics.json``."""
-    tasks: dict[str, Any] = {}
-    for evaluation in evaluations:
-        for name, score in evaluation.scores.items():
-            tasks.setdefault(name, {})[evaluation.split] = {
-                "metric": score.main.title,
-                "value": score.main.value,
-                **score.to_dict(),
-            }
-    mean = {evaluation.split: evaluation.mean for evaluation in evaluations}
-    return {"tasks": tasks, "mean": mean, "provenance": dict(facts)}
 
 
 def check_splits(suite: Suite, recipe: Recipe) -> None:
@@ -304,6 +292,7 @@ def provenance(model: MultiTaskModel, suite: Suite, recipe: Recipe, command: str
         "threads": torch.get_num_threads(),
         "command": command,
         "encoder": recipe.encoder,
+        "base_model": hub_name(recipe.encoder),
         "seed": recipe.seed,
         "data": suite.provenance(),
     }

@@ -1,0 +1,130 @@
+"""What ``metrics.json`` holds: every task's scores on every scored split, their mean, and where they come from.
+
+The file is written by a run, by ``evaluate`` and by ``elmoft``; report, model card and tables read it through
+:class:`Results`, so that there is one definition of it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from biomtl.errors import InputError
+from biomtl.files import write_json
+from biomtl.scoring.result import Confusion, MetricResult, Score
+from biomtl.tasks.task import Split
+
+FILE = "metrics.json"
+FORMAT = 1  # raised when a field changes its meaning; files of biomtl 0.1 bear no number and are of format 1
+
+
+class Scored(Protocol):
+    """A split with its scores, such as :class:`~biomtl.inference.evaluate.Evaluation`."""
+
+    @property
+    def split(self) -> Split:
+        """Which split."""
+        ...
+
+    @property
+    def scores(self) -> Mapping[str, Score]:
+        """Each task's score."""
+        ...
+
+    @property
+    def mean(self) -> float:
+        """The mean of the tasks' main metrics, higher is better."""
+        ...
+
+
+class SplitScore(BaseModel):
+    """A task's score on one split: the main metric's title and value, then everything that scoring found."""
+
+    model_config = ConfigDict(frozen=True)
+
+    metric: str = Field(description="the main metric's full name")
+    value: float = Field(description="its value as a fraction of 1 (mse in squared score units)")
+    task: str
+    main: str = Field(description="the main metric's id")
+    metrics: dict[str, MetricResult] = Field(description="every metric by id, the main one first")
+    rows: int
+    units: int = Field(description="how many units the bootstrap draws from")
+    unit: str
+    seed: int
+    resamples: int
+    confusion: Confusion | None = None
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, score: Score) -> SplitScore:
+        """The record of a score."""
+        return cls(metric=score.main.title, value=score.main.value, **score.to_dict())
+
+
+class Results(BaseModel):
+    """The content of ``metrics.json``."""
+
+    model_config = ConfigDict(frozen=True)
+
+    format: int = FORMAT
+    tasks: dict[str, dict[Split, SplitScore]]
+    mean: dict[Split, float] = Field(description="of the tasks' main metrics; an error counts negative")
+    provenance: dict[str, Any] = Field(description="versions, seed, data checksums, command")
+
+    @classmethod
+    def of(cls, scored: Iterable[Scored], provenance: Mapping[str, Any]) -> Results:
+        """The results of scored splits, in the given order."""
+        scored = list(scored)
+        tasks: dict[str, dict[Split, SplitScore]] = {}
+        for evaluation in scored:
+            for name, score in evaluation.scores.items():
+                tasks.setdefault(name, {})[evaluation.split] = SplitScore.of(score)
+        means = {evaluation.split: evaluation.mean for evaluation in scored}
+        return cls(tasks=tasks, mean=means, provenance=dict(provenance))
+
+    @classmethod
+    def read(cls, path: str | Path) -> Results:
+        """The results in a file, of this format or an older one.
+
+        Raises:
+            InputError: no such file, not JSON, missing or wrong fields, or a newer format.
+        """
+        path = Path(path)
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise InputError("no such file", path=path, expected="the scores of a finished run") from error
+        except (OSError, ValueError, RecursionError) as error:
+            raise InputError(f"the scores can't be read ({str(error).splitlines()[0]})", path=path) from error
+        found = content.get("format", FORMAT) if isinstance(content, dict) else None
+        if isinstance(found, int) and found > FORMAT:
+            raise InputError(f"scores of format {found}", path=path, expected=f"{FORMAT} or older", fix="update biomtl")
+        try:
+            return cls.model_validate(content)
+        except ValidationError as error:
+            first = error.errors()[0]
+            field = ".".join(str(step) for step in first["loc"])
+            raise InputError(
+                f"{field}: {first['msg']}".strip(": "), path=path, expected="the scores of a run"
+            ) from error
+
+    @classmethod
+    def of_model(cls, folder: str | Path) -> Results | None:
+        """The results of the run that a model folder belongs to (``RUN`` or ``RUN/model``); None where it has none."""
+        folder = Path(folder).absolute()
+        for place in (folder, *([folder.parent] if folder.name == "model" else [])):
+            if (place / FILE).is_file():
+                return cls.read(place / FILE)
+        return None
+
+    def write(self, path: str | Path) -> None:
+        """Write the file; a reader sees the old one or the whole new one."""
+        write_json(path, self.model_dump(mode="json"))
+
+    def on(self, split: Split) -> dict[str, SplitScore]:
+        """The tasks' scores on a split."""
+        return {name: splits[split] for name, splits in self.tasks.items() if split in splits}
