@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from biomtl.cli.words import WORDS, WordChoice
+
 if TYPE_CHECKING:
     from biomtl.formats.model import Document
 
@@ -46,6 +48,7 @@ def annotate(
         bool,
         typer.Option("--keep", help="Keep IN's annotations; its mentions are the arguments that relation tasks judge."),
     ] = False,
+    words: Annotated[WordChoice, WORDS] = WordChoice.model,
     bf16: Annotated[bool, typer.Option("--bf16", help="Compute in bfloat16.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
 ) -> None:
@@ -78,7 +81,7 @@ def annotate(
     from biomtl.inference.annotate import Annotator
     from biomtl.inference.predictor import Predictor
 
-    predictor = Predictor(model, tasks=task, bf16=chosen(bf16))
+    predictor = Predictor(model, tasks=task, bf16=chosen(bf16), words=words.value)
     annotator = Annotator(predictor, whole=whole or (), keep=keep, labels=write_as in HOLD_LABELS)
     for name, reason in annotator.skipped.items():
         note(f"{name} is not applied: {reason}")

@@ -116,7 +116,7 @@ def show(report: CheckReport, console: Console) -> None:
     if report.task is None:
         return
     console.print(f"type {report.task.type}, input: {report.task.inputs}, metric: {report.task.metric}", **PLAIN)
-    for note in report.notes:
+    for note in (*report.notes, *report.words):
         console.print(note, **PLAIN)
     if report.labels:
         table = Table("label", "rows" if report.task.type != "tagging" else "mentions", "share")

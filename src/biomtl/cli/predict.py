@@ -11,6 +11,8 @@ from typing import Annotated, Any
 
 import typer
 
+from biomtl.cli.words import WORDS, WordChoice
+
 
 def predict(
     model: Annotated[Path, typer.Argument(help="Model or run folder.", show_default=False)],
@@ -22,6 +24,7 @@ def predict(
     ] = "-",
     task: Annotated[list[str] | None, typer.Option("--task", help="Only this task; may be repeated.")] = None,
     out: Annotated[Path | None, typer.Option("--out", help="File to write; default standard output.")] = None,
+    words: Annotated[WordChoice, WORDS] = WordChoice.model,
     bf16: Annotated[bool, typer.Option("--bf16", help="Compute in bfloat16.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
 ) -> None:
@@ -41,7 +44,7 @@ def predict(
 
     if out is not None:
         refuse_existing(out, overwrite)
-    predictor = Predictor(model, tasks=task, bf16=chosen(bf16))
+    predictor = Predictor(model, tasks=task, bf16=chosen(bf16), words=words.value)
     rows = list(read_inputs(source))
     for _, text, number in rows:
         try:

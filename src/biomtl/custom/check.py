@@ -14,6 +14,7 @@ from biomtl.custom.task import own_task, raw_records
 from biomtl.errors import InputError
 from biomtl.tasks.kinds import RecordKind
 from biomtl.tasks.task import Task
+from biomtl.text.word_rules import describe, learn_words
 from biomtl.text.words import words
 
 
@@ -29,6 +30,7 @@ class CheckReport:
         bad: what is wrong with each bad row, in the file's order.
         labels: how often gold says what; of tagging, mentions by type.
         lengths: words of each good row.
+        words: what a user should know of how the words are cut; of tagging.
         special: mentions that one tag a token can't express, by what they are (`corpora.mentions`).
     """
 
@@ -39,6 +41,7 @@ class CheckReport:
     bad: list[InputError] = field(default_factory=list)
     labels: Counter[str] = field(default_factory=Counter)
     lengths: list[int] = field(default_factory=list)
+    words: list[str] = field(default_factory=list)
     special: Counter[str] = field(default_factory=Counter)
 
 
@@ -68,6 +71,8 @@ def check_file(name: str, definition: TaskDefinition, kind: RecordKind) -> Check
         report.lengths.append(sum(1 for text in texts_of(record) for _ in words(text)))
     if not (report.records or report.bad):
         raise InputError("no rows", path=path, expected=f"rows of {report.format}")
+    if own.task.inputs == "tokens" and report.records:
+        report.words = describe(learn_words(report.records))
     report.bad.sort(key=lambda error: (str(error.path), error.line or 0))
     return report
 

@@ -1,11 +1,13 @@
 """Annotated documents: every task of a model on every sentence, offsets in the document's text.
 
-Sentences and words are cut as the corpus readers cut them, and go the way of `Predictor`: each distinct text is encoded
-once for all tasks that label it. Relations come second, since their texts, two mentions masked, are made of mentions.
+Sentences are cut as the corpus readers cut them, words as each task's training corpus does, and go the way of
+`Predictor`: each distinct text is encoded once for all tasks that label it, whatever their words. Relations come
+second, since their texts, two mentions masked, are made of mentions.
 """
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -16,24 +18,24 @@ from biomtl.custom.documents import document_parts, document_sentences
 from biomtl.errors import InputError
 from biomtl.formats.model import Attributes, Document, Mention, Relation, Span
 from biomtl.inference.predict import Advance
-from biomtl.inference.predictor import Predictor, Result, Sentence
+from biomtl.inference.predictor import Predictor, Result
 from biomtl.tasks.families import BASIC, basic
 from biomtl.tasks.registry import pick
 from biomtl.tasks.task import Task
 from biomtl.text.sentences import sentences
-from biomtl.text.words import words
 
 WINDOW = 512  # sentences labelled together: enough for batches of like length, and little to keep in memory
+_PIECE = re.compile(r"\S+")
 _ONE_LINE = str.maketrans("\t\r\n", "   ")  # one for one, so that offsets stay valid
 
 
 @dataclass(frozen=True, slots=True)
 class _Cut:
-    """A sentence of a document: where it stands, its words' spans there, and the text that models read."""
+    """A sentence of a document: where it stands, the text that models read, and where its characters stand."""
 
     span: Span
-    words: list[Span]
-    text: Sentence
+    text: str
+    places: list[int]
 
 
 class Annotator:
@@ -153,10 +155,8 @@ class _Draft:
 
     def add(self, task: Task, result: Result, cut: _Cut) -> None:
         """Take what a task says of a sentence."""
-        starts = {here: start for (start, _), (here, _) in zip(cut.words, cut.text.words, strict=True)}
-        ends = {here: end for (_, end), (_, here) in zip(cut.words, cut.text.words, strict=True)}
         for mention in result.mentions or ():
-            key = (mention.type or task.name, (starts[mention.start], ends[mention.end]))
+            key = (mention.type, (cut.places[mention.start], cut.places[mention.end - 1] + 1))
             self.found.setdefault(key, []).append((task.name, mention.probability))
         self.label(task, result, "Sentence", cut.span)
 
@@ -219,10 +219,14 @@ def _fresh(letter: str, used: set[str]) -> Iterator[str]:
 
 
 def _cuts(document: Document) -> Iterator[_Cut]:
-    text = document.text
+    """The sentences that hold more than blanks; models read one blank for any number, as in training."""
     for start, end in document_sentences(document):
-        if spans := list(words(text, start, end)):
-            yield _Cut((start, end), spans, Sentence.of([text[s:e] for s, e in spans], spans))
+        pieces = [match.span() for match in _PIECE.finditer(document.text, start, end)]
+        if pieces:
+            text = " ".join(document.text[slice(*piece)] for piece in pieces)
+            # A blank between two pieces has the place of the first character after the piece.
+            places = [place for first, last in pieces for place in range(first, last + 1)]
+            yield _Cut((start, end), text, places)
 
 
 def _types(task: Task) -> set[str]:

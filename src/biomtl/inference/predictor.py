@@ -13,9 +13,10 @@ from biomtl.model import MultiTaskModel
 from biomtl.tasks.registry import pick
 from biomtl.tasks.task import Task
 from biomtl.tasks.types.base import Record, type_of
+from biomtl.tasks.words import WordChoice, WordRule
 from biomtl.text.alignment import render_tokens
 from biomtl.text.base import Span
-from biomtl.text.words import words
+from biomtl.text.word_rules import BLANKS, OURS, cut_words
 
 
 class Sentence(str):
@@ -73,6 +74,7 @@ class Predictor:
         folder: a model or run folder.
         tasks: only these tasks, by name or alias; default every task of the model.
         bf16: compute in bfloat16.
+        words: how taggers cut text: each as its training corpus does (``model``), or all by one rule.
 
     Examples:
         >>> predictor = Predictor("runs/quickstart")
@@ -80,7 +82,12 @@ class Predictor:
     """
 
     def __init__(
-        self, folder: str | Path | MultiTaskModel, *, tasks: Iterable[str] | None = None, bf16: bool = False
+        self,
+        folder: str | Path | MultiTaskModel,
+        *,
+        tasks: Iterable[str] | None = None,
+        bf16: bool = False,
+        words: WordChoice = "model",
     ) -> None:
         if isinstance(folder, MultiTaskModel):
             self.model = folder
@@ -88,7 +95,7 @@ class Predictor:
         else:
             self.model = MultiTaskModel.from_pretrained(folder, tasks=tasks)
             self.names = list(self.model.tasks)
-        self.bf16 = bf16
+        self.bf16, self.words = bf16, words
 
     def __call__(
         self,
@@ -137,7 +144,8 @@ class Predictor:
             Each task's results in the order of its inputs.
         """
         tasks = self.model.tasks
-        records = {name: [as_record(tasks[name], text) for text in texts] for name, texts in asked.items()}
+        rules = {name: word_rule(tasks[name], self.words) for name in asked}
+        records = {name: [as_record(tasks[name], text, rules[name]) for text in texts] for name, texts in asked.items()}
         predictions = predict_records(self.model, records, batch_tokens=batch_tokens, bf16=self.bf16, advance=advance)
         return {
             name: [
@@ -167,14 +175,19 @@ def takes(task: Task, text: str | tuple[str, ...]) -> bool:
     return task.inputs == ("pair" if len(text) == 2 else "candidates")
 
 
-def as_record(task: Task, text: str | tuple[str, ...]) -> Record:
+def word_rule(task: Task, choice: WordChoice = "model") -> WordRule:
+    """How a task's text is cut; models that were saved without a rule have ours."""
+    return (task.words or OURS) if choice == "model" else {"ours": OURS, "blanks": BLANKS}[choice]
+
+
+def as_record(task: Task, text: str | tuple[str, ...], rule: WordRule = OURS) -> Record:
     """Raw input in the shape of the task's records, without gold values."""
     if isinstance(text, tuple):
         if task.inputs == "candidates":
             return {"text": text[0], "candidates": list(text[1:])}
         return {"text_a": text[0], "text_b": text[1]}
     if task.inputs == "tokens":
-        spans = list(text.words if isinstance(text, Sentence) else words(text))
+        spans = list(text.words) if isinstance(text, Sentence) else cut_words(text, rule)
         return {"tokens": [text[start:end] for start, end in spans], "offsets": spans}
     return {"text": text}
 

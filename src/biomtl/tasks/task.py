@@ -10,6 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from biomtl.errors import InputError
+from biomtl.tasks.words import WordRule
 
 Split = Literal["train", "dev", "test"]
 SPLITS: tuple[Split, ...] = ("train", "dev", "test")
@@ -67,6 +68,9 @@ class Task(BaseModel):
     head: str = Field("default", description="the encoder family's own head, or another by name")
     head_options: dict[str, Any] = Field(default_factory=dict, description="settings of a named head")
     score_range: tuple[float, float] | None = Field(None, description="lowest and highest score of a regression")
+    words: WordRule | None = Field(
+        None, description="how a tagging task's corpus cuts text, learned in training and kept in the saved head"
+    )
     aliases: tuple[str, ...] = ()
     licence: str = "unknown"
     files: dict[Split, str] = Field(default_factory=dict)

@@ -39,6 +39,7 @@ from biomtl.training.optimiser import configure
 from biomtl.training.overlap import look_for_overlap
 from biomtl.training.recipe import Recipe
 from biomtl.training.recipe_io import load_recipe, make_recipe
+from biomtl.training.words import learn_word_rules
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,7 @@ def train(
     check_folder(folder, recipe, resume=resume, overwrite=overwrite)
     check_splits(suite, recipe)
     suite, overlap = look_for_overlap(suite, recipe)
+    word_notes = learn_word_rules(model, suite)
     accelerator = make_accelerator(recipe, folder)
     if recipe.num_threads:
         torch.set_num_threads(recipe.num_threads)
@@ -92,7 +94,12 @@ def train(
     if accelerator.is_main_process and not resume:
         console.print(plan_table(data.plan(), suite.tasks, recipe))
         slow = slow_bf16(accelerator.device) if recipe.bf16 else None
-        for line in (*(note for entry in suite.data.values() for note in entry.notes), overlap.warning(), slow):
+        for line in (
+            *(note for entry in suite.data.values() for note in entry.notes),
+            *word_notes,
+            overlap.warning(),
+            slow,
+        ):
             if line:
                 console.print(line, markup=False, highlight=False)
     model.to(accelerator.device)

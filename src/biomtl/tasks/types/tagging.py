@@ -108,13 +108,16 @@ class Tagging(TaskType):
         return {"tags": [names[i] for i in best], "probabilities": [round(float(p), 6) for p in chosen]}
 
     def describe(self, record: Record, prediction: Record, task: Task) -> Record:
-        """Adds ``mentions``: type, character offsets in the record's document, text, lowest word probability."""
+        """Adds ``mentions``: type (the task's name where tags have none), character offsets in the record's document,
+        text, lowest word probability."""
         mentions = []
         for kind, first, last in tag_spans(prediction["tags"]):
             start, end = record["offsets"][first][0], record["offsets"][last - 1][1]
             text = render_tokens(record["tokens"][first:last], record["offsets"][first:last])[0]
             probability = min(prediction["probabilities"][first:last])
-            mentions.append({"type": kind, "start": start, "end": end, "text": text, "probability": probability})
+            mentions.append(
+                {"type": kind or task.name, "start": start, "end": end, "text": text, "probability": probability}
+            )
         return {**prediction, "mentions": mentions}
 
 
