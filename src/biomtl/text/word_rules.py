@@ -125,13 +125,17 @@ def learn_words(records: Sequence[Mapping[str, Any]]) -> WordRule:
 
 
 def describe(rule: WordRule) -> list[str]:
-    """What a user should know of a learned rule; nothing where the corpus has our words."""
-    named = {"ours": "as `ours`", "blanks": "at blanks", "corpus": "by a rule learned from its tokens"}
-    shares = ", ".join(f"{named[name].removeprefix('as ')} {share:.1%}" for name, share in rule.agreement.items())
-    lines = [f"text is cut {named[rule.name]} (tokens reproduced: {shares})"] if rule.name != "ours" else []
+    """What a user should know of a learned rule: that it isn't ours, and that it misses more than 1 % of the tokens."""
+    lines = []
+    if rule.name != "ours":
+        how = "at blanks" if rule.name == "blanks" else "by a rule learned from its tokens"
+        others = (f"`{name}` {share:.1%}" for name, share in rule.agreement.items() if name != rule.name)
+        lines.append(
+            f"text is cut {how}; this gives back {rule.agreement[rule.name]:.1%} of the training tokens ({', '.join(others)})"
+        )
     missed = 1 - rule.agreement.get(rule.name, 1.0)
     if missed > ODD:
-        lines.append(f"warning: {missed:.1%} of its tokens are cut otherwise in new text, which costs accuracy there")
+        lines.append(f"warning: new text is cut otherwise than {missed:.1%} of its tokens, which costs accuracy there")
     return lines
 
 
