@@ -129,10 +129,9 @@ def describe(rule: WordRule) -> list[str]:
     lines = []
     if rule.name != "ours":
         how = "at blanks" if rule.name == "blanks" else "by a rule learned from its tokens"
-        others = (f"`{name}` {share:.1%}" for name, share in rule.agreement.items() if name != rule.name)
-        lines.append(
-            f"text is cut {how}; this gives back {rule.agreement[rule.name]:.1%} of the training tokens ({', '.join(others)})"
-        )
+        others = ", ".join(f"`{name}` {share:.1%}" for name, share in rule.agreement.items() if name != rule.name)
+        same = f"{rule.agreement[rule.name]:.1%} of the training tokens"
+        lines.append(f"text is cut {how}; this gives back {same} ({others})")
     missed = 1 - rule.agreement.get(rule.name, 1.0)
     if missed > ODD:
         lines.append(f"warning: new text is cut otherwise than {missed:.1%} of its tokens, which costs accuracy there")
