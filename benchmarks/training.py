@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from biomtl.batch import Item, build_items, collate
+from biomtl.batch import Item, collate, encode_examples
 from biomtl.model import MultiTaskModel
 from biomtl.suite import Suite, load_suite
 from biomtl.training.accelerator import make_accelerator
@@ -38,7 +38,7 @@ def plain_batches(model: MultiTaskModel, suite: Suite, recipe: Recipe) -> Iterat
     batches: list[list[Item]] = []
     for name in suite.tasks:
         records = {name: training_records(suite, name, recipe)}
-        items = sorted(build_items(model.processor, suite.tasks, records, targets=True), key=lambda i: i.longest)
+        items = sorted(encode_examples(model.processor, suite.tasks, records, targets=True), key=lambda i: i.longest)
         batch: list[Item] = []
         for item in items:
             if batch and (len(batch) + 1) * item.longest > BUDGET:

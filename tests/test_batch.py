@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tiny
-from biomtl.batch import Item, build_items, collate
+from biomtl.batch import EncodedExample, collate, encode_examples
 from biomtl.inference.predict import length_batches
 from biomtl.text.transformer import TransformerProcessor
 
@@ -28,10 +28,13 @@ def test_every_record_stands_in_one_item(processor: TransformerProcessor, seed: 
     records = {name: tiny.records(name, 1 + seed % 5, seed) for name in sorted(names)}
     for rows in records.values():
         rows.append(rows[0])  # the same text twice in one task
-    items = build_items(processor, TASKS, records, targets=True)
-    found = [(example.task, example.index) for item in items for example in item.examples]
+    examples = encode_examples(processor, TASKS, records, targets=True)
+    found = [(example.task, example.index) for text in examples for example in text.task_examples]
     assert sorted(found) == [(name, index) for name in sorted(names) for index in range(len(records[name]))]
-    keys = [tuple((row.part, *row.inputs["input_ids"], *row.offsets.flat) for row in item.rows) for item in items]
+    keys = [
+        tuple((row.segment_id, *row.inputs["input_ids"], *row.offsets.flat) for row in example.rows)
+        for example in examples
+    ]
     assert len(set(keys)) == len(keys)
 
 
@@ -40,51 +43,53 @@ def test_every_record_stands_in_one_item(processor: TransformerProcessor, seed: 
 def test_batches_lead_every_output_back_to_its_rows(processor: TransformerProcessor, seed: int) -> None:
     rng = random.Random(seed)
     records = {name: tiny.records(name, 3, seed) for name in rng.sample(list(TASKS), 6)}
-    items = build_items(processor, TASKS, records, targets=True)
-    rng.shuffle(items)
-    batch = collate(items, processor)
-    rows = [row for item in items for row in item.rows]
+    examples = encode_examples(processor, TASKS, records, targets=True)
+    rng.shuffle(examples)
+    batch = collate(examples, processor)
+    rows = [row for example in examples for row in example.rows]
     ids = batch.inputs["input_ids"].numpy()
     assert batch.real_tokens == sum(len(row) for row in rows) == int(batch.inputs["attention_mask"].sum())
     assert batch.padded_tokens == ids.size
     for name, asked in batch.tasks.items():
         assert asked.targets is not None
-        assert len(asked.targets) == int(asked.sizes.sum())
+        assert len(asked.targets) == int(asked.output_counts.sum())
         assert asked.count == len(batch.examples[name])
         for owner, example in enumerate(batch.examples[name]):
             record = records[name][example.index]
-            own = asked.rows[asked.owners == owner].tolist()
-            (expected,) = build_items(processor, TASKS, {name: [record]}, targets=True)
+            own = asked.rows[asked.example_ids == owner].tolist()
+            (expected,) = encode_examples(processor, TASKS, {name: [record]}, targets=True)
             assert [ids[i][: len(row)].tolist() for i, row in zip(own, expected.rows, strict=True)] == [
                 row.inputs["input_ids"].tolist() for row in expected.rows
             ]
-            assert asked.parts[asked.owners == owner].tolist() == [row.part for row in expected.rows]
-        if asked.sites is not None:
-            pieces = [ids[asked.rows[row]][position] if row >= 0 else None for row, position in asked.sites.tolist()]
+            assert asked.segment_ids[asked.example_ids == owner].tolist() == [row.segment_id for row in expected.rows]
+        if asked.word_positions is not None:
+            pieces = [
+                ids[asked.rows[row]][position] if row >= 0 else None for row, position in asked.word_positions.tolist()
+            ]
             words = [word for example in batch.examples[name] for word in records[name][example.index]["tokens"]]
             assert pieces == [processor.tokenizer(word)["input_ids"][1] for word in words]
 
 
 def test_a_word_without_piece_is_no_target(processor: TransformerProcessor) -> None:
     record = {"tokens": ["pola", "\u200b", "rimu"], "offsets": [[0, 4], [5, 6], [7, 11]], "tags": ["O", "B-Drug", "O"]}
-    (item,) = build_items(processor, TASKS, {"tag-drug": [record]}, targets=True)
-    targets = collate([item], processor).tasks["tag-drug"].targets
+    (example,) = encode_examples(processor, TASKS, {"tag-drug": [record]}, targets=True)
+    targets = collate([example], processor).tasks["tag-drug"].targets
     assert targets is not None
     assert targets.tolist() == [0, -100, 0]
 
 
 def test_split_by_task_shares_the_rows(processor: TransformerProcessor) -> None:
     records = {name: tiny.records(name, 2) for name in ("tag-drug", "tag-illness")}
-    item = build_items(processor, TASKS, records, targets=True)[0]
-    parts = list(item.split())
+    example = encode_examples(processor, TASKS, records, targets=True)[0]
+    parts = list(example.split())
     assert [part.tasks for part in parts] == [{"tag-drug"}, {"tag-illness"}]
-    assert all(part.rows is item.rows for part in parts)
+    assert all(part.rows is example.rows for part in parts)
 
 
 def test_windows_are_counted(processor: TransformerProcessor) -> None:
     long = " ".join(tiny.sentence(random.Random(0), 60))
     records = {"cls-text": [{"text": "pola ."}, {"text": long}], "cls-apart": [{"text_a": "pola .", "text_b": long}]}
-    short, windowed, apart = build_items(processor, TASKS, records, targets=False)
+    short, windowed, apart = encode_examples(processor, TASKS, records, targets=False)
     assert short.windows == 0
     assert windowed.windows == len(windowed.rows) > 3
     assert apart.windows == len(apart.rows) - 1
@@ -102,9 +107,9 @@ def test_length_batches(lengths: list[tuple[int, int]], budget: int) -> None:
         def __len__(self) -> int:
             return self.length
 
-    items = [Item([Row(length)] * count) for length, count in lengths]  # type: ignore[list-item]
-    batches = list(length_batches(items, budget))
-    assert sorted(i for batch in batches for i in batch) == list(range(len(items)))
+    examples = [EncodedExample([Row(length)] * count) for length, count in lengths]  # type: ignore[list-item]
+    batches = list(length_batches(examples, budget))
+    assert sorted(i for batch in batches for i in batch) == list(range(len(examples)))
     for batch in batches:
         cost = sum(lengths[i][1] for i in batch) * max(lengths[i][0] for i in batch)
         assert cost <= budget or len(batch) == 1

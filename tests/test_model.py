@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import biomtl
 import tiny
-from biomtl.batch import build_items, collate
+from biomtl.batch import collate, encode_examples
 from biomtl.errors import InputError
 from biomtl.inference.predict import predict_records
 from biomtl.model import FORMAT, MultiTaskModel, read_manifest
@@ -55,8 +55,8 @@ def counted_calls(model: MultiTaskModel, monkeypatch: pytest.MonkeyPatch) -> lis
 def test_one_encoder_pass_a_batch_whatever_tasks(
     model: MultiTaskModel, records: dict[str, list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    items = build_items(model.processor, model.tasks, records, targets=True)
-    batch = collate(items, model.processor)
+    examples = encode_examples(model.processor, model.tasks, records, targets=True)
+    batch = collate(examples, model.processor)
     calls = counted_calls(model, monkeypatch)
     outputs = model(batch.inputs, batch.tasks)
     assert len(calls) == 1
@@ -82,14 +82,14 @@ def test_the_same_text_asked_about_in_other_ways(model: MultiTaskModel) -> None:
     pair = {"text_a": text, "text_b": "rimu ."}
     asked = {"cls-text": [{"text": text}] * 2, "reg-text": [{"text": text}]}
     asked |= {"cls-pair": [pair], "multi-pair": [pair], "cls-apart": [pair], "reg-apart": [pair]}
-    items = build_items(model.processor, model.tasks, asked, targets=False)
-    assert [sorted(item.tasks) for item in items] == [
+    examples = encode_examples(model.processor, model.tasks, asked, targets=False)
+    assert [sorted(example.tasks) for example in examples] == [
         ["cls-text", "reg-text"],
         ["cls-pair", "multi-pair"],
         ["cls-apart", "reg-apart"],
     ]
-    assert sum(len(item.examples) for item in items) == 7
-    assert [len(item.rows) for item in items] == [1, 1, 2]
+    assert sum(len(example.task_examples) for example in examples) == 7
+    assert [len(example.rows) for example in examples] == [1, 1, 2]
 
 
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -100,15 +100,15 @@ def test_outputs_depend_on_no_neighbour(
     alone = outputs_one_by_one(model, records)
     rng = random.Random(seed)
     shuffled = {name: rng.sample(rows, len(rows)) for name, rows in rng.sample(list(records.items()), len(records))}
-    items = build_items(model.processor, model.tasks, shuffled, targets=False)
-    rng.shuffle(items)
+    examples = encode_examples(model.processor, model.tasks, shuffled, targets=False)
+    rng.shuffle(examples)
     width = max(1, budget // 16)
     seen = 0
     with torch.inference_mode():
-        for start in range(0, len(items), width):
-            batch = collate(items[start : start + width], model.processor)
+        for start in range(0, len(examples), width):
+            batch = collate(examples[start : start + width], model.processor)
             for name, values in model(batch.inputs, batch.tasks).items():
-                parts = values.split(batch.tasks[name].sizes.tolist())
+                parts = values.split(batch.tasks[name].output_counts.tolist())
                 for example, part in zip(batch.examples[name], parts, strict=True):
                     key = (name, shuffled[name][example.index]["id"])
                     np.testing.assert_allclose(part.numpy(), alone[key], atol=1e-5)
@@ -128,8 +128,8 @@ def outputs_one_by_one(
         with torch.inference_mode():
             for name, rows in records.items():
                 for row in rows:
-                    (item,) = build_items(model.processor, model.tasks, {name: [row]}, targets=False)
-                    batch = collate([item], model.processor)
+                    (example,) = encode_examples(model.processor, model.tasks, {name: [row]}, targets=False)
+                    batch = collate([example], model.processor)
                     found[name, row["id"]] = model(batch.inputs, batch.tasks)[name].numpy()
         _ALONE[id(model)] = found
     return _ALONE[id(model)]
@@ -137,9 +137,9 @@ def outputs_one_by_one(
 
 def test_a_long_text_is_the_mean_of_its_windows(model: MultiTaskModel) -> None:
     text = " ".join(tiny.sentence(random.Random(5), 60))
-    (item,) = build_items(model.processor, model.tasks, {"cls-text": [{"text": text}]}, targets=False)
-    assert len(item.rows) > 3
-    batch = collate([item], model.processor)
+    (example,) = encode_examples(model.processor, model.tasks, {"cls-text": [{"text": text}]}, targets=False)
+    assert len(example.rows) > 3
+    batch = collate([example], model.processor)
     with torch.inference_mode():
         whole = model(batch.inputs, batch.tasks)["cls-text"]
         rows = model.logits("cls-text", **batch.inputs)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from biomtl.batch import build_items, collate
+from biomtl.batch import collate, encode_examples
 from biomtl.checkpoints.onnx_model import OnnxModel
 from biomtl.inference.predict import predict_records
 from biomtl.model import MultiTaskModel
@@ -55,12 +55,12 @@ def test_predictions_of_a_saved_model(folder: str) -> None:
 def test_outputs_of_a_saved_model(folder: str) -> None:
     wanted = expected(folder)
     model = MultiTaskModel.from_pretrained(SAVED / folder / "model")
-    items = build_items(model.processor, model.tasks, wanted["records"], targets=True)
-    batch = collate(items, model.processor)
+    examples = encode_examples(model.processor, model.tasks, wanted["records"], targets=True)
+    batch = collate(examples, model.processor)
     with torch.inference_mode():
         outputs = model(batch.inputs, batch.tasks)
     for name, values in outputs.items():
-        parts = values.split(batch.tasks[name].sizes.tolist())
+        parts = values.split(batch.tasks[name].output_counts.tolist())
         for example, part in zip(batch.examples[name], parts, strict=True):
             rows = [[value for value in row if np.isfinite(value)] for row in part.tolist()]
             assert_like(rows, wanted["outputs"][name][example.index], 1e-3)
@@ -70,8 +70,8 @@ def test_outputs_of_a_saved_model(folder: str) -> None:
 def test_losses_of_a_saved_model(folder: str) -> None:
     wanted = expected(folder)
     model = MultiTaskModel.from_pretrained(SAVED / folder / "model")
-    items = build_items(model.processor, model.tasks, wanted["records"], targets=True)
-    batch = collate(items, model.processor)
+    examples = encode_examples(model.processor, model.tasks, wanted["records"], targets=True)
+    batch = collate(examples, model.processor)
     model.heads.train()
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):

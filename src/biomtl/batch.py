@@ -1,7 +1,7 @@
 """Texts and all that is asked about them.
 
 The unit of training and prediction is the text: records of several tasks that give the encoder the same input share
-one ``Item``, which is encoded once.
+one ``EncodedExample``, which is encoded once.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from biomtl.tasks.task import Task
 from biomtl.tasks.types.base import Record, TaskRows, type_of
-from biomtl.text.alignment import word_sites
+from biomtl.text.alignment import word_positions
 from biomtl.text.base import EncodedRow, TextInput, TextProcessor
 
 if TYPE_CHECKING:
@@ -24,28 +24,28 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)
-class Example:
+class TaskExample:
     """What one record asks about a text.
 
     Attributes:
         task: the task's name.
         index: the record's position among the task's records.
-        sites: ``[words, 2]`` row and position of each word, ``None`` where the whole text has one output.
+        word_positions: ``[words, 2]`` row and position of each word, ``None`` where the whole text has one output.
         target: ``[outputs, …]`` gold values, ``None`` when predicting.
     """
 
     task: str
     index: int
-    sites: NDArray[np.int32] | None
+    word_positions: NDArray[np.int32] | None
     target: NDArray[Any] | None
 
 
 @dataclass(slots=True)
-class Item:
-    """One text's encoder rows and its examples."""
+class EncodedExample:
+    """One text's encoder rows, and what the records that hold it ask about it."""
 
     rows: list[EncodedRow]
-    examples: list[Example] = field(default_factory=list)
+    task_examples: list[TaskExample] = field(default_factory=list)
     truncated: int = 0
 
     @property
@@ -56,27 +56,28 @@ class Item:
     @property
     def windows(self) -> int:
         """Rows that share a text with others since it is too long for one; 0 where every text fits."""
-        parts = Counter(row.part for row in self.rows)
-        return sum(count for count in parts.values() if count > 1)
+        counts = Counter(row.segment_id for row in self.rows).values()
+        return sum(count for count in counts if count > 1)
 
     @property
     def tasks(self) -> frozenset[str]:
         """The tasks that ask about the text."""
-        return frozenset(example.task for example in self.examples)
+        return frozenset(example.task for example in self.task_examples)
 
-    def split(self) -> Iterator[Item]:
-        """One item a task, for batches that hold a single task."""
+    def split(self) -> Iterator[EncodedExample]:
+        """One example per task, for batches that hold a single task."""
         for task in sorted(self.tasks):
-            yield Item(self.rows, [example for example in self.examples if example.task == task], self.truncated)
+            own = [example for example in self.task_examples if example.task == task]
+            yield EncodedExample(self.rows, own, self.truncated)
 
 
-def build_items(
+def encode_examples(
     processor: TextProcessor,
     tasks: Mapping[str, Task],
     records: Mapping[str, Sequence[Record]],
     *,
     targets: bool,
-) -> list[Item]:
+) -> list[EncodedExample]:
     """Encode the records of all tasks, each distinct text once.
 
     Args:
@@ -86,7 +87,7 @@ def build_items(
         targets: whether the records carry gold values to learn from.
 
     Returns:
-        Items in order of first appearance. Every record stands in exactly one of them.
+        Examples in order of first appearance. Every record stands in exactly one of them.
     """
     inputs: dict[Hashable, TextInput] = {}
     asked: dict[Hashable, list[tuple[str, int]]] = {}
@@ -98,17 +99,18 @@ def build_items(
             inputs.setdefault(key, text)
             asked.setdefault(key, []).append((name, index))
     encoded = processor.encode(list(inputs.values()))
-    items = []
+    examples = []
     for key, result in zip(asked, encoded, strict=True):
-        item = Item(result.rows, truncated=result.truncated)
+        example = EncodedExample(result.rows, truncated=result.truncated)
         for name, index in asked[key]:
             task, record = tasks[name], records[name][index]
             kind = type_of(task)
             words = kind.words(record, task)
-            sites = None if words is None else word_sites(result.rows, words)
-            item.examples.append(Example(name, index, sites, kind.target(record, task) if targets else None))
-        items.append(item)
-    return items
+            positions = None if words is None else word_positions(result.rows, words)
+            target = kind.target(record, task) if targets else None
+            example.task_examples.append(TaskExample(name, index, positions, target))
+        examples.append(example)
+    return examples
 
 
 @dataclass(slots=True)
@@ -125,7 +127,7 @@ class Batch:
 
     inputs: Mapping[str, torch.Tensor]
     tasks: dict[str, TaskRows]
-    examples: dict[str, list[Example]]
+    examples: dict[str, list[TaskExample]]
     real_tokens: int
     padded_tokens: int
 
@@ -136,48 +138,46 @@ class Batch:
         return Batch(inputs, tasks, self.examples, self.real_tokens, self.padded_tokens)
 
 
-def collate(items: Sequence[Item], processor: TextProcessor) -> Batch:
-    """Put items into one batch: their rows for the encoder, and for every task its share of them."""
-    rows = [row for item in items for row in item.rows]
-    starts = np.cumsum([0, *[len(item.rows) for item in items]])
-    asked: dict[str, list[tuple[int, Item, Example]]] = {}
-    for start, item in zip(starts, items, strict=False):
-        for example in item.examples:
-            asked.setdefault(example.task, []).append((int(start), item, example))
+def collate(examples: Sequence[EncodedExample], processor: TextProcessor) -> Batch:
+    """Put examples into one batch: their rows for the encoder, and for every task its share of them."""
+    rows = [row for example in examples for row in example.rows]
+    starts = np.cumsum([0, *[len(example.rows) for example in examples]])
+    asked: dict[str, list[tuple[int, EncodedExample, TaskExample]]] = {}
+    for start, example in zip(starts, examples, strict=False):
+        for task_example in example.task_examples:
+            asked.setdefault(task_example.task, []).append((int(start), example, task_example))
     inputs = processor.collate(rows)
     tasks = {name: _task_rows(asked[name]) for name in sorted(asked)}
-    examples = {name: [example for _, _, example in asked[name]] for name in sorted(asked)}
+    by_task = {name: [example for _, _, example in asked[name]] for name in sorted(asked)}
     real = sum(len(row) for row in rows)
-    return Batch(inputs, tasks, examples, real, len(rows) * max(len(row) for row in rows))
+    return Batch(inputs, tasks, by_task, real, len(rows) * max(len(row) for row in rows))
 
 
-def _task_rows(asked: list[tuple[int, Item, Example]]) -> TaskRows:
+def _task_rows(asked: list[tuple[int, EncodedExample, TaskExample]]) -> TaskRows:
     import torch
 
     rows: list[int] = []
-    owners: list[int] = []
-    parts: list[int] = []
-    sizes: list[int] = []
-    sites: list[NDArray[np.int32]] = []
+    example_ids: list[int] = []
+    segment_ids: list[int] = []
+    output_counts: list[int] = []
+    positions: list[NDArray[np.int32]] = []
     targets: list[NDArray[Any]] = []
-    for owner, (start, item, example) in enumerate(asked):
-        if example.sites is not None:
-            # Sites point into the task's own list of rows, since its head sees only those.
-            sites.append(np.where(example.sites >= 0, example.sites + np.array([len(rows), 0], dtype=np.int32), -1))
-        sizes.append(1 if example.sites is None else len(example.sites))
+    for number, (start, encoded, example) in enumerate(asked):
+        own = example.word_positions
+        if own is not None:
+            # Positions point into the task's own list of rows, since its head sees only those.
+            positions.append(np.where(own >= 0, own + np.array([len(rows), 0], dtype=np.int32), -1))
+        output_counts.append(1 if own is None else len(own))
         if example.target is not None:
-            target = example.target
-            if example.sites is not None:
-                target = np.where(example.sites[:, 0] >= 0, target, -100)
-            targets.append(target)
-        rows.extend(range(start, start + len(item.rows)))
-        owners.extend([owner] * len(item.rows))
-        parts.extend(row.part for row in item.rows)
+            targets.append(example.target if own is None else np.where(own[:, 0] >= 0, example.target, -100))
+        rows.extend(range(start, start + len(encoded.rows)))
+        example_ids.extend([number] * len(encoded.rows))
+        segment_ids.extend(row.segment_id for row in encoded.rows)
     return TaskRows(
         torch.tensor(rows),
-        torch.tensor(owners),
-        torch.tensor(parts),
-        torch.tensor(sizes),
-        torch.from_numpy(np.concatenate(sites).astype(np.int64)) if sites else None,
+        torch.tensor(example_ids),
+        torch.tensor(segment_ids),
+        torch.tensor(output_counts),
+        torch.from_numpy(np.concatenate(positions).astype(np.int64)) if positions else None,
         torch.from_numpy(np.concatenate(targets)) if targets else None,
     )

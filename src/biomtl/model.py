@@ -121,10 +121,10 @@ class MultiTaskModel(nn.Module):
             losses[name] = own(values, rows) if own else type_of(task).loss(values, rows.targets, task)
         return losses
 
-    def counted(self, task: str, batch: Batch) -> int:
+    def loss_denominator(self, task: str, batch: Batch) -> int:
         """How many outputs the task's mean loss in the batch is over; 0 where the batch has no row of it."""
         rows = batch.tasks.get(task)
-        return 0 if rows is None or rows.targets is None else type_of(self.tasks[task]).counted(rows.targets)
+        return 0 if rows is None or rows.targets is None else type_of(self.tasks[task]).loss_denominator(rows.targets)
 
     def logits(self, task: str, **inputs: Tensor) -> Tensor:
         """A task's raw head outputs for encoder inputs as a tokenizer makes them.

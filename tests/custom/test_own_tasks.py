@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from biomtl.audit.overlap import shared_rows
-from biomtl.batch import build_items
+from biomtl.batch import encode_examples
 from biomtl.custom import Files, TaskDefinition
 from biomtl.custom.config import SEPARATOR
 from biomtl.errors import InputError
@@ -107,9 +107,9 @@ def test_two_tasks_over_one_file_encode_each_text_once(bert: Path) -> None:
 
     suite = suite_of(DATA / "own.yaml").only(["effect", "certainty"])
     records = {name: suite[name].records("train") for name in suite.tasks}
-    items = build_items(load_processor(bert, 32, None), suite.tasks, records, targets=True)
-    assert len(items) == 4
-    assert all(item.tasks == {"effect", "certainty"} for item in items)
+    examples = encode_examples(load_processor(bert, 32, None), suite.tasks, records, targets=True)
+    assert len(examples) == 4
+    assert all(example.tasks == {"effect", "certainty"} for example in examples)
 
 
 def test_several_files_make_one_split_and_all_have_checksums() -> None:

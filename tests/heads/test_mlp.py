@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import tiny
-from biomtl.batch import build_items, collate
+from biomtl.batch import collate, encode_examples
 from biomtl.errors import InputError
 from biomtl.heads.contrastive import contrastive_loss
 from biomtl.heads.crf import Crf
@@ -27,8 +27,8 @@ def model_and_batch(encoder: Path, task: Task, count: int = 8) -> tuple[MultiTas
     torch.manual_seed(0)
     model = MultiTaskModel.from_encoder(encoder, [task], max_length=48)
     rows = tiny.records(task.name, count)
-    items = build_items(model.processor, model.tasks, {task.name: rows}, targets=True)
-    return model, collate(items, model.processor), rows
+    examples = encode_examples(model.processor, model.tasks, {task.name: rows}, targets=True)
+    return model, collate(examples, model.processor), rows
 
 
 CASES = [
@@ -82,7 +82,7 @@ def test_crf_decodes_the_best_path_and_learns_its_likelihood(bert: Path) -> None
     assert isinstance(head.crf, Crf)
     torch.nn.init.normal_(head.crf.transitions, std=2)
     model.train()
-    sizes = batch.tasks["tag-drug"].sizes.tolist()
+    sizes = batch.tasks["tag-drug"].output_counts.tolist()
     emissions = model(batch.inputs, batch.tasks)["tag-drug"].detach()
     loss = model.loss({"tag-drug": emissions}, batch)["tag-drug"]
     gold = batch.tasks["tag-drug"].targets.split(sizes)

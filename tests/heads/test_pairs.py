@@ -9,9 +9,9 @@ import pytest
 import torch
 
 import tiny
-from biomtl.batch import build_items, collate
+from biomtl.batch import collate, encode_examples
 from biomtl.encoders.base import Encoded
-from biomtl.heads.pairs import ApartHead, ComparisonHead, CosineHead, mean_by_owner
+from biomtl.heads.pairs import ApartHead, ComparisonHead, CosineHead, mean_by_example
 from biomtl.model import MultiTaskModel
 
 
@@ -34,7 +34,7 @@ def test_the_comparison_sees_both_texts() -> None:
 
 def test_mean_by_owner() -> None:
     values = torch.tensor([[2.0], [4.0], [9.0]])
-    torch.testing.assert_close(mean_by_owner(values, torch.tensor([0, 0, 2]), 3), torch.tensor([[3.0], [0.0], [9.0]]))
+    torch.testing.assert_close(mean_by_example(values, torch.tensor([0, 0, 2]), 3), torch.tensor([[3.0], [0.0], [9.0]]))
 
 
 def test_windows_of_a_text_are_pooled_first() -> None:
@@ -60,8 +60,8 @@ def test_apart_pairs_of_any_length(bert: Path, name: str) -> None:
     rng = random.Random(0)
     texts = [" ".join(tiny.sentence(rng, n)) for n in (3, 50, 3, 7)]
     pairs = [{"text_a": a, "text_b": b} for a in texts for b in texts]
-    items = build_items(model.processor, model.tasks, {name: pairs}, targets=False)
-    batch = collate(items, model.processor)
+    examples = encode_examples(model.processor, model.tasks, {name: pairs}, targets=False)
+    batch = collate(examples, model.processor)
     outputs = model(batch.inputs, batch.tasks)[name]
     outputs = outputs[torch.tensor([example.index for example in batch.examples[name]]).argsort()]
     assert outputs.shape == (16, max(1, len(model.tasks[name].labels)))

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import biomtl
-from biomtl.batch import build_items, collate
+from biomtl.batch import collate, encode_examples
 from biomtl.custom import Files, TaskDefinition
 from biomtl.encoders import load_encoder
 from biomtl.errors import InputError
@@ -101,23 +101,23 @@ def test_candidates_scores_do_not_depend_on_the_batch(bert: Path, pairs: str) ->
 def test_a_text_stands_beside_each_candidate(bert: Path) -> None:
     model = MultiTaskModel.from_encoder(bert, [RANKING], max_length=16)
     record = {"id": "1", "doc_id": "1", "text": "pola rimu", "candidates": ["vono", "milo", "dasu"], "label": 0}
-    (item,) = build_items(model.processor, {"pick": RANKING}, {"pick": [record]}, targets=True)
-    assert [row.part for row in item.rows] == [0, 1, 2]
-    read = [model.processor.tokenizer.decode(row.inputs["input_ids"]) for row in item.rows]
+    (example,) = encode_examples(model.processor, {"pick": RANKING}, {"pick": [record]}, targets=True)
+    assert [row.segment_id for row in example.rows] == [0, 1, 2]
+    read = [model.processor.tokenizer.decode(row.inputs["input_ids"]) for row in example.rows]
     assert read == [f"[CLS] pola rimu [SEP] {other} [SEP]" for other in record["candidates"]]
 
 
 def test_span_targets_and_windows(bert: Path) -> None:
     model = MultiTaskModel.from_encoder(bert, [SPAN], max_length=20).eval()
     record = {"id": "1", "doc_id": "1", "text_a": " ".join(WORDS * 5), "text_b": "teksa", "start": 5, "end": 15}
-    (item,) = build_items(model.processor, {"find": SPAN}, {"find": [record]}, targets=True)
-    target = item.examples[0].target
+    (example,) = encode_examples(model.processor, {"find": SPAN}, {"find": [record]}, targets=True)
+    target = example.task_examples[0].target
     assert target is not None
-    assert len(item.rows) > 1
+    assert len(example.rows) > 1
     assert (target[:4].tolist(), target[4:].any()) == ([0, 1, 2, 0], False)
     one_word = type_of(SPAN).target({**record, "end": 9}, SPAN)
     assert one_word[:3].tolist() == [0, 3, 0]
-    outputs = model(*[getattr(collate([item], model.processor), name) for name in ("inputs", "tasks")])["find"]
+    outputs = model(*[getattr(collate([example], model.processor), name) for name in ("inputs", "tasks")])["find"]
     assert outputs.shape == (45, 2)
     np.testing.assert_allclose(outputs.detach().exp().sum(0), [1, 1], atol=1e-5)
 
@@ -205,8 +205,8 @@ def test_both_are_learnt_beside_each_other(bert: Path, tmp_path: Path) -> None:
 def test_the_mean_of_a_step_is_over_answers_not_over_words() -> None:
     """Steps of several batches weigh each batch's mean by what it is over; long texts have no more answers."""
     kind = type_of(SPAN)
-    assert kind.counted(torch.tensor([0, 1, 0, 2, 0, 0, 0, 3, 0])) == 4
-    assert kind.counted(torch.tensor([-100, 2, 0])) == 1
+    assert kind.loss_denominator(torch.tensor([0, 1, 0, 2, 0, 0, 0, 3, 0])) == 4
+    assert kind.loss_denominator(torch.tensor([-100, 2, 0])) == 1
 
 
 @pytest.mark.parametrize("task", [RANKING, SPAN])

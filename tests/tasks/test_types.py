@@ -97,7 +97,7 @@ def test_tagging_loss_leaves_words_without_piece_out() -> None:
     loss.backward()
     assert outputs.grad is not None
     assert outputs.grad[1].abs().sum() == 0
-    assert kind.counted(targets) == 2
+    assert kind.loss_denominator(targets) == 2
     assert kind.loss(outputs[:1], torch.tensor([-100]), TAGS) == 0
 
 

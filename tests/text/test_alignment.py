@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from biomtl.text.alignment import render_tokens, word_sites
+from biomtl.text.alignment import render_tokens, word_positions
 from biomtl.text.base import EncodedRow
 
 
@@ -39,44 +39,44 @@ def test_rendered_spans_give_the_tokens(parts: list[tuple[str, int]]) -> None:
 def test_first_pieces() -> None:
     # "zalpidine works ." in pieces zal|pidine, works, .
     words = [(0, 9), (10, 15), (16, 17)]
-    assert word_sites([row((0, 3), (3, 9), (10, 15), (16, 17))], words).tolist() == [[0, 1], [0, 3], [0, 4]]
+    assert word_positions([row((0, 3), (3, 9), (10, 15), (16, 17))], words).tolist() == [[0, 1], [0, 3], [0, 4]]
 
 
 def test_a_piece_over_two_words_speaks_for_both() -> None:
-    assert word_sites([row((0, 4))], [(0, 2), (2, 4)]).tolist() == [[0, 1], [0, 1]]
+    assert word_positions([row((0, 4))], [(0, 2), (2, 4)]).tolist() == [[0, 1], [0, 1]]
 
 
 def test_a_word_without_pieces() -> None:
-    assert word_sites([row((0, 2), (5, 7))], [(0, 2), (3, 4), (5, 7)]).tolist() == [[0, 1], [-1, -1], [0, 2]]
-    assert word_sites([row()], [(0, 2)]).tolist() == [[-1, -1]]
-    assert word_sites([row((0, 1))], []).shape == (0, 2)
+    assert word_positions([row((0, 2), (5, 7))], [(0, 2), (3, 4), (5, 7)]).tolist() == [[0, 1], [-1, -1], [0, 2]]
+    assert word_positions([row()], [(0, 2)]).tolist() == [[-1, -1]]
+    assert word_positions([row((0, 1))], []).shape == (0, 2)
 
 
 def test_pieces_that_begin_with_the_blank_before() -> None:
-    assert word_sites([row((0, 2), (2, 5), (5, 6))], [(0, 2), (3, 6)]).tolist() == [[0, 1], [0, 2]]
+    assert word_positions([row((0, 2), (2, 5), (5, 6))], [(0, 2), (3, 6)]).tolist() == [[0, 1], [0, 2]]
 
 
 def test_several_pieces_of_one_character() -> None:
     """Byte-level tokenizers cut a character into bytes that all carry its offsets."""
-    assert word_sites([row((0, 1), (0, 1), (0, 1), (2, 3))], [(0, 1), (2, 3)]).tolist() == [[0, 1], [0, 4]]
+    assert word_positions([row((0, 1), (0, 1), (0, 1), (2, 3))], [(0, 1), (2, 3)]).tolist() == [[0, 1], [0, 4]]
 
 
 def test_the_window_with_most_context_speaks() -> None:
     words = [(i, i + 1) for i in range(8)]
     first, second = row(*words[:5]), row(*words[3:])
-    sites = word_sites([first, second], words).tolist()
-    assert sites[:3] == [[0, 1], [0, 2], [0, 3]]
-    assert sites[3:] == [[0, 4], [1, 2], [1, 3], [1, 4], [1, 5]]
+    positions = word_positions([first, second], words).tolist()
+    assert positions[:3] == [[0, 1], [0, 2], [0, 3]]
+    assert positions[3:] == [[0, 4], [1, 2], [1, 3], [1, 4], [1, 5]]
 
 
 def test_a_window_that_opens_inside_a_word_has_only_its_rest() -> None:
     word = [(0, 6), (7, 8)]
     first, second = row((0, 2), (2, 4), (4, 6)), row((4, 6), (7, 8))
-    assert word_sites([first, second], word).tolist() == [[0, 1], [1, 2]]
+    assert word_positions([first, second], word).tolist() == [[0, 1], [1, 2]]
 
 
 @pytest.mark.parametrize("side", [0, 1])
 def test_only_the_asked_side(side: int) -> None:
     offsets = np.array([(0, 0), (0, 2), (0, 0), (0, 2), (0, 0)], dtype=np.int32)
     pair = EncodedRow({}, offsets, np.array([-1, 0, -1, 1, -1], dtype=np.int8))
-    assert word_sites([pair], [(0, 2)], side=side).tolist() == [[0, 1 + 2 * side]]
+    assert word_positions([pair], [(0, 2)], side=side).tolist() == [[0, 1 + 2 * side]]

@@ -18,7 +18,7 @@ from transformers import PreTrainedTokenizerFast
 
 import tiny
 from biomtl.errors import InputError
-from biomtl.text.alignment import render_tokens, word_sites
+from biomtl.text.alignment import render_tokens, word_positions
 from biomtl.text.base import EncodedRow, EncodedText, Span, TextInput
 from biomtl.text.transformer import TransformerProcessor
 
@@ -67,11 +67,11 @@ def naive_first_piece(row: EncodedRow, word: Span) -> int | None:
 def test_every_word_has_its_first_piece(kind: str, tokens: list[str], touching: list[bool]) -> None:
     text, words = sentence(tokens, touching)
     (encoded,) = processor(kind).encode([TextInput((text,))])
-    sites = word_sites(encoded.rows, words)
-    assert sites.shape == (len(words), 2)
+    positions = word_positions(encoded.rows, words)
+    assert positions.shape == (len(words), 2)
     (whole,) = processor(kind, 100_000).encode([TextInput((text,))])
     (alone,) = whole.rows
-    for word, (number, position) in zip(words, sites.tolist(), strict=True):
+    for word, (number, position) in zip(words, positions.tolist(), strict=True):
         first = naive_first_piece(alone, word)
         if first is None:
             assert (number, position) == (-1, -1)  # the tokenizer drops the whole word
@@ -153,7 +153,7 @@ def test_two_long_texts_are_cut_and_counted() -> None:
 def test_apart_texts_are_rows_of_their_own() -> None:
     long = " ".join(tiny.sentence(random.Random(0), 40))
     (encoded,) = processor("bert").encode([TextInput(("pola .", long), apart=True)])
-    assert [row.part for row in encoded.rows] == [0] + [1] * (len(encoded.rows) - 1)
+    assert [row.segment_id for row in encoded.rows] == [0] + [1] * (len(encoded.rows) - 1)
     assert len(encoded.rows) > 3
     assert all(set(row.sides.tolist()) <= {-1, 0} for row in encoded.rows)
 
@@ -182,7 +182,7 @@ def test_an_empty_text_without_special_tokens_is_a_row() -> None:
     rows = [row for encoded in words.encode(texts) for row in encoded.rows]
     assert [row.inputs["input_ids"].tolist() for row in rows] == [[1], [1], [2], [1]]
     assert words.collate(rows)["attention_mask"].tolist() == [[1]] * 4
-    assert word_sites(rows[:1], [(0, 1)]).tolist() == [[-1, -1]]
+    assert word_positions(rows[:1], [(0, 1)]).tolist() == [[-1, -1]]
 
 
 def test_collate_pads_with_the_padding_id() -> None:

@@ -35,7 +35,9 @@ def data_of(bert: Path, folder: Path, **keys: Any) -> tuple[TrainingData, Recipe
 
 
 def seen(batches: list[list[Any]]) -> Counter[tuple[str, int]]:
-    return Counter((example.task, example.index) for batch in batches for item in batch for example in item.examples)
+    return Counter(
+        (example.task, example.index) for batch in batches for text in batch for example in text.task_examples
+    )
 
 
 def test_every_row_once_an_epoch_and_every_epoch_anew(bert: Path, suite_folder: Path) -> None:
@@ -44,10 +46,10 @@ def test_every_row_once_an_epoch_and_every_epoch_anew(bert: Path, suite_folder: 
     for epoch in range(3):
         assert seen(data.epoch(epoch)) == every
         assert data.epoch(epoch) == data.epoch(epoch)
-    first, second = ([[id(item) for item in batch] for batch in data.epoch(epoch)] for epoch in (0, 1))
+    first, second = ([[id(example) for example in batch] for batch in data.epoch(epoch)] for epoch in (0, 1))
     assert first != second
     # Both tagging tasks label the same 12 sentences: 12 + 13 + 12 texts.
-    assert len(data.items) == 37
+    assert len(data.examples) == 37
 
 
 def test_another_process_gets_the_rest(bert: Path, suite_folder: Path) -> None:
@@ -60,7 +62,7 @@ def test_another_process_gets_the_rest(bert: Path, suite_folder: Path) -> None:
 def test_one_task_a_batch(bert: Path, suite_folder: Path) -> None:
     data, _ = data_of(bert, suite_folder, mixing="batch")
     batches = data.epoch(0)
-    assert all(len({task for item in batch for task in item.tasks}) == 1 for batch in batches)
+    assert all(len({task for example in batch for task in example.tasks}) == 1 for batch in batches)
     assert sum(seen(batches).values()) == 49
 
 
@@ -92,7 +94,7 @@ def test_the_plan_says_what_is_long(bert: Path, suite_folder: Path) -> None:
     assert plan.texts == 37
     assert plan.windowed >= 1
     assert plan.rows == plan.texts - plan.windowed + plan.windows
-    assert plan.real_tokens == sum(len(row) for item in data.items for row in item.rows)
+    assert plan.real_tokens == sum(len(row) for example in data.examples for row in example.rows)
     console = Console(width=200)
     with console.capture() as capture:
         console.print(plan_table(plan, load_suite(suite_folder).tasks, recipe))

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tiny
-from biomtl.batch import Item, build_items, collate
+from biomtl.batch import EncodedExample, collate, encode_examples
 from biomtl.errors import InputError
 from biomtl.model import MultiTaskModel
 from biomtl.training.accelerator import make_accelerator
@@ -45,13 +45,13 @@ def model_of(folder: Path, names: tuple[str, ...] = ALL) -> MultiTaskModel:
     return MultiTaskModel.from_encoder(folder, [tiny.task(name) for name in names], max_length=24)
 
 
-def items_of(model: MultiTaskModel, count: int = 6) -> list[Item]:
+def examples_of(model: MultiTaskModel, count: int = 6) -> list[EncodedExample]:
     records = {name: tiny.records(name, count) for name in model.tasks}
-    return build_items(model.processor, model.tasks, records, targets=True)
+    return encode_examples(model.processor, model.tasks, records, targets=True)
 
 
 def one_step(
-    model: MultiTaskModel, part: list[list[Item]], seed: int = 0, **keys: Any
+    model: MultiTaskModel, part: list[list[EncodedExample]], seed: int = 0, **keys: Any
 ) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     recipe = make_recipe({"dropout": 0.0, "max_grad_norm": 0, **keys})
     configure(model, recipe)
@@ -62,36 +62,36 @@ def one_step(
     return gradients.found, done
 
 
-def dealt(items: list[Item], *sizes: int) -> list[list[Item]]:
+def dealt(examples: list[EncodedExample], *sizes: int) -> list[list[EncodedExample]]:
     parts, start = [], 0
     for size in sizes:
-        parts.append(items[start : start + size])
+        parts.append(examples[start : start + size])
         start += size
-    return [part for part in [*parts, items[start:]] if part]
+    return [part for part in [*parts, examples[start:]] if part]
 
 
 @pytest.mark.parametrize("sizes", [(3,), (1, 20), (10, 10), (2, 3, 5, 7)])
 def test_accumulation_equals_one_large_batch(bert: Path, sizes: tuple[int, ...]) -> None:
     model = model_of(bert)
-    items = items_of(model)
-    whole, once = one_step(model, [items])
-    parts, several = one_step(model, dealt(items, *sizes))
+    examples = examples_of(model)
+    whole, once = one_step(model, [examples])
+    parts, several = one_step(model, dealt(examples, *sizes))
     assert whole.keys() == parts.keys()
     for name in whole:
         torch.testing.assert_close(parts[name], whole[name], atol=1e-6, rtol=1e-4)
     assert several["loss"] == pytest.approx(once["loss"], abs=1e-5)
     assert several["losses"] == pytest.approx(once["losses"], abs=1e-5)
-    assert several["examples"] == once["examples"] == sum(len(item.examples) for item in items)
+    assert several["examples"] == once["examples"] == sum(len(example.task_examples) for example in examples)
     assert several["real_tokens"] == once["real_tokens"]
 
 
 def test_the_loss_is_the_weighted_mean_of_the_tasks_means(bert: Path) -> None:
     model = model_of(bert)
-    items = [*items_of(model, 2), *items_of(model, 5)[:9]]
+    examples = [*examples_of(model, 2), *examples_of(model, 5)[:9]]
     weights = {"tag-drug": 3.0, "cls-text": 0.5}
-    _, done = one_step(model, [items], tasks={name: {"weight": weights.get(name, 1.0)} for name in ALL})
-    counts = {name: sum(e.task == name for item in items for e in item.examples) for name in ALL}
-    batch = collate(items, model.processor)
+    _, done = one_step(model, [examples], tasks={name: {"weight": weights.get(name, 1.0)} for name in ALL})
+    counts = {name: sum(e.task == name for example in examples for e in example.task_examples) for name in ALL}
+    batch = collate(examples, model.processor)
     with torch.no_grad():
         means = model.loss(model(batch.inputs, batch.tasks), batch)
     assert done["losses"] == pytest.approx({name: float(value) for name, value in means.items()}, abs=1e-5)
@@ -101,10 +101,10 @@ def test_the_loss_is_the_weighted_mean_of_the_tasks_means(bert: Path) -> None:
 
 def test_a_weight_scales_its_task_alone(bert: Path) -> None:
     model = model_of(bert, ("cls-text", "reg-text"))
-    items = items_of(model)
-    plain, _ = one_step(model, [items])
-    heavy, _ = one_step(model, [items], tasks={"cls-text": {"weight": 4}, "reg-text": {}})
-    none, _ = one_step(model, [items], tasks={"cls-text": {"weight": 0}, "reg-text": {}})
+    examples = examples_of(model)
+    plain, _ = one_step(model, [examples])
+    heavy, _ = one_step(model, [examples], tasks={"cls-text": {"weight": 4}, "reg-text": {}})
+    none, _ = one_step(model, [examples], tasks={"cls-text": {"weight": 0}, "reg-text": {}})
     for name in plain:
         if name.startswith("heads.cls"):
             torch.testing.assert_close(heavy[name], 4 * plain[name])
@@ -122,7 +122,7 @@ def test_gradient_checkpointing_draws_the_same_masks(
     found = []
     for checkpointing in (False, True):
         model = model_of(bert, ("cls-text", "tag-drug"))
-        gradients, _ = one_step(model, [items_of(model)], dropout=dropout, gradient_checkpointing=checkpointing)
+        gradients, _ = one_step(model, [examples_of(model)], dropout=dropout, gradient_checkpointing=checkpointing)
         found.append(gradients)
     for name in found[0]:
         torch.testing.assert_close(found[1][name], found[0][name], atol=1e-6, rtol=1e-4)
@@ -130,16 +130,16 @@ def test_gradient_checkpointing_draws_the_same_masks(
 
 def test_clipping(bert: Path) -> None:
     model = model_of(bert, ("cls-text",))
-    items = items_of(model)
-    free, _ = one_step(model, [items])
+    examples = examples_of(model)
+    free, _ = one_step(model, [examples])
     norm = torch.cat([g.flatten() for g in free.values()]).norm()
-    clipped, _ = one_step(model, [items], max_grad_norm=float(norm) / 10)
+    clipped, _ = one_step(model, [examples], max_grad_norm=float(norm) / 10)
     assert torch.cat([g.flatten() for g in clipped.values()]).norm() == pytest.approx(float(norm) / 10, rel=1e-3)
 
 
 def test_a_frozen_encoder_gets_no_gradient(bert: Path) -> None:
     model = model_of(bert, ("cls-text", "tag-drug"))
-    gradients, _ = one_step(model, [items_of(model)], freeze_encoder=True)
+    gradients, _ = one_step(model, [examples_of(model)], freeze_encoder=True)
     assert gradients
     assert all(name.startswith("heads.") for name in gradients)
     names = {id(p): n for n, p in model.named_parameters()}
@@ -149,9 +149,9 @@ def test_a_frozen_encoder_gets_no_gradient(bert: Path) -> None:
 
 def test_half_precision_computes_and_keeps_whole_weights(bert: Path) -> None:
     model = model_of(bert)
-    items = items_of(model)
-    exact, once = one_step(model, [items])
-    half, done = one_step(model, [items], bf16=True)
+    examples = examples_of(model)
+    exact, once = one_step(model, [examples])
+    half, done = one_step(model, [examples], bf16=True)
     assert all(value.dtype == torch.float32 for value in half.values())
     assert done["loss"] == pytest.approx(once["loss"], rel=0.05)
     assert done["loss"] != once["loss"]
@@ -164,7 +164,7 @@ def test_dropout_reaches_every_family(encoders: dict[str, Path]) -> None:
         model = model_of(folder, ("cls-text", "tag-drug"))
         configure(model, make_recipe({"dropout": 0.0}))
         model.train()
-        batch = collate(items_of(model), model.processor)
+        batch = collate(examples_of(model), model.processor)
         first, second = (model(batch.inputs, batch.tasks)["tag-drug"] for _ in range(2))
         assert torch.equal(first, second), family
         configure(model, make_recipe({"dropout": 0.4}))

@@ -73,12 +73,12 @@ class _Rows(Encoded):
             self.computed.update(self.encoder.run(self.inputs, none, none, self.encoder.alone))
         return self.computed[task] if self.chosen is None else self.computed[task][self.chosen]
 
-    def compare(self, task: str, owners: Tensor, parts: Tensor, count: int) -> Tensor:
+    def compare(self, task: str, example_ids: Tensor, segment_ids: Tensor, count: int) -> Tensor:
         """``[pairs, labels]`` of a task that compares rows."""
         assert self.encoder is not None
         rows = len(next(iter(self.inputs.values())))
         shares = torch.zeros(2 * count, rows)
-        shares[owners * 2 + parts, torch.arange(rows) if self.chosen is None else self.chosen] = 1
+        shares[example_ids * 2 + segment_ids, torch.arange(rows) if self.chosen is None else self.chosen] = 1
         shares /= shares.sum(1, keepdim=True).clamp(min=1)
         return self.encoder.run(self.inputs, shares[0::2], shares[1::2], [task])[task]
 
@@ -126,9 +126,9 @@ class _PairHead(ApartHead):
         super().__init__(nn.Identity())
         self.task = task
 
-    def forward(self, encoded: Encoded, owners: Tensor, parts: Tensor, count: int) -> Tensor:
+    def forward(self, encoded: Encoded, example_ids: Tensor, segment_ids: Tensor, count: int) -> Tensor:
         assert isinstance(encoded, _Rows)
-        return encoded.compare(self.task, owners, parts, count)
+        return encoded.compare(self.task, example_ids, segment_ids, count)
 
 
 def open_session(path: Path) -> Any:

@@ -156,7 +156,7 @@ def show_pieces(report: CheckReport, kind: TaskType, encoder: str, max_length: i
 
 def first_rows(processor: TextProcessor, kind: TaskType, record: Record, report: CheckReport) -> Sequence[str]:
     """The first record's encoder rows in pieces; a position that speaks for a word carries the word's tag."""
-    from biomtl.text.alignment import word_sites
+    from biomtl.text.alignment import word_positions
 
     assert report.task is not None
     rows = processor.encode([kind.text(record, report.task)])[0].rows
@@ -167,7 +167,7 @@ def first_rows(processor: TextProcessor, kind: TaskType, record: Record, report:
     spans = kind.words(record, report.task)
     tags = record.get("tags")
     if spans is not None and tags is not None:
-        for (row, position), tag in zip(word_sites(rows, spans), tags, strict=True):
+        for (row, position), tag in zip(word_positions(rows, spans), tags, strict=True):
             if row >= 0 and tag != "O":
                 pieces[row][position] += f"/{tag}"
     return [f"the model reads: {' '.join(row)}" for row in pieces]

@@ -235,8 +235,8 @@ class TagStack(nn.Module):
         assert rows.targets is not None
         if not len(emissions):
             return emissions.sum()
-        padded, mask = _by_example(emissions, rows.sizes)
-        tags, _ = _by_example(rows.targets.where(rows.targets >= 0, self.outside), rows.sizes)
+        padded, mask = _by_example(emissions, rows.output_counts)
+        tags, _ = _by_example(rows.targets.where(rows.targets >= 0, self.outside), rows.output_counts)
         return self.crf.loss(padded, tags, mask).sum() / mask.sum().clamp(min=1)
 
 

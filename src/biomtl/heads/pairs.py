@@ -60,23 +60,23 @@ class ApartHead(nn.Module):
         self.view = view
         self.reducer = reducer
 
-    def forward(self, encoded: Encoded, owners: Tensor, parts: Tensor, count: int) -> Tensor:
+    def forward(self, encoded: Encoded, example_ids: Tensor, segment_ids: Tensor, count: int) -> Tensor:
         """``[pairs, labels]`` of ``count`` pairs.
 
         Args:
             encoded: the rows of both texts of all pairs.
-            owners: ``[rows]`` the pair a row belongs to.
-            parts: ``[rows]`` 0 for the first text, 1 for the second.
+            example_ids: ``[rows]`` the pair a row belongs to.
+            segment_ids: ``[rows]`` 0 for the first text, 1 for the second.
             count: how many pairs there are.
         """
         encoded = encoded if self.view is None else self.view(encoded)
         pooled = encoded.mean() if self.reducer is None else self.reducer(encoded.hidden, encoded.mask)
-        vectors = mean_by_owner(pooled, owners * 2 + parts, 2 * count)
+        vectors = mean_by_example(pooled, example_ids * 2 + segment_ids, 2 * count)
         return self.compare(vectors[0::2], vectors[1::2])
 
 
-def mean_by_owner(values: Tensor, owners: Tensor, count: int) -> Tensor:
+def mean_by_example(values: Tensor, example_ids: Tensor, count: int) -> Tensor:
     """``[rows, n]`` to ``[count, n]``: the mean of each owner's rows (the windows of a long text)."""
-    sums = values.new_zeros(count, values.shape[-1]).index_add(0, owners, values)
-    rows = values.new_zeros(count).index_add(0, owners, values.new_ones(len(owners)))
+    sums = values.new_zeros(count, values.shape[-1]).index_add(0, example_ids, values)
+    rows = values.new_zeros(count).index_add(0, example_ids, values.new_ones(len(example_ids)))
     return sums / rows.clamp(min=1).unsqueeze(-1)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from biomtl.batch import Item
+from biomtl.batch import EncodedExample
 from biomtl.encoders import load_processor
 from biomtl.encoders.elmo.weights import is_elmo, load_elmo
 from biomtl.encoders.transformer import TransformerEncoder
@@ -19,7 +19,7 @@ from biomtl.errors import InputError
 from biomtl.files import atomic_file
 from biomtl.inference.predict import BATCH_TOKENS, Advance, length_batches
 from biomtl.packaged import resolve_encoder
-from biomtl.text.alignment import word_sites
+from biomtl.text.alignment import word_positions
 from biomtl.text.base import EncodedText, Span, TextInput, TextProcessor
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def _transformer(
         joined = [_join(words) for words in window]
         texts = processor.encode([TextInput((text,), words=spans) for text, spans in joined])
         vectors: list[NDArray[np.float32] | None] = [None] * len(window)
-        for chosen in length_batches([Item(text.rows) for text in texts], BATCH_TOKENS):
+        for chosen in length_batches([EncodedExample(text.rows) for text in texts], BATCH_TOKENS):
             layers = iter(_hidden(network, processor, [row for i in chosen for row in texts[i].rows], bf16))
             for i in chosen:
                 rows = list(islice(layers, len(texts[i].rows)))
@@ -128,9 +128,9 @@ def _hidden(network: Any, processor: TextProcessor, rows: list[Any], bf16: bool)
 
 def _words(text: EncodedText, rows: Sequence[Tensor], spans: Sequence[Span], pooling: Pooling) -> NDArray[np.float32]:
     """``[layers, words, dim]`` of one text from its rows' hidden states."""
-    sites = word_sites(text.rows, spans)
+    positions = word_positions(text.rows, spans)
     vectors = rows[0].new_zeros(rows[0].shape[0], len(spans), rows[0].shape[2])
-    for word, (row, first) in enumerate(sites.tolist()):
+    for word, (row, first) in enumerate(positions.tolist()):
         if row >= 0:
             pieces = _last(text.rows[row].offsets, first, spans[word][1]) if pooling == "mean" else first + 1
             vectors[:, word] = rows[row][:, first:pieces].mean(dim=1)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 import torch
 
-from biomtl.batch import Item, build_items, collate
+from biomtl.batch import EncodedExample, collate, encode_examples
 from biomtl.errors import InputError
 from biomtl.model import MultiTaskModel
 from biomtl.tasks.types.base import Record, type_of
@@ -41,9 +41,9 @@ def predict_records(
         InputError: outputs that are no numbers.
     """
     tasks = {name: model.tasks[name] for name in records}
-    items = build_items(model.processor, tasks, records, targets=False)
+    examples = encode_examples(model.processor, tasks, records, targets=False)
     results: dict[str, list[Record | None]] = {name: [None] * len(rows) for name, rows in records.items()}
-    for name, index, values in _outputs(model, items, batch_tokens, bf16, advance):
+    for name, index, values in _outputs(model, examples, batch_tokens, bf16, advance):
         record = records[name][index]
         results[name][index] = {"id": record.get("id"), **type_of(tasks[name]).predict(values, record, tasks[name])}
     complete = {}
@@ -54,13 +54,13 @@ def predict_records(
 
 
 def _outputs(
-    model: MultiTaskModel, items: Sequence[Item], batch_tokens: int, bf16: bool, advance: Advance | None
+    model: MultiTaskModel, examples: Sequence[EncodedExample], batch_tokens: int, bf16: bool, advance: Advance | None
 ) -> Iterator[tuple[str, int, np.ndarray]]:
     """``(task, record index, outputs)`` of every example, longest texts first."""
     model.eval()
     device = next(model.parameters()).device
-    for chosen in length_batches(items, batch_tokens):
-        batch = collate([items[i] for i in chosen], model.processor).to(device)
+    for chosen in length_batches(examples, batch_tokens):
+        batch = collate([examples[i] for i in chosen], model.processor).to(device)
         # Both contexts end before the yield: leaving inference mode between two batches would end autocast too.
         with torch.inference_mode(), torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16):
             outputs = {name: values.float().cpu() for name, values in model(batch.inputs, batch.tasks).items()}
@@ -68,23 +68,23 @@ def _outputs(
             if values.isnan().any():
                 found = f"the model's outputs for task {name} are no numbers"
                 raise InputError(found, fix="it diverged in training: train with a lower learning_rate")
-            parts = values.split(batch.tasks[name].sizes.tolist())
+            parts = values.split(batch.tasks[name].output_counts.tolist())
             for example, part in zip(batch.examples[name], parts, strict=True):
                 yield name, example.index, part.numpy()
         if advance is not None:
             advance(len(chosen))
 
 
-def length_batches(items: Sequence[Item], batch_tokens: int) -> Iterator[list[int]]:
-    """Item numbers in batches of like length, longest first, so that memory runs out at once or never."""
-    order = sorted(range(len(items)), key=lambda i: -items[i].longest)
+def length_batches(examples: Sequence[EncodedExample], batch_tokens: int) -> Iterator[list[int]]:
+    """Numbers of examples in batches of like length, longest first, so that memory runs out at once or never."""
+    order = sorted(range(len(examples)), key=lambda i: -examples[i].longest)
     batch: list[int] = []
     rows = 0
     for i in order:
-        if batch and (rows + len(items[i].rows)) * items[batch[0]].longest > batch_tokens:
+        if batch and (rows + len(examples[i].rows)) * examples[batch[0]].longest > batch_tokens:
             yield batch
             batch, rows = [], 0
         batch.append(i)
-        rows += len(items[i].rows)
+        rows += len(examples[i].rows)
     if batch:
         yield batch

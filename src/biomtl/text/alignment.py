@@ -31,15 +31,15 @@ def render_tokens(tokens: Sequence[str], offsets: Sequence[Sequence[int]]) -> tu
     return "".join(pieces), spans
 
 
-def word_sites(rows: Sequence[EncodedRow], words: Sequence[Span], side: int = 0) -> NDArray[np.int32]:
+def word_positions(rows: Sequence[EncodedRow], words: Sequence[Span], side: int = 0) -> NDArray[np.int32]:
     """``[words, 2]``: row and position of each word's first piece; ``(-1, -1)`` for a word without any piece.
 
     Where windows overlap, the row with most context around the word speaks. A word has no piece when the tokenizer
     drops all of its characters (control characters, say).
     """
-    sites = np.full((len(words), 2), -1, dtype=np.int32)
+    places = np.full((len(words), 2), -1, dtype=np.int32)
     if not words:
-        return sites
+        return places
     starts, ends = np.asarray(words, dtype=np.int64).T
     best = np.full(len(words), -1, dtype=np.int64)
     for number, row in enumerate(rows):
@@ -56,7 +56,7 @@ def word_sites(rows: Sequence[EncodedRow], words: Sequence[Span], side: int = 0)
         found &= (inside > 0) | (number == 0) | (piece_starts[inside] <= starts)
         context = np.minimum(inside, len(positions) - 1 - inside)
         better = found & (context > best)
-        sites[better, 0] = number
-        sites[better, 1] = positions[inside[better]]
+        places[better, 0] = number
+        places[better, 1] = positions[inside[better]]
         best[better] = context[better]
-    return sites
+    return places

@@ -37,13 +37,14 @@ class EncodedRow:
         inputs: the encoder's named inputs, each ``[positions, ...]``.
         offsets: ``[positions, 2]`` character spans in the text that the position belongs to; empty where special.
         sides: ``[positions]`` 0 or 1 for the first or second text, -1 for special positions.
-        part: which text the row holds if they are encoded apart, else which of the later texts it joins to the first.
+        segment_id: which text the row holds if they are encoded apart, else which of the later texts it joins to the
+            first.
     """
 
     inputs: dict[str, NDArray[Any]]
     offsets: NDArray[np.int32]
     sides: NDArray[np.int8]
-    part: int = 0
+    segment_id: int = 0
 
     def __len__(self) -> int:
         return len(self.offsets)

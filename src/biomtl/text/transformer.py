@@ -104,7 +104,7 @@ class TransformerProcessor:
             parts = [next(waiting) for _ in range(len(group) - joined)]
             for number, part in enumerate(parts):
                 for row in part.rows:
-                    row.part = number
+                    row.segment_id = number
             results.append(
                 EncodedText([row for part in parts for row in part.rows], sum(part.truncated for part in parts))
             )

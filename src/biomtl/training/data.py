@@ -1,4 +1,4 @@
-"""What a run trains on: items of every task, cut into the batches of each epoch."""
+"""What a run trains on: examples of every task, cut into the batches of each epoch."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from biomtl.batch import Item, build_items
+from biomtl.batch import EncodedExample, encode_examples
 from biomtl.suite import Suite
 from biomtl.tasks.types.base import Record
 from biomtl.text.base import TextProcessor
@@ -33,7 +33,7 @@ class DataPlan:
 
 
 class TrainingData:
-    """The run's items and a pure function from epoch number to batches.
+    """The run's examples and a pure function from epoch number to batches.
 
     Args:
         processor: the encoder's text processor.
@@ -45,27 +45,27 @@ class TrainingData:
     def __init__(self, processor: TextProcessor, suite: Suite, recipe: Recipe, world: int = 1) -> None:
         self.recipe = recipe
         records = {name: training_records(suite, name, recipe) for name in suite.tasks}
-        whole = build_items(processor, suite.tasks, records, targets=True)
-        self.truncated = sum(item.truncated for item in whole)
-        self.items: list[Item] = whole
+        whole = encode_examples(processor, suite.tasks, records, targets=True)
+        self.truncated = sum(example.truncated for example in whole)
+        self.examples: list[EncodedExample] = whole
         if recipe.mixing == "batch":
-            self.items = [part for item in whole for part in item.split()]
+            self.examples = [part for example in whole for part in example.split()]
         self.mixer = Mixer(
-            [item.tasks for item in self.items],
+            [example.tasks for example in self.examples],
             policy=recipe.policy,
             seed=recipe.seed,
             epochs=recipe.num_train_epochs or 1,
             temperature=recipe.temperature,
             weights={n: o.mixing_weight for n, o in recipe.tasks.items() if o.mixing_weight is not None} or None,
         )
-        self.lengths = np.array([item.longest for item in self.items])
-        self.row_counts = np.array([len(item.rows) for item in self.items])
+        self.lengths = np.array([example.longest for example in self.examples])
+        self.row_counts = np.array([len(example.rows) for example in self.examples])
         if recipe.max_steps is not None:
             # Annealing has to know the run's epochs; the first has the same draws however many there are.
             batches = len(self.epoch(0, 0, world))
             self.mixer.epochs = -(-recipe.max_steps * recipe.gradient_accumulation_steps // batches)
 
-    def epoch(self, epoch: int, rank: int = 0, world: int = 1) -> list[list[Item]]:
+    def epoch(self, epoch: int, rank: int = 0, world: int = 1) -> list[list[EncodedExample]]:
         """The batches of an epoch for one process of ``world``, the same whenever asked."""
         batches = plan_batches(
             self.mixer.epoch(epoch),
@@ -76,14 +76,14 @@ class TrainingData:
             groups=self.mixer.pool_of if self.recipe.mixing == "batch" else None,
             seed=[self.recipe.seed, epoch],
         )
-        return [[self.items[i] for i in batch] for batch in shard(batches, rank, world)]
+        return [[self.examples[i] for i in batch] for batch in shard(batches, rank, world)]
 
     def plan(self) -> DataPlan:
         """Rows, draws and sizes of an epoch."""
-        tokens = sum(len(row) for item in self.items for row in item.rows)
-        windows = [item.windows for item in self.items if item.windows]
+        tokens = sum(len(row) for example in self.examples for row in example.rows)
+        windows = [example.windows for example in self.examples if example.windows]
         rows = int(self.row_counts.sum())
-        return DataPlan(self.mixer.plan(), len(self.items), rows, tokens, len(windows), sum(windows), self.truncated)
+        return DataPlan(self.mixer.plan(), len(self.examples), rows, tokens, len(windows), sum(windows), self.truncated)
 
 
 def training_records(suite: Suite, name: str, recipe: Recipe) -> Sequence[Record]:

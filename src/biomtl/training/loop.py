@@ -137,15 +137,15 @@ def optimise(
     optimiser: Any,
 ) -> dict[str, Any]:
     """One optimiser step over one batch, or several whose gradients add up."""
-    batches = [collate(items, model.processor) for items in part]
+    batches = [collate(examples, model.processor) for examples in part]
     names = list(model.tasks)
-    shares, counts = loss_shares(batches, model, recipe, accelerator)
+    weights, counts = loss_weights(batches, model, recipe, accelerator)
     sums = torch.zeros(len(names), device=accelerator.device)
     loss = torch.zeros(1, device=accelerator.device)
     for number, batch in enumerate(batches):
         on_device = batch.to(accelerator.device)
         with contextlib.nullcontext() if number == len(batches) - 1 else accelerator.no_sync(wrapped):
-            losses, weighted = backward(wrapped, model, on_device, shares[number], recipe, accelerator)
+            losses, weighted = backward(wrapped, model, on_device, weights[number], recipe, accelerator)
         loss += weighted
         for i, name in enumerate(names):
             if name in losses:
@@ -157,7 +157,7 @@ def optimise(
     return summary(batches, names, loss, sums, counts, accelerator)
 
 
-def loss_shares(
+def loss_weights(
     batches: list[Batch], model: MultiTaskModel, recipe: Recipe, accelerator: Accelerator
 ) -> tuple[list[dict[str, float]], list[list[float]]]:
     """The factor of each task's mean loss in each batch, and the outputs that each mean is over.
@@ -168,24 +168,24 @@ def loss_shares(
     """
     names = list(model.tasks)
     examples = [[float(len(batch.examples.get(name, ()))) for name in names] for batch in batches]
-    counts = [[float(model.counted(name, batch)) for name in names] for batch in batches]
+    counts = [[float(model.loss_denominator(name, batch)) for name in names] for batch in batches]
     local = torch.tensor([examples, counts], device=accelerator.device).sum(1)
     per_task, outputs = accelerator.reduce(local, "sum").tolist()
     total = sum(per_task)
-    weights = [weight_of(name, recipe.tasks) * share / total for name, share in zip(names, per_task, strict=True)]
+    task_weights = [weight_of(name, recipe.tasks) * share / total for name, share in zip(names, per_task, strict=True)]
     processes = accelerator.num_processes  # whose gradients are averaged, not summed
-    shares = [
-        {name: weights[i] * (row[i] / max(outputs[i], 1.0)) * processes for i, name in enumerate(names)}
+    weights = [
+        {name: task_weights[i] * (row[i] / max(outputs[i], 1.0)) * processes for i, name in enumerate(names)}
         for row in counts
     ]
-    return shares, counts
+    return weights, counts
 
 
 def backward(
     wrapped: Any,
     model: MultiTaskModel,
     batch: Batch,
-    shares: Mapping[str, float],
+    weights: Mapping[str, float],
     recipe: Recipe,
     accelerator: Accelerator,
 ) -> tuple[dict[str, Tensor], Tensor]:
@@ -196,7 +196,7 @@ def backward(
     with FastDropout() if fast else contextlib.nullcontext():
         with torch.autocast(device, dtype=torch.bfloat16, enabled=recipe.bf16):
             losses = model.loss(wrapped(batch.inputs, batch.tasks), batch)
-        loss = torch.stack([losses[name] * shares[name] for name in losses]).sum()
+        loss = torch.stack([losses[name] * weights[name] for name in losses]).sum()
         accelerator.backward(loss)
     return {name: value.detach() for name, value in losses.items()}, loss.detach()
 

@@ -15,7 +15,7 @@ import torch
 from rich.console import Console
 
 import biomtl
-from biomtl.batch import build_items
+from biomtl.batch import encode_examples
 from biomtl.checkpoints.card import write_card
 from biomtl.errors import InputError
 from biomtl.inference.evaluate import Evaluation, evaluate
@@ -128,11 +128,11 @@ def keep_activations(model: MultiTaskModel, suite: Suite, recipe: Recipe, data: 
     folder = None if recipe.activations_folder is None else Path(recipe.activations_folder)
     if not model.encoder.keep_activations(folder, recipe.activations, int(recipe.activations_gb * 1e9)):
         return
-    items = list(data.items)
+    examples = list(data.examples)
     for split in scored_splits(recipe):
         records = {name: entry.records(split) for name, entry in suite.data.items() if split in entry}
-        items += build_items(model.processor, suite.tasks, records, targets=False)
-    rows = [row for item in items for row in item.rows]
+        examples += encode_examples(model.processor, suite.tasks, records, targets=False)
+    rows = [row for example in examples for row in example.rows]
     model.encoder.prepare(rows, lambda line: console.print(line, markup=False, highlight=False))
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import tiny
-from biomtl.batch import build_items, collate
+from biomtl.batch import collate, encode_examples
 from biomtl.encoders import load_encoder, load_processor
 from biomtl.encoders.elmo import encode
 from biomtl.encoders.elmo.encoder import ElmoEncoder
@@ -30,7 +30,7 @@ def records(count: int = 6) -> dict[str, list[dict[str, Any]]]:
 
 
 def batch_of(model: MultiTaskModel, rows: dict[str, list[dict[str, Any]]]) -> Any:
-    return collate(build_items(model.processor, model.tasks, rows, targets=True), model.processor)
+    return collate(encode_examples(model.processor, model.tasks, rows, targets=True), model.processor)
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ def test_the_store_changes_nothing_and_spares_the_bilm(
     encoder = model.encoder
     assert isinstance(encoder, ElmoEncoder)
     model.eval()
-    items = build_items(model.processor, model.tasks, records(), targets=True)
+    items = encode_examples(model.processor, model.tasks, records(), targets=True)
     batch = collate(items, model.processor)
     wanted = model(batch.inputs, batch.tasks)
     encoder.keep_activations(tmp_path, dtype="fp32")
@@ -146,7 +146,7 @@ def test_a_trained_bilm_leaves_the_store_alone(model: MultiTaskModel, tmp_path: 
     assert isinstance(encoder, ElmoEncoder)
     encoder.keep_activations(tmp_path)
     encoder.requires_grad_(True)
-    items = build_items(model.processor, model.tasks, records(2), targets=True)
+    items = encode_examples(model.processor, model.tasks, records(2), targets=True)
     batch = collate(items, model.processor)
     encoder.prepare([row for item in items for row in item.rows], print)
     model(batch.inputs, batch.tasks)
@@ -175,7 +175,7 @@ def test_processor_windows_words_and_pairs() -> None:
     (cut,) = processor.encode([TextInput(("a-b c",))])
     assert len(cut.rows[0]) == 4
     (pair,) = processor.encode([TextInput(("a", "b c"))])
-    assert [(row.part, row.sides.tolist()) for row in pair.rows] == [(0, [0]), (1, [1, 1])]
+    assert [(row.segment_id, row.sides.tolist()) for row in pair.rows] == [(0, [0]), (1, [1, 1])]
     (empty,) = processor.encode([TextInput(("",))])
     assert [(len(row), row.sides.tolist()) for row in empty.rows] == [(1, [-1])]
     for bad in ({"max_length": 0}, {"max_length": 3, "stride": 3}):

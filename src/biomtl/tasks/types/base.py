@@ -77,18 +77,18 @@ class TaskType(ABC):
 
     def outputs(self, head: nn.Module, encoded: Encoded, rows: TaskRows) -> Tensor:
         """``[outputs, labels]``: by default the mean of the logits over a text's windows."""
-        from biomtl.heads.pairs import ApartHead, mean_by_owner
+        from biomtl.heads.pairs import ApartHead, mean_by_example
 
         if isinstance(head, ApartHead):
-            return head(encoded, rows.owners, rows.parts, rows.count)
+            return head(encoded, rows.example_ids, rows.segment_ids, rows.count)
         logits = head(encoded)
-        return logits if len(logits) == rows.count else mean_by_owner(logits, rows.owners, rows.count)
+        return logits if len(logits) == rows.count else mean_by_example(logits, rows.example_ids, rows.count)
 
     @abstractmethod
     def loss(self, outputs: Tensor, targets: Tensor, task: Task) -> Tensor:
         """The mean loss over the outputs, a scalar."""
 
-    def counted(self, targets: Tensor) -> int:
+    def loss_denominator(self, targets: Tensor) -> int:
         """How many outputs that mean is over."""
         return len(targets)
 
@@ -114,40 +114,45 @@ class TaskRows:
 
     Attributes:
         rows: ``[k]`` indices of encoder rows.
-        owners: ``[k]`` the example (0 … count-1) that each of these rows belongs to.
-        parts: ``[k]`` which text of several the row holds, as in ``EncodedRow.part``.
-        sites: ``[words, 2]`` index into ``rows`` and position of each word (tagging), else ``None``.
-        sizes: ``[count]`` outputs of each example: 1, or its number of words.
+        example_ids: ``[k]`` the example (0 … count-1) that each of these rows belongs to.
+        segment_ids: ``[k]`` which text of several the row holds, as in ``EncodedRow.part``.
+        word_positions: ``[words, 2]`` index into ``rows`` and position of each word (tagging), else ``None``.
+        output_counts: ``[count]`` outputs of each example: 1, or its number of words.
         targets: ``[outputs, …]`` gold values, or ``None`` when predicting.
     """
 
-    __slots__ = ("owners", "parts", "rows", "sites", "sizes", "targets")
+    __slots__ = ("example_ids", "output_counts", "rows", "segment_ids", "targets", "word_positions")
 
     def __init__(
         self,
         rows: torch.Tensor,
-        owners: torch.Tensor,
-        parts: torch.Tensor,
-        sizes: torch.Tensor,
-        sites: torch.Tensor | None = None,
+        example_ids: torch.Tensor,
+        segment_ids: torch.Tensor,
+        output_counts: torch.Tensor,
+        word_positions: torch.Tensor | None = None,
         targets: torch.Tensor | None = None,
     ) -> None:
-        self.rows, self.owners, self.parts, self.sizes = rows, owners, parts, sizes
-        self.sites, self.targets = sites, targets
+        self.rows, self.example_ids, self.segment_ids, self.output_counts = (
+            rows,
+            example_ids,
+            segment_ids,
+            output_counts,
+        )
+        self.word_positions, self.targets = word_positions, targets
 
     @property
     def count(self) -> int:
         """Number of examples."""
-        return len(self.sizes)
+        return len(self.output_counts)
 
     def to(self, device: torch.device) -> TaskRows:
         """The same on another device."""
         return TaskRows(
             self.rows.to(device),
-            self.owners.to(device),
-            self.parts.to(device),
-            self.sizes.to(device),
-            None if self.sites is None else self.sites.to(device),
+            self.example_ids.to(device),
+            self.segment_ids.to(device),
+            self.output_counts.to(device),
+            None if self.word_positions is None else self.word_positions.to(device),
             None if self.targets is None else self.targets.to(device),
         )
 

@@ -69,18 +69,18 @@ class Ranking(TaskType):
         """``[texts, most candidates]``: a score a candidate, ``-inf`` where a text has fewer."""
         import torch
 
-        from biomtl.heads.pairs import ApartHead, mean_by_owner
+        from biomtl.heads.pairs import ApartHead, mean_by_example
 
-        width = int(rows.parts.max()) + 1
-        slots = rows.owners * width + rows.parts
+        width = int(rows.segment_ids.max()) + 1
+        slots = rows.example_ids * width + rows.segment_ids
         filled = torch.zeros(rows.count * width, dtype=torch.bool, device=slots.device)
         filled[slots] = True
         filled = filled.view(rows.count, width)
         if not isinstance(head, ApartHead):
-            scores = mean_by_owner(head(encoded), slots, rows.count * width).view(rows.count, width)
+            scores = mean_by_example(head(encoded), slots, rows.count * width).view(rows.count, width)
             return scores.masked_fill(~filled, -torch.inf)
         seen = encoded if head.view is None else head.view(encoded)
-        vectors = mean_by_owner(seen.mean(), slots, rows.count * width).view(rows.count, width, -1)
+        vectors = mean_by_example(seen.mean(), slots, rows.count * width).view(rows.count, width, -1)
         text = vectors[:, :1].expand(-1, width - 1, -1)
         return head.compare(text, vectors[:, 1:]).squeeze(-1).masked_fill(~filled[:, 1:], -torch.inf)
 

@@ -83,11 +83,11 @@ class Span(TaskType):
         """``[words, 2]``: log-probability of each word to begin and to end its text's answer."""
         import torch
 
-        assert rows.sites is not None
-        row, position = rows.sites.unbind(1)
+        assert rows.word_positions is not None
+        row, position = rows.word_positions.unbind(1)
         logits = head(encoded)[row.clamp(min=0), position.clamp(min=0)].float()
         logits = logits.masked_fill((row < 0).unsqueeze(-1), torch.finfo(torch.float32).min)
-        return torch.cat([part.log_softmax(0) for part in logits.split(rows.sizes.tolist())])
+        return torch.cat([part.log_softmax(0) for part in logits.split(rows.output_counts.tolist())])
 
     def loss(self, outputs: Tensor, targets: Tensor, task: Task) -> Tensor:
         """Mean over starts and ends of their negative log-probability; a word without any piece doesn't count."""
@@ -96,7 +96,7 @@ class Span(TaskType):
         bits = torch.stack([_holds(targets, bit) for bit in (START, END)], dim=1)
         return -(outputs * bits).sum() / bits.sum().clamp(min=1)
 
-    def counted(self, targets: Tensor) -> int:
+    def loss_denominator(self, targets: Tensor) -> int:
         """The starts and ends at words that have a piece."""
         return sum(int(_holds(targets, bit).sum()) for bit in (START, END))
 

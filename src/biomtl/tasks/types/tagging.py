@@ -73,15 +73,15 @@ class Tagging(TaskType):
 
     def outputs(self, head: nn.Module, encoded: Encoded, rows: TaskRows) -> Tensor:
         """``[words, tags]``, words of all examples one after another; ``O`` where a word has no piece."""
-        assert rows.sites is not None
+        assert rows.word_positions is not None
         logits = head(encoded)
-        row, position = rows.sites.unbind(1)
+        row, position = rows.word_positions.unbind(1)
         chosen = logits[row.clamp(min=0), position.clamp(min=0)]
         nothing = logits.new_zeros(logits.shape[-1])
         nothing[getattr(head, "outside", 0)] = 100.0
         emissions = chosen.where((row >= 0).unsqueeze(-1), nothing)
         paths = getattr(head, "paths", None)  # of a head that scores whole sequences
-        return emissions if paths is None else paths(emissions, rows.sizes)
+        return emissions if paths is None else paths(emissions, rows.output_counts)
 
     def loss(self, outputs: Tensor, targets: Tensor, task: Task) -> Tensor:
         """Mean cross-entropy over the words; a target of -100 (a word without any piece) doesn't count."""
@@ -90,7 +90,7 @@ class Tagging(TaskType):
         total = cross_entropy(outputs.float(), targets, reduction="sum", ignore_index=-100)
         return total / (targets != -100).sum().clamp(min=1)
 
-    def counted(self, targets: Tensor) -> int:
+    def loss_denominator(self, targets: Tensor) -> int:
         """The words that have a piece."""
         return int((targets != -100).sum())
 
