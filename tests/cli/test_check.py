@@ -121,7 +121,8 @@ def test_pieces_and_windows_of_an_encoder(bert: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("there", [True, False])
 def test_without_an_encoder_the_packaged_one_is_asked(bert: Path, monkeypatch: pytest.MonkeyPatch, there: bool) -> None:
-    monkeypatch.setattr("biomtl.packaged.packaged_encoder", lambda: bert if there else None)
+    for module in ("biomtl.packaged", "biomtl.cli.check"):
+        monkeypatch.setattr(f"{module}.packaged_encoder", lambda: bert if there else None)
     _, output = run(str(DATA / "pairs.csv"), "--type", "classification", "--max-length", "16")
     assert ("the model reads: [CLS] " in output) is there
     assert ("longer than 16: " in output) is there

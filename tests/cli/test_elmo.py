@@ -51,7 +51,7 @@ def elmoft(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
     """Run ``elmoft`` in this process; returns the exit code."""
     monkeypatch.setattr(sys, "argv", ["elmoft", *words])
     with pytest.raises(SystemExit) as stop:
-        command.main()
+        elmoft()
     return stop.value.code if isinstance(stop.value.code, int) else 0
 
 
@@ -225,7 +225,7 @@ def test_installed_as_elmoft(place: Path) -> None:
     """Both names, each in a process of its own; neither needs torch to refuse."""
     done = subprocess.run(["elmoft", "-u", "ddi", "-z", "0"], capture_output=True, text=True, env=with_scripts())
     assert (done.returncode, done.stderr) == (2, "biomtl: error: --bsize 0, expected 1 or more\n")
-    code = "import sys; from biomtl.cli.elmo import main; sys.argv = ['elmoft', '--help']"
+    code = "import sys; from biomtl.cli.main import elmoft as main; sys.argv = ['elmoft', '--help']"
     code += "\ntry: main()\nfinally: print('torch' in sys.modules)"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout
     assert "biomtl elmo" in shown
@@ -248,6 +248,6 @@ def test_devices_are_chosen_before_torch_looks(place: Path, monkeypatch: pytest.
     monkeypatch.setattr(sys, "argv", ["biomtl", "elmo", "-u", "ddi", "--distrb", "--np", "2", "-g", "0"])
     command.start_processes(Flags(gpunum=0, np=2, distrb=True))
     assert started[0][1:5] == ["-m", "torch.distributed.run", "--nproc_per_node", "2"]
-    assert started[0][5:] == ["-m", "--", "biomtl.cli.elmo", "-u", "ddi", "--distrb", "--np", "2", "-g", "0"]
+    assert started[0][5:] == ["-m", "--", "biomtl.cli.main", "elmo", "-u", "ddi", "--distrb", "--np", "2", "-g", "0"]
     command.start_processes(Flags(distrb=True))
     assert len(started) == 1

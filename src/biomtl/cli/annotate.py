@@ -6,14 +6,25 @@ from collections import Counter
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from biomtl.cli.precision import chosen
+from biomtl.cli.progress import texts as bar
 from biomtl.cli.words import WORDS, WordChoice
-
-if TYPE_CHECKING:
-    from biomtl.formats.model import Document
+from biomtl.files import refuse_existing
+from biomtl.formats.model import Document
+from biomtl.inference.annotate import Annotator
+from biomtl.inference.documents import (
+    HOLD_LABELS,
+    check_target,
+    read_documents,
+    source_format,
+    target_format,
+    write_documents,
+)
+from biomtl.inference.predictor import Predictor
 
 
 class Format(StrEnum):
@@ -61,25 +72,11 @@ def annotate(
 
     Example: `biomtl annotate runs/quickstart abstracts.pubtator --out annotated.xml`
     """
-    from biomtl.cli.precision import chosen
-    from biomtl.cli.progress import texts as bar
-    from biomtl.files import refuse_existing
-    from biomtl.inference.documents import (
-        HOLD_LABELS,
-        check_target,
-        read_documents,
-        source_format,
-        target_format,
-        write_documents,
-    )
 
     read_as = origin.value if origin else source_format(source)
     write_as = target.value if target else target_format(out, read_as)
     check_target(out, write_as)
     refuse_existing(out, overwrite)
-
-    from biomtl.inference.annotate import Annotator
-    from biomtl.inference.predictor import Predictor
 
     predictor = Predictor(model, tasks=task, bf16=chosen(bf16), words=words.value)
     annotator = Annotator(predictor, whole=whole or (), keep=keep, labels=write_as in HOLD_LABELS)

@@ -6,15 +6,22 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
+from rich.console import Console
+from rich.table import Table
 
-if TYPE_CHECKING:
-    from rich.table import Table
-
-    from biomtl.audit.audit import Audit, Splits
-    from biomtl.audit.truncation import Pieces
+from biomtl.audit.audit import Audit, Splits
+from biomtl.audit.audit import audit as run
+from biomtl.audit.truncation import Pieces, word_starts
+from biomtl.encoders import load_processor
+from biomtl.errors import InputError
+from biomtl.files import atomic_folder, refuse_existing, write_json
+from biomtl.report.console import table_console
+from biomtl.report.heatmap import overlap_plot
+from biomtl.suite import load_suite
+from biomtl.training.recipe_io import load_recipe
 
 
 def audit(
@@ -37,12 +44,6 @@ def audit(
 
         biomtl audit prepared/ --out overlap/
     """
-    from rich.console import Console
-
-    from biomtl.audit.audit import audit as run
-    from biomtl.audit.truncation import word_starts
-    from biomtl.files import atomic_folder, refuse_existing, write_json
-    from biomtl.report.console import table_console
 
     if out is not None:
         refuse_existing(out, overwrite)
@@ -53,8 +54,6 @@ def audit(
         report = run(splits, limit=max_length, pieces=pieces, step=status.update)
     unit = "words" if encoder is None else f"word pieces of {encoder}"
     if out is not None:
-        from biomtl.report.heatmap import overlap_plot
-
         command = shlex.join(["biomtl", *sys.argv[1:]])
         with atomic_folder(out, overwrite=overwrite) as work:
             write_json(work / "audit.json", {"command": command, "unit": unit, **report.as_dict()})
@@ -66,8 +65,6 @@ def audit(
 
 def _splits(recipe: Path) -> Splits:
     """What a recipe trains and is scored on, own tasks and all."""
-    from biomtl.suite import load_suite
-    from biomtl.training.recipe_io import load_recipe
 
     plan = load_recipe(recipe)
     suite = load_suite(plan.suite, list(plan.tasks) or None, plan.own_tasks)
@@ -76,8 +73,6 @@ def _splits(recipe: Path) -> Splits:
 
 def _pieces(encoder: str) -> Pieces:
     """Where an encoder's tokenizer would cut."""
-    from biomtl.encoders import load_processor
-    from biomtl.errors import InputError
 
     tokenizer = getattr(load_processor(encoder, None, None), "tokenizer", None)
     if tokenizer is None:
@@ -97,7 +92,6 @@ def _pieces(encoder: str) -> Pieces:
 
 def overlap_table(report: Audit) -> Table:
     """Pairs of tasks that share something, the largest share first."""
-    from rich.table import Table
 
     caption = None if report.overlaps else "No document and no text of a train split is scored anywhere."
     table = Table(title="Trained on and scored on", caption=caption, title_justify="left", caption_justify="left")
@@ -114,7 +108,6 @@ def overlap_table(report: Audit) -> Table:
 
 def size_table(report: Audit) -> Table:
     """Rows, documents and lengths of every split."""
-    from rich.table import Table
 
     table = Table(title="Sizes, and lengths in words", title_justify="left")
     table.add_column("task", no_wrap=True)
@@ -128,7 +121,6 @@ def size_table(report: Audit) -> Table:
 
 def label_table(report: Audit) -> Table:
     """How often each label stands in each split."""
-    from rich.table import Table
 
     table = Table(title="Labels (of tagging tasks, mentions)", title_justify="left")
     table.add_column("task", no_wrap=True)
@@ -145,7 +137,6 @@ def label_table(report: Audit) -> Table:
 
 def loss_table(report: Audit, unit: str) -> Table:
     """What truncation would lose."""
-    from rich.table import Table
 
     title = f"Lost by tools that cut at {report.settings['limit']} {unit} (biomtl reads windows and loses none)"
     table = Table(title=title, title_justify="left")

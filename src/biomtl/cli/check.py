@@ -5,16 +5,24 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
+import numpy as np
 import typer
+from pydantic import ValidationError
+from rich.console import Console
+from rich.table import Table
 
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from biomtl.custom.check import CheckReport
-    from biomtl.tasks.types.base import Record, TaskType
-    from biomtl.text.base import TextProcessor
+from biomtl.custom import Files, TaskDefinition
+from biomtl.custom.check import CheckReport, check_file
+from biomtl.encoders import load_processor
+from biomtl.errors import InputError, nearest
+from biomtl.packaged import PACKAGED_ENCODER, packaged_encoder
+from biomtl.prepare.counts import SPECIAL
+from biomtl.report.console import table_console
+from biomtl.tasks.types.base import Record, TaskType, task_types
+from biomtl.text.alignment import word_positions
+from biomtl.text.base import TextProcessor
 
 MOST_SHOWN = 20  # bad rows
 MOST_LABELS = 30
@@ -55,14 +63,6 @@ def check(
 
         biomtl check train.tsv --type classification --columns text=sentence,label=gold
     """
-    from pydantic import ValidationError
-
-    from biomtl.custom import Files, TaskDefinition
-    from biomtl.custom.check import check_file
-    from biomtl.errors import InputError, nearest
-    from biomtl.packaged import PACKAGED_ENCODER, packaged_encoder
-    from biomtl.report.console import table_console
-    from biomtl.tasks.types.base import task_types
 
     kinds = task_types()
     if type not in kinds:
@@ -91,7 +91,6 @@ def check(
 
 def named_columns(text: str | None) -> dict[str, str | int] | None:
     """``label=gold,text=2`` as a mapping."""
-    from biomtl.errors import InputError
 
     if not text:
         return None
@@ -106,10 +105,6 @@ def named_columns(text: str | None) -> dict[str, str | int] | None:
 
 def show(report: CheckReport, console: Console) -> None:
     """Rows, labels and lengths in words."""
-    import numpy as np
-    from rich.table import Table
-
-    from biomtl.prepare.counts import SPECIAL
 
     counts = f"{len(report.records):,} good rows, {len(report.bad):,} bad ones, read as {report.format}"
     console.print(counts, **PLAIN)
@@ -135,9 +130,6 @@ def show(report: CheckReport, console: Console) -> None:
 
 def show_pieces(report: CheckReport, kind: TaskType, encoder: str, max_length: int, console: Console) -> None:
     """Lengths in the encoder's positions, and the first record as it reads it."""
-    import numpy as np
-
-    from biomtl.encoders import load_processor
 
     assert report.task is not None
     texts = [kind.text(record, report.task) for record in report.records]
@@ -156,7 +148,6 @@ def show_pieces(report: CheckReport, kind: TaskType, encoder: str, max_length: i
 
 def first_rows(processor: TextProcessor, kind: TaskType, record: Record, report: CheckReport) -> Sequence[str]:
     """The first record's encoder rows in pieces; a position that speaks for a word carries the word's tag."""
-    from biomtl.text.alignment import word_positions
 
     assert report.task is not None
     rows = processor.encode([kind.text(record, report.task)])[0].rows

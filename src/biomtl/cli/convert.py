@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
+from rich.table import Table
 
+from biomtl.checkpoints.convert import convert as run
+from biomtl.checkpoints.report import Report
 from biomtl.errors import InputError
-
-if TYPE_CHECKING:
-    from biomtl.checkpoints.report import Report
+from biomtl.report.console import table_console
 
 _OLD = "The old script's spelling"
 
@@ -82,7 +83,6 @@ def convert(
         source_format = SourceFormat.tf
     if source is None or target is None:
         raise InputError("no " + ("SRC and DEST" if source is None else "DEST"), expected="biomtl convert SRC DEST")
-    from biomtl.checkpoints.convert import convert as run
 
     report = run(
         source,
@@ -111,9 +111,6 @@ def _old_spelling(
 
 
 def _show(report: Report, target: Path) -> None:
-    from rich.table import Table
-
-    from biomtl.report.console import table_console
 
     table = Table("variables", "count", "which")
     table.add_row("used", str(len(report.used)), report.result)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from biomtl.download.addresses import Corpus
+from biomtl.download import download as corpora_download
+from biomtl.download.addresses import Corpus
+from biomtl.errors import BiomtlError
+from biomtl.report.console import table_console
 
 PLAIN: dict[str, Any] = {"markup": False, "highlight": False, "soft_wrap": True}
 
@@ -33,12 +35,6 @@ def download(
 
         biomtl download bc5cdr-chem ddi2013 --out corpora/ && biomtl prepare corpora/ --out prepared/
     """
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
-
-    from biomtl.download import download as corpora_download
-    from biomtl.errors import BiomtlError
-    from biomtl.report.console import table_console
 
     chosen = corpora_download.wanted(tasks)
     console, stderr = table_console(), Console(stderr=True)

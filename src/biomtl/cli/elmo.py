@@ -54,16 +54,4 @@ def start_processes(flags: Flags) -> None:
     if count > 1:
         launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", str(count)]
         rest = sys.argv[sys.argv.index("elmo") + 1 :]
-        os.execv(sys.executable, [*launcher, "-m", "--", "biomtl.cli.elmo", *rest])
-
-
-def main() -> None:
-    """The command ``elmoft``: ``biomtl elmo`` by its old name."""
-    from biomtl.cli.main import main
-
-    sys.argv[:1] = ["biomtl", "elmo"]
-    main()
-
-
-if __name__ == "__main__":
-    main()
+        os.execv(sys.executable, [*launcher, "-m", "--", "biomtl.cli.main", "elmo", *rest])

@@ -9,6 +9,14 @@ from typing import Annotated
 
 import typer
 
+from biomtl.cli.precision import chosen
+from biomtl.cli.progress import texts as bar
+from biomtl.errors import InputError
+from biomtl.files import read_jsonl, read_lines, refuse_existing
+from biomtl.inference.embed import embed as embed_sentences
+from biomtl.inference.embed import write_embeddings
+from biomtl.text.words import words
+
 
 class Pooling(StrEnum):
     """How a word's vector is made of its pieces'."""
@@ -50,11 +58,6 @@ def embed(
 
     Example: `biomtl embed elmo/ sentences.txt --out vectors.hdf5`
     """
-    from biomtl.cli.precision import chosen
-    from biomtl.cli.progress import texts as bar
-    from biomtl.files import refuse_existing
-    from biomtl.inference.embed import embed as embed_sentences
-    from biomtl.inference.embed import write_embeddings
 
     refuse_existing(out, overwrite)
     with bar("embed") as advance:
@@ -71,8 +74,6 @@ def read_sentences(source: Path, how: Words | None = None) -> Iterator[Sequence[
     Raises:
         InputError: a line without words, or a record without ``tokens`` or ``text``.
     """
-    from biomtl.errors import InputError
-    from biomtl.files import read_jsonl, read_lines
 
     if source.suffix != ".jsonl":
         for number, line in read_lines(source):
@@ -91,13 +92,11 @@ def read_sentences(source: Path, how: Words | None = None) -> Iterator[Sequence[
 
 def split(text: str, how: Words) -> list[str]:
     """The words of a text."""
-    from biomtl.text.words import words
 
     return text.split() if how is Words.blanks else [text[start:end] for start, end in words(text)]
 
 
 def _some(words: Sequence[str], source: Path, number: int) -> Sequence[str]:
-    from biomtl.errors import InputError
 
     if not words:
         fix = "delete the line (rows are numbered without it)"

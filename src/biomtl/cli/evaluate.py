@@ -10,6 +10,17 @@ from typing import Annotated, Any
 
 import typer
 
+from biomtl.cli.precision import chosen
+from biomtl.cli.progress import texts
+from biomtl.files import atomic_folder, refuse_existing
+from biomtl.inference.evaluate import evaluate as score_split
+from biomtl.inference.evaluate import shared_tasks
+from biomtl.model import MultiTaskModel
+from biomtl.report.console import table_console
+from biomtl.report.tables import score_table
+from biomtl.results import FILE, Results
+from biomtl.suite import load_suite
+
 
 class SplitName(StrEnum):
     """A split on the command line."""
@@ -41,21 +52,12 @@ def evaluate(
 
     Example: `biomtl evaluate runs/joint --data prepared --split test --out runs/joint-test`
     """
-    from biomtl.cli.precision import chosen
-    from biomtl.cli.progress import texts
-    from biomtl.files import atomic_folder, refuse_existing
-    from biomtl.inference.evaluate import evaluate, shared_tasks
-    from biomtl.model import MultiTaskModel
-    from biomtl.report.console import table_console
-    from biomtl.report.tables import score_table
-    from biomtl.results import FILE, Results
-    from biomtl.suite import load_suite
 
     refuse_existing(out, overwrite)
     loaded = MultiTaskModel.from_pretrained(model, max_length=max_length)
     suite = shared_tasks(loaded, load_suite(data, task), asked=bool(task), split=split.value)
     with texts("evaluate") as advance:
-        result = evaluate(loaded, suite, split.value, bf16=chosen(bf16), seed=seed, advance=advance)
+        result = score_split(loaded, suite, split.value, bf16=chosen(bf16), seed=seed, advance=advance)
     facts: dict[str, Any] = {
         **{key: loaded.provenance[key] for key in ("biomtl", "encoder", "packages") if key in loaded.provenance},
         "model": str(model),

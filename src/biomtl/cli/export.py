@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import tempfile
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
+from rich.table import Table
 
+from biomtl.checkpoints.export import export_encoder, export_hf
+from biomtl.checkpoints.onnx import export_onnx
+from biomtl.checkpoints.onnx_model import OnnxModel
 from biomtl.cli.evaluate import SplitName
 from biomtl.errors import InputError
-
-if TYPE_CHECKING:
-    from biomtl.model import MultiTaskModel
-    from biomtl.results import Results
+from biomtl.files import atomic_file, atomic_folder, refuse_existing, write_json
+from biomtl.inference.evaluate import evaluate, shared_tasks
+from biomtl.model import MultiTaskModel
+from biomtl.report.console import table_console
+from biomtl.results import Results
+from biomtl.suite import load_suite
 
 
 class ExportFormat(StrEnum):
@@ -45,10 +52,6 @@ def export(
 
     Example: `biomtl export runs/joint --task ddi2013 --to hf ddi2013-model`
     """
-    from biomtl.checkpoints.export import export_encoder, export_hf
-    from biomtl.files import atomic_folder, refuse_existing
-    from biomtl.model import MultiTaskModel
-    from biomtl.results import Results
 
     if to is ExportFormat.hf and (int8 or data):
         raise InputError("--int8 or --data with --to hf", expected="--to onnx")
@@ -82,12 +85,8 @@ def _to_onnx(
     split: SplitName,
     overwrite: bool,
 ) -> None:
-    from biomtl.checkpoints.onnx import export_onnx
-    from biomtl.files import atomic_file, atomic_folder, write_json
 
     if target.suffix == ".onnx":
-        import tempfile
-
         with tempfile.TemporaryDirectory() as folder:
             difference = export_onnx(model, list(model.tasks), Path(folder), int8=int8, results=results)
             if data is not None:
@@ -108,9 +107,6 @@ def _to_onnx(
 
 def _losses(model: MultiTaskModel, folder: Path, data: str, split: SplitName) -> dict[str, dict[str, float | str]]:
     """The main metric of every task before and after."""
-    from biomtl.checkpoints.onnx_model import OnnxModel
-    from biomtl.inference.evaluate import evaluate, shared_tasks
-    from biomtl.suite import load_suite
 
     suite = shared_tasks(model, load_suite(data), asked=False, split=split.value)
     before = evaluate(model, suite, split.value, resamples=0).scores
@@ -127,9 +123,6 @@ def _losses(model: MultiTaskModel, folder: Path, data: str, split: SplitName) ->
 
 
 def _show(losses: dict[str, dict[str, float | str]], split: SplitName) -> None:
-    from rich.table import Table
-
-    from biomtl.report.console import table_console
 
     table = Table("task", "metric", "torch", "onnx", "loss", title=f"scores on {split}")
     for name, row in losses.items():

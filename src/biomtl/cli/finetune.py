@@ -9,6 +9,11 @@ from typing import Annotated
 
 import typer
 
+from biomtl.model import MultiTaskModel, model_folder, read_manifest
+from biomtl.suite import load_suite
+from biomtl.training.recipe_io import recipe_from_options
+from biomtl.training.run import refine, seeded, train
+
 
 def finetune(
     model: Annotated[Path, typer.Argument(help="Multi-task model or run folder to start from.", show_default=False)],
@@ -35,10 +40,6 @@ def finetune(
 
     Example: `biomtl finetune runs/joint --task ddi2013 --data prepared --out runs/ddi learning_rate=5e-5`
     """
-    from biomtl.model import MultiTaskModel, model_folder, read_manifest
-    from biomtl.suite import load_suite
-    from biomtl.training.recipe_io import recipe_from_options
-    from biomtl.training.run import refine, seeded, train
 
     suite = load_suite(data, [task])
     name = next(iter(suite.tasks))

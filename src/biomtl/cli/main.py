@@ -9,28 +9,14 @@ from typing import Annotated
 import typer
 
 import biomtl
-from biomtl.cli.annotate import annotate
-from biomtl.cli.audit import audit
-from biomtl.cli.check import check
-from biomtl.cli.convert import convert
-from biomtl.cli.download import download
-from biomtl.cli.elmo import elmo
-from biomtl.cli.embed import embed
-from biomtl.cli.evaluate import evaluate
-from biomtl.cli.export import export
-from biomtl.cli.finetune import finetune
-from biomtl.cli.predict import predict
-from biomtl.cli.prepare import prepare
-from biomtl.cli.quickstart import quickstart
-from biomtl.cli.score import score
-from biomtl.cli.tasks import tasks
-from biomtl.cli.train import train
+from biomtl.cli.commands import LazyGroup
 from biomtl.errors import BiomtlError
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 app = typer.Typer(
     name="biomtl",
+    cls=LazyGroup,
     help="Multi-task learning for biomedical text mining: prepare, train, score, annotate.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
@@ -55,24 +41,6 @@ def _options(
         os.environ["BIOMTL_DEBUG"] = "1"
 
 
-app.command("quickstart")(quickstart)
-app.command("tasks")(tasks)
-app.command("download")(download)
-app.command("prepare")(prepare)
-app.command("check")(check)
-app.command("audit")(audit)
-app.command("train")(train)
-app.command("finetune")(finetune)
-app.command("evaluate")(evaluate)
-app.command("score")(score)
-app.command("predict")(predict)
-app.command("annotate")(annotate)
-app.command("embed")(embed)
-app.command("convert")(convert)
-app.command("export")(export)
-app.command("elmo")(elmo)
-
-
 def main() -> None:
     """Run the command line; what the user can mend is one line on stderr and exit code 2."""
     try:
@@ -94,6 +62,12 @@ def main() -> None:
     if code == INTERRUPTED:  # typer turns Ctrl-C into this code and says nothing
         sys.stderr.write("biomtl: interrupted\n")
     sys.exit(code or 0)
+
+
+def elmoft() -> None:
+    """The command ``elmoft``: ``biomtl elmo`` by its old name."""
+    sys.argv[:1] = ["biomtl", "elmo"]
+    main()
 
 
 def refuse_usage(error: Exception) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import typer
 
+from biomtl.precision import slow_bf16
+
 
 def chosen(bf16: bool) -> bool:
     """The option as given; where that is slow, standard error says so."""
-    from biomtl.precision import slow_bf16
 
     note = slow_bf16() if bf16 else None
     if note:

@@ -11,7 +11,12 @@ from typing import Annotated, Any
 
 import typer
 
+from biomtl.cli.precision import chosen
+from biomtl.cli.progress import texts as bar
 from biomtl.cli.words import WORDS, WordChoice
+from biomtl.errors import InputError
+from biomtl.files import atomic_file, decode_line, dump_json, parse_jsonl, read_lines, refuse_existing
+from biomtl.inference.predictor import Predictor, Sentence
 
 
 def predict(
@@ -36,11 +41,6 @@ def predict(
 
     Example: `echo "Naloxone reverses the effect of clonidine." | biomtl predict runs/quickstart`
     """
-    from biomtl.cli.precision import chosen
-    from biomtl.cli.progress import texts as bar
-    from biomtl.errors import InputError
-    from biomtl.files import atomic_file, dump_json, refuse_existing
-    from biomtl.inference.predictor import Predictor
 
     if out is not None:
         refuse_existing(out, overwrite)
@@ -67,7 +67,6 @@ def predict(
 
 def read_inputs(source: str) -> Iterator[tuple[dict[str, Any], str | tuple[str, ...], int]]:
     """``(what to repeat in the output, input, line number)`` of every line or record."""
-    from biomtl.files import decode_line, parse_jsonl, read_lines
 
     lines: Iterator[tuple[int, str]]
     if source == "-":
@@ -111,8 +110,6 @@ def record_text(record: dict[str, Any], source: str, number: int) -> str | tuple
     Raises:
         InputError: no text, or offsets that are none.
     """
-    from biomtl.errors import InputError
-    from biomtl.inference.predictor import Sentence
 
     candidates = record.get("candidates")
     if isinstance(record.get("text"), str):

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
 
-if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.table import Table
-
-    from biomtl.prepare import PrepareReport
-    from biomtl.prepare.counts import Line
-    from biomtl.prepare.write import TaskReport
+from biomtl.corpora import ReadOptions
+from biomtl.prepare import PrepareReport
+from biomtl.prepare import prepare as run
+from biomtl.prepare.counts import Line
+from biomtl.prepare.write import TaskReport
+from biomtl.report.console import table_console
 
 PLAIN: dict[str, Any] = {"markup": False, "highlight": False}  # file names hold brackets
 
@@ -44,12 +46,6 @@ def prepare(
 
         biomtl prepare corpora/ --out prepared/ --tasks bc5cdr-chem,ddi2013
     """
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    from biomtl.corpora import ReadOptions
-    from biomtl.prepare import prepare as run
-    from biomtl.report.console import table_console
 
     names = None if tasks is None else [name.strip() for name in tasks.split(",") if name.strip()]
     options = ReadOptions(keep_list_sentences, sentence_spans, seed, mentions)
@@ -84,7 +80,6 @@ def print_report(report: PrepareReport, console: Console) -> None:
 
 def counts_table(task: TaskReport, notes: dict[str, int]) -> Table:
     """The table label x split of one task; ``notes`` collects the explanations with their numbers."""
-    from rich.table import Table
 
     table = Table(title=task.task, caption="found / expected (difference)", title_justify="left")
     table.add_column("count", overflow="fold")

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from importlib import resources
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from biomtl.formats.model import Document
+from biomtl.inference.annotate import Annotator
+from biomtl.inference.predictor import Predictor
+from biomtl.model import MultiTaskModel
+from biomtl.report.console import table_console
+from biomtl.report.tables import annotation
+from biomtl.suite import load_suite
+from biomtl.training.recipe_io import load_recipe
+from biomtl.training.run import seeded, train
 
 SENTENCE = "Severe nausea was seen after tolvaprine was given together with rifoxetine, and the tremor did not improve."
 
@@ -20,17 +31,6 @@ def quickstart(
 
     Example: `biomtl quickstart`
     """
-    from importlib import resources
-
-    from biomtl.formats.model import Document
-    from biomtl.inference.annotate import Annotator
-    from biomtl.inference.predictor import Predictor
-    from biomtl.model import MultiTaskModel
-    from biomtl.report.console import table_console
-    from biomtl.report.tables import annotation
-    from biomtl.suite import load_suite
-    from biomtl.training.recipe_io import load_recipe
-    from biomtl.training.run import seeded, train
 
     console = table_console()
     with resources.as_file(resources.files("biomtl.sample") / "recipe.yaml") as path:

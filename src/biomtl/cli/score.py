@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
+from rich.table import Table
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from rich.table import Table
-
-    from biomtl.scoring import MetricResult, Score
+from biomtl.report.console import table_console
+from biomtl.scoring import MetricResult, Score
+from biomtl.scoring import score as compute
+from biomtl.tasks import Task, get_task
 
 
 def score(
@@ -34,9 +34,6 @@ def score(
 
         biomtl score --task ddi2013 prepared/ddi2013/test.jsonl predictions/ddi2013/test.jsonl
     """
-    from biomtl.report.console import table_console
-    from biomtl.scoring import score as compute
-    from biomtl.tasks import Task, get_task
 
     record = Task.read(task) if task.endswith((".yaml", ".yml")) else get_task(task)
     result = compute(record, gold, predicted, seed=seed, resamples=resamples)
@@ -52,7 +49,6 @@ def score(
 
 def tables(result: Score) -> Iterator[Table]:
     """The metrics, the labels of the main metric, and the confusions of a classification."""
-    from rich.table import Table
 
     table = Table(title=f"{result.task}: {result.rows:,} rows", title_justify="left")
     table.add_column("metric", overflow="fold")

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any
 
 import typer
+from rich.table import Table
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from rich.table import Table
-
-    from biomtl.tasks import Task
+from biomtl.errors import InputError
+from biomtl.report.console import table_console
+from biomtl.scoring import METRICS
+from biomtl.tasks import SUITES, Task, get_task, known_tasks, suite_tasks
 
 UNITS = ("mentions", "positives", "documents", "pairs")
 """What BLUE's own table counts; the first that a task's record has stands in the overview."""
@@ -31,9 +31,6 @@ def tasks(
 
     Example: `biomtl tasks --suite blue-public`, or `biomtl tasks chemprot` for one in detail.
     """
-    from biomtl.errors import InputError
-    from biomtl.report.console import table_console
-    from biomtl.tasks import get_task, known_tasks, suite_tasks
 
     if task is not None and suite is not None:
         raise InputError("a task and a suite", expected="one of them", fix=f"try `biomtl tasks {task}`")
@@ -48,8 +45,6 @@ def tasks(
 
 def as_values(tasks: Sequence[Task]) -> dict[str, Any]:
     """Everything about the tasks, the metrics' full names, and the suites."""
-    from biomtl.scoring import METRICS
-    from biomtl.tasks import SUITES
 
     used = dict.fromkeys(name for task in tasks for name in (task.metric, *task.metrics))
     return {
@@ -61,10 +56,6 @@ def as_values(tasks: Sequence[Task]) -> dict[str, Any]:
 
 def overview(tasks: Sequence[Task]) -> Iterator[Table | str]:
     """One row a task, then the suites."""
-    from rich.table import Table
-
-    from biomtl.scoring import METRICS
-    from biomtl.tasks import SUITES
 
     table = Table(title="Tasks", title_justify="left", show_lines=True)
     for name in ("task", "train / dev / test"):
@@ -83,9 +74,6 @@ def overview(tasks: Sequence[Task]) -> Iterator[Table | str]:
 
 def detail(task: Task) -> Iterator[Table | str]:
     """One task's record: facts, counts, published scores, notes."""
-    from rich.table import Table
-
-    from biomtl.scoring import METRICS
 
     about = task.catalogue
     facts = Table(show_header=False, title=task.name, title_justify="left")

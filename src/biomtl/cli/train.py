@@ -9,6 +9,12 @@ from typing import Annotated
 
 import typer
 
+from biomtl.model import MultiTaskModel
+from biomtl.suite import load_suite
+from biomtl.training.recipe_io import load_recipe
+from biomtl.training.run import named, seeded
+from biomtl.training.run import train as run
+
 
 def train(
     recipe: Annotated[Path, typer.Argument(help="Recipe file (YAML); see docs/recipe.md.", show_default=False)],
@@ -25,10 +31,6 @@ def train(
 
     On several GPUs: `accelerate launch -m biomtl.cli.main train RECIPE`
     """
-    from biomtl.model import MultiTaskModel
-    from biomtl.suite import load_suite
-    from biomtl.training.recipe_io import load_recipe
-    from biomtl.training.run import named, seeded, train
 
     plan = load_recipe(recipe, overrides or [])
     suite = load_suite(plan.suite, list(plan.tasks) or None, plan.own_tasks)
@@ -39,5 +41,5 @@ def train(
         plan.encoder, suite.tasks.values(), max_length=plan.max_length, stride=plan.stride
     )
     command = shlex.join(["biomtl", *sys.argv[1:]])
-    train(model, suite, plan, resume=resume, overwrite=overwrite, command=command)
+    run(model, suite, plan, resume=resume, overwrite=overwrite, command=command)
     typer.echo(f"run folder: {plan.output}")

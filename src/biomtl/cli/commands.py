@@ -1,0 +1,100 @@
+"""The commands by name, each in a module of its name that is imported when the command is run or its help is shown.
+
+So ``biomtl --help`` and the commands that compute nothing start without torch, and the modules of commands import what
+they need at their top like any other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib import import_module
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+# The first line of each command's docstring, since reading that would import the command.
+COMMANDS: Mapping[str, str] = {
+    "quickstart": (
+        "Train ten small tasks together on this machine, score them, and annotate a sentence: a few minutes on a CPU."
+    ),
+    "tasks": "List the tasks: type, counts, metric, licence, and where or from whom to get the data.",
+    "download": (
+        "Download the freely distributable corpora; for licensed ones, say whom to ask and where to put the files."
+    ),
+    "prepare": "Turn original corpora or BLUE-format files into a prepared suite, and compare its counts with BLUE's.",
+    "check": (
+        "Say what biomtl understands of your own data: rows, labels, lengths, the first record, and every bad row."
+    ),
+    "audit": (
+        "Find documents and texts that one task trains on and another (or itself) is scored on; sizes and lengths."
+    ),
+    "train": "Train one encoder on all tasks of a recipe; select on dev, score test once.",
+    "finetune": "Refine a multi-task model on one of its tasks (or on a new one, with a fresh head).",
+    "evaluate": "Predict a split and score it by the benchmark's rules, with 95 % intervals.",
+    "score": "Score predictions by the rules of the BLUE benchmark, with rows per label and 95 % intervals.",
+    "predict": "Label raw text with every task of a model, in one encoder pass; one JSON line a text.",
+    "annotate": (
+        "Annotate documents with every task of a model, in one encoder pass a text; offsets are the document's."
+    ),
+    "embed": (
+        "Write every layer's word vectors: one dataset a sentence, named by its number from 0, layers x words x dim."
+    ),
+    "convert": "Convert a TensorFlow BERT, an MT-DNN `.pt`, an ELMo or a fine-tuned Hugging Face model.",
+    "export": "Write a task's head as a stock `transformers` model, or heads as one ONNX graph.",
+    "elmo": "Fine-tune on a frozen ELMo, by the flags of elmoft.py; the page docs/elmoft.md goes through them all.",
+}
+
+
+@cache
+def load(name: str) -> Any:
+    """A command with its options, of the function of its name in the module of its name."""
+    app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
+    app.command(name)(getattr(import_module(f"biomtl.cli.{name}"), name))
+    return typer.main.get_command(app)
+
+
+class _Loaded(Mapping[str, Any]):
+    """Command by name; looking one up imports it, naming them all doesn't."""
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in COMMANDS:
+            raise KeyError(name)
+        return load(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(COMMANDS)
+
+    def __len__(self) -> int:
+        return len(COMMANDS)
+
+
+class LazyGroup(TyperGroup):
+    """A group that knows its commands' names and one line on each; the rest is imported on demand."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.commands: Any = _Loaded()
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """The names, in the order of use."""
+        return list(self.commands)
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """The group's help, from the table's lines."""
+        self._with_lines_only(super().format_help, ctx, formatter)
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> Any:
+        """Names that begin so, with the table's lines."""
+        return self._with_lines_only(super().shell_complete, ctx, incomplete)
+
+    def _with_lines_only(self, show: Any, *arguments: Any) -> Any:
+        loaded = self.commands
+        self.commands = {
+            name: TyperCommand(name, help=line, rich_markup_mode="markdown") for name, line in COMMANDS.items()
+        }
+        try:
+            return show(*arguments)
+        finally:
+            self.commands = loaded
