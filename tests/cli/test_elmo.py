@@ -16,6 +16,7 @@ import pytest
 
 import elmo_data
 from biomtl.cli import elmo as command
+from biomtl.cli import main
 
 PAGE = Path(__file__).parents[2] / "docs" / "elmoft.md"
 
@@ -51,7 +52,7 @@ def elmoft(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
     """Run ``elmoft`` in this process; returns the exit code."""
     monkeypatch.setattr(sys, "argv", ["elmoft", *words])
     with pytest.raises(SystemExit) as stop:
-        elmoft()
+        main.elmoft()
     return stop.value.code if isinstance(stop.value.code, int) else 0
 
 
