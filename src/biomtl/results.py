@@ -56,6 +56,7 @@ class SplitScore(BaseModel):
     unit: str
     seed: int
     resamples: int
+    few_units: bool = Field(False, description="whether there are so few units that the intervals say little")
     confusion: Confusion | None = None
     notes: tuple[str, ...] = ()
 

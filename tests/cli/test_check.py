@@ -44,7 +44,7 @@ def test_every_sample_is_good(name: str) -> None:
 def test_rows_labels_and_lengths_are_counted() -> None:
     _, output = run(str(DATA / "classification.tsv"), *SAMPLES["classification.tsv"])
     assert "4 good rows, 0 bad ones, read as tsv" in output
-    assert "3 labels (benefit, harm, none), inferred from train" in output
+    assert "3 labels (benefit, harm, none), inferred from classification.tsv" in output
     assert "50.0%" in output
     assert "words a row: median 8, 95 % up to 9, longest 9" in output
     assert '"text": "The rash cleared after two days of brentolol."' in output
@@ -160,3 +160,29 @@ def test_what_can_not_be_understood_is_one_line(arguments: list[str], said: str)
 def test_columns_are_names_or_numbers() -> None:
     assert named_columns("label=gold, text=2,tags=-1") == {"label": "gold", "text": 2, "tags": -1}
     assert named_columns(None) is None
+
+
+def test_good_and_bad_rows_are_counted_though_nothing_can_be_inferred(tmp_path: Path) -> None:
+    (tmp_path / "a.tsv").write_text("text\tscore\none\t1.5\ntwo\tabc\nthree\tnan\n")
+    code, output = run(str(tmp_path / "a.tsv"), "--type", "regression")
+    assert code == 2
+    assert "1 good rows, 2 bad ones" in output
+    assert "a.tsv:3: 'abc', expected a number" in output
+    assert "a.tsv:4: score is nan, expected a number" in output
+
+
+def test_quoting(tmp_path: Path) -> None:
+    (tmp_path / "a.tsv").write_text('text\tlabel\n"one\ttwo"\tx\nfour\ty\n')
+    code, output = run(str(tmp_path / "a.tsv"), "--type", "classification")
+    assert code == 2
+    assert "`quoting: csv`" in output
+    code, output = run(str(tmp_path / "a.tsv"), "--type", "classification", "--quoting", "csv")
+    assert code == 0
+    assert "one\\ttwo" in output
+
+
+def test_a_file_of_tokens(tmp_path: Path) -> None:
+    (tmp_path / "a.tsv").write_text("Aspirin\tB-Drug\nstops\tO\n\npain\tB-Pain\n.\tO\n")
+    code, output = run(str(tmp_path / "a.tsv"), "--type", "tagging")
+    assert code == 0
+    assert "2 good rows, 0 bad ones, read as conll" in output

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -145,3 +146,19 @@ assert sys.modules["torch"] is None
     )
     assert done.returncode == 0, done.stderr
     assert "micro-averaged F1" in done.stdout
+
+
+def test_an_interval_from_few_units_is_marked(run: Any, files: tuple[Path, Path], tmp_path: Path) -> None:
+    _, out, _ = run("score", "--task", "chemprot", *files)
+    assert re.search(r"0\.\d{4} - \d\.\d{4}\*", out)
+    assert "* interval from 2 documents only" in out
+    assert json.loads(run("score", "--task", "chemprot", *files, "--json")[1])["few_units"] is True
+    _, out, _ = run("score", "--task", "chemprot", *files, "--resamples", 0)
+    assert "*" not in out
+    gold, predicted = tmp_path / "g.jsonl", tmp_path / "p.jsonl"
+    for path in (gold, predicted):
+        rows = [{"id": f"{i}", "doc_id": f"{i}", "text": "x", "label": "CPR:3"} for i in range(10)]
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    _, out, _ = run("score", "--task", "chemprot", gold, predicted)
+    assert "*" not in out
+    assert json.loads(run("score", "--task", "chemprot", gold, predicted, "--json")[1])["few_units"] is False

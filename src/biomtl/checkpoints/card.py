@@ -12,6 +12,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 import biomtl
 from biomtl.files import atomic_file
 from biomtl.results import Results
+from biomtl.scoring.result import MARK, few_units_note
 from biomtl.tasks.task import Task
 
 Form = Literal["biomtl", "hf", "onnx", "encoder"]
@@ -155,10 +156,13 @@ def _scores(tasks: Sequence[Task], results: Results | None) -> list[str]:
         for task in tasks:
             for metric in scores[task.name].metrics.values() if task.name in scores else ():
                 interval = "" if metric.low is None else f"{metric.low:.3f} to {metric.high:.3f}"
+                interval += MARK * scores[task.name].few_units
                 cells = (plain(task.name), plain(metric.title), f"{metric.value:.3f}", interval)
                 lines.append(f"| {' | '.join(cells)} |")
         if len(lines) > 2:
             sections += [f"## Scores on {split}", "\n".join(lines)]
+            few = {few_units_note(s.units, s.unit) for name, s in scores.items() if s.few_units}
+            sections += [plain(line) for line in sorted(few)]
     if sections:
         sections.append("Weights were selected on dev; test was scored once.")
     return sections

@@ -47,6 +47,9 @@ def check(
     separator: Annotated[
         str | None, typer.Option("--separator", help="What divides several values in a cell; default `|`.")
     ] = None,
+    quoting: Annotated[
+        str | None, typer.Option("--quoting", help="Double quotes in a table: `csv`, they enclose cells; `none`, text.")
+    ] = None,
     mentions: Annotated[
         str | None,
         typer.Option("--mentions", help="Discontinuous, nested and overlapping mentions: `keep`, `flatten`, `refuse`."),
@@ -68,7 +71,7 @@ def check(
     if type not in kinds:
         raise InputError(f"unknown type {type!r}", fix=nearest(type, kinds))
     given: dict[str, Any] = {"type": type, "format": format, "header": header, "separator": separator}
-    given["mentions"] = mentions
+    given |= {"mentions": mentions, "quoting": quoting}
     given |= {"columns": named_columns(columns), "labels": labels.split(",") if labels else None}
     try:
         definition = TaskDefinition(**given, files=Files(train=(str(file),)))
@@ -86,6 +89,8 @@ def check(
         console.print("First record:", json.dumps(report.records[0], ensure_ascii=False, indent=1), **PLAIN)
     if report.bad:
         show_bad(report, console)
+        if report.problem is not None:
+            console.print(str(report.problem), **PLAIN)
         raise typer.Exit(2)
 
 

@@ -50,12 +50,14 @@ def score(
 def tables(result: Score) -> Iterator[Table]:
     """The metrics, the labels of the main metric, and the confusions of a classification."""
 
+    from biomtl.scoring.result import MARK
+
     table = Table(title=f"{result.task}: {result.rows:,} rows", title_justify="left")
     table.add_column("metric", overflow="fold")
     for name in ("value", "95 % interval", "precision", "recall", "support"):
         table.add_column(name, justify="right", no_wrap=True)
     for metric in result.metrics.values():
-        table.add_row(metric.title, *_numbers(metric))
+        table.add_row(metric.title, *_numbers(metric, MARK if result.few_units else ""))
     yield table
     if result.main.labels:
         table = Table(title=f"per label, as counted for the {result.main.title}", title_justify="left")
@@ -76,17 +78,21 @@ def tables(result: Score) -> Iterator[Table]:
         yield table
 
 
-def _numbers(metric: MetricResult) -> list[str]:
-    interval = "" if metric.low is None or metric.high is None else f"{metric.low:.4f} - {metric.high:.4f}"
+def _numbers(metric: MetricResult, mark: str) -> list[str]:
+    interval = "" if metric.low is None or metric.high is None else f"{metric.low:.4f} - {metric.high:.4f}{mark}"
     shares = ["" if share is None else f"{share:.4f}" for share in (metric.precision, metric.recall)]
     return [f"{metric.value:.4f}", interval, *shares, f"{metric.support:,}"]
 
 
 def footer(result: Score) -> Iterator[str]:
     """How the intervals came about, and what else the reader has to know."""
+    from biomtl.scoring.result import few_units_note
+
     if result.resamples:
         drawn = f"{result.resamples:,} resamples of {result.units:,} {result.unit}s, seed {result.seed}"
         yield f"Intervals: percentile bootstrap, {drawn}."
+    if result.few_units:
+        yield f"{few_units_note(result.units, result.unit)}."
     for note in result.notes:
         yield f"Note: {note}."
     for metric in result.metrics.values():

@@ -26,6 +26,7 @@ class CheckReport:
         format: the format it was read in.
         task: the task as it would be trained; ``None`` where not even that could be made out.
         notes: what was inferred.
+        problem: why the task could not be made out, where no bad row says it.
         records: the good rows.
         bad: what is wrong with each bad row, in the file's order.
         labels: how often gold says what; of tagging, mentions by type.
@@ -37,6 +38,7 @@ class CheckReport:
     format: str
     task: Task | None = None
     notes: tuple[str, ...] = ()
+    problem: InputError | None = None
     records: list[Record] = field(default_factory=list)
     bad: list[InputError] = field(default_factory=list)
     labels: Counter[str] = field(default_factory=Counter)
@@ -56,25 +58,54 @@ def check_file(name: str, definition: TaskDefinition, kind: RecordKind) -> Check
     report = CheckReport(definition.format or detect(path, tagging="tokens" in kind.inputs))
     try:
         own = own_task(name, definition, kind)
-    except InputError:
-        # Without one good row nothing can be inferred; then the bad ones are what the user wants to see.
-        for _ in raw_records(kind, definition, kind.inputs[0], "train", report.bad.append):
-            pass
+    except InputError as error:
+        # Nothing can be inferred, often since too few rows are good: those that are bad are what the user wants to see.
+        _sort_out(report, _provisional(name, definition, kind), definition, kind)
         if not report.bad:
             raise
+        report.problem = error if str(error) not in map(str, report.bad) else None
         return report
     report.task, report.notes = own.task, own.notes
     for record in own.records("train", report.bad.append):
-        report.records.append(record)
-        report.labels.update(_gold(record, kind))
-        report.special.update(getattr(record, "cases", {}))
-        report.lengths.append(sum(1 for text in texts_of(record) for _ in words(text)))
+        _count(report, record, kind)
     if not (report.records or report.bad):
         raise InputError("no rows", path=path, expected=f"rows of {report.format}")
     if own.task.inputs == "tokens" and report.records:
         report.words = describe(learn_words(report.records))
     report.bad.sort(key=lambda error: (str(error.path), error.line or 0))
     return report
+
+
+def _count(report: CheckReport, record: Record, kind: RecordKind) -> None:
+    report.records.append(record)
+    report.labels.update(_gold(record, kind))
+    report.special.update(getattr(record, "cases", {}))
+    report.lengths.append(sum(1 for text in texts_of(record) for _ in words(text)))
+
+
+def _provisional(name: str, definition: TaskDefinition, kind: RecordKind) -> Task:
+    """A task that takes any score and the labels that occur, to tell good rows from bad ones."""
+    labels: set[str] = set()
+    if kind.gold_cells.get(kind.gold_key) in ("text", "texts", "words"):
+        for record in raw_records(kind, definition, kind.inputs[0], "train", _pass):
+            value = record[kind.gold_key]
+            labels.update([value] if isinstance(value, str) else value)
+    known = kind.labels_from(definition.labels or sorted(label for label in labels if label.strip()))
+    return Task(name=name, type=kind.name, inputs=kind.inputs[0], labels=known, metric=kind.metric)
+
+
+def _sort_out(report: CheckReport, task: Task, definition: TaskDefinition, kind: RecordKind) -> None:
+    for record in raw_records(kind, definition, task.inputs, "train", report.bad.append):
+        if problem := kind.check(record, task):
+            path, line = record.where  # type: ignore[attr-defined]
+            report.bad.append(InputError(problem, path=path, line=line, fix="mend the row"))
+        else:
+            _count(report, record, kind)
+    report.bad.sort(key=lambda error: (str(error.path), error.line or 0))
+
+
+def _pass(error: InputError) -> None:
+    """Pass over a bad row: it is counted when the rows are read again."""
 
 
 def _gold(record: Record, kind: RecordKind) -> list[str]:

@@ -12,6 +12,7 @@ from pydantic_core import PydanticCustomError
 from biomtl.tasks.task import SPLITS, Split
 
 Format = Literal["tsv", "csv", "jsonl", "parquet", "datasets", "conll", "pubtator", "bioc", "brat"]
+Quoting = Literal["csv", "none"]
 SEPARATOR = "|"
 
 
@@ -74,6 +75,11 @@ class TaskDefinition(BaseModel):
     )
     separator: Annotated[str, Field(min_length=1)] | None = Field(
         None, description="Own task: what divides several values in a cell of a table; default a vertical bar."
+    )
+    quoting: Quoting | None = Field(
+        None,
+        description="Own task: whether double quotes enclose the cells of a table (`csv`) or are text (`none`); "
+        "default `csv` for CSV, `none` for TSV.",
     )
     labels: tuple[Label, ...] | None = Field(
         None, description="Own task: the labels in order (tagging: the mention types); default those of train, sorted."

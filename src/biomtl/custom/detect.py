@@ -1,4 +1,4 @@
-"""Which format a user's file is in, by its name and its first line."""
+"""Which format a user's file is in, by its name and its first lines."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from biomtl.custom.config import Format
 from biomtl.custom.tables import DICT, STATE
 from biomtl.errors import InputError
 from biomtl.files import read_lines
+from biomtl.formats import conll
 
 SUFFIXES: dict[str, Format] = {
     ".tsv": "tsv",
@@ -35,7 +36,8 @@ def detect(path: Path, *, tagging: bool) -> Format:
 
     Args:
         path: a file, or a folder of brat files or of a saved dataset.
-        tagging: whether its task is one of tagging; decides between CoNLL and a table where a name says nothing.
+        tagging: whether its task is one of tagging: then rows of a token and a tag are CoNLL, whatever the name says of
+            tables, and so is what neither name nor content tells.
 
     Raises:
         InputError: nothing there, or a folder of something else.
@@ -47,7 +49,10 @@ def detect(path: Path, *, tagging: bool) -> Format:
             return "brat"
         expected = "brat's .txt and .ann files, or a dataset written by save_to_disk()"
         raise InputError("a folder of neither", path=path, expected=expected, fix="name the files, or the format")
-    if known := SUFFIXES.get(path.suffix.lower()):
+    known = SUFFIXES.get(path.suffix.lower())
+    if tagging and known in ("tsv", None) and conll.looks_like(read_lines(path)):
+        return "conll"
+    if known:
         return known
     first = next((line for _, line in read_lines(path) if line.strip()), "")
     if _PUBTATOR.match(first):

@@ -88,6 +88,8 @@ def place(path: Path) -> str:
 def conll_records(path: Path, definition: TaskDefinition, on_error: OnError) -> Iterator[Record]:
     """Stream a record for every sentence of a CoNLL file; its offsets join the tokens of a document by blanks.
 
+    Where no document mark precedes a sentence, it is a document of its own.
+
     ``columns`` says by number (negative: from the end) which columns hold ``tokens`` and ``tags``.
     """
     at = {"tokens": 0, "tags": -1} | dict(definition.columns or {})
@@ -97,16 +99,17 @@ def conll_records(path: Path, definition: TaskDefinition, on_error: OnError) -> 
             raise InputError(found, path=path, expected="numbers for tokens and tags, as CoNLL has no column names")
     begin, document = 0, ""
     for sentence in conll.read_sentences(path, token=int(at["tokens"]), tag=int(at["tags"]), on_error=on_error):
-        if sentence.document != document:
+        if sentence.document != document or not document:
             begin, document = 0, sentence.document
         offsets = join_offsets(sentence.tokens, begin)
         begin = offsets[-1][1] + 1
         # A number that the reader made up must not look like the same document of another file.
         unnamed = document.isdigit() and len(document) < 5
+        name = f"{path.name}:{sentence.line}"
         yield Located(
             (str(path), sentence.line),
-            id=f"{path.name}:{sentence.line}",
-            doc_id=f"{place(path)}#{document}" if unnamed else document,
+            id=name,
+            doc_id=f"{place(path)}#{document}" if unnamed else document or name,
             tokens=list(sentence.tokens),
             offsets=offsets,
             tags=list(sentence.tags),

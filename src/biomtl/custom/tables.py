@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from biomtl.custom.config import Quoting
 from biomtl.errors import InputError, OnError
 from biomtl.files import read_lines
 from biomtl.formats import delimited
@@ -30,7 +31,9 @@ class Row:
     values: Mapping[str, Any]
 
 
-def read_table(path: Path, format: str, split: Split, *, header: bool, on_error: OnError) -> Iterator[Row]:
+def read_table(
+    path: Path, format: str, split: Split, *, header: bool, quoting: Quoting | None = None, on_error: OnError
+) -> Iterator[Row]:
     """Stream the rows of a table.
 
     Args:
@@ -38,6 +41,7 @@ def read_table(path: Path, format: str, split: Split, *, header: bool, on_error:
         format: ``tsv``, ``csv``, ``jsonl``, ``parquet`` or ``datasets``.
         split: which one of a saved dataset with several to take.
         header: whether the first row of a TSV or CSV names its columns; else they are called "0", "1" …
+        quoting: ``csv`` or ``none`` for TSV and CSV, otherwise than their names say.
         on_error: told of every row that can't be read.
 
     Raises:
@@ -47,7 +51,7 @@ def read_table(path: Path, format: str, split: Split, *, header: bool, on_error:
         found = delimited.read_rows(
             path,
             delimiter="," if format == "csv" else "\t",
-            quoted=format == "csv",
+            quoted=format == "csv" if quoting is None else quoting == "csv",
             header=header,
             on_error=on_error,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,15 @@ from biomtl.custom.config import Files, TaskDefinition
 from biomtl.custom.detect import DOCUMENTS, detect
 from biomtl.custom.documents import conll_records, document_records
 from biomtl.custom.records import Columns, table_records
-from biomtl.custom.tables import read_table
+from biomtl.custom.tables import Row, read_table
 from biomtl.errors import InputError, OnError, fail
 from biomtl.files import sha256
-from biomtl.tasks.kinds import RecordKind
+from biomtl.formats import delimited
+from biomtl.tasks.kinds import Cell, RecordKind
 from biomtl.tasks.task import Split, Task
 
 MOST_SHOWN = 12  # labels in a note
+MOST_SINGLE = 0.9  # share of a tagging table's rows that may hold one word
 
 
 @dataclass(frozen=True)
@@ -96,9 +99,13 @@ def own_task(name: str, definition: TaskDefinition, kind: RecordKind) -> OwnTask
     if cell in ("text", "texts", "words"):
         fields["labels"] = _labels(name, kind, definition, inputs, splits[0])
         if definition.labels is None:
-            notes.append(f"task {name}: {_listing(fields['labels'])}, inferred from {splits[0]}")
+            notes.append(f"task {name}: {_listing(fields['labels'])}, inferred from {_names(files.of(splits[0]))}")
+            notes += _divided_labels(name, definition, cell, fields["labels"])
     elif definition.labels is not None:
         raise InputError(f"task {name}: labels for type {kind.name}, which has none", fix="remove them")
+    if cell == "words":
+        _refuse_single_words(name, kind, definition, inputs, splits[0])
+    notes += _quoted_cells(name, kind, definition, splits[0])
     negative = definition.negative is not None and kind.positive_metric is not None
     fields["metric"] = definition.metric or (kind.positive_metric if negative else kind.metric)
     try:
@@ -121,8 +128,13 @@ def raw_records(
             yield from document_records(path, format, definition, types, on_error)
         else:
             columns = Columns(kind, definition)
-            rows = read_table(path, format, split, header=columns.header, on_error=on_error)
+            rows = _table(path, format, split, columns, on_error)
             yield from table_records(rows, columns, inputs, path, on_error)
+
+
+def _table(path: Path, format: str, split: Split, columns: Columns, on_error: OnError) -> Iterator[Row]:
+    quoting = columns.definition.quoting
+    return read_table(path, format, split, header=columns.header, quoting=quoting, on_error=on_error)
 
 
 def _format(path: Path, kind: RecordKind, definition: TaskDefinition) -> str:
@@ -139,7 +151,7 @@ def _inputs(definition: TaskDefinition, kind: RecordKind, split: Split) -> str:
         return kind.inputs[0]
     columns = Columns(kind, definition)
     path = (definition.files or Files()).of(split)[0]
-    rows = read_table(path, _format(path, kind, definition), split, header=columns.header, on_error=_pass)
+    rows = _table(path, _format(path, kind, definition), split, columns, _pass)
     return columns.inputs(list(next((row.values for row in rows), {})))
 
 
@@ -173,6 +185,48 @@ def _range(
         few = InputError(f"task {name}: no two different finite scores in its files", fix="give score_range")
         raise next(iter(faults), few)
     return low, high
+
+
+def _refuse_single_words(name: str, kind: RecordKind, definition: TaskDefinition, inputs: str, split: Split) -> None:
+    """A file with a word on each line, read as a table, would train on sentences of one word without complaint."""
+    path = (definition.files or Files()).of(split)[0]
+    if _format(path, kind, definition) in DOCUMENTS:
+        return
+    lengths = [len(record["tokens"]) for record in islice(raw_records(kind, definition, inputs, split, _pass), 1000)]
+    single = sum(length == 1 for length in lengths)
+    if len(lengths) > 1 and single > MOST_SINGLE * len(lengths):
+        found = f"task {name}: {single:,} of {len(lengths):,} rows hold one word"
+        fix = "for a file with a word a line say `format: conll` (on the command line --format conll)"
+        raise InputError(found, path=path, expected="a sentence a row", fix=fix)
+
+
+def _quoted_cells(name: str, kind: RecordKind, definition: TaskDefinition, split: Split) -> list[str]:
+    """A note on cells of a TSV that a CSV writer put in quotes, which are read as they stand."""
+    notes = []
+    for path in (definition.files or Files()).of(split):
+        if definition.quoting is None and _format(path, kind, definition) == "tsv":
+            rows = list(_table(path, "tsv", split, Columns(kind, definition), _pass))
+            count = sum(any(map(delimited.in_quotes, row.values.values())) for row in rows)
+            if count:
+                found = f"task {name}: {count:,} of {len(rows):,} rows of {path.name} have cells in double quotes"
+                notes.append(f"{found}, read as text; `quoting: csv` takes the quotes off, `quoting: none` keeps them")
+    return notes
+
+
+def _divided_labels(name: str, definition: TaskDefinition, cell: Cell | None, labels: Sequence[str]) -> list[str]:
+    """A note where labels look like several, divided by something else than the separator."""
+    if cell != "texts" or definition.separator is not None:
+        return []
+    for mark in (";", ","):
+        count = sum(mark in label for label in labels)
+        if 3 * count > len(labels):
+            found = f"task {name}: {count} of {len(labels)} labels hold a {mark!r}"
+            return [f'{found}; if it divides several labels, say `separator: "{mark}"`']
+    return []
+
+
+def _names(paths: Sequence[Path]) -> str:
+    return paths[0].name + (f" and {len(paths) - 1} more files" if len(paths) > 1 else "")
 
 
 def _pass(error: InputError) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from biomtl.errors import InputError, OnError, fail
@@ -21,6 +22,7 @@ from biomtl.text.words import words
 
 _TAG = re.compile(r"O|[BIESLU](?:-(\S+))?")
 _NEW_DOCUMENT = re.compile(r"(?:#\s*newdoc(?:\s+id\s*=)?|###)\s*(.*)")
+LOOKED_AT = 200  # lines by which a file of tokens is told
 
 Line = tuple[int, str]
 
@@ -30,7 +32,8 @@ class Sentence:
     """The rows of a sentence.
 
     ``tokens`` and ``tags`` (IOB2) have one entry a row, ``rows`` all columns as in the file; ``line`` is where it
-    begins; ``document`` is the id that the last document mark named, else the document's number from 1.
+    begins; ``document`` is the id that the last document mark named, or the number of the mark, from 1; empty where no
+    mark precedes the sentence.
     """
 
     document: str
@@ -60,7 +63,7 @@ def parse(
     Raises:
         InputError: rows of unequal width, no such column, a tag of no known scheme, an empty token.
     """
-    document, marks, width = "1", 0, 0
+    document, marks, width = "", 0, 0
     rows: list[tuple[int, tuple[str, ...]]] = []
 
     def sentence() -> Sentence:
@@ -105,6 +108,19 @@ def _tagged(cells: tuple[str, ...], tag: int) -> bool:
     return -len(cells) <= tag < len(cells) and bool(_TAG.fullmatch(cells[tag]))
 
 
+def looks_like(lines: Iterable[Line]) -> bool:
+    """Whether the first lines of a file are rows of a token and, last, a tag, rather than a table of sentences."""
+    widths = set()
+    for _, line in islice(lines, LOOKED_AT):
+        cells = tuple(line.split("\t") if "\t" in line else line.split())
+        if not line.strip() or _mark(line, cells, 0, -1) is not None:
+            continue
+        if len(cells) < 2 or not _tagged(cells, -1) or len(cells[0].split()) != 1:
+            return False
+        widths.add(len(cells))
+    return len(widths) == 1
+
+
 def _check(cells: tuple[str, ...], width: int, token: int, tag: int, where: str | Path, line: int) -> None:
     if len(cells) != width or width < 2:
         expected = f"{width} as in the rows before" if width > 1 else "a token and a tag at least"
@@ -116,9 +132,8 @@ def _check(cells: tuple[str, ...], width: int, token: int, tag: int, where: str 
         raise InputError("an empty token", path=where, line=line, fix="mend the row")
     if not _TAG.fullmatch(cells[tag]):
         expected = "O or B-, I-, E-, S-, L-, U- and a type"
-        raise InputError(
-            f"tag {cells[tag][:40]!r}", path=where, line=line, expected=expected, fix="choose the tag column"
-        )
+        fix = "choose the tag column" + (", or delete the line if it names the columns" if line == 1 else "")
+        raise InputError(f"tag {cells[tag][:40]!r}", path=where, line=line, expected=expected, fix=fix)
 
 
 def to_iob2(tags: Sequence[str]) -> list[str]:
@@ -158,7 +173,7 @@ def write_sentences(sentences: Iterable[Sentence], path: str | Path, *, overwrit
     count, document = 0, ""
     with atomic_file(path, overwrite=overwrite) as stream:
         for sentence in sentences:
-            if sentence.document != document:
+            if sentence.document != document:  # sentences before the first mark need none
                 document = sentence.document
                 if any(c in document for c in "\r\n\0"):
                     raise InputError(f"document id {document[:60]!r}", path=path, expected="an id without line ends")
@@ -175,7 +190,10 @@ def write_sentences(sentences: Iterable[Sentence], path: str | Path, *, overwrit
 
 
 def read(path: str | Path, *, token: int = 0, tag: int = -1) -> Iterator[Document]:
-    """Stream the documents of a CoNLL file: tokens joined by one blank, sentences by a line end."""
+    """Stream the documents of a CoNLL file: tokens joined by one blank, sentences by a line end.
+
+    A file without document marks is one document, ``1``.
+    """
     pending: list[Sentence] = []
     for sentence in read_sentences(path, token=token, tag=tag):
         if pending and pending[0].document != sentence.document:
@@ -201,7 +219,7 @@ def _document(sentences: list[Sentence]) -> Document:
             span = (offsets[first][0], offsets[last - 1][1])
             mentions.append(Mention(f"T{len(mentions)}", kind, (span,), " ".join(sentence.tokens[first:last])))
     text = "\n".join(parts)
-    return Document(sentences[0].document, text, (), tuple(mentions))
+    return Document(sentences[0].document or "1", text, (), tuple(mentions))
 
 
 def write(documents: Iterable[Document], path: str | Path, *, overwrite: bool = False) -> int:

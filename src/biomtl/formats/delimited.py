@@ -73,7 +73,7 @@ def parse(
             if header:
                 continue
         if len(cells) != len(names):
-            fix = "check the delimiter" if quoted else "check the delimiter, and whether the fields are quoted"
+            fix = "check the delimiter" if quoted else "check the tabs; cells in quotes need `quoting: csv`"
             expected = f"{len(names)} as in the first row"
             on_error(InputError(f"{len(cells)} column(s)", path=where, line=line, expected=expected, fix=fix))
             continue
@@ -102,10 +102,15 @@ def _quoted(lines: Iterable[Line], where: str | Path, delimiter: str) -> Iterato
         except StopIteration:
             return
         except csv.Error as error:
-            fix = "close the quote, or read the table as unquoted"
+            fix = "close the quote, or say that quotes are text (`quoting: none`)"
             raise InputError(f"broken quotes ({error})", path=where, line=before + 1, fix=fix) from error
         if any(cell.strip() for cell in cells) or len(cells) > 1:
             yield before + 1, cells
+
+
+def in_quotes(cell: str) -> bool:
+    """Whether a cell of an unquoted table looks like one that a CSV writer enclosed in double quotes."""
+    return len(cell) > 1 and cell[0] == cell[-1] == '"' and '"' not in cell[1:-1].replace('""', "")
 
 
 def write_rows(

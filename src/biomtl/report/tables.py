@@ -10,6 +10,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from biomtl.scoring.result import MARK, few_units_note
 from biomtl.tasks.task import Split, Task
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def score_table(results: Results, split: Split) -> Group:
     for name, score in scores.items():
         for i, metric in enumerate(score.metrics.values()):
             key = titles.setdefault(metric.title, f"[{len(titles) + 1}]")
-            interval = "-" if metric.low is None else f"{metric.low:.3f}-{metric.high:.3f}"
+            interval = "-" if metric.low is None else f"{metric.low:.3f}-{metric.high:.3f}{MARK * score.few_units}"
             precision = "-" if metric.precision is None else f"{metric.precision:.3f}"
             recall = "-" if metric.recall is None else f"{metric.recall:.3f}"
             cells = (f"{metric.value:.3f}", interval, precision, recall, f"{metric.support:,}")
@@ -72,6 +73,8 @@ def score_table(results: Results, split: Split) -> Group:
     notes = [f"{key} {title}" for title, key in titles.items()]
     notes.append("mean: of each task's first metric, which is the one that chooses the model")
     notes.append(f"intervals: bootstrap over documents, {first.resamples:,} resamples, seed {first.seed}")
+    few = {few_units_note(score.units, score.unit) for score in scores.values() if score.few_units}
+    notes.extend(sorted(few))
     return Group(table, Text("\n".join(notes), style="dim"))
 
 

@@ -5,6 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+FEWEST_UNITS = 10
+"""With fewer units than this a bootstrap interval says little, mostly too narrow; it is marked."""
+MARK = "*"
+"""What marks such an interval in tables."""
+
 
 @dataclass(frozen=True)
 class LabelRow:
@@ -65,10 +70,20 @@ class Score:
     notes: tuple[str, ...] = ()
 
     @property
+    def few_units(self) -> bool:
+        """Whether the intervals come from so few units that they say little."""
+        return bool(self.resamples) and self.units < FEWEST_UNITS
+
+    @property
     def main(self) -> MetricResult:
         """The task's main metric."""
         return next(iter(self.metrics.values()))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; ``main`` names the main metric."""
-        return {"task": self.task, "main": self.main.id, **asdict(self)}
+        return {"task": self.task, "main": self.main.id, **asdict(self), "few_units": self.few_units}
+
+
+def few_units_note(units: int, unit: str) -> str:
+    """What a table says below of a marked interval."""
+    return f"{MARK} interval from {units} {unit}{'s' * (units != 1)} only: it says little, and is mostly too narrow"

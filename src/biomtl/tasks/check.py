@@ -45,7 +45,9 @@ def unknown_label(label: object, known: Collection[str]) -> str | None:
     """What to say of a label that isn't one of ``known``; None if it is."""
     if label in known if isinstance(label, str) else False:
         return None
-    guess = nearest(label, known) if isinstance(label, str) and label else ""
+    if label == "":
+        return f"no label, expected one of {', '.join(known)}"
+    guess = nearest(label, known) if isinstance(label, str) else ""
     return f"unknown label {label!r}, expected one of {', '.join(known)}" + (
         f", {guess}" if guess.startswith("did") else ""
     )
