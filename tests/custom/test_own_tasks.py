@@ -16,7 +16,6 @@ from biomtl.batch import encode_examples
 from biomtl.custom import Files, TaskDefinition
 from biomtl.custom.config import SEPARATOR
 from biomtl.errors import InputError
-from biomtl.scoring import score_records
 from biomtl.suite import Suite, load_suite
 from biomtl.tasks.types.base import task_types
 from biomtl.training.recipe_io import dump_recipe, load_recipe
@@ -214,65 +213,6 @@ def test_conll_columns_are_chosen_by_number(write) -> None:
     for column, tag in ((2, "B-Drug"), (-1, "B-X")):
         (record,) = read(path, "tagging", columns={"tags": column})
         assert (record["tags"][0], record["doc_id"]) == (tag, "22750800")
-
-
-TOKENS = "Aspirin\tB-Drug\nstops\tO\n\nsevere\tI-Pain\npain\tI-Pain\n\nNo\tO\n.\tO\n"
-
-
-@pytest.mark.parametrize("name", ["a.tsv", "a.tab", "a.txt", "a"])
-def test_a_file_with_a_token_a_line_is_told_by_its_content(write, name: str) -> None:
-    records = read(write(name, TOKENS), "tagging")
-    assert [record["tokens"] for record in records] == [["Aspirin", "stops"], ["severe", "pain"], ["No", "."]]
-    assert records[1]["tags"] == ["B-Pain", "I-Pain"]
-
-
-def test_sentences_without_document_marks_are_documents_of_their_own(write) -> None:
-    first, second, third = read(write("a.conll", TOKENS), "tagging")
-    assert len({first["doc_id"], second["doc_id"], third["doc_id"]}) == 3
-    assert [record["offsets"][0][0] for record in (first, second, third)] == [0, 0, 0]
-    task = load_suite("n", ["m"], {"m": TaskDefinition(type="tagging", files=Files(train=write("b.tsv", TOKENS)))})["m"]
-    result = score_records(task.task, [first, second, third], [first, second, third])
-    assert (result.units, result.unit) == (3, "row")
-    marked = read(write("c.conll", "-DOCSTART-\tO\n\n" + TOKENS), "tagging")
-    assert len({record["doc_id"] for record in marked}) == 1
-
-
-def test_chunks_are_not_joined_across_sentences_without_documents(write) -> None:
-    text = "a\tO\nb\tB-Drug\n\nc\tI-Drug\nd\tO\n"
-    records = read(write("a.tsv", text), "tagging")
-    task = load_suite("n", ["m"], {"m": TaskDefinition(type="tagging", files=Files(train=write("b.tsv", text)))})["m"]
-    assert score_records(task.task, records, records).metrics["entity_f1_spans"].support == 2
-
-
-def test_a_word_a_row_is_refused_with_the_way_out(write) -> None:
-    path = write("a.csv", "word,tag\n" + "".join(f"w{i},O\n" for i in range(30)) + "x,B\n")
-    said = fault(path, "tagging", columns={"tokens": "word", "tags": "tag"})
-    assert "31 of 31 rows hold one word" in said
-    assert "format: conll" in said
-
-
-def test_cells_in_quotes_are_said_and_read(write) -> None:
-    text = 'text\tlabel\n"one ""two"" three"\tx\nfour\ty\nfi"ve\tx\n'
-    path = write("a.tsv", text)
-    assert read(path)[0]["text"] == '"one ""two"" three"'
-    assert "1 of 3 rows of a.tsv have cells in double quotes" in " ".join(notes(path))
-    assert read(write("b.tsv", text.replace('fi"ve', "five")), quoting="csv")[0]["text"] == 'one "two" three'
-    assert not any("quotes" in note for note in notes(path, quoting="none"))
-    assert not any("quotes" in note for note in notes(write("c.csv", 'text,label\n"a, b",x\nc,y\n')))
-    assert read(write("d.csv", 'text,label\n"a" b,x\nc,y\n'), quoting="none")[0]["text"] == '"a" b'
-
-
-def test_labels_that_hold_a_separator_are_said(write) -> None:
-    path = write("a.tsv", "text\tlabels\none\ta;b\ntwo\tb;c\nthree\tc\n")
-    (line,) = [note for note in notes(path, "multilabel") if "separator" in note]
-    assert "2 of 3 labels hold a ';'" in line
-    assert not any("separator" in note for note in notes(path, "multilabel", separator=";"))
-
-
-def notes(path: str, kind: str = "classification", **given: object) -> tuple[str, ...]:
-    """What is said of a task."""
-    definition = TaskDefinition(type=kind, files=Files(train=path), **given)  # type: ignore[arg-type]
-    return load_suite("nowhere", ["mine"], {"mine": definition})["mine"].notes
 
 
 def test_labels_that_are_given_choose_and_order(write) -> None:

@@ -1,0 +1,88 @@
+"""Own files that are not what their names or cells suggest: told by content, or said."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from biomtl.custom import Files, TaskDefinition
+from biomtl.errors import InputError
+from biomtl.scoring import score_records
+from biomtl.suite import TaskData, load_suite
+
+
+def own(path: str, kind: str = "classification", **given: object) -> TaskData:
+    """The data of a task."""
+    definition = TaskDefinition(type=kind, files=Files(train=path), **given)  # type: ignore[arg-type]
+    return load_suite("nowhere", ["mine"], {"mine": definition})["mine"]
+
+
+def read(path: str, kind: str = "classification", **given: object) -> list[dict]:
+    """The train records of a task."""
+    return own(path, kind, **given).records("train")
+
+
+def notes(path: str, kind: str = "classification", **given: object) -> tuple[str, ...]:
+    """What is said of a task."""
+    return own(path, kind, **given).notes
+
+
+@pytest.fixture
+def write(tmp_path: Path):
+    def write(name: str, text: str) -> str:
+        (tmp_path / name).write_text(text, encoding="utf-8")
+        return str(tmp_path / name)
+
+    return write
+
+
+TOKENS = "Aspirin\tB-Drug\nstops\tO\n\nsevere\tI-Pain\npain\tI-Pain\n\nNo\tO\n.\tO\n"
+
+
+@pytest.mark.parametrize("name", ["a.tsv", "a.tab", "a.txt", "a"])
+def test_a_file_with_a_token_a_line_is_told_by_its_content(write, name: str) -> None:
+    records = read(write(name, TOKENS), "tagging")
+    assert [record["tokens"] for record in records] == [["Aspirin", "stops"], ["severe", "pain"], ["No", "."]]
+    assert records[1]["tags"] == ["B-Pain", "I-Pain"]
+
+
+def test_sentences_without_document_marks_are_documents_of_their_own(write) -> None:
+    first, second, third = read(write("a.conll", TOKENS), "tagging")
+    assert len({first["doc_id"], second["doc_id"], third["doc_id"]}) == 3
+    assert [record["offsets"][0][0] for record in (first, second, third)] == [0, 0, 0]
+    result = score_records(own(write("b.tsv", TOKENS), "tagging").task, [first, second, third], [first, second, third])
+    assert (result.units, result.unit) == (3, "row")
+    marked = read(write("c.conll", "-DOCSTART-\tO\n\n" + TOKENS), "tagging")
+    assert len({record["doc_id"] for record in marked}) == 1
+
+
+def test_chunks_are_not_joined_across_sentences_without_documents(write) -> None:
+    text = "a\tO\nb\tB-Drug\n\nc\tI-Drug\nd\tO\n"
+    records = read(write("a.tsv", text), "tagging")
+    task = own(write("b.tsv", text), "tagging").task
+    assert score_records(task, records, records).metrics["entity_f1_spans"].support == 2
+
+
+def test_a_word_a_row_is_refused_with_the_way_out(write) -> None:
+    path = write("a.csv", "word,tag\n" + "".join(f"w{i},O\n" for i in range(30)) + "x,B\n")
+    with pytest.raises(InputError, match="31 of 31 rows hold one word, .* say `format: conll`"):
+        read(path, "tagging", columns={"tokens": "word", "tags": "tag"})
+
+
+def test_cells_in_quotes_are_said_and_read(write) -> None:
+    text = 'text\tlabel\n"one ""two"" three"\tx\nfour\ty\nfi"ve\tx\n'
+    path = write("a.tsv", text)
+    assert read(path)[0]["text"] == '"one ""two"" three"'
+    assert "1 of 3 rows of a.tsv have cells in double quotes" in " ".join(notes(path))
+    assert read(write("b.tsv", text.replace('fi"ve', "five")), quoting="csv")[0]["text"] == 'one "two" three'
+    assert not any("quotes" in note for note in notes(path, quoting="none"))
+    assert not any("quotes" in note for note in notes(write("c.csv", 'text,label\n"a, b",x\nc,y\n')))
+    assert read(write("d.csv", 'text,label\n"a" b,x\nc,y\n'), quoting="none")[0]["text"] == '"a" b'
+
+
+def test_labels_that_hold_a_separator_are_said(write) -> None:
+    path = write("a.tsv", "text\tlabels\none\ta;b\ntwo\tb;c\nthree\tc\n")
+    (line,) = [note for note in notes(path, "multilabel") if "separator" in note]
+    assert "2 of 3 labels hold a ';'" in line
+    assert not any("separator" in note for note in notes(path, "multilabel", separator=";"))
