@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 DOCS_READY := $(VENV)/.docs-ready
 
 .DEFAULT_GOAL := help
-.PHONY: help install quickstart test lint format typecheck check docs bench clean
+.PHONY: help install quickstart test lint format typecheck check docs bench torture clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ bench: $(READY) ## Measure on the sample what batches of like length save, and w
 	test -d build/sample || $(VENV)/bin/python -m biomtl.sample build/sample
 	$(VENV)/bin/python benchmarks/batching.py --layers 1 $(ARGS) \
 		$(foreach task,ddi2013 chemprot bc5cdr-chem,$(task)=build/sample/$(task)/train.jsonl)
+
+torture: $(READY) ## Kill commands, damage files, fuzz readers: hours; ARGS="kills --count 100 --seconds 600"
+	$(VENV)/bin/python -m torture $(ARGS)
 
 clean: ## Remove the environment, caches and built files (runs/ stays)
 	rm -rf $(VENV) build dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis src/*.egg-info

@@ -23,8 +23,9 @@ from biomtl.corpora.unpack import unpack
 from biomtl.errors import BiomtlError
 from biomtl.files import decode_line
 from biomtl.formats import bioc, brat, conll, delimited, pubtator
-
-WHERE = "input"  # must stand in every error
+from fuzz import samples as stored_samples
+from fuzz import stored
+from fuzz.stored import WHERE
 
 
 def lines(content: bytes) -> Iterable[tuple[int, str]]:
@@ -112,7 +113,7 @@ _BLUE = {
     "bc5cdr-chem/dev.tsv": b'Zanolin\t11\t0\tB\nhelps\t-\t8\tO\n\n""""\t12\t0\tO\n',
 }
 
-TARGETS: dict[str, Callable[[bytes], object]] = {
+READERS: dict[str, Callable[[bytes], object]] = {
     "pubtator": lambda content: list(pubtator.parse(lines(content), WHERE)),
     "bioc-xml": lambda content: list(bioc.parse(io.BytesIO(content), WHERE)),
     "bioc-json": lambda content: list(bioc.parse(io.BytesIO(content), WHERE, as_json=True)),
@@ -131,6 +132,8 @@ TARGETS: dict[str, Callable[[bytes], object]] = {
     "hoc": _corpus(HoC(), _HOC),
     "blue": _corpus(BlueFiles(), _BLUE),
 }
+"""Of annotation formats, corpora and archives."""
+TARGETS = READERS | stored.TARGETS
 
 _XML = b"""<?xml version="1.0"?><!DOCTYPE collection SYSTEM "BioC.dtd"><collection><document><id>7</id><passage>
 <infon key="type">title</infon><offset>0</offset><text>Aspirin helps.</text><annotation id="1">
@@ -179,6 +182,11 @@ SAMPLES: dict[str, list[bytes]] = {
     "hoc": [bytes([i]) + content for i, content in enumerate(_HOC.values())],
     "blue": [bytes([i]) + content for i, content in enumerate(_BLUE.values())],
 }
+
+
+def samples(name: str) -> list[bytes]:
+    """Good inputs of a target; those of checkpoints are made when they are asked for."""
+    return SAMPLES[name] if name in SAMPLES else stored_samples.SAMPLES[name]()
 
 
 def run(name: str, content: bytes) -> None:

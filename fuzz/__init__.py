@@ -1,0 +1,1 @@
+"""Fuzz targets: every reader as a function of bytes; see docs/fuzzing.md."""
