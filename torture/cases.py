@@ -40,7 +40,7 @@ _MODEL = ("run/model/*", "run/model/*/*")
 _WEIGHTS = ("run/model/*.safetensors",)
 _STEPS = ("stopped/checkpoints/step-000004/*",)
 _CHECK = "check {} --type classification --columns text=sentence,label=label"
-_SHORT = "output=out max_steps=2 predict_test=false eval_strategy=no"
+_SHORT = "output=out num_train_epochs=null max_steps=2 predict_test=false eval_strategy=no"
 CASES = (
     Case(
         "run",

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from torture import mutate
-from torture.cases import CASES, Case
+from torture.cases import CASES, Case, Reading
 from torture.forked import Ended, run
+from torture.inputs import InputsError
 
 LONGEST = 20.0  # seconds
 MOST = 1 << 30  # bytes of memory
@@ -53,29 +54,43 @@ class Damager:
 
     def __init__(self, inputs: Path, work: Path) -> None:
         self.inputs, self.folder, self.scratch = inputs, work / "trial", work / "scratch"
+        self.known: set[tuple[str, ...]] = set()
 
     def trial(self, cases: list[Case], rng: random.Random) -> Damaged:
         """One damaged file, one command."""
         (case,) = rng.choices(cases, [case.weight for case in cases])
         reading = rng.choice(case.commands)
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self.folder.mkdir()
-        for name in case.copied:
-            source, target = self.inputs / name, self.folder / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copytree(source, target) if source.is_dir() else shutil.copyfile(source, target)
+        self._copy(case)
+        if reading.words not in self.known:
+            ended = self._run(reading)
+            if ended.code:
+                raise InputsError(f"biomtl {' '.join(reading.words)}, undamaged: {ended.err}")
+            self.known.add(reading.words)
+            self._copy(case)
         names = [path.relative_to(self.folder).as_posix() for path in sorted(self.folder.rglob("*")) if path.is_file()]
         readable = [name for name in names if any(fnmatch.fnmatchcase(name, pattern) for pattern in reading.reads)]
         assert readable, f"{case.name}: no file is any of {reading.reads}"
         chosen = rng.choice(readable)
         damage = self._damage(self.folder / chosen, readable, rng)
         before = set(self.folder.rglob("*"))
-        words = [word.replace("{in}", str(self.inputs)) for word in reading.words]
-        ended = run(words, self.folder, self.scratch, LONGEST)
+        ended = self._run(reading)
         sealed = any(fnmatch.fnmatchcase(chosen, pattern) for pattern in reading.sealed)
-        problem = judged(ended, sealed) or self._litter(before, ended, words)
+        problem = judged(ended, sealed) or self._litter(before, ended, reading.words)
         outcome = {0: "success", 2: "refused"}.get(ended.code, "neither")
         return Damaged(case.name, " ".join(reading.words), chosen, damage, outcome, problem, ended)
+
+    def _copy(self, case: Case) -> None:
+        """The trial folder anew, with what the case reads."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir()
+        for name in case.copied:
+            source, target = self.inputs / name, self.folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copytree(source, target) if source.is_dir() else shutil.copyfile(source, target)
+
+    def _run(self, reading: Reading) -> Ended:
+        words = [word.replace("{in}", str(self.inputs)) for word in reading.words]
+        return run(words, self.folder, self.scratch, LONGEST)
 
     def _damage(self, path: Path, names: list[str], rng: random.Random) -> str:
         """Damage one file, so that it differs from before; in words."""
@@ -100,7 +115,7 @@ class Damager:
                 path.write_bytes(new)
                 return kind
 
-    def _litter(self, before: set[Path], ended: Ended, words: list[str]) -> str:
+    def _litter(self, before: set[Path], ended: Ended, words: tuple[str, ...]) -> str:
         """What a refused command leaves that nobody asked for."""
         new = sorted(path.relative_to(self.folder).as_posix() for path in {*self.folder.rglob("*")} - before)
         hidden = [name for name in new if any(part.startswith(".") for part in name.split("/"))]
