@@ -206,5 +206,5 @@ def test_interrupted(place: Path) -> None:
         [sys.executable, "-c", INTERRUPTED, str(place / "r.yaml")], capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 128 + signal.SIGINT
-    assert done.stderr.endswith("biomtl: interrupted\n")
+    assert done.stderr.endswith("biomtl: interrupted after step 1, go on with --resume\n")
     assert "Traceback" not in done.stderr

@@ -15,14 +15,8 @@ from torch import nn
 from biomtl.errors import InputError
 from biomtl.files import recover
 from biomtl.tensors import disk_errors, save_tensors
-from biomtl.training.checkpoint import (
-    Progress,
-    drop_old,
-    latest_checkpoint,
-    load_checkpoint,
-    random_state,
-    save_checkpoint,
-)
+from biomtl.training.checkpoint import drop_old, latest_checkpoint, load_checkpoint, save_checkpoint
+from biomtl.training.state import Progress, TrainState, random_state
 
 
 class State:
@@ -42,10 +36,15 @@ class State:
 
     def save(self, folder: Path, progress: Progress | None = None, random: Any = None) -> None:
         states = random or [random_state()]
-        save_checkpoint(folder, self.model, self.optimiser, self.schedule, progress or Progress(), states)
+        save_checkpoint(folder, self.state(progress or Progress()), states)
 
     def load(self, folder: Path, process: int = 0, processes: int = 1) -> Progress:
-        return load_checkpoint(folder, self.model, self.optimiser, self.schedule, process, processes)
+        state = self.state(Progress())
+        load_checkpoint(folder, state, process, processes)
+        return state.progress
+
+    def state(self, progress: Progress) -> TrainState:
+        return TrainState(self.model, self.optimiser, self.schedule, progress)
 
 
 def test_what_is_loaded_goes_on_the_same(tmp_path: Path) -> None:

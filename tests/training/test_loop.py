@@ -18,10 +18,10 @@ from biomtl.batch import EncodedExample, collate, encode_examples
 from biomtl.errors import InputError
 from biomtl.model import MultiTaskModel
 from biomtl.training.accelerator import make_accelerator
-from biomtl.training.checkpoint import Progress
 from biomtl.training.loop import Hooks, due, optimise, select
 from biomtl.training.optimiser import build_optimiser, build_schedule, configure
 from biomtl.training.recipe_io import make_recipe
+from biomtl.training.state import Progress, TrainState
 
 ALL = tuple(tiny.TASKS)
 
@@ -38,6 +38,12 @@ class Gradients:
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         self.model.zero_grad(set_to_none=set_to_none)
+
+
+class Still:
+    """Stands in for the schedule."""
+
+    def step(self) -> None: ...
 
 
 def model_of(folder: Path, names: tuple[str, ...] = ALL) -> MultiTaskModel:
@@ -58,7 +64,8 @@ def one_step(
     model.train()
     torch.manual_seed(seed)
     gradients = Gradients(model)
-    done = optimise(model, model, part, recipe, make_accelerator(recipe, Path()), gradients)
+    state = TrainState(model, gradients, Still())
+    done = optimise(state, model, part, recipe, make_accelerator(recipe, Path()))
     return gradients.found, done
 
 

@@ -92,8 +92,9 @@ def stop_after(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
         {"eval_steps": 3, "early_stopping_patience": 3, "metric_for_best_model": "tag-drug", "dropout": 0.4},
         {"save_steps": None, "save_strategy": "epoch", "eval_strategy": "no", "lr_scheduler_type": "cosine"},
         {"freeze_encoder": True},
+        {"ema_decay": 0.8, "layer_decay": 0.7, "gradient_accumulation_steps": 2},
     ],
-    ids=["plain", "accumulated", "bf16", "early", "epoch", "frozen"],
+    ids=["plain", "accumulated", "bf16", "early", "epoch", "frozen", "methods"],
 )
 def test_stopped_and_resumed(run: Callable[..., Run], keys: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     whole = run("whole", **keys).folder

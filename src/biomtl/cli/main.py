@@ -11,8 +11,7 @@ import typer
 import biomtl
 from biomtl.cli.commands import LazyGroup
 from biomtl.errors import BiomtlError
-
-INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+from biomtl.signals import Ended, raised
 
 app = typer.Typer(
     name="biomtl",
@@ -44,7 +43,11 @@ def _options(
 def main() -> None:
     """Run the command line; what the user can mend is one line on stderr and exit code 2."""
     try:
-        code = app(prog_name="biomtl", standalone_mode=False)
+        with raised():
+            code = app(prog_name="biomtl", standalone_mode=False)
+    except Ended as end:
+        sys.stderr.write(f"biomtl: {end}\n" if str(end) else "")
+        sys.exit(end.code)
     except BiomtlError as error:
         if os.environ.get("BIOMTL_DEBUG"):
             raise
@@ -59,8 +62,6 @@ def main() -> None:
     except Exception as error:
         refuse_usage(error)
         raise
-    if code == INTERRUPTED:  # typer turns Ctrl-C into this code and says nothing
-        sys.stderr.write("biomtl: interrupted\n")
     sys.exit(code or 0)
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
+import os
 import signal
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -180,6 +183,15 @@ def _start_worker(shared: Any) -> None:
     global _shared
     _shared = shared
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process decides
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """Leave when the main process is gone, however it went: its end of a pipe is closed then."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def _work(index: int, job: Job, source: Path, folder: Path, options: ReadOptions) -> TaskReport:
@@ -191,6 +203,16 @@ def _work(index: int, job: Job, source: Path, folder: Path, options: ReadOptions
     return write_task(job.task, job.reader, job.not_used, source, folder / job.task.name, options, tick)
 
 
+@contextlib.contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Within this block SIGINT waits; processes started in it never see one, not even while they start."""
+    former = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, former)
+
+
 def _run_pool(
     jobs: list[Job], source: Path, folder: Path, options: ReadOptions, progress: Progress, workers: int
 ) -> list[TaskReport]:
@@ -199,7 +221,8 @@ def _run_pool(
     shared = context.Array("q", len(jobs) + 1, lock=False)
     pool = ProcessPoolExecutor(min(workers, len(jobs)), context, _start_worker, (shared,))
     try:
-        futures = [pool.submit(_work, i, job, source, folder, options) for i, job in enumerate(jobs)]
+        with _without_interrupts():
+            futures = [pool.submit(_work, i, job, source, folder, options) for i, job in enumerate(jobs)]
         waiting: set[Future[TaskReport]] = set(futures)
         while waiting:
             done, waiting = wait(waiting, timeout=0.2, return_when=FIRST_EXCEPTION)

@@ -5,49 +5,29 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from biomtl.errors import InputError
 from biomtl.files import atomic_folder, link, write_json
 from biomtl.tensors import disk_errors, save_tensors
+from biomtl.training.methods.base import MethodState
+from biomtl.training.state import Progress, TrainState, random_state, restore_random_state
 
 FROZEN = "frozen.safetensors"
+METHODS = "methods.safetensors"
 
 
-@dataclass
-class Progress:
-    """Where a run stands. ``batch`` counts the batches of ``epoch`` that are done."""
-
-    step: int = 0
-    epoch: int = 0
-    batch: int = 0
-    seconds: float = 0.0
-    best: float | None = None
-    best_step: int = 0
-    stale: int = 0
-    """Evaluations in a row without gain."""
-    finished: bool = False
-
-
-def save_checkpoint(
-    folder: Path,
-    model: nn.Module,
-    optimiser: torch.optim.Optimizer,
-    schedule: Any,
-    progress: Progress,
-    random: Sequence[Mapping[str, Tensor]],
-) -> None:
-    """Write ``folder``: weights, optimiser state, where the run stands, and every process's random state.
+def save_checkpoint(folder: Path, state: TrainState, random: Sequence[Mapping[str, Tensor]]) -> None:
+    """Write ``folder``: the whole state, and every process's random state.
 
     Weights that are not trained have a file of their own, which all checkpoints of a run share.
     """
-    frozen = {name for name, value in model.named_parameters() if not value.requires_grad}
-    weights = model.state_dict()
+    frozen = {name for name, value in state.model.named_parameters() if not value.requires_grad}
+    weights = state.model.state_dict()
     before = latest_checkpoint(folder.parent)
     with disk_errors(folder), atomic_folder(folder, overwrite=True) as work:
         save_tensors({name: weights[name] for name in weights if name not in frozen}, work / "model.safetensors")
@@ -55,24 +35,28 @@ def save_checkpoint(
             link(before / FROZEN, work / FROZEN)
         elif frozen:
             save_tensors({name: weights[name] for name in frozen}, work / FROZEN)
-        state = optimiser.state_dict()
-        tensors = {f"{i}.{k}": v for i, entry in state["state"].items() for k, v in entry.items()}
+        moments = state.optimiser.state_dict()["state"]
+        tensors = {f"{i}.{k}": v for i, entry in moments.items() for k, v in entry.items()}
         save_tensors(tensors, work / "optimiser.safetensors")
-        states = {_of_process(i, name): value for i, state in enumerate(random) for name, value in state.items()}
+        states = {_of_process(i, name): value for i, own in enumerate(random) for name, value in own.items()}
         save_tensors(states, work / "random.safetensors")
-        facts = {"progress": asdict(progress), "schedule": schedule.state_dict(), "processes": len(random)}
+        methods = {key: method.state() for key, method in state.methods.items()}
+        tensors = {f"{key}.{name}": value for key, own in methods.items() for name, value in own.tensors.items()}
+        if tensors:
+            save_tensors(tensors, work / METHODS)
+        facts = {
+            "progress": asdict(state.progress),
+            "schedule": state.schedule.state_dict(),
+            "methods": {key: own.values for key, own in methods.items()},
+            "processes": len(random),
+        }
         write_json(work / "progress.json", facts)
 
 
-def load_checkpoint(
-    folder: Path,
-    model: nn.Module,
-    optimiser: torch.optim.Optimizer,
-    schedule: Any,
-    process: int = 0,
-    processes: int = 1,
-) -> Progress:
+def load_checkpoint(folder: Path, state: TrainState, process: int = 0, processes: int = 1) -> None:
     """Put everything back as ``save_checkpoint`` found it, in process ``process`` of ``processes``.
+
+    The learning rate is the one that the state's schedule has at this step, so that a run may have become longer.
 
     Raises:
         InputError: a file is missing or broken, or belongs to another model or number of processes.
@@ -86,23 +70,40 @@ def load_checkpoint(
             found = f"a checkpoint of {saved['processes']} processes"
             raise InputError(found, path=folder, expected=f"{processes}", fix="resume with as many as before")
         frozen = load_file(folder / FROZEN) if (folder / FROZEN).is_file() else {}
-        model.load_state_dict(load_file(folder / "model.safetensors") | frozen)
-        tensors = load_file(folder / "optimiser.safetensors")
-        state: dict[int, dict[str, Tensor]] = {}
-        for key, value in tensors.items():
+        state.model.load_state_dict(load_file(folder / "model.safetensors") | frozen)
+        moments: dict[int, dict[str, Tensor]] = {}
+        for key, value in load_file(folder / "optimiser.safetensors").items():
             number, _, name = key.partition(".")
-            state.setdefault(int(number), {})[name] = value
-        optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
-        schedule.load_state_dict(saved["schedule"])
-        for group, rate in zip(optimiser.param_groups, saved["schedule"]["_last_lr"], strict=True):
-            group["lr"] = rate
+            moments.setdefault(int(number), {})[name] = value
+        groups = state.optimiser.state_dict()["param_groups"]
+        state.optimiser.load_state_dict({"state": moments, "param_groups": groups})
+        _restore_schedule(state, saved["schedule"])
+        _restore_methods(state, folder / METHODS, saved.get("methods", {}))
         states = load_file(folder / "random.safetensors")
         own = {name: states.get(_of_process(process, name)) for name in random_state()}
-        restore_random_state({name: state for name, state in own.items() if state is not None})
-        return Progress(**saved["progress"])
+        restore_random_state({name: value for name, value in own.items() if value is not None})
+        state.progress = Progress(**saved["progress"])
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise InputError(f"the checkpoint can't be read ({reason})", path=folder, fix="delete it and resume") from error
+
+
+def _restore_schedule(state: TrainState, saved: dict[str, Any]) -> None:
+    schedule = state.schedule
+    schedule.load_state_dict(saved)
+    courses = zip(schedule.base_lrs, schedule.lr_lambdas, state.optimiser.param_groups, strict=True)
+    schedule._last_lr = [base * course(schedule.last_epoch) for base, course, _ in courses]
+    for group, rate in zip(state.optimiser.param_groups, schedule._last_lr, strict=True):
+        group["lr"] = rate
+
+
+def _restore_methods(state: TrainState, path: Path, values: Mapping[str, dict[str, Any]]) -> None:
+    from safetensors.torch import load_file
+
+    tensors = load_file(path) if path.is_file() else {}  # not every method has tensors
+    for key, method in state.methods.items():
+        own = {name.removeprefix(f"{key}."): value for name, value in tensors.items() if name.startswith(f"{key}.")}
+        method.restore(MethodState(own, values[key]), state.model)
 
 
 def latest_checkpoint(folder: Path) -> Path | None:
@@ -124,20 +125,3 @@ def _checkpoints(folder: Path) -> list[Path]:
 
 def _of_process(process: int, name: str) -> str:
     return f"{process}.{name}" if process else name
-
-
-def random_state() -> dict[str, Tensor]:
-    """Torch's random state on the CPU and every GPU. Nothing else draws at random during training."""
-    state = {"cpu": torch.get_rng_state()}
-    if torch.cuda.is_available():
-        state |= {f"cuda{i}": value for i, value in enumerate(torch.cuda.get_rng_state_all())}
-    return state
-
-
-def restore_random_state(state: Mapping[str, Tensor]) -> None:
-    """The inverse of ``random_state``; what the state doesn't hold (another GPU) stays as it is."""
-    for name, value in state.items():
-        if name == "cpu":
-            torch.set_rng_state(value)
-        else:
-            torch.cuda.set_rng_state(value, int(name.removeprefix("cuda")))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
 
 import numpy as np
 
@@ -14,6 +15,35 @@ from biomtl.text.base import TextProcessor
 from biomtl.training.batches import plan_batches, shard
 from biomtl.training.mixer import Mixer, TaskPlan
 from biomtl.training.recipe import Recipe
+from biomtl.training.state import Progress
+
+COUNTED = 2_000_000  # drawn texts whose batches are counted before the first step, some seconds' work
+
+
+@dataclass(frozen=True)
+class StepBatches:
+    """One process's batches of one optimiser step, and where the epoch stands after them."""
+
+    batches: list[list[Item]]
+    epoch: int
+    done: int
+    """Batches of the epoch that are done with this step."""
+    of: int
+
+    @property
+    def ends_epoch(self) -> bool:
+        """Whether the epoch has no further batch."""
+        return self.done >= self.of
+
+    @property
+    def position(self) -> float:
+        """Epochs done with this step, with the part of the current one."""
+        return round(self.epoch + self.done / self.of, 4)
+
+    @property
+    def after(self) -> tuple[int, int]:
+        """The epoch of the next step, and how many of its batches are done by then."""
+        return (self.epoch + 1, 0) if self.ends_epoch else (self.epoch, self.done)
 
 
 @dataclass(frozen=True)
@@ -62,8 +92,33 @@ class TrainingData:
         self.row_counts = np.array([len(example.rows) for example in self.examples])
         if recipe.max_steps is not None:
             # Annealing has to know the run's epochs; the first has the same draws however many there are.
-            batches = len(self.epoch(0, 0, world))
-            self.mixer.epochs = -(-recipe.max_steps * recipe.gradient_accumulation_steps // batches)
+            self.mixer.epochs = -(-recipe.max_steps // self._steps_of(0, world))
+
+    def steps(self, progress: Progress, rank: int, world: int) -> Iterator[StepBatches]:
+        """The batches of every step after ``progress``, without end; no step holds batches of two epochs."""
+        done = progress.batch
+        for epoch in count(progress.epoch):
+            batches = self.epoch(epoch, rank, world)
+            for start in range(done, len(batches), self.recipe.gradient_accumulation_steps):
+                part = batches[start : start + self.recipe.gradient_accumulation_steps]
+                yield StepBatches(part, epoch, start + len(part), len(batches))
+            done = 0
+
+    def run_length(self, world: int) -> int:
+        """Optimiser steps of the run.
+
+        How many batches an epoch takes follows from its draws. The epochs of a very long run (``COUNTED``) have about
+        as many as its first ones: its last epoch may end a few batches early or late.
+        """
+        if self.recipe.max_steps is not None:
+            return self.recipe.max_steps
+        epochs = self.recipe.num_train_epochs or 0
+        counted = min(epochs, max(1, COUNTED // len(self.items)))
+        steps = sum(self._steps_of(epoch, world) for epoch in range(counted))
+        return steps if counted == epochs else round(steps * (epochs / counted))
+
+    def _steps_of(self, epoch: int, world: int) -> int:
+        return -(-len(self.epoch(epoch, 0, world)) // self.recipe.gradient_accumulation_steps)
 
     def epoch(self, epoch: int, rank: int = 0, world: int = 1) -> list[list[EncodedExample]]:
         """The batches of an epoch for one process of ``world``, the same whenever asked."""

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import math
+import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,18 +20,14 @@ from torch import Tensor
 from biomtl.batch import Batch, collate
 from biomtl.errors import InputError
 from biomtl.model import MultiTaskModel
-from biomtl.training.checkpoint import (
-    Progress,
-    drop_old,
-    latest_checkpoint,
-    load_checkpoint,
-    random_state,
-    save_checkpoint,
-)
+from biomtl.signals import SAID, Ended, noted
+from biomtl.training.checkpoint import drop_old, latest_checkpoint, load_checkpoint, save_checkpoint
 from biomtl.training.data import TrainingData
 from biomtl.training.dropout import FastDropout
-from biomtl.training.optimiser import build_optimiser, build_schedule
+from biomtl.training.methods import make_methods
+from biomtl.training.optimiser import build_optimiser, build_schedule, current_rate
 from biomtl.training.recipe import Recipe
+from biomtl.training.state import Progress, TrainState, random_state
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -78,65 +75,55 @@ def fit(
 
     Raises:
         InputError: a checkpoint that can't be read, or a loss that is no number any more.
+        Ended: SIGINT or SIGTERM came; the step was ended and, unless the recipe wants none, a checkpoint written.
     """
-    from accelerate.utils import gather_object
-
-    total = run_length(data, recipe, accelerator)
-    wrapped, optimiser = accelerator.prepare(model, build_optimiser(model, recipe))
-    schedule = build_schedule(optimiser, recipe, total)
-    progress = Progress()
+    total = data.run_length(accelerator.num_processes)
+    methods = make_methods(recipe, model)
+    wrapped = accelerator.prepare(model)
+    optimiser = build_optimiser(model, recipe, methods.values())
+    state = TrainState(model, optimiser, build_schedule(optimiser, recipe, total), methods=methods)
     newest = latest_checkpoint(checkpoints) if resume else None
     if newest is not None:
-        processes = (accelerator.process_index, accelerator.num_processes)
-        progress = load_checkpoint(newest, model, optimiser.optimizer, schedule, *processes)
+        load_checkpoint(newest, state, accelerator.process_index, accelerator.num_processes)
+    progress = state.progress
     hooks.on_start(progress, total)
     started = time.monotonic() - progress.seconds
+    saved = time.monotonic()
 
-    while progress.step < total and not progress.finished:
-        batches = epoch_batches(data, progress.epoch, accelerator)
-        while progress.batch < len(batches) and progress.step < total and not progress.finished:
-            part = batches[progress.batch : progress.batch + recipe.gradient_accumulation_steps]
-            model.train()
-            done = optimise(wrapped, model, part, recipe, accelerator, optimiser)
-            rate = optimiser.param_groups[0]["lr"]
-            schedule.step()
+    with noted() as signals:
+        steps = data.steps(progress, accelerator.process_index, accelerator.num_processes)
+        while progress.step < total and not progress.finished:
+            part = next(steps)
+            rate = current_rate(optimiser.param_groups)
+            done = optimise(state, wrapped, part.batches, recipe, accelerator)
             progress.step += 1
-            progress.batch += len(part)
+            progress.epoch, progress.batch = part.after
             progress.seconds = time.monotonic() - started
-            position = progress.epoch + progress.batch / len(batches)
-            hooks.on_step(Step(progress.step, round(position, 4), round(progress.seconds, 3), lr=rate, **done))
-            if not math.isfinite(done["loss"]):
-                fix = "lower learning_rate or lengthen the warm-up"
-                raise InputError(f"training diverged: the loss of step {progress.step} is {done['loss']}", fix=fix)
-            ended = progress.batch >= len(batches)
+            hooks.on_step(Step(progress.step, part.position, round(progress.seconds, 3), lr=rate, **done))
+            refuse_divergence(progress.step, done["loss"])
             last = progress.step >= total
-            if due(recipe.eval_strategy, recipe.eval_steps, progress.step, ended, last):
-                select(progress, hooks, recipe)
+            if due(recipe.eval_strategy, recipe.eval_steps, progress.step, part.ends_epoch, last):
+                with evaluation_weights(state):
+                    select(progress, hooks, recipe)
             progress.seconds = time.monotonic() - started
-            if ended:
-                progress.epoch, progress.batch = progress.epoch + 1, 0
-            if due(recipe.save_strategy, recipe.save_steps, progress.step, ended, last):
-                random = gather_object([random_state()])
-                if accelerator.is_main_process:
-                    folder = checkpoints / f"step-{progress.step:06d}"
-                    save_checkpoint(folder, model, optimiser.optimizer, schedule, progress, random)
-                    drop_old(checkpoints, recipe.save_total_limit)
-            if ended:
-                break  # the next epoch has batches of its own
+            last = last or progress.finished
+            stop, late = agreed(accelerator, signals.received is not None, overdue(recipe, saved))
+            if due(recipe.save_strategy, recipe.save_steps, progress.step, part.ends_epoch, last or stop or late):
+                save(state, recipe, accelerator, checkpoints)
+                saved = time.monotonic()
+            if stop:
+                raise ended(signals.received or signal.SIGTERM, progress, recipe, accelerator)
     if recipe.eval_strategy == "no":
-        hooks.save_best()
+        with evaluation_weights(state):
+            hooks.save_best()
     return progress
 
 
 def optimise(
-    wrapped: Any,
-    model: MultiTaskModel,
-    part: list[list[Any]],
-    recipe: Recipe,
-    accelerator: Accelerator,
-    optimiser: Any,
+    state: TrainState, wrapped: Any, part: list[list[Any]], recipe: Recipe, accelerator: Accelerator
 ) -> dict[str, Any]:
     """One optimiser step over one batch, or several whose gradients add up."""
+    model = state.model.train()
     batches = [collate(examples, model.processor) for examples in part]
     names = list(model.tasks)
     weights, counts = loss_weights(batches, model, recipe, accelerator)
@@ -145,15 +132,20 @@ def optimise(
     for number, batch in enumerate(batches):
         on_device = batch.to(accelerator.device)
         with contextlib.nullcontext() if number == len(batches) - 1 else accelerator.no_sync(wrapped):
-            losses, weighted = backward(wrapped, model, on_device, weights[number], recipe, accelerator)
+            losses, weighted = backward(state, wrapped, on_device, weights[number], recipe, accelerator)
         loss += weighted
         for i, name in enumerate(names):
             if name in losses:
                 sums[i] += losses[name] * counts[number][i]
+    for method in state.methods.values():
+        method.gradients(model)
     if recipe.max_grad_norm:
         accelerator.clip_grad_norm_(model.parameters(), recipe.max_grad_norm)
-    optimiser.step()
-    optimiser.zero_grad(set_to_none=True)
+    state.optimiser.step()
+    state.optimiser.zero_grad(set_to_none=True)
+    state.schedule.step()
+    for method in state.methods.values():
+        method.after_step(model)
     return summary(batches, names, loss, sums, counts, accelerator)
 
 
@@ -182,8 +174,8 @@ def loss_weights(
 
 
 def backward(
+    state: TrainState,
     wrapped: Any,
-    model: MultiTaskModel,
     batch: Batch,
     weights: Mapping[str, float],
     recipe: Recipe,
@@ -195,7 +187,9 @@ def backward(
     fast = device == "cpu" and not recipe.gradient_checkpointing
     with FastDropout() if fast else contextlib.nullcontext():
         with torch.autocast(device, dtype=torch.bfloat16, enabled=recipe.bf16):
-            losses = model.loss(wrapped(batch.inputs, batch.tasks), batch)
+            losses = state.model.loss(wrapped(batch.inputs, batch.tasks), batch)
+            for method in state.methods.values():
+                losses = method.losses(losses, batch, wrapped)
         loss = torch.stack([losses[name] * weights[name] for name in losses]).sum()
         accelerator.backward(loss)
     return {name: value.detach() for name, value in losses.items()}, loss.detach()
@@ -225,8 +219,17 @@ def summary(
     }
 
 
+@contextlib.contextmanager
+def evaluation_weights(state: TrainState) -> Iterator[None]:
+    """Within this context the model has the weights that are scored and saved."""
+    with contextlib.ExitStack() as stack:
+        for method in state.methods.values():
+            stack.enter_context(method.evaluation_weights(state.model))
+        yield
+
+
 def select(progress: Progress, hooks: Hooks, recipe: Recipe) -> None:
-    """Score dev; keep the model if it is the best so far, count the disappointments if not."""
+    """Score dev; keep the model if it is the best so far, and stop after too many evaluations without gain."""
     score = hooks.evaluate(progress)
     gain = None if progress.best is None else score - progress.best
     if gain is None or gain > 0:
@@ -236,22 +239,6 @@ def select(progress: Progress, hooks: Hooks, recipe: Recipe) -> None:
     progress.stale = 0 if enough else progress.stale + 1
     if recipe.early_stopping_patience is not None and progress.stale >= recipe.early_stopping_patience:
         progress.finished = True
-
-
-def run_length(data: TrainingData, recipe: Recipe, accelerator: Accelerator) -> int:
-    """Optimiser steps of the run."""
-    epochs = recipe.num_train_epochs or 0
-    steps = 0
-    number = 0
-    while number < epochs or (recipe.max_steps is not None and steps < recipe.max_steps):
-        steps += -(-len(epoch_batches(data, number, accelerator)) // recipe.gradient_accumulation_steps)
-        number += 1
-    return min(steps, recipe.max_steps or steps)
-
-
-def epoch_batches(data: TrainingData, epoch: int, accelerator: Accelerator) -> list[list[Any]]:
-    """This process's batches of an epoch."""
-    return data.epoch(epoch, accelerator.process_index, accelerator.num_processes)
 
 
 def due(strategy: str, every: int | None, step: int, epoch_ended: bool, last: bool) -> bool:
@@ -264,3 +251,39 @@ def due(strategy: str, every: int | None, step: int, epoch_ended: bool, last: bo
 def weight_of(task: str, options: Mapping[str, Any]) -> float:
     """A task's loss weight."""
     return options[task].weight if task in options else 1.0
+
+
+def refuse_divergence(step: int, loss: float) -> None:
+    """Raise where a loss is no number any more: no later step mends that."""
+    if not math.isfinite(loss):
+        fix = "lower learning_rate or lengthen the warm-up"
+        raise InputError(f"training diverged: the loss of step {step} is {loss}", fix=fix)
+
+
+def overdue(recipe: Recipe, saved: float) -> bool:
+    """Whether the newest checkpoint, written at ``saved`` (of the monotonic clock), is older than the recipe wants."""
+    return 0 < 60 * recipe.save_minutes <= time.monotonic() - saved
+
+
+def agreed(accelerator: Accelerator, *wishes: bool) -> list[bool]:
+    """The wishes of any process, so that all of them do the same."""
+    votes = torch.tensor(wishes, dtype=torch.float32, device=accelerator.device)
+    return [bool(count) for count in accelerator.reduce(votes, "sum").tolist()]
+
+
+def save(state: TrainState, recipe: Recipe, accelerator: Accelerator, checkpoints: Path) -> None:
+    """Write a checkpoint, and delete those that are no longer wanted."""
+    from accelerate.utils import gather_object
+
+    random = gather_object([random_state()])
+    if accelerator.is_main_process:
+        save_checkpoint(checkpoints / f"step-{state.progress.step:06d}", state, random)
+        drop_old(checkpoints, recipe.save_total_limit)
+    accelerator.wait_for_everyone()
+
+
+def ended(number: int, progress: Progress, recipe: Recipe, accelerator: Accelerator) -> Ended:
+    """What ends the run after a signal; the first process says it for all."""
+    how = "nothing is saved (save_strategy: no)" if recipe.save_strategy == "no" else "go on with --resume"
+    said = f"{SAID[number]} after step {progress.step}, {how}"
+    return Ended(number, said if accelerator.is_main_process else "")

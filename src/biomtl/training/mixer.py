@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from biomtl.training.recipe import Policy
 
 Index = NDArray[np.int64]
+PLANNED = 1000  # epochs that the plan of a longer run looks at
 FINAL_EXPONENT = 0.2  # of annealed sampling, Stickland & Murray 2019 (arXiv 1902.02671), section 4.2
 
 
@@ -78,6 +79,7 @@ class Mixer:
         self._labels = np.array([[task in tasks for task in self.tasks] for tasks in sets])  # [pools, tasks]
         self._entries = self._sizes @ self._labels  # [tasks]
         self._weigh = _policy(policy, self._entries, self.tasks, temperature, weights)
+        self._counted = (0, np.zeros(len(self.pools)))  # an epoch, and the draws from each pool before it
 
     def epoch(self, epoch: int) -> Index:
         """Entry numbers of epoch ``epoch`` (from 0) in random order; an entry may occur several times."""
@@ -87,13 +89,17 @@ class Mixer:
 
     def plan(self) -> list[TaskPlan]:
         """What each task gets, in the order of names."""
-        examples = self._drawn(self.epochs) @ self._labels / self.epochs
+        if self.epochs <= PLANNED:
+            drawn_per_epoch = self._drawn(self.epochs) / self.epochs
+        else:
+            drawn_per_epoch = np.mean([self._draws(e) for e in np.linspace(0, self.epochs - 1, PLANNED)], axis=0)
+        examples = drawn_per_epoch @ self._labels
         return [
             TaskPlan(task, int(rows), float(drawn), float(drawn / examples.sum()), float(drawn / rows))
             for task, rows, drawn in zip(self.tasks, self._entries, examples, strict=True)
         ]
 
-    def _draws(self, epoch: int) -> NDArray[np.float64]:
+    def _draws(self, epoch: float) -> NDArray[np.float64]:
         """[pools] how many entries of each pool the epoch draws, before rounding."""
         weights = self._weigh(min(1.0, epoch / max(1, self.epochs - 1)))
         quota = weights / weights.sum() * self._entries.sum()
@@ -102,7 +108,10 @@ class Mixer:
 
     def _drawn(self, epoch: int) -> Index:
         """[pools] how many entries were drawn before ``epoch``: rounding the sum lets no small quota starve."""
-        total = sum((self._draws(earlier) for earlier in range(epoch)), np.zeros(len(self.pools)))
+        start, total = self._counted if self._counted[0] <= epoch else (0, np.zeros(len(self.pools)))
+        for earlier in range(start, epoch):
+            total = total + self._draws(earlier)
+        self._counted = (epoch, total)  # epochs are asked for in order
         return np.floor(total + 0.5).astype(np.int64)
 
     def _draw(self, number: int, start: int, end: int) -> Index:

@@ -2,31 +2,40 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
 
 from biomtl.errors import InputError
 from biomtl.model import MultiTaskModel
+from biomtl.training.methods import Method, make_methods
 from biomtl.training.recipe import Recipe
 
 
-def build_optimiser(model: MultiTaskModel, recipe: Recipe) -> torch.optim.AdamW:
-    """AdamW (Loshchilov & Hutter 2019), no decay on biases, norms and scalars; heads may have their own rate."""
-    groups: dict[tuple[bool, bool], list[torch.nn.Parameter]] = {}
+def build_optimiser(model: MultiTaskModel, recipe: Recipe, methods: Iterable[Method] = ()) -> torch.optim.AdamW:
+    """AdamW (Loshchilov & Hutter 2019), no decay on biases, norms and scalars; heads may have their own rate.
+
+    Each group notes as ``factor`` what the methods make of its rate.
+    """
+    groups: dict[tuple[bool, bool, float], list[torch.nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             # A pooler belongs to the heads in all but its place: some encoders' was never trained.
             is_head = name.startswith("heads.") or ".pooler." in name
-            groups.setdefault((is_head, parameter.ndim >= 2), []).append(parameter)
+            factor = math.prod(method.rate(name) for method in methods)
+            groups.setdefault((is_head, parameter.ndim >= 2, factor), []).append(parameter)
     return torch.optim.AdamW(
         [
             {
                 "params": parameters,
-                "lr": (recipe.head_learning_rate or recipe.learning_rate) if is_head else recipe.learning_rate,
+                "lr": ((recipe.head_learning_rate or recipe.learning_rate) if is_head else recipe.learning_rate)
+                * factor,
                 "weight_decay": recipe.weight_decay if decays else 0.0,
+                "factor": factor,
             }
-            for (is_head, decays), parameters in groups.items()
+            for (is_head, decays, factor), parameters in groups.items()
         ],
         betas=(recipe.adam_beta1, recipe.adam_beta2),
         eps=recipe.adam_epsilon,
@@ -43,11 +52,16 @@ def build_schedule(optimiser: torch.optim.Optimizer, recipe: Recipe, steps: int)
     return get_scheduler(name, optimiser, num_warmup_steps=warmup, num_training_steps=steps)
 
 
+def current_rate(groups: Sequence[Mapping[str, Any]]) -> float:
+    """The rate that a step is taken with: the encoder's where it is trained, as no method has changed it."""
+    return next((group["lr"] for group in groups if group["factor"] == 1.0), groups[0]["lr"])
+
+
 def configure(model: MultiTaskModel, recipe: Recipe) -> None:
     """Dropout, a frozen encoder and checkpointing, as the recipe says.
 
     Raises:
-        InputError: gradient checkpointing of an encoder that has none.
+        InputError: gradient checkpointing of an encoder that has none, or a method that doesn't suit the model.
     """
     if recipe.dropout is not None:
         set_dropout(model, recipe.dropout)
@@ -58,6 +72,7 @@ def configure(model: MultiTaskModel, recipe: Recipe) -> None:
             model.encoder.gradient_checkpointing()
         except ValueError as error:
             raise InputError(str(error), fix="set gradient_checkpointing: false") from error
+    make_methods(recipe, model)
 
 
 def set_dropout(model: torch.nn.Module, probability: float) -> None:

@@ -43,6 +43,7 @@ Count = Annotated[int, BeforeValidator(_number), Field(gt=0)]
 Amount = Annotated[float, BeforeValidator(_number), Field(gt=0)]
 Natural = Annotated[int, BeforeValidator(_number), Field(ge=0)]
 Share = Annotated[float, BeforeValidator(_number), Field(ge=0, lt=1)]
+Decay = Annotated[float, BeforeValidator(_number), Field(gt=0, lt=1)]
 Seed = Annotated[int, BeforeValidator(_number), Field(ge=0, lt=2**53)]  # torch overflows a little later
 NotNegative = Annotated[float, BeforeValidator(_number), Field(ge=0)]
 Strategy = Annotated[Literal["epoch", "steps", "no"], BeforeValidator(_word)]
@@ -115,6 +116,12 @@ class Recipe(BaseModel):
     adam_beta2: Share = Field(0.999, description="AdamW's decay of the gradient's square.")
     adam_epsilon: Amount = Field(1e-8, description="AdamW's guard against division by zero.")
     max_grad_norm: NotNegative = Field(1.0, description="Clip the gradient's global norm here; 0 does not clip.")
+    layer_decay: Decay | None = Field(
+        None, description="Factor of the learning rate from each encoder layer to the one below it; default none."
+    )
+    ema_decay: Decay | None = Field(
+        None, description="Score and save a moving average of the weights with this decay, such as 0.99; default none."
+    )
     dropout: Share | None = Field(None, description="Dropout of encoder and heads; default the encoder's own.")
     freeze_encoder: bool | None = Field(None, description="Train the heads only; default `false`, for an ELMo `true`.")
     activations: Literal["bf16", "fp32", "none"] = Field(
@@ -141,8 +148,13 @@ class Recipe(BaseModel):
     early_stopping_threshold: NotNegative | None = Field(
         None, description="Gain on dev that counts for early stopping (default 0)."
     )
-    save_strategy: Strategy = Field("epoch", description="Write a resumable checkpoint every epoch, N steps, or never.")
+    save_strategy: Strategy = Field(
+        "epoch", description="Write a resumable checkpoint every epoch, every `save_steps` steps, or never."
+    )
     save_steps: Count | None = Field(None, description="Optimiser steps between two checkpoints.")
+    save_minutes: NotNegative = Field(
+        15, description="Also write a checkpoint when the last is this many minutes old; 0 does not."
+    )
     save_total_limit: Count = Field(1, description="Checkpoints to keep; older ones are deleted.")
     report_to: Annotated[tuple[str, ...], BeforeValidator(_listed)] = Field(
         (), description="Accelerate trackers by name, such as `tensorboard`."

@@ -30,7 +30,6 @@ from biomtl.suite import Suite
 from biomtl.tasks.task import Split, Task
 from biomtl.tasks.types.base import Record
 from biomtl.training.accelerator import make_accelerator
-from biomtl.training.checkpoint import Progress
 from biomtl.training.data import TrainingData
 from biomtl.training.folder import CHECKPOINTS, check_folder, open_folder
 from biomtl.training.log import RunLog
@@ -39,6 +38,7 @@ from biomtl.training.optimiser import configure
 from biomtl.training.overlap import look_for_overlap
 from biomtl.training.recipe import Recipe
 from biomtl.training.recipe_io import load_recipe, make_recipe
+from biomtl.training.state import Progress
 from biomtl.training.words import learn_word_rules
 
 

@@ -1,0 +1,106 @@
+"""How a program ends when the user, a batch system or a shell asks for it: in one line, with nothing half-written."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+SAID: dict[int, str] = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
+Handler = Callable[[int, Any], Any] | int | None
+
+
+class Ended(BaseException):
+    """SIGINT or SIGTERM asks the program to end.
+
+    Args:
+        number: the signal.
+        said: the line for the user; empty where another process says it.
+    """
+
+    def __init__(self, number: int, said: str | None = None) -> None:
+        self.number = number
+        super().__init__(SAID[number] if said is None else said)
+
+    @property
+    def code(self) -> int:
+        """The exit code, as shells have it."""
+        return 128 + self.number
+
+
+@contextlib.contextmanager
+def raised() -> Iterator[None]:
+    """Within this block a SIGINT or SIGTERM is raised as ``Ended``, so that what is half-written is removed.
+
+    A second SIGINT ends the program as it stands.
+    """
+    received: list[int] = []
+
+    def handle(number: int, frame: Any) -> None:
+        if received and number == signal.SIGINT:
+            os._exit(128 + number)
+        elif not received:
+            received.append(number)
+            raise Ended(number)
+
+    def unraisable(lost: Any) -> None:
+        """Python has dropped ``Ended`` where nothing may be raised (in a callback, say): send the signal again."""
+        if isinstance(lost.exc_value, Ended):
+            received.clear()
+            threading.Timer(0.02, os.kill, (os.getpid(), lost.exc_value.number)).start()
+        else:
+            before(lost)
+
+    before, sys.unraisablehook = sys.unraisablehook, unraisable
+    try:
+        with handled(handle):
+            yield
+    except Exception as error:  # a library may wrap what interrupts it
+        if received:
+            raise Ended(received[0]) from error
+        raise
+    finally:
+        sys.unraisablehook = before
+
+
+class Noted:
+    """Within ``noted()``: the first signal that came, or ``None``."""
+
+    received: int | None = None
+
+
+@contextlib.contextmanager
+def noted() -> Iterator[Noted]:
+    """Within this block the first SIGINT or SIGTERM is only noted; a second SIGINT does what it did before."""
+    note = Noted()
+
+    def handle(number: int, frame: Any) -> None:
+        if note.received is None:
+            note.received = number
+        elif number == signal.SIGINT:
+            signal.signal(number, before[number])
+            signal.raise_signal(number)
+
+    with handled(handle) as before:
+        yield note
+
+
+@contextlib.contextmanager
+def handled(handler: Handler) -> Iterator[dict[int, Handler]]:
+    """Within this block SIGINT and SIGTERM have this handler; yields the former ones.
+
+    A signal that is ignored (SIGINT in the background of a script) stays so. Python lets only the main thread handle
+    signals; in others nothing changes.
+    """
+    main = threading.current_thread() is threading.main_thread()
+    heard = [number for number in SAID if main and signal.getsignal(number) not in (signal.SIG_IGN, None)]
+    before = {int(number): signal.signal(number, handler) for number in heard}
+    try:
+        yield before
+    finally:
+        for number, former in before.items():
+            signal.signal(number, former)

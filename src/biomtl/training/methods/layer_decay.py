@@ -1,0 +1,62 @@
+"""Learning rates that fall from the encoder's last layer to its first."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+from biomtl.errors import InputError
+from biomtl.training.methods.base import Method
+
+if TYPE_CHECKING:
+    from biomtl.model import MultiTaskModel
+
+
+class LayerDecay(Method):
+    """``layer_decay``: layer k of the encoder's n learns at ``learning_rate * layer_decay^(n - k)``.
+
+    Discriminative fine-tuning of Howard and Ruder (2018, arXiv 1801.06146, section 3.2), for BERT as in Sun et al.
+    (2019, arXiv 1905.05583, section 5.3.4): lower layers, which hold what is general, move less. The last layer and all
+    above it, heads and pooler, keep their rate.
+
+    One rule finds the layers of every family: they are the members of the encoder's largest list of modules. What the
+    encoder holds before that list (embeddings) is layer 0; what it holds after it counts as the last layer. A family
+    that uses one set of weights at every layer (ALBERT) has one layer.
+
+    Raises:
+        InputError: a frozen encoder, or one without layers.
+    """
+
+    def __init__(self, value: float, model: MultiTaskModel) -> None:
+        if model.encoder.frozen:
+            fix = "set freeze_encoder: false, or leave layer_decay out"
+            raise InputError("layer_decay with an encoder that is frozen", expected="one that is trained", fix=fix)
+        depths, layers = layer_numbers(model.encoder)
+        self.factors = {f"encoder.{name}": value ** (layers - depth) for name, depth in depths.items()}
+
+    def rate(self, name: str) -> float:
+        """The layer's factor; 1 outside the encoder."""
+        return 1.0 if ".pooler." in name else self.factors.get(name, 1.0)
+
+
+def layer_numbers(encoder: nn.Module) -> tuple[dict[str, int], int]:
+    """The layer of each of the encoder's parameters, 0 below the first, and the number of layers.
+
+    Raises:
+        InputError: the encoder has no list of modules.
+    """
+    lists = [(name, module) for name, module in encoder.named_modules() if isinstance(module, nn.ModuleList)]
+    if not lists:
+        found = f"layer_decay: a {type(encoder).__name__} has no layers"
+        raise InputError(found, fix="leave layer_decay out")
+    prefix, layers = max(lists, key=lambda entry: sum(weight.numel() for weight in entry[1].parameters()))
+    numbers: dict[str, int] = {}
+    inside = 0
+    for name, _ in encoder.named_parameters():
+        if name.startswith(f"{prefix}."):
+            inside = int(name.removeprefix(f"{prefix}.").partition(".")[0]) + 1
+            numbers[name] = inside
+        else:
+            numbers[name] = len(layers) if inside else 0
+    return numbers, len(layers)
