@@ -190,21 +190,39 @@ def test_a_full_disk(command: Command, place: Path, monkeypatch: pytest.MonkeyPa
     assert (place / "run" / "metrics.json").is_file()
 
 
-INTERRUPTED = """
+SIGNALLED = """
 import os, signal, sys
 from biomtl.training.log import RunLog
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
-RunLog.step = lambda self, step: os.kill(os.getpid(), signal.SIGINT)
+number = int(sys.argv.pop())
+RunLog.step = lambda self, step: os.kill(os.getpid(), number)
 from biomtl.cli.main import main
-sys.argv = ["biomtl", "train", sys.argv[1]]
+sys.argv[0] = "biomtl"
 main()
 """
 
 
-def test_interrupted(place: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", INTERRUPTED, str(place / "r.yaml")], capture_output=True, text=True, timeout=300
-    )
-    assert done.returncode == 128 + signal.SIGINT
-    assert done.stderr.endswith("biomtl: interrupted after step 1, go on with --resume\n")
+@pytest.mark.parametrize(("number", "said"), [(signal.SIGINT, "interrupted"), (signal.SIGTERM, "terminated")])
+def test_a_signal_ends_the_step_and_leaves_a_checkpoint(
+    place: Path, command: Command, number: signal.Signals, said: str
+) -> None:
+    call = [sys.executable, "-c", SIGNALLED, "train", str(place / "r.yaml"), str(int(number))]
+    done = subprocess.run(call, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 128 + number
+    assert done.stderr.endswith(f"biomtl: {said} after step 1, go on with --resume\n")
     assert "Traceback" not in done.stderr
+    assert [path.name for path in (place / "run" / "checkpoints").iterdir()] == ["step-000001"]
+    assert not list(place.rglob(".*"))
+    assert command("train", place / "r.yaml", "--resume").code == 0
+    whole = command("train", place / "r.yaml", f"output={place / 'whole'}")
+    assert whole.code == 0, whole.err
+    weights = [(place / name / "model" / "model.safetensors").read_bytes() for name in ("run", "whole")]
+    assert weights[0] == weights[1]
+
+
+def test_a_signal_where_no_checkpoint_is_wanted(place: Path) -> None:
+    call = [sys.executable, "-c", SIGNALLED, "train", str(place / "r.yaml"), "save_strategy=no", "15"]
+    done = subprocess.run(call, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 143
+    assert done.stderr.endswith("biomtl: terminated after step 1, nothing is saved (save_strategy: no)\n")
+    assert not (place / "run" / "checkpoints").exists()
