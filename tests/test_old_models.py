@@ -107,7 +107,7 @@ def test_a_killed_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert_like([line.get("losses") for line in lines], wanted["losses"], 1e-3)
     metrics = {
         task: {split: score["value"] for split, score in splits.items()}
-        for task, splits in run.metrics["tasks"].items()
+        for task, splits in json.loads((run.folder / "metrics.json").read_text(encoding="utf-8"))["tasks"].items()
     }
     assert_like(metrics, wanted["metrics"])
     found = MultiTaskModel.from_pretrained(run.folder)

@@ -24,7 +24,7 @@ COUNTED = 2_000_000  # drawn texts whose batches are counted before the first st
 class StepBatches:
     """One process's batches of one optimiser step, and where the epoch stands after them."""
 
-    batches: list[list[Item]]
+    batches: list[list[EncodedExample]]
     epoch: int
     done: int
     """Batches of the epoch that are done with this step."""
@@ -113,7 +113,7 @@ class TrainingData:
         if self.recipe.max_steps is not None:
             return self.recipe.max_steps
         epochs = self.recipe.num_train_epochs or 0
-        counted = min(epochs, max(1, COUNTED // len(self.items)))
+        counted = min(epochs, max(1, COUNTED // len(self.examples)))
         steps = sum(self._steps_of(epoch, world) for epoch in range(counted))
         return steps if counted == epochs else round(steps * (epochs / counted))
 
