@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from typing import Any
 
 
@@ -18,8 +17,10 @@ def main() -> None:
 
 def elmoft() -> None:
     """The command ``elmoft``: ``biomtl elmo`` by its old name."""
-    sys.argv[:1] = ["biomtl", "elmo"]
-    main()
+    leave_quietly()
+    from biomtl.cli.main import elmoft
+
+    elmoft()
 
 
 def leave_quietly() -> None:
