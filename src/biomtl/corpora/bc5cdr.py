@@ -1,7 +1,7 @@
 """BC5CDR (BioCreative V, Li et al. 2016) from its three original PubTator files.
 
-Chemicals and diseases stand in the same sentences: both tasks get the same records but for the tags, so that a text has
-to be encoded only once.
+Chemicals and diseases occur in the same sentences: the records of the two tasks differ only in their tags, so that each
+text has to be encoded only once.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ _TYPES = {"bc5cdr-chem": "Chemical", "bc5cdr-disease": "Disease"}
 
 
 class BC5CDR:
-    """One record a sentence; id ``PMID.OFFSET`` (of its first word), offsets into title + blank + abstract."""
+    """One record per sentence; id ``PMID.OFFSET`` (of its first word), offsets in title + space + abstract."""
 
     name = "BC5CDR, original PubTator files"
 
     def detect(self, source: Source) -> Sequence[str]:
-        """Both tasks, if one of the three files is there."""
+        """Both tasks, if any of the three files is present."""
         return tuple(_TYPES) if source.find(*_FILES.values()) else ()
 
     def read(self, source: Source, tasks: Sequence[str], options: ReadOptions) -> Iterator[tuple[str, Split, Record]]:
-        """Stream the sentences of all documents, each once for every task."""
+        """Stream the sentences of all documents, each once per task."""
         for split, file in _FILES.items():
             name = one_copy(source, source.find(file), file)
             where = source.where(name)
@@ -52,10 +52,10 @@ def _records(
 ) -> Iterator[tuple[str, Record]]:
     for mention in document.mentions:
         if mention.type not in _TYPES.values():
-            said = f"document {document.id}: mention {mention.text[:60]!r} of type {mention.type!r}"
-            raise InputError(said, path=where, expected=" or ".join(_TYPES.values()))
+            problem = f"document {document.id}: mention {mention.text[:60]!r} of type {mention.type!r}"
+            raise InputError(problem, path=where, expected=" or ".join(_TYPES.values()))
     cut = [list(words(document.text, *span)) for span in _sentences(document)]
-    found = {task: _tags(document, cut, _TYPES[task], options, where) for task in tasks}
+    tags_by_task = {task: _tags(document, cut, _TYPES[task], options, where) for task in tasks}
     for number, offsets in enumerate(cut):
         shared = {
             "id": f"{document.id}.{offsets[0][0]}",
@@ -64,12 +64,12 @@ def _records(
             "offsets": [list(offset) for offset in offsets],
         }
         for task in tasks:
-            tags, cases = found[task]
+            tags, cases = tags_by_task[task]
             yield task, CountedRecord(Counter() if number else cases, **shared, tags=tags[number])
 
 
 def _sentences(document: Document) -> Iterator[tuple[int, int]]:
-    """No sentence runs from the title into the abstract, even where the title has no full stop."""
+    """No sentence runs from the title into the abstract, even if the title has no full stop."""
     for passage in document.passages:
         yield from sentences(document.text, passage.start, passage.end)
 
@@ -77,7 +77,7 @@ def _sentences(document: Document) -> Iterator[tuple[int, int]]:
 def _tags(
     document: Document, cut: list[list[tuple[int, int]]], kind: str, options: ReadOptions, where: str
 ) -> tuple[list[list[str]], Counter[str]]:
-    """The tags of every sentence, and counts of special mentions; a mention that runs into the next sentence goes on
+    """The tags of every sentence, and counts of special mentions; a mention that runs into the next sentence continues
     there with ``I``."""
     chosen = replace(document, mentions=tuple(m for m in document.mentions if m.type == kind), relations=())
     chosen, cases = apply_policy(chosen, options.mentions, where)

@@ -1,4 +1,4 @@
-"""BIOSSES (Sogancioglu et al. 2017) from its two Word tables, or from the clean table made of them."""
+"""BIOSSES (Sogancioglu et al. 2017) from its two Word tables, or from the clean table made from them."""
 
 from __future__ import annotations
 
@@ -23,15 +23,16 @@ Row = tuple[str, str, float]
 
 
 class Biosses:
-    """One record a pair, in BLUE's order; id = its row (from 0) in BLUE's file, doc_id ``biosses.NUMBER`` (1 to 100).
+    """One record per pair, in BLUE's order; id = its row (from 0) in BLUE's file, doc_id ``biosses.NUMBER`` (1 to 100).
 
-    Blanks are normalised (a run of blanks, tabs and no-break spaces is one blank); score = mean of five annotators.
+    Whitespace is normalised (a run of spaces, tabs and no-break spaces becomes one space); the score is the mean of
+    five annotators.
     """
 
     name = "BIOSSES, original tables"
 
     def detect(self, source: Source) -> Sequence[str]:
-        """The task, if the Word tables are there, the clean table, or at least the archive that holds the former."""
+        """The task, if the Word tables, the clean table, or the archive with the Word tables is present."""
         return ("biosses",) if source.find(_PAIRS, _SCORES, _TABLE, _ARCHIVE) else ()
 
     def read(self, source: Source, tasks: Sequence[str], options: ReadOptions) -> Iterator[tuple[str, Split, Record]]:
@@ -42,9 +43,9 @@ class Biosses:
             name = one_copy(source, names, _TABLE)
             rows, where = _from_table(source, name), source.where(name)
         else:
-            found = "a RAR archive, which Python can't read"
+            problem = "a RAR archive, which Python can't read"
             fix = f"unpack it (unrar, 7-Zip): {_PAIRS} and {_SCORES} are inside"
-            raise InputError(found, path=source.where(source.find(_ARCHIVE)[0]), fix=fix)
+            raise InputError(problem, path=source.where(source.find(_ARCHIVE)[0]), fix=fix)
         for split in SPLITS:
             for index, number in enumerate(ids(f"biosses_{split}")):
                 if int(number) not in rows:
@@ -55,20 +56,20 @@ class Biosses:
 
 
 def _from_word(source: Source) -> tuple[dict[int, Row], str]:
-    """Pair number -> row, and the file to blame for a missing one."""
+    """Pair number -> row, and the file to name if a pair is missing."""
     name = one_copy(source, source.find(_PAIRS), _PAIRS)
     pairs = {_number(row, where): row[1:3] for where, row in _word_rows(source, name, 3)}
     scores_name = one_copy(source, source.find(_SCORES), _SCORES)
     scores = {_number(row, where): _mean(row[1:], where) for where, row in _word_rows(source, scores_name, 6)}
     if missing := set(pairs) ^ set(scores):
         raise InputError(
-            f"pair {min(missing)} is in one of {_PAIRS} and {_SCORES} only", path=source.where(scores_name)
+            f"pair {min(missing)} is only in one of {_PAIRS} and {_SCORES}", path=source.where(scores_name)
         )
     return {number: (first, second, scores[number]) for number, (first, second) in pairs.items()}, source.where(name)
 
 
 def _word_rows(source: Source, name: str, columns: int) -> Iterator[tuple[str, list[str]]]:
-    """(``FILE, row N``, cells) of every row but the first of a Word document's tables."""
+    """(``FILE, row N``, cells) of every row except the first in a Word document's tables."""
     where = source.where(name)
     try:
         with (
@@ -119,7 +120,7 @@ def _number(cells: list[str], where: str) -> int:
 
 
 def _mean(scores: list[str], where: str) -> float:
-    """Mean of the annotators' whole scores from 0 to 4."""
+    """Mean of the annotators' scores, whole numbers from 0 to 4."""
     for score in scores:
         if score not in ("0", "1", "2", "3", "4"):
             raise InputError(f"score {score[:40]!r}", path=where, expected="0, 1, 2, 3 or 4")

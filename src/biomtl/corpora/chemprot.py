@@ -28,15 +28,15 @@ Spans = list[tuple[int, int]]
 
 
 class ChemProt:
-    """One record a (chemical, gene) pair of a sentence and gold label; id ``PMID.CHEMICAL.GENE``.
+    """One record per (chemical, gene) pair of a sentence and gold label; id ``PMID.CHEMICAL.GENE``.
 
-    The second row of a pair with two gold labels has ``#2`` at the end of its id: BLUE gives both the same one.
+    If a pair has two gold labels, the second id ends in ``#2``: BLUE gives both rows the same id.
     """
 
     name = "ChemProt, original tables"
 
     def detect(self, source: Source) -> Sequence[str]:
-        """The task, if one of the three tables of abstracts is there."""
+        """The task, if any of the three tables of abstracts is present."""
         return ("chemprot",) if any(_tables(source, split, "abstracts") for split in _PARTS) else ()
 
     def read(self, source: Source, tasks: Sequence[str], options: ReadOptions) -> Iterator[tuple[str, Split, Record]]:
@@ -52,13 +52,13 @@ class ChemProt:
                     else list(units("chemprot", document.text, sentences(document.text)))
                 )
                 if spans and spans[-1][1] > len(document.text):
-                    found = f"a sentence of {document.id} beyond its {len(document.text)} characters"
-                    raise InputError(found, path=options.sentence_spans)
+                    problem = f"a sentence of {document.id} beyond its {len(document.text)} characters"
+                    raise InputError(problem, path=options.sentence_spans)
                 for record in _records(document, spans):
                     yield "chemprot", split, record
         if given:
-            found = f"sentences of document {next(iter(given))!r}, which is in no split"
-            raise InputError(found, path=options.sentence_spans, expected="PubMed ids of ChemProt")
+            problem = f"sentences of document {next(iter(given))!r}, which is in no split"
+            raise InputError(problem, path=options.sentence_spans, expected="PubMed ids of ChemProt")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +87,8 @@ def _records(document: _Document, spans: Spans) -> Iterator[Record]:
             for entity, (a, b) in zip(entities, places, strict=True)
             if start <= a and b <= end
         ]
-        chemicals = [found for found in inside if found[0].type == "CHEMICAL"]
-        genes = [found for kind in ("GENE-N", "GENE-Y") for found in inside if found[0].type == kind]
+        chemicals = [argument for argument in inside if argument[0].type == "CHEMICAL"]
+        genes = [argument for gene_type in ("GENE-N", "GENE-Y") for argument in inside if argument[0].type == gene_type]
         for (chemical, first), (gene, second) in product(chemicals, genes):
             masked = mask_entities("chemprot", text[start:end], (chemical.type, first), (gene.type, second))
             arguments = [
@@ -104,7 +104,7 @@ def _records(document: _Document, spans: Spans) -> Iterator[Record]:
 
 
 def _tables(source: Source, split: Split, kind: str) -> list[str]:
-    """The mirrors disagree where the test set's ``gs`` stands: ``test_abstracts_gs``, ``test_gs_abstracts``."""
+    """Mirrors place the test set's ``gs`` differently: ``test_abstracts_gs``, ``test_gs_abstracts``."""
     return source.find(f"chemprot_{_PARTS[split]}_{kind}*.tsv", f"chemprot_{_PARTS[split]}_gs_{kind}*.tsv")
 
 
@@ -122,7 +122,7 @@ def _rows(source: Source, split: Split, kind: str, columns: int) -> Iterator[tup
 
 
 class _Tables:
-    """A split's three tables. They do not list the documents in one order, so entities and labels wait on disk."""
+    """A split's three tables. They list the documents in different orders, so entities and labels are kept on disk."""
 
     def __init__(self, source: Source, split: Split) -> None:
         self._source, self._split = source, split
@@ -134,7 +134,7 @@ class _Tables:
         self._gold = self._by_document("gold_standard", 4)
 
     def _by_document(self, kind: str, columns: int) -> Shelf:
-        """``PMID NUL first line`` -> ``file NUL rows``; every row with its line number in the place of the id."""
+        """``PMID NUL first line`` -> ``file NUL rows``; every row has its line number in place of the id."""
         shelf = Shelf()
         table = _rows(self._source, self._split, kind, columns)
         for pmid, group in groupby(table, key=lambda entry: entry[2][0]):
@@ -186,13 +186,13 @@ def _add_label(document: _Document, path: str, line: int, columns: list[str]) ->
     pair = first.removeprefix("Arg1:"), second.removeprefix("Arg2:")
     types = [document.entities[name].type if name in document.entities else "nothing" for name in pair]
     if types[0] != "CHEMICAL" or types[1] not in _TYPES[1:]:
-        found = f"arguments {first[:40]!r} ({types[0]}) and {second[:40]!r} ({types[1]})"
-        raise InputError(found, path=path, line=line, expected="a chemical and a gene of the document")
+        problem = f"arguments {first[:40]!r} ({types[0]}) and {second[:40]!r} ({types[1]})"
+        raise InputError(problem, path=path, line=line, expected="a chemical and a gene of the document")
     document.gold[pair].append(label)
 
 
 def _given_sentences(path: Path) -> dict[str, Spans]:
-    """Document -> its sentences, of a table with the header ``docid start end``."""
+    """Document -> its sentences, from a table with the header ``docid start end``."""
     given: dict[str, Spans] = defaultdict(list)
     for line, text in read_lines(path):
         row = text.split("\t")
@@ -206,7 +206,7 @@ def _given_sentences(path: Path) -> dict[str, Spans]:
             raise InputError(f"{len(row)} tab-separated columns", path=path, line=line, expected="3")
         span = offset(row[1], path, line), offset(row[2], path, line)
         if span[0] >= span[1] or (given[row[0]] and span[0] < given[row[0]][-1][1]):
-            expected = "a start before the end and after the sentence before"
+            expected = "a start before the end and after the previous sentence"
             raise InputError(f"sentence {row[1]}-{row[2]}", path=path, line=line, expected=expected)
         given[row[0]].append(span)
     return given

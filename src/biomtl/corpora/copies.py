@@ -8,13 +8,13 @@ from biomtl.corpora.source import Source
 from biomtl.errors import InputError
 
 
-def one_copy(source: Source, found: Iterable[str], what: str) -> str:
-    """The one of ``found`` (file or folder names) to read: an unpacked copy goes before one in an archive.
+def one_copy(source: Source, candidates: Iterable[str], what: str) -> str:
+    """The one of ``candidates`` (file or folder names) to read: an unpacked copy is preferred to one in an archive.
 
     Raises:
-        InputError: none, or several of the same kind, where a silent choice might be the wrong one.
+        InputError: none, or several of the same kind, because a silent choice might be wrong.
     """
-    names = sorted(set(found))
+    names = sorted(set(candidates))
     names = [name for name in names if ".zip/" not in name.lower()] or names
     if not names:
         raise InputError(f"no {what}", path=source.path, fix="is the distribution complete?")

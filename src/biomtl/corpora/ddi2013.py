@@ -1,6 +1,6 @@
 """DDI Extraction 2013 (Herrero-Zazo et al. 2013) from its original XML, with BLUE's rows.
 
-The rules are those of BLUE's released files, not of its converter, which differ (``docs/corpora/ddi2013.md``).
+The rules are those of BLUE's released files, which differ from its converter's (``docs/corpora/ddi2013.md``).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _MEMBER = re.compile(
     r"(?P<root>(?:.*/)?)(?P<part>train|test)/(?:[^/]*/)?(?:drugbank|medline)/[^/]+\.xml", re.IGNORECASE
 )
 _DOCUMENT_ID = re.compile(rb"<document\b[^>]*?\sid\s*=\s*[\"']([^\"'<&]+)[\"']")
-_HEAD = 4096  # bytes; the document's id stands in the first hundred
+_HEAD = 4096  # bytes; the document's id is in the first hundred
 _RANGE = re.compile(r"([0-9]{1,9})-([0-9]{1,9})")
 _TYPES = ("advise", "effect", "int", "mechanism")
 
@@ -35,7 +35,7 @@ _LIST_SENTENCES = frozenset(f"DDI-DrugBank.d64.s{i}" for i in range(6, 88))
 
 
 class DDI2013:
-    """One record a pair of drugs; id = the XML's pair id, both mentions masked as ``@DRUG$``."""
+    """One record per pair of drugs; id = the XML's pair id, both mentions masked as ``@DRUG$``."""
 
     name = "DDI 2013, original XML"
 
@@ -44,7 +44,7 @@ class DDI2013:
         return ("ddi2013",) if any(_members(source)) else ()
 
     def read(self, source: Source, tasks: Sequence[str], options: ReadOptions) -> Iterator[tuple[str, Split, Record]]:
-        """Stream the pairs document by document, documents and sentences in lexicographic order of their ids."""
+        """Stream the pairs by document; documents and sentences are in lexicographic order of their ids."""
         root = one_copy(source, {root for root, _, _ in _members(source)}, "the DDI corpus")
         dev = _dev(source)
         left_out = frozenset() if options.keep_list_sentences else _LIST_SENTENCES
@@ -60,16 +60,16 @@ class DDI2013:
 
 
 def _members(source: Source) -> Iterator[tuple[str, str, str]]:
-    """(Where the corpus lies, ``train`` or ``test``, XML file); the files of the DrugNER task are not ours."""
+    """(Folder of the corpus, ``train`` or ``test``, XML file), without the files of the DrugNER task."""
     for name in source.names:
         if (match := _MEMBER.fullmatch(name)) and "drugner" not in name.lower():
             yield match["root"], match["part"].lower(), name
 
 
 def _dev(source: Source) -> frozenset[str]:
-    """Ids of dev's sentences, and of the pairs of the one that BLUE has there only in part.
+    """Ids of dev's sentences, and of the pairs of the one sentence that is only partly in BLUE's dev set.
 
-    The sentences are those of a list that lies beside the corpus, else of the one of BLUE.
+    The sentences are those of a list beside the corpus, otherwise of BLUE's list.
     """
     known = frozenset(ids("ddi2013_dev"))
     names = source.find("dev_sentence_ids.txt")
@@ -82,7 +82,7 @@ def _dev(source: Source) -> frozenset[str]:
 
 
 def _index(source: Source, names: Iterable[str]) -> Shelf:
-    """Document id -> file. The id is inside the file, not in its name, and the order of the rows hangs on it."""
+    """Document id -> file. The id is inside the file, not in its name, and determines the order of the rows."""
     index = Shelf()
     for name in names:
         match = _DOCUMENT_ID.search(source.read_bytes(name)[:_HEAD])
@@ -90,14 +90,14 @@ def _index(source: Source, names: Iterable[str]) -> Shelf:
             raise InputError("no document id", path=source.where(name), line=1, expected='<document id="…">')
         document = match[1].decode("utf-8", "replace")
         if not index.add(document, name):
-            found = f"document {document} again, it is in {source.where(index.get(document) or '')} too"
-            raise InputError(found, path=source.where(name), line=1)
+            problem = f"document {document} again; it is also in {source.where(index.get(document) or '')}"
+            raise InputError(problem, path=source.where(name), line=1)
     return index
 
 
 def _document(source: Source, name: str) -> Element:
-    found = list(elements(io.BytesIO(source.read_bytes(name)), "document", source.where(name), root="document"))
-    return found[0]
+    roots = list(elements(io.BytesIO(source.read_bytes(name)), "document", source.where(name), root="document"))
+    return roots[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +124,7 @@ def _pairs(document: Element, where: str) -> Iterator[tuple[str, str, Record]]:
 
 
 def _masked(text: str, first: _Drug, second: _Drug) -> tuple[str, list[dict[str, Any]]]:
-    """The sentence with both drugs hidden, and where their placeholders stand in it."""
+    """The sentence with both drugs masked, and the positions of their placeholders."""
     masked = mask_entities("ddi2013", text, (first.type, first.span), (second.type, second.span))
     entities = [
         {"id": drug.id, "type": drug.type, "start": start, "end": end, "text": masked.text[start:end]}
@@ -134,8 +134,8 @@ def _masked(text: str, first: _Drug, second: _Drug) -> tuple[str, list[dict[str,
 
 
 def _label(pair: Element, where: str) -> str | None:
-    """The label, or None for an interaction of no type: the format allows it, no label is true of it, and BLUE left
-    out the only one (``DDI-DrugBank.d236.s29.p0``)."""
+    """The label, or None for an interaction without a type: the format allows it, no label applies to it, and BLUE
+    left out the only one (``DDI-DrugBank.d236.s29.p0``)."""
     marked, kind = _get(pair, "ddi", where), pair.attributes.get("type")
     if marked == "false":
         return "DDI-false"
@@ -156,7 +156,7 @@ def _argument(pair: Element, key: str, drugs: dict[str, _Drug], where: str) -> _
 
 
 def _drug(entity: Element, text: str, where: str) -> _Drug:
-    """An entity over its full extent, first start to last end; the XML's ends are inclusive."""
+    """An entity's full extent, from its first start to its last end; the XML's ends are inclusive."""
     written = _get(entity, "charOffset", where)
     ranges = [match and (int(match[1]), int(match[2]) + 1) for match in map(_RANGE.fullmatch, written.split(";"))]
     pieces = [piece for piece in ranges if piece]
@@ -164,12 +164,12 @@ def _drug(entity: Element, text: str, where: str) -> _Drug:
         raise InputError(f"charOffset {written[:40]!r}", path=where, line=entity.line, expected="START-END[;START-END]")
     start, end = min(pieces)[0], max(end for _, end in pieces)
     if not all(begin < stop <= len(text) for begin, stop in pieces):
-        found = f"charOffset {written[:40]!r} in a sentence of {len(text)} characters"
-        raise InputError(found, path=where, line=entity.line, expected="a span inside the sentence")
-    expected, found = text[start:end], _get(entity, "text", where)
-    if len(pieces) == 1 and found != expected:
+        problem = f"charOffset {written[:40]!r} in a sentence of {len(text)} characters"
+        raise InputError(problem, path=where, line=entity.line, expected="a span inside the sentence")
+    expected, written_text = text[start:end], _get(entity, "text", where)
+    if len(pieces) == 1 and written_text != expected:
         raise InputError(
-            f"entity {found[:60]!r}", path=where, line=entity.line, expected=f"{expected[:60]!r} as in the text"
+            f"entity {written_text[:60]!r}", path=where, line=entity.line, expected=f"{expected[:60]!r} as in the text"
         )
     return _Drug(_get(entity, "id", where), entity.attributes.get("type", ""), (start, end))
 
@@ -178,5 +178,5 @@ def _get(element: Element, attribute: str, where: str) -> str:
     try:
         return element.attributes[attribute]
     except KeyError:
-        found = f"<{element.tag}> without {attribute!r}"
-        raise InputError(found, path=where, line=element.line, expected=f"the attribute {attribute!r}") from None
+        problem = f"<{element.tag}> without {attribute!r}"
+        raise InputError(problem, path=where, line=element.line, expected=f"the attribute {attribute!r}") from None

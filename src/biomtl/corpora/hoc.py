@@ -31,7 +31,7 @@ LABELS = (
 
 
 class HoC:
-    """One record a sentence (a line of the text file); id ``PMID_s<line, from 0>``, 0 to 5 labels in BLUE's order."""
+    """One record per sentence (line of the text file); id ``PMID_s<line, from 0>``, 0 to 5 labels in BLUE's order."""
 
     name = "Hallmarks of Cancer, original text and label files"
 
@@ -53,11 +53,11 @@ def _roots(source: Source) -> list[str]:
     for name in source.names:
         if match := _MEMBER.fullmatch(name):
             folders[match["root"]].add(match["folder"])
-    return [root for root, found in folders.items() if len(found) == 2]
+    return [root for root, subfolders in folders.items() if len(subfolders) == 2]
 
 
 def _documents(source: Source, split: Split) -> Iterator[tuple[str, str]]:
-    """(Where it is listed, PMID) of a split: from a list that lies beside the corpus, else from the one of BLUE."""
+    """(Where it is listed, PMID) of a split: from a list beside the corpus, otherwise from BLUE's."""
     names = source.find(f"{split}_docid.txt")
     if not names:
         yield from (("BLUE's document list", pmid) for pmid in ids(f"hoc_{split}"))
@@ -76,20 +76,20 @@ def _sentences(source: Source, root: str, pmid: str, listed: str) -> Iterator[Re
     texts = [text.strip() for _, text in source.lines(names["text"])]
     labels = list(_labels(source, names["labels"]))
     if len(texts) != len(labels):
-        found = f"labels for {len(labels)} sentences"
+        problem = f"labels for {len(labels)} sentences"
         expected = f"{len(texts)} as in text/{pmid}.txt"
-        raise InputError(found, path=source.where(names["labels"]), line=1, expected=expected)
+        raise InputError(problem, path=source.where(names["labels"]), line=1, expected=expected)
     for index, (text, marked) in enumerate(zip(texts, labels, strict=True)):
         here = (source.where(names["text"]), index + 1)
         yield Located(here, id=f"{pmid}_s{index}", doc_id=pmid, text=text, labels=marked)
 
 
 def _labels(source: Source, name: str) -> Iterator[list[str]]:
-    """The label names of each sentence. Every ``<`` opens a sentence's field: ``…< A--x AND B--y < < C--z``."""
+    """The label names of each sentence. Every ``<`` starts a sentence's field: ``…< A--x AND B--y < < C--z``."""
     content = " ".join(line for _, line in source.lines(name))
     for field in content.split("<")[1:]:
-        found = {label.partition("--")[0].strip().lower() for label in field.split("AND")} - {"", "null"}
-        for label in found:
+        given = {label.partition("--")[0].strip().lower() for label in field.split("AND")} - {"", "null"}
+        for label in given:
             if label not in LABELS:
                 raise InputError(f"label {label[:60]!r}", path=source.where(name), line=1, fix=nearest(label, LABELS))
-        yield [label for label in LABELS if label in found]
+        yield [label for label in LABELS if label in given]

@@ -1,7 +1,7 @@
 """i2b2/VA 2010 relations (Uzuner et al. 2011) from the challenge's ``.txt``, ``.con`` and ``.rel`` files.
 
-A text has one sentence a line, its tokens divided by blanks; a line that starts with a blank has an empty token 0.
-Concepts and relations point to it by line (from 1) and token (from 0, inclusive): ``12:3 12:5``.
+A text has one sentence per line, its tokens separated by spaces; a line that starts with a space has an empty token 0.
+Concepts and relations refer to it by line (from 1) and token (from 0, inclusive): ``12:3 12:5``.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _TEST = re.compile(r"(?<![a-z])test")  # not "latest"
 _MAX_LINE = 20_000  # characters of a .con or .rel line: the patterns above may take quadratic time
 
 _DEV_LISTS = ("dev_docids.txt", "dev-docids.txt", "dev_docid.txt")
-# BLUE's dev set is one training document; nobody published which, but these counts tell.
+# BLUE's dev set is one training document. Which one was never published, but these counts identify it.
 _BLUE_DEV = Counter({"false": 86, "TeCP": 8, "TrAP": 2})
 _DEV_SHARE = 0.1
 
@@ -58,7 +58,7 @@ class _Concept:
 
 
 class I2b22010:
-    """One record a pair of concepts of a line; id ``DOC.CONCEPT.CONCEPT`` (``DOC.con.l0`` is the first of ``.con``)."""
+    """One record per pair of concepts on a line; id ``DOC.CONCEPT.CONCEPT`` (``DOC.con.l0``: first row of ``.con``)."""
 
     name = "i2b2/VA 2010, original .txt, .con and .rel files"
 
@@ -67,10 +67,10 @@ class I2b22010:
         return ("i2b2-2010",) if source.find("*.con") and source.find("*.rel") else ()
 
     def read(self, source: Source, tasks: Sequence[str], options: ReadOptions) -> Iterator[tuple[str, Split, Record]]:
-        """Stream the pairs document by document: the training parts by path and name, then the test part.
+        """Stream the pairs by document: the training parts by path and name, then the test part.
 
-        Dev documents are those of a list (``dev_docids.txt``, an id a line) if the source has one, else the one that
-        has BLUE's dev counts, else a tenth of the training documents, drawn by ``options.seed``.
+        Dev documents are those of a list (``dev_docids.txt``, one id per line) if the source has one, otherwise the
+        one with BLUE's dev counts, otherwise a tenth of the training documents, sampled by ``options.seed``.
         """
         parts = {part: _documents(source, part) for part in ("train", "test")}
         dev = _dev(source, parts["train"], options.seed)
@@ -87,25 +87,25 @@ def _part(name: str) -> str:
 
 
 def _documents(source: Source, part: str) -> dict[str, _Files]:
-    """Document -> its files, in order of the names of the ``.rel`` files."""
-    found: dict[str, dict[str, list[str]]] = {suffix: defaultdict(list) for suffix in ("txt", "con", "rel")}
-    for suffix, by_stem in found.items():
+    """Document -> its files, ordered by the names of the ``.rel`` files."""
+    files: dict[str, dict[str, list[str]]] = {suffix: defaultdict(list) for suffix in ("txt", "con", "rel")}
+    for suffix, by_stem in files.items():
         for name in source.find(f"*.{suffix}"):
             if _part(name) == part:
                 by_stem[PurePosixPath(name).stem].append(name)
-    if lonely := sorted(found["con"].keys() - found["rel"].keys()):
-        name = found["con"][lonely[0]][0]
+    if lonely := sorted(files["con"].keys() - files["rel"].keys()):
+        name = files["con"][lonely[0]][0]
         raise InputError(f"no {lonely[0]}.rel", path=source.where(name), expected="a .rel file for every .con file")
     documents = {}
-    for stem, names in found["rel"].items():
+    for stem, names in files["rel"].items():
         relations = one_copy(source, names, f"{stem}.rel ({part})")
-        nearby = [_nearest_file(source, relations, found[suffix][stem], suffix) for suffix in ("txt", "con")]
+        nearby = [_nearest_file(source, relations, files[suffix][stem], suffix) for suffix in ("txt", "con")]
         documents[stem] = _Files(nearby[0], nearby[1], relations)
     return documents
 
 
 def _nearest_file(source: Source, relations: str, names: list[str], suffix: str) -> str:
-    """The file of a document that shares most of the path with its ``.rel``; test texts have a folder of their own."""
+    """The document's file that shares most of its path with the ``.rel`` file; test texts have their own folder."""
     shared = {name: _common(PurePosixPath(relations).parts, PurePosixPath(name).parts) for name in names}
     best = [name for name in names if shared[name] == max(shared.values())]
     return one_copy(source, best, f"{PurePosixPath(relations).stem}.{suffix} for {relations}")
@@ -132,7 +132,7 @@ def _dev(source: Source, documents: dict[str, _Files], seed: int) -> frozenset[s
 
 
 def _pairs(source: Source, document: str, files: _Files) -> Iterator[Located]:
-    """All pairs of concepts on one line, in the ``.con`` file's order; one record for each of their labels."""
+    """All pairs of concepts on one line, in the order of the ``.con`` file; one record for each of their labels."""
     lines = [text for _, text in source.lines(files.text)]
     concepts = list(_concepts(source, document, files, lines))
     labels = _labels(source, files, {concept.place for concept in concepts})
@@ -179,20 +179,20 @@ def _span(lines: list[str], place: Place, text: str, where: str, number: int) ->
     """Characters of the first line that a concept covers.
 
     Raises:
-        InputError: no such tokens, or others than the concept's text (whatever the case).
+        InputError: no such tokens, or tokens that differ from the concept's text (ignoring case).
     """
     line, first, last_line, last = place
     if not (0 < line <= last_line <= len(lines)):
-        found = f"line {line} to {last_line} of a text of {len(lines)} lines"
-        raise InputError(found, path=where, line=number, expected="lines of the .txt file, counted from 1")
+        problem = f"lines {line} to {last_line} in a text of {len(lines)} lines"
+        raise InputError(problem, path=where, line=number, expected="lines of the .txt file, counted from 1")
     tokens = {at: _tokens(lines[at - 1]) for at in (line, last_line)}
     if first >= len(tokens[line]) or last >= len(tokens[last_line]) or (line == last_line and first > last):
-        found = f"tokens {line}:{first} to {last_line}:{last}, where the lines have {len(tokens[line])} tokens"
-        raise InputError(found, path=where, line=number, expected="tokens of the line, counted from 0")
+        problem = f"tokens {line}:{first} to {last_line}:{last}, but the lines have {len(tokens[line])} tokens"
+        raise InputError(problem, path=where, line=number, expected="tokens of the line, counted from 0")
     start, stop = tokens[line][first][0], tokens[last_line][last][1]
     end = stop if line == last_line else len(lines[line - 1])
     covered = lines[line - 1][start:end]
-    if line != last_line:  # never paired, since pairs stand on one line; checked all the same
+    if line != last_line:  # never paired, since pairs are on one line, but checked all the same
         covered = " ".join((covered, *lines[line : last_line - 1], lines[last_line - 1][:stop]))
     if covered.lower().split() != text.lower().split():
         expected = f"{covered[:60]!r}, the tokens {line}:{first} to {last_line}:{last} of the text"
@@ -208,7 +208,7 @@ def _tokens(line: str) -> list[tuple[int, int]]:
 
 
 def _labels(source: Source, files: _Files, known: set[Place]) -> dict[frozenset[Place], tuple[str, ...]]:
-    """Places of two concepts -> the labels between them in either direction, in the file's order, each once."""
+    """Places of two concepts -> the labels between them in either direction, in file order, each once."""
     labels: dict[frozenset[Place], tuple[str, ...]] = {}
     where = source.where(files.relations)
     for number, row in _rows(source, files.relations):
@@ -223,8 +223,8 @@ def _labels(source: Source, files: _Files, known: set[Place]) -> dict[frozenset[
         places: list[Place] = [(numbers[i], numbers[i + 1], numbers[i + 2], numbers[i + 3]) for i in (0, 4)]
         for place in places:
             if place not in known:
-                found = "a relation of {}:{} to {}:{}".format(*place)
-                raise InputError(found, path=where, line=number, expected="a concept of the .con file")
+                problem = "a relation of {}:{} to {}:{}".format(*place)
+                raise InputError(problem, path=where, line=number, expected="a concept of the .con file")
         pair = frozenset(places)
         labels[pair] = tuple(dict.fromkeys((*labels.get(pair, ()), label)))
     return labels

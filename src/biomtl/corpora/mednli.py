@@ -19,12 +19,12 @@ _KEYS = ("pairID", "sentence1", "sentence2", "gold_label")
 
 
 class MedNLI:
-    """One record a pair: ``text_a`` is the premise, ``text_b`` the hypothesis; id = ``pairID``."""
+    """One record per pair: ``text_a`` is the premise, ``text_b`` the hypothesis; id = ``pairID``."""
 
     name = "MedNLI, original JSON lines"
 
     def detect(self, source: Source) -> Sequence[str]:
-        """The task, if one of the three files is there."""
+        """The task, if any of the three files is present."""
         return ("mednli",) if source.find(*(f"mli_{split}_v1.jsonl" for split in SPLITS)) else ()
 
     def read(self, source: Source, tasks: Sequence[str], options: ReadOptions) -> Iterator[tuple[str, Split, Record]]:
@@ -40,7 +40,7 @@ class MedNLI:
 def _record(line: str, where: str, number: int) -> Located:
     row = _parse(line, where, number)
     if missing := [key for key in _KEYS if not isinstance(row.get(key), str)]:
-        expected = f"an object with the texts {', '.join(_KEYS)}"
+        expected = f"an object with the text keys {', '.join(_KEYS)}"
         raise InputError(f"no {missing[0]!r}", path=where, line=number, expected=expected)
     label = row["gold_label"]
     if label not in _LABELS:
@@ -50,9 +50,9 @@ def _record(line: str, where: str, number: int) -> Located:
 
 
 def _parse(line: str, where: str, number: int) -> dict[str, Any]:
-    """The object of a line. BLUE normalises the line before parsing it, so characters written as escapes stay.
+    """The object on a line. BLUE normalises the line before parsing it, so characters written as escapes stay.
 
-    A quotation mark made of another character would break the JSON; such a line is parsed first.
+    A character that becomes a quotation mark would break the JSON; such a line is parsed first.
     """
     try:
         value = json.loads(printable(line))
@@ -67,6 +67,6 @@ def _parse(line: str, where: str, number: int) -> dict[str, Any]:
         raise InputError(f"a JSON {type(value).__name__}", path=where, line=number, expected="a JSON object")
     if any("\ud800" <= c <= "\udfff" or c == "\0" for item in value.values() if isinstance(item, str) for c in item):
         raise InputError(
-            "an unpaired surrogate or NUL", path=where, line=number, expected="text", fix="mend the escape"
+            "an unpaired surrogate or NUL", path=where, line=number, expected="text", fix="correct the escape"
         )
     return value

@@ -1,6 +1,6 @@
-"""MedSTS / ClinicalSTS (Wang et al. 2018, 2020) as the shared tasks gave it out: tables of sentence pairs, gold apart.
+"""MedSTS / ClinicalSTS (Wang et al. 2018, 2020) from the tables of the shared tasks, gold in separate files.
 
-Rows are ``sentence1<TAB>sentence2[<TAB>score]``; without score, line n of the ``.gs`` file is that of row n.
+Rows are ``sentence1<TAB>sentence2[<TAB>score]``; without a score, line n of the ``.gs`` file is the score of row n.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from biomtl.errors import InputError
 from biomtl.tasks.task import Split
 
 _DEV_SHARE = 0.1  # BLUE: 75 of 750 training pairs; which ones was not published
-_EXPECTED = "sentence1, sentence2 and, unless a .gs file holds it, the score, divided by tabs"
+_EXPECTED = "sentence1, sentence2 and, unless a .gs file holds it, the score, separated by tabs"
 
 
 class MedSTS:
-    """One record a pair; id ``train.N`` or ``test.N`` with the row's number from 1."""
+    """One record per pair; id ``train.N`` or ``test.N``, where N is the row, from 1."""
 
     name = "MedSTS / ClinicalSTS, the shared task's train and test tables"
 
@@ -31,7 +31,7 @@ class MedSTS:
         return ("medsts",) if _find(source, "train", gold=False) or _find(source, "test", gold=False) else ()
 
     def read(self, source: Source, tasks: Sequence[str], options: ReadOptions) -> Iterator[tuple[str, Split, Record]]:
-        """Stream the training pairs in the file's order, a tenth drawn as dev by ``options.seed``; then test."""
+        """Stream the training pairs in file order, a tenth sampled as dev by ``options.seed``; then test."""
         dev = sample((str(number) for number, _ in _rows(source, "train")), _DEV_SHARE, options.seed)
         for part in ("train", "test"):
             for number, record in _rows(source, part):
@@ -40,7 +40,7 @@ class MedSTS:
 
 
 def _find(source: Source, part: str, *, gold: bool) -> list[str]:
-    """The tables of one part; BLUE's own files (``clinicalSTS/train.tsv``) name the corpus in the folder only."""
+    """The tables of one part; BLUE's own files (``clinicalSTS/train.tsv``) name the corpus only in the folder."""
     patterns = [f"*{corpus}*{part}*.{suffix}" for corpus in ("clinicalsts", "medsts") for suffix in ("txt", "tsv")]
     named = {name for name in source.find(*patterns) if _says(PurePosixPath(name).name.lower(), part)}
     return sorted(name for name in named if (".gs" in PurePosixPath(name).name.lower()) is gold)
@@ -69,12 +69,12 @@ def _rows(source: Source, part: str) -> Iterator[tuple[int, Located]]:
             score = following
         else:
             fix = f"put the .gs file of {part} beside it" if not gold else "the .gs file has too few lines"
-            raise InputError("a pair without score", path=where, line=number, expected=_EXPECTED, fix=fix)
+            raise InputError("a pair without a score", path=where, line=number, expected=_EXPECTED, fix=fix)
         texts = {"text_a": cells[0].strip(), "text_b": cells[1].strip()}
         identifier = f"{part}.{count}"
         yield count, Located((where, number), id=identifier, doc_id=identifier, score=score, **texts)
-    if len(list(scores)) not in (0, count):  # a table with its own scores leaves all of them over
-        raise InputError(f"more than {count} gold scores", path=source.where(gold[0]), expected="one a pair")
+    if len(list(scores)) not in (0, count):  # a table with its own scores uses none of them
+        raise InputError(f"more than {count} gold scores", path=source.where(gold[0]), expected="one per pair")
 
 
 def _scores(source: Source, name: str) -> Iterator[float]:

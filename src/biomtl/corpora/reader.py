@@ -1,4 +1,4 @@
-"""What every corpus reader is: a way from a distribution's files to records."""
+"""The interface of corpus readers, which turn a distribution's files into records."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from typing import Any, Protocol
 from biomtl.corpora.source import Source
 from biomtl.tasks.task import Split
 
-Record = dict[str, Any]  # one line of JSONL, in the shape that its task type fixes
+Record = dict[str, Any]  # one line of JSONL, with the keys of its task type
 
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """Choices that change the records; the defaults give BLUE's."""
+    """Options that change the records; the defaults give BLUE's."""
 
-    keep_list_sentences: bool = False  # DDI: also the drug lists of DrugBank d64 that BLUE left out
-    sentence_spans: Path | None = None  # ChemProt: docid, start, end table instead of our sentence splitter
-    seed: int = 0  # where a reader has to draw at random (no BLUE split is known for it)
-    mentions: str = "keep"  # keep | flatten | refuse: see formats/mentions.py; keep is what BLUE does
+    keep_list_sentences: bool = False  # DDI: include the drug lists of DrugBank d64, which BLUE left out
+    sentence_spans: Path | None = None  # ChemProt: a table docid, start, end instead of our sentence splitter
+    seed: int = 0  # for random sampling, where BLUE's split is unknown
+    mentions: str = "keep"  # keep | flatten | refuse: see formats/mentions.py; BLUE keeps
 
 
 class Reader(Protocol):
-    """A corpus reader. Stateless; torch-free; every error it raises is an ``InputError`` naming file and row."""
+    """A corpus reader: stateless and torch-free. Every error it raises is an ``InputError`` that names file and row."""
 
     name: str
-    """Shown to the user, e.g. ``BC5CDR, original PubTator files``."""
+    """The name shown to the user, e.g. ``BC5CDR, original PubTator files``."""
 
     def detect(self, source: Source) -> Sequence[str]:
-        """Names of the tasks whose data this reader recognises in ``source`` (none if it isn't its layout)."""
+        """Names of the tasks whose data this reader recognises in ``source`` (none if the layout is different)."""
         ...
 
     def read(self, source: Source, tasks: Sequence[str], options: ReadOptions) -> Iterator[tuple[str, Split, Record]]:
-        """Stream ``(task, split, record)``; records of one task and split come in the corpus's order."""
+        """Stream ``(task, split, record)``; the records of a task and split keep the corpus's order."""
         ...

@@ -1,4 +1,4 @@
-"""Records that still know where they come from, so that a check made later can name the row."""
+"""Records that remember where they came from, so that a later check can name the row."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 class Located(dict[str, Any]):
-    """A record with the file and the 1-based row that it was read from.
+    """A record with the file and the 1-based row it was read from.
 
     The first record of an annotated document also carries the counts of `mentions.apply_policy`.
     """

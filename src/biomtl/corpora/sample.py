@@ -1,4 +1,4 @@
-"""Drawing a part of a corpus for dev where BLUE's own choice isn't known."""
+"""Sampling a dev set from a corpus where BLUE's own choice isn't known."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """ShARe/CLEF eHealth 2013 task 1 (Suominen et al. 2013): disorders in clinical notes, from the distributed archives.
 
 Gold comes as lines ``file||type||CUI||start||end[||start||end …]`` (several spans = a disjoint mention) or as
-Knowtator XML (the training part). Offsets count characters of the note as it is. Before words are cut, de-identified
-``[**…**]`` becomes ``PATTERN`` in as many characters, and ``||||``, ``___`` and ``~~`` become blanks, as in BLUE.
+Knowtator XML (the training part). Offsets count characters of the original note. Before tokenisation, de-identified
+``[**…**]`` becomes ``PATTERN`` of the same width, and ``||||``, ``___`` and ``~~`` become spaces, as in BLUE.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ _HIDDEN = re.compile(r"\[\*\*.*?\*\*\]", re.DOTALL)
 _RULES = re.compile(r"\|{4}|___|~~")
 _PARAGRAPH = re.compile(r"\n[ \t\r]*\n")
 _DEV_LISTS = ("dev_docids.txt", "dev-docids.txt", "dev_docid.txt")
-_DEV_SHARE = 1075 / (1075 + 4628)  # of the documents, as BLUE's mentions are divided; its list was not published
+_DEV_SHARE = 1075 / (1075 + 4628)  # of documents: dev's share of BLUE's mentions; its list was not published
 
 
 class ShareClefe:
-    """One record a sentence; id ``DOC.OFFSET`` (of its first word), DOC the note's file name without suffix."""
+    """One record per sentence; id ``DOC.OFFSET`` (of its first word), DOC is the note's file name without suffix."""
 
     name = "ShARe/CLEF eHealth 2013 task 1, original archives"
 
     def detect(self, source: Source) -> Sequence[str]:
-        """The task, if notes lie in a folder or archive named like ``Task1TrainSetCorpus199``."""
+        """The task, if there are notes in a folder or archive named like ``Task1TrainSetCorpus199``."""
         return ("shareclefe",) if _notes(source, "train") or _notes(source, "test") else ()
 
     def read(self, source: Source, tasks: Sequence[str], options: ReadOptions) -> Iterator[tuple[str, Split, Record]]:
-        """Stream the sentences note by note. Dev notes are those of a list (``dev_docids.txt``, an id a line) if the
-        source has one, else 19% of the training notes, drawn by ``options.seed``."""
+        """Stream the sentences by note. Dev notes are those of a list (``dev_docids.txt``, one id per line) if the
+        source has one, otherwise 19% of the training notes, sampled by ``options.seed``."""
         for part in ("train", "test"):
             notes = _notes(source, part)
             gold = read_gold(source, _gold_files(source, part), notes)
@@ -53,7 +53,7 @@ class ShareClefe:
                     "folders or archives like Task1TrainSetCorpus199, Task1TrainSetGOLD199, Task1TestSetCorpus100"
                 )
                 missing = "gold annotations" if notes else "notes"
-                raise InputError(f"no {missing} of the {part} part", path=source.path, expected=expected)
+                raise InputError(f"no {missing} for the {part} part", path=source.path, expected=expected)
             dev = _dev(source, notes, options.seed) if part == "train" else frozenset()
             for note, name in notes.items():
                 split: Split = "test" if part == "test" else "dev" if note in dev else "train"
@@ -62,27 +62,27 @@ class ShareClefe:
 
 
 def _component(name: str, *needed: str) -> bool:
-    """Whether one folder or archive on the way to a file has all of the words in its name."""
+    """Whether a folder or archive in the file's path has all of the words in its name."""
     return any(all(word in folder for word in needed) for folder in PurePosixPath(name.lower()).parts[:-1])
 
 
 def _notes(source: Source, part: str) -> dict[str, str]:
     """Note (file name without suffix) -> file."""
     names = [name for name in source.find("*.txt") if _component(name, "task1", part, "corpus")]
-    found: dict[str, list[str]] = {}
+    copies: dict[str, list[str]] = {}
     for name in names:
         if PurePosixPath(name).name.lower() not in (*_DEV_LISTS, "readme.txt"):
-            found.setdefault(PurePosixPath(name).stem, []).append(name)
-    return {note: one_copy(source, files, f"the note {note}") for note, files in sorted(found.items())}
+            copies.setdefault(PurePosixPath(name).stem, []).append(name)
+    return {note: one_copy(source, files, f"the note {note}") for note, files in sorted(copies.items())}
 
 
 def _gold_files(source: Source, part: str) -> list[str]:
     """The test part's gold is called ``Task1Gold_SN2012``, without the word test."""
-    found = source.find("*.txt", "*.pipe", "*.xml")
-    in_train = [name for name in found if _component(name, "task1", "train", "gold")]
+    files = source.find("*.txt", "*.pipe", "*.xml")
+    in_train = [name for name in files if _component(name, "task1", "train", "gold")]
     if part == "train":
         return in_train
-    return [name for name in found if _component(name, "task1", "gold") and name not in set(in_train)]
+    return [name for name in files if _component(name, "task1", "gold") and name not in set(in_train)]
 
 
 def _dev(source: Source, notes: dict[str, str], seed: int) -> frozenset[str]:
@@ -122,13 +122,13 @@ def _records(source: Source, note: str, name: str, gold: list[Gold], options: Re
 
 
 def clean(text: str) -> str:
-    """The note as words are cut from it: same length, de-identified names and rules of signs replaced."""
+    """The note as it is tokenised: same length, with de-identified names and ruled lines replaced."""
     text = _HIDDEN.sub(lambda match: "PATTERN".rjust(len(match[0]))[-len(match[0]) :], text)
     return _RULES.sub(lambda match: " " * len(match[0]), text)
 
 
 def _sentences(text: str) -> Iterator[list[tuple[int, int]]]:
-    """The words of every sentence. Notes have headings and lists: no sentence runs over a blank line."""
+    """The words of every sentence. Notes have headings and lists, so no sentence crosses a blank line."""
     start = 0
     for end in (*(match.end() for match in _PARAGRAPH.finditer(text)), len(text)):
         for sentence in sentences(text, start, end):

@@ -17,7 +17,7 @@ TYPE = "Disease"  # BLUE's name for all disorders
 
 @dataclass(frozen=True, slots=True)
 class Gold:
-    """A mention and the row that says so."""
+    """A mention and the row it was read from."""
 
     mention: Mention
     where: str
@@ -25,10 +25,10 @@ class Gold:
 
 
 def read_gold(source: Source, names: list[str], notes: Collection[str]) -> dict[str, list[Gold]]:
-    """Note -> its mentions in the files' order.
+    """Note -> its mentions, in file order.
 
     Raises:
-        InputError: a row that isn't understood, a note that isn't there.
+        InputError: a malformed row, or a note that doesn't exist.
     """
     gold: dict[str, list[Gold]] = {}
     for name in names:
@@ -48,9 +48,9 @@ def _lines(source: Source, name: str) -> Iterator[tuple[str, Gold]]:
             continue
         cells = [cell.strip() for cell in line.split("||")]
         if len(cells) < 5 or len(cells) % 2 == 0:
-            found = f"{len(cells)} column(s)"
-            expected = "file||type||CUI||start||end and further pairs of start and end"
-            raise InputError(found, path=where, line=number, expected=expected)
+            problem = f"{len(cells)} column(s)"
+            expected = "file||type||CUI||start||end, with further pairs of start and end if needed"
+            raise InputError(problem, path=where, line=number, expected=expected)
         numbers = [offset(cell, where, number) for cell in cells[3:]]
         spans = tuple(zip(numbers[::2], numbers[1::2], strict=True))
         mention = Mention("", TYPE, spans, "", (cells[2],))

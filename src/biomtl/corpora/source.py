@@ -1,4 +1,4 @@
-"""Where a corpus lies: a folder, an archive, archives inside a folder, or one file. Read in place, never unpacked."""
+"""The files of a corpus: a folder, an archive, archives inside a folder, or one file. Read in place, never unpacked."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from biomtl.corpora.shelf import Shelf
 from biomtl.errors import InputError
 from biomtl.files import MAX_LINE, decode_line
 
-# What a broken archive makes the standard library raise, while its directory or a member is read.
+# What the standard library raises on a broken archive, while reading its directory or a member.
 _BROKEN = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, OSError, RuntimeError, ValueError)
 MAX_MEMBER = 1 << 30  # bytes; no file of these corpora comes near, a zip bomb does
 _BLOCK = 1 << 16
 
 
 class Place(NamedTuple):
-    """Where a file lies: at a path below the source's folder, or in an archive there."""
+    """Where a file is: at a path under the source's folder, or in an archive there."""
 
     file: str
     archive: str = ""  # by its name in ``Source.names``; "" for a plain file
@@ -35,20 +35,20 @@ class Place(NamedTuple):
 
 
 class Source:
-    """The files of a distribution by relative POSIX name; a zip's members stand below the zip's own name.
+    """The files of a distribution by relative POSIX name; a zip's members are listed under the zip's own name.
 
     Args:
-        path: a folder, a ``.zip`` or a single file. A zip inside a zip is read too, in memory. ``.gz`` files are read
-            unpacked and listed without ``.gz``.
+        path: a folder, a ``.zip`` or a single file. A zip inside a zip is read too, in memory. ``.gz`` files are
+            decompressed and listed without ``.gz``.
 
     Raises:
-        InputError: missing path, broken archive, or a member that would lie outside the archive.
+        InputError: missing path, broken archive, or a member that points outside the archive.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self._archives: dict[str, zipfile.ZipFile] = {}
-        self._places = Shelf()  # name -> place, its parts divided by NULs
+        self._places = Shelf()  # name -> place, its parts separated by NULs
         if not self.path.exists():
             raise InputError("no such file or folder", path=self.path, fix="check the path")
         self._base = self.path if self.path.is_dir() else self.path.parent
@@ -94,14 +94,14 @@ class Source:
 
     @property
     def names(self) -> Iterator[str]:
-        """All file names, sorted. They are kept on disk."""
+        """All file names, sorted; they are kept on disk."""
         return iter(self._places)
 
     def __contains__(self, name: str) -> bool:
         return name in self._places
 
     def place(self, name: str) -> Place:
-        """Where a file lies.
+        """Where a file is.
 
         Raises:
             KeyError: no such file.
@@ -111,13 +111,13 @@ class Source:
         return Place(*place.split("\0"))
 
     def find(self, *patterns: str) -> list[str]:
-        """Names whose whole path or tail matches one of the shell patterns, whatever the case."""
+        """Names whose whole path or tail matches one of the shell patterns, ignoring case."""
         wanted = "|".join(fnmatch.translate(pattern.lower()) for pattern in patterns)
         matches = re.compile(f"(?s:.*/)?(?:{wanted})").match
         return [name for name in self.names if matches(name.lower())]
 
     def where(self, name: str) -> str:
-        """The name as an error message should show it."""
+        """The name to show in error messages."""
         return str(self._base / name)
 
     def open(self, name: str) -> BufferedIOBase:
@@ -145,7 +145,7 @@ class Source:
         content = bytearray()
         with stream:
             try:
-                while block := stream.read(_BLOCK):  # at once, room for the largest would be set aside
+                while block := stream.read(_BLOCK):  # reading all at once would reserve memory for the largest
                     content += block
                     if len(content) > MAX_MEMBER:
                         raise InputError(f"over {MAX_MEMBER:,} bytes unpacked", path=self.where(name))

@@ -14,12 +14,12 @@ from biomtl.errors import InputError
 MAX_UNPACKED = 1 << 30  # bytes, all members together
 MAX_MEMBERS = 100_000
 _BLOCK = 1 << 20
-_BAD_ARCHIVE = {errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ}  # a name or offset in it; others are the disk's
+_BAD_ARCHIVE = {errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ}  # the archive's fault; others are the disk's
 _LITTER = {"__MACOSX", ".DS_Store"}
 
 
 def unpack(archive: Path, folder: Path, shown: str | Path | None = None) -> list[Path]:
-    """Unpack ``archive`` into ``folder``, zips inside it as well (one level), each into a folder of its own name.
+    """Unpack ``archive`` into ``folder``, and zips inside it (one level) into folders of their own names.
 
     Args:
         archive: a zip file.
@@ -101,10 +101,10 @@ def _write(opened: zipfile.ZipFile, info: zipfile.ZipInfo, target: Path, shown: 
                     raise InputError(f"over {MAX_UNPACKED:,} bytes unpacked", path=shown, fix="don't trust it")
                 stream.write(block)
     except (FileExistsError, NotADirectoryError) as error:
-        raise InputError(f"archive member {info.filename!r} twice", path=shown, fix="don't trust it") from error
+        raise InputError(f"archive member {info.filename!r} occurs twice", path=shown, fix="don't trust it") from error
     except OSError as error:
         if error.errno not in _BAD_ARCHIVE:
             raise
-        found = f"archive member {info.filename[:60]!r} can't be written ({error.strerror})"
-        raise InputError(found, path=shown, fix="don't trust it") from error
+        problem = f"archive member {info.filename[:60]!r} can't be written ({error.strerror})"
+        raise InputError(problem, path=shown, fix="don't trust it") from error
     return size

@@ -90,9 +90,9 @@ def test_canonical(read: Any) -> None:
         ("a\t1\t0\tO\nb\t2\t2\tO\n", 2, "document '2' in a sentence of '1'"),
         ("\t1\t0\tO\n", 1, "an empty token"),
         ("", 0, "an empty file"),
-        ('1.0\t["O"]\t["a", "b"]\t["0;1"]\n', 1, "a row of another form"),
-        ('1.0\t["O"]\t["a"]\t[7]\n', 1, "a row of another form"),
-        ('1.0\t["O"]\t["a"]\t["0;1"\n', 1, "a row of another form"),
+        ('1.0\t["O"]\t["a", "b"]\t["0;1"]\n', 1, "a malformed row"),
+        ('1.0\t["O"]\t["a"]\t[7]\n', 1, "a malformed row"),
+        ('1.0\t["O"]\t["a"]\t["0;1"\n', 1, "a malformed row"),
     ],
 )
 def test_bad_rows(read: Any, text: str, line: int, message: str) -> None:

@@ -147,9 +147,9 @@ def test_a_concept_over_two_lines_is_checked_and_never_paired(corpus: Path) -> N
     [
         ('c="ibuprofen" 2:3 2:3||t="treatment"', r"record-0.con:1: concept 'ibuprofen', expected 'Aspirin'"),
         ('c="aspirin" 2:4 2:4||t="treatment"', r"con:1: concept 'aspirin', expected 'for'"),
-        ('c="aspirin" 9:3 9:3||t="treatment"', r"con:1: line 9 to 9 of a text of 3 lines"),
-        ('c="aspirin" 0:3 0:3||t="treatment"', r"con:1: line 0 to 0"),
-        ('c="aspirin" 2:99 2:99||t="treatment"', r"con:1: tokens 2:99 to 2:99, where the lines have 14 tokens"),
+        ('c="aspirin" 9:3 9:3||t="treatment"', r"con:1: lines 9 to 9 in a text of 3 lines"),
+        ('c="aspirin" 0:3 0:3||t="treatment"', r"con:1: lines 0 to 0"),
+        ('c="aspirin" 2:99 2:99||t="treatment"', r"con:1: tokens 2:99 to 2:99, but the lines have 14 tokens"),
         ('c="aspirin" 2:4 2:3||t="treatment"', r"con:1: tokens 2:4 to 2:3"),
         ('c="" 2:0 2:0||t="treatment"', r"con:1: a concept without text"),
         ('c="aspirin" 2:3 2:3||t="treatmnt"', r"con:1: type 'treatmnt', did you mean 'treatment'"),

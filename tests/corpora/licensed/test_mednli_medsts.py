@@ -119,12 +119,12 @@ def test_scores_of_the_gold_file_belong_to_their_rows(medsts: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "rows", "message"),
     [
-        ("clinicalSTS.train.txt", ["a\tb"], r"train.txt:1: a pair without score"),
+        ("clinicalSTS.train.txt", ["a\tb"], r"train.txt:1: a pair without a score"),
         ("clinicalSTS.train.txt", ["a\tb\tc"], r"train.txt:1: score 'c'"),
         ("clinicalSTS.train.txt", ["a\tb\tnan"], r"train.txt:1: score 'nan'"),
         ("clinicalSTS.train.txt", ["a\tb\t5.5"], r"train.txt:1: score '5.5', expected a number from 0 to 5"),
         ("clinicalSTS.train.txt", ["a b 3"], r"train.txt:1: 1 column"),
-        ("clinicalSTS.test.gs.sim.txt", ["1"], r"test.txt:2: a pair without score, .*the .gs file has too few lines"),
+        ("clinicalSTS.test.gs.sim.txt", ["1"], r"test.txt:2: a pair without a score, .*the .gs file has too few lines"),
         ("clinicalSTS.test.gs.sim.txt", ["1"] * 400, r"gs.sim.txt: more than 318 gold scores"),
     ],
 )

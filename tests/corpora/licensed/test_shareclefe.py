@@ -148,7 +148,7 @@ def test_bad_gold_names_file_and_line(corpus: Path, gold: str, message: str) -> 
 
 def test_missing_parts(corpus: Path) -> None:
     (corpus / f"{TEST_GOLD}/gold.pipe").unlink()
-    with pytest.raises(InputError, match="no gold annotations of the test part"):
+    with pytest.raises(InputError, match="no gold annotations for the test part"):
         read(corpus)
 
 

@@ -323,7 +323,7 @@ def test_biosses_errors(read: Any, corpora: Any) -> None:
         ([["No", *"ABCDE"], ["1", "5", *"1111"]], r"table row 2: score '5', expected 0, 1, 2, 3 or 4"),
         ([["No", *"ABCDE"], ["x", *"11111"]], r"table row 2: 'x' for a pair's number"),
         ([["No", *"ABCDE"], ["1", *"1111"]], r"table row 2 has 5 cells, expected 6"),
-        ([["No", *"ABCDE"], ["1", *"11111"]], r"pair 2 is in one of"),
+        ([["No", *"ABCDE"], ["1", *"11111"]], r"pair 2 is only in one of"),
     ):
         with pytest.raises(InputError, match=message):
             read("Biosses", files | {name: corpora.docx(rows)})

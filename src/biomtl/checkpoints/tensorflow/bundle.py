@@ -66,8 +66,8 @@ class Bundle:
             fix = "save it again on a little-endian machine"
             raise InputError("a big-endian checkpoint", path=self.index, expected="little-endian", fix=fix)
         if header.min_consumer > 1:
-            found = f"bundle format {header.min_consumer}"
-            raise InputError(found, path=self.index, expected="format 1, which TensorFlow 1 and 2 write")
+            problem = f"bundle format {header.min_consumer}"
+            raise InputError(problem, path=self.index, expected="format 1, which TensorFlow 1 and 2 write")
         self._shards = header.num_shards
         self._check_files()
         self.variables = {name: self._variable(name, entry) for name, entry in self._entries.items()}
@@ -85,8 +85,8 @@ class Bundle:
         for extents in entry.slices:
             part = self._parts.get(slices.encode_key(name, extents))
             if part is None:
-                found = f"variable {name}: the slice at {extents} is missing"
-                raise InputError(found, path=self.index, fix=_AGAIN)
+                problem = f"variable {name}: the slice at {extents} is missing"
+                raise InputError(problem, path=self.index, fix=_AGAIN)
             if part.dtype != entry.dtype:
                 raise InputError(f"variable {name}: slices of different types", path=self.index, fix=_AGAIN)
             parts.append((extents, self._tensor(name, part)))
@@ -119,8 +119,8 @@ class Bundle:
                 sizes[entry.shard] = path.stat().st_size
             end = entry.offset + entry.size
             if end > sizes[entry.shard]:
-                found = f"{sizes[entry.shard]} bytes, but variable {name} ends at byte {end}"
-                raise InputError(found, path=path, fix=f"the file is cut: {_AGAIN}")
+                problem = f"{sizes[entry.shard]} bytes, but variable {name} ends at byte {end}"
+                raise InputError(problem, path=path, fix=f"the file is cut: {_AGAIN}")
 
     def _variable(self, name: str, entry: Entry) -> Variable:
         dtype = self._dtype(name, entry)
@@ -129,8 +129,8 @@ class Bundle:
     def _dtype(self, name: str, entry: Entry) -> np.dtype[Any]:
         code = entry.dtype % 100  # a reference type's code is the value type's plus 100
         if code not in _DTYPES:
-            found = f"variable {name}: data type {entry.dtype} is unknown"
-            raise InputError(found, path=self.index, expected="numbers, booleans or strings")
+            problem = f"variable {name}: data type {entry.dtype} is unknown"
+            raise InputError(problem, path=self.index, expected="numbers, booleans or strings")
         return np.dtype(_DTYPES[code])
 
     def _tensor(self, name: str, entry: Entry) -> Array:
@@ -142,8 +142,8 @@ class Bundle:
             return _strings(name, raw, entry, path)
         expected = math.prod(entry.shape) * dtype.itemsize
         if len(raw) != expected:
-            found = f"variable {name}: {len(raw)} bytes for shape {list(entry.shape)}"
-            raise InputError(found, path=path, expected=f"{expected} bytes", fix=_AGAIN)
+            problem = f"variable {name}: {len(raw)} bytes for shape {list(entry.shape)}"
+            raise InputError(problem, path=path, expected=f"{expected} bytes", fix=_AGAIN)
         if masked(raw) != entry.crc & 0xFFFFFFFF:
             raise _bad_checksum(name, path)
         if entry.dtype % 100 == _BFLOAT16:

@@ -43,8 +43,8 @@ def read_table(path: Path) -> dict[bytes, bytes]:
     if len(data) < _FOOTER:
         raise InputError(f"a file of {len(data)} bytes", path=path, expected="a checkpoint index", fix=_AGAIN)
     if not data.endswith(MAGIC):
-        found = "no table magic number at its end"
-        raise InputError(found, path=path, expected="a checkpoint index", fix=f"it is cut or damaged: {_AGAIN}")
+        problem = "no table magic number at its end"
+        raise InputError(problem, path=path, expected="a checkpoint index", fix=f"it is cut or damaged: {_AGAIN}")
     try:
         return dict(_entries(data))
     except ValueError as error:

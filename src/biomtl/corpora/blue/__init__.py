@@ -1,4 +1,4 @@
 """Files in the formats of the BLUE benchmark (Peng, Yan, Lu 2019), as released and as other tools write them.
 
-One module a family of tasks: relations, pairs of sentences, named entities, Hallmarks of Cancer.
+One module per family of tasks: relations, pairs of sentences, named entities, Hallmarks of Cancer.
 """

@@ -1,4 +1,4 @@
-"""Hallmarks of Cancer, a row a sentence (``PMID_s0``) or a row a document, labels as codes or as names."""
+"""Hallmarks of Cancer, one row per sentence (``PMID_s0``) or per document, with labels as codes or names."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CODE = re.compile(r"(\d+)_(\d+)")
 
 
 def read_hoc(source: Source, name: str, task: Task, split: Split) -> Iterator[Located]:
-    """The rows of one file in any of the published layouts; labels come in the task's order."""
+    """The rows of one file in any of the published layouts, with labels in the task's order."""
     where = source.where(name)
     for number, (index, cell, text) in _rows(read_table(source, name)):
         try:
@@ -40,7 +40,7 @@ def decode_labels(cell: str, known: tuple[str, ...]) -> list[str]:
     """Labels of a cell: ``0_0,1_1,…`` (label i has value v), or names joined by ``,`` or ``;``; empty for none.
 
     Raises:
-        ValueError: an unknown label, or a label that is given both values.
+        ValueError: an unknown label, or a label given with both values.
     """
     items = [item.strip() for item in re.split("[,;]", cell) if item.strip()]
     codes = [CODE.fullmatch(item) for item in items]
@@ -54,5 +54,5 @@ def decode_labels(cell: str, known: tuple[str, ...]) -> list[str]:
         if code is None or len(code.group(1)) > 3 or int(code.group(1)) >= len(known) or code.group(2) not in "01":
             raise ValueError(f"unknown label {item!r}, expected 0_0 or 0_1 to {len(known) - 1}_0 or {len(known) - 1}_1")
         if values.setdefault(int(code.group(1)), code.group(2)) != code.group(2):
-            raise ValueError(f"label {code.group(1)} is given as both 0 and 1, expected one value a label")
+            raise ValueError(f"label {code.group(1)} is given as both 0 and 1, expected one value per label")
     return [label for i, label in enumerate(known) if values.get(i) == "1"]

@@ -1,4 +1,4 @@
-"""Which files are BLUE-format data of which task and split: told by their own and their folders' names."""
+"""Which files are BLUE-format data, and of which task and split, judged by their names and their folders'."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from biomtl.errors import InputError
 from biomtl.tasks import known_tasks
 from biomtl.tasks.task import Split
 
-# File names of the release, of BlueBERT (devel; Training, Development, Test) and of those who renamed them.
+# File names of the release, of BlueBERT (devel; Training, Development, Test) and of common renamings.
 SPLITS: dict[str, Split] = {
     "train": "train", "training": "train",
     "dev": "dev", "devel": "dev", "development": "dev", "valid": "dev", "validation": "dev",
@@ -28,23 +28,23 @@ class Layout:
     folder: str
     rank: int  # 0: BLUE's own names, 1: MT-DNN's canonical files, 2: a folder named after another format
     files: dict[Split, str] = field(default_factory=dict)
-    clash: str | None = None  # what to say of two files for one split
+    clash: str | None = None  # the error message if a split has two files
 
 
 @cache
 def folder_names() -> dict[str, str]:
-    """Every folder name that says a task: its name and aliases, which hold those of the release, BlueBERT and ELMo."""
+    """Folder names that name a task: its name and aliases, including those of the release, BlueBERT and ELMo."""
     return {alias.lower(): task.name for task in known_tasks().values() for alias in (task.name, *task.aliases)}
 
 
 def locate(source: Source, assume: str | None = None) -> dict[str, list[Layout]]:
-    """Task -> the folders that hold it, the best first: most splits, then the most usual names.
+    """Task -> the folders that hold it, best first: most splits, then the most usual names.
 
     Args:
         source: where to look; the name of its folder counts too.
-        assume: a task whose files lie in a folder without its name (``--tasks`` says so); only such are looked at.
+        assume: a task whose files are in a folder without its name (from ``--tasks``); only such folders are searched.
     """
-    found: dict[str, dict[tuple[str, int], Layout]] = {}
+    by_task: dict[str, dict[tuple[str, int], Layout]] = {}
     base = source.path if source.path.is_dir() else source.path.parent
     for name in source.names:
         path = PurePosixPath(name)
@@ -54,14 +54,14 @@ def locate(source: Source, assume: str | None = None) -> dict[str, list[Layout]]
         task, split, rank = place
         if (task is None) is (assume is None):
             continue
-        layouts = found.setdefault(assume or task or "", {})
+        layouts = by_task.setdefault(assume or task or "", {})
         layout = layouts.setdefault((str(path.parent), rank), Layout(str(path.parent), rank))
         if split in layout.files:
             layout.clash = f"two files for {split}: {layout.files[split]} and {name}"
         layout.files[split] = name
     return {
         task: sorted(layouts.values(), key=lambda layout: (-len(layout.files), layout.rank, layout.folder))
-        for task, layouts in found.items()
+        for task, layouts in by_task.items()
     }
 
 
@@ -69,11 +69,11 @@ def best(layouts: list[Layout], source: Source) -> Layout:
     """The first layout.
 
     Raises:
-        InputError: another one is as good, or it has two files for one split: the user must say which is meant.
+        InputError: another one is as good, or it has two files for one split, so the user must choose.
     """
     first, *others = layouts
     if first.clash:
-        raise InputError(first.clash, path=source.path, fix="leave one of them")
+        raise InputError(first.clash, path=source.path, fix="keep one of them")
     if others and (len(others[0].files), others[0].rank) == (len(first.files), first.rank):
         both = f"the same task in two folders: {first.folder} and {others[0].folder}"
         raise InputError(both, path=source.path, fix="point to one of them")

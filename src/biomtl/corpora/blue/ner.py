@@ -18,7 +18,7 @@ EXPECTED = "4 columns (token, document id or -, offset, tag) or 2 (token, tag), 
 
 @dataclass
 class Sentence:
-    """A sentence while its lines are read."""
+    """A sentence whose lines are being read."""
 
     line: int
     document: str | None = None
@@ -33,7 +33,7 @@ class Sentence:
         self.tags.append(tag)
 
     def record(self, where: str, document: str) -> Located:
-        """The finished sentence; its id is its document and where in it the sentence starts."""
+        """The finished sentence; its id is its document and its start offset there."""
         return Located(
             (where, self.line),
             id=f"{document}.{self.offsets[0][0]}",
@@ -48,7 +48,7 @@ def read_ner(source: Source, name: str, task: Task, split: Split) -> Iterator[Lo
     """The sentences of one file; the last one counts whether or not a blank line follows.
 
     Untyped tags (``B``, ``I``) get the task's entity type. The two-column form knows neither documents nor offsets:
-    each sentence is its own document (``train-0``, ``train-1``, …) and its text the tokens joined by single blanks.
+    each sentence is its own document (``train-0``, ``train-1``, …), and its text is the tokens joined by single spaces.
     """
     where = source.where(name)
     cells = next((_cells(text) for _, text in source.lines(name) if not _is_blank(text)), None)
@@ -64,7 +64,7 @@ def read_ner(source: Source, name: str, task: Task, split: Split) -> Iterator[Lo
 
 
 def _cells(text: str) -> list[str]:
-    # Tabs as released; blanks too, as BlueBERT's reader takes any white space.
+    # Tabs as released; spaces too, since BlueBERT's reader accepts any whitespace.
     return text.split("\t") if "\t" in text else text.split(" ")
 
 
@@ -87,7 +87,7 @@ def _sentences(source: Source, name: str, width: int) -> Iterator[list[Line]]:
             raise InputError(f"{len(cells)} columns", path=where, line=number, expected=f"{width}, separated by tabs")
         if cells[0] == "":
             raise InputError("an empty token", path=where, line=number, expected=EXPECTED)
-        # A CSV writer makes four characters of a token that is one double quote.
+        # A CSV writer turns a token that is one double quote into four characters.
         cells[0] = '"' if cells[0] == '""""' else cells[0]
         lines.append((number, cells))
     if lines:
@@ -103,13 +103,13 @@ def _read_blue(source: Source, name: str, task: Task) -> Iterator[Located]:
             owner = owner.strip()
             if owner not in ("-", ""):
                 if sentence.document not in (None, owner):
-                    found = f"document {owner!r} in a sentence of {sentence.document!r}"
-                    raise InputError(found, path=where, line=number, expected="a blank line between sentences")
+                    problem = f"document {owner!r} in a sentence of {sentence.document!r}"
+                    raise InputError(problem, path=where, line=number, expected="a blank line between sentences")
                 sentence.document = document = owner
             sentence.add(token, _position(offset, where, number), _tag(tag, typed, task, where, number))
         if document is None:
-            found = "a sentence without a document id"
-            raise InputError(found, path=where, line=sentence.line, expected="it in column 2 of the first token")
+            problem = "a sentence without a document id"
+            raise InputError(problem, path=where, line=sentence.line, expected="one in column 2 of the first token")
         yield sentence.record(where, document)
 
 
@@ -141,7 +141,7 @@ def _read_canonical(source: Source, name: str, task: Task) -> Iterator[Located]:
             sound = False
         if not sound:
             expected = 'uid and three JSON lists of equal length: tags, tokens, "start;end"'
-            raise InputError("a row of another form", path=where, line=number, expected=expected)
+            raise InputError("a malformed row", path=where, line=number, expected=expected)
         sentence = Sentence(number)
         for token, start, tag in rows:
             token = '"' if token == '""""' else token

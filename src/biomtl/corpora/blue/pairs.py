@@ -11,7 +11,7 @@ from biomtl.errors import InputError
 from biomtl.tasks.task import Split, Task
 
 COLUMNS = ("index", "label", "sentence1", "sentence2")
-STS_B = 10  # columns of GLUE's STS-B, of which every reader takes the last three, whatever they are called
+STS_B = 10  # columns of GLUE's STS-B, of which every reader takes the last three, whatever their names
 
 
 def read_similarity(source: Source, name: str, task: Task, split: Split) -> Iterator[Located]:
@@ -41,7 +41,7 @@ def _number(cell: str) -> float | None:
 
 
 def read_inference(source: Source, name: str, task: Task, split: Split) -> Iterator[Located]:
-    """MedNLI with its columns in any order: BLUE's converter and the readers of its release disagree about it."""
+    """MedNLI with its columns in any order: BLUE's converter and the code that reads its output disagree about it."""
     where = source.where(name)
     for number, (index, label, first, second) in read_table(source, name).take(COLUMNS, task.labels.__contains__):
         index = index.strip()

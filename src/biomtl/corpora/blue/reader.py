@@ -1,4 +1,4 @@
-"""The reader of BLUE-format files: finds them, and hands each to its family."""
+"""The reader of BLUE-format files: finds them and passes each to the module for its family."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class BlueFiles:
     """``<task>/{train,dev,test}.tsv``, by the folder and file names of BLUE's release, BlueBERT, MT-DNN or ELMo.
 
     Args:
-        assume: the task of files whose folder doesn't say one.
+        assume: the task of files whose folder doesn't name one.
     """
 
     name = "BLUE-format files (<task>/train.tsv, dev.tsv, test.tsv)"
@@ -45,11 +45,11 @@ class BlueFiles:
         self.assume = assume
 
     def detect(self, source: Source) -> Sequence[str]:
-        """The tasks that the folder names say."""
+        """The tasks that folders are named after."""
         return list(locate(source, self.assume))
 
     def read(self, source: Source, tasks: Sequence[str], options: ReadOptions) -> Iterator[tuple[str, Split, Record]]:
-        """Stream the records, task by task; labels are checked where the record is (see `tasks.check`)."""
+        """Stream the records by task; labels are checked with the record (see `tasks.check`)."""
         located = locate(source, self.assume)
         for name in tasks:
             files = best(located[name], source).files

@@ -18,9 +18,9 @@ DOCUMENT = {
     "ddi2013": re.compile(r"(.+)\.s\d+\.p\d+"),  # DDI-DrugBank.d0.s1.p0
     "i2b2-2010": re.compile(r"(.+)\.\1\.con\.l\d+\.\1\.con\.l\d+"),  # <doc>.<doc>.con.l0.<doc>.con.l1
 }
-# Tasks where a pair may have several labels: BLUE gives it one row a label, all under the same index.
+# Tasks where a pair may have several labels: BLUE has one row per label, all with the same index.
 SEVERAL_LABELS = frozenset({"chemprot", "i2b2-2010"})
-# Tasks whose gold standard lists the pairs of a whole document, while the model's input has those of one sentence.
+# Tasks whose gold standard lists the pairs of a whole document, while the model's input has only pairs in a sentence.
 DOCUMENT_PAIRS = frozenset({"chemprot"})
 PLACEHOLDER = re.compile(r"@([A-Za-z_]+)(?:-([A-Za-z_]+))?\$")
 
@@ -46,7 +46,7 @@ def read_relations(source: Source, name: str, task: Task, split: Split) -> Itera
 
 
 def document_of(task: str, index: str) -> str:
-    """The document that a row's index names; the index itself where it has another form."""
+    """The document named by a row's index; the index itself if it has another form."""
     match = DOCUMENT[task].fullmatch(index) if task in DOCUMENT else None
     return match.group(1) if match else index
 
@@ -55,13 +55,13 @@ def masked_entities(sentence: str) -> dict[str, list[dict[str, object]]]:
     """The two masked mentions, found by their placeholders (``@DRUG$``, or one ``@DRUG-DRUG$`` over both).
 
     The ids count them in text order: a masked sentence doesn't show which of the index's mentions comes first.
-    Nothing is returned where the placeholders aren't two, or one over both.
+    The result is empty unless there are two placeholders, or one for both.
     """
-    found = list(PLACEHOLDER.finditer(sentence))
-    if len(found) == 1 and found[0].group(2):
-        spans = [(found[0], found[0].group(1)), (found[0], found[0].group(2))]
-    elif len(found) == 2 and not any(match.group(2) for match in found):
-        spans = [(match, match.group(1)) for match in found]
+    placeholders = list(PLACEHOLDER.finditer(sentence))
+    if len(placeholders) == 1 and placeholders[0].group(2):
+        spans = [(placeholders[0], placeholders[0].group(1)), (placeholders[0], placeholders[0].group(2))]
+    elif len(placeholders) == 2 and not any(match.group(2) for match in placeholders):
+        spans = [(match, match.group(1)) for match in placeholders]
     else:
         return {}
     return {

@@ -1,10 +1,10 @@
-"""Tab-separated tables as BLUE's release and its converters wrote them: some CSV-quoted, some not.
+"""Tab-separated tables as written by BLUE's release and its converters: some CSV-quoted, some not.
 
-ChemProt's and BIOSSES's files are CSV-quoted, DDI's are not and hold bare double quotes; nothing in a file says
-which. So the whole file is looked at first. It is quoted if every row with a double quote is well-formed CSV (quoted
-cells begin and end with ``"``, inner ones are doubled) of as many columns as the other rows; one row that a CSV writer
-would have written otherwise, such as ``are "insulin sensitizers"``, makes the file unquoted. A quoted cell may span
-lines (the published DDI converter kept the sentences' own line ends) unless it holds a tab as well.
+ChemProt's and BIOSSES's files are CSV-quoted, DDI's are not and hold bare double quotes; nothing in the file says
+which. So the whole file is scanned first. It is quoted if every row with a double quote is well-formed CSV (quoted
+cells begin and end with ``"``, inner ones are doubled) with as many columns as the other rows; one row that a CSV
+writer would have written differently, such as ``are "insulin sensitizers"``, makes the file unquoted. A quoted cell
+may span lines (the published DDI converter kept the sentences' own line ends) unless it also holds a tab.
 """
 
 from __future__ import annotations
@@ -19,31 +19,31 @@ from biomtl.errors import InputError
 
 Row = tuple[int, list[str]]
 
-# One name for what different releases call a column.
+# One name for each column, whatever a release calls it.
 COLUMNS = {
     "index": "index", "id": "index", "pairid": "index", "pmid": "index",
     "sentence": "sentence", "text": "sentence", "sentence1": "sentence1", "sentence2": "sentence2",
     "label": "label", "labels": "label", "gold_label": "label", "score": "label",
 }  # fmt: skip
 _CELL = re.compile(r'"[^"]*(?:""[^"]*)*"|[^"\t]*')
-_MOST_LINES = 100  # of one cell; more is a stray quote
+_MOST_LINES = 100  # in one cell; more means a stray quote
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table's header, by our column names (None: it has none), and its rows with their line numbers."""
+    """A table's header, with our column names (None if it has none), and its rows with their line numbers."""
 
     where: str
     header: tuple[str, ...] | None
     rows: Iterator[Row]
 
     def take(self, columns: Sequence[str], is_label: Callable[[str], bool], target: str = "label") -> Iterator[Row]:
-        """The cells of ``columns``, in that order: by the header's names, or all of them in a file without a header.
+        """The cells of ``columns``, in that order: by the header's names, or all cells if there is no header.
 
         Args:
             columns: names in the order of MT-DNN's canonical files, which have no header: index, label, texts.
-            is_label: whether a cell can be a label; tells a canonical file from one that lost its header.
-            target: what the label's column is called in files of this kind.
+            is_label: whether a cell can be a label; distinguishes a canonical file from one that lost its header.
+            target: the name of the label's column in this kind of file.
         """
         expected = ", ".join(columns).replace("label", target)
         if self.header is None:
@@ -59,8 +59,8 @@ class Table:
         """The cells at ``positions`` of every row; each row must have ``width`` columns."""
         for number, cells in self.rows:
             if len(cells) != width:
-                found = f"{len(cells)} column{'s' if len(cells) > 1 else ''}"
-                raise InputError(found, path=self.where, line=number, expected=f"{width}, separated by tabs")
+                problem = f"{len(cells)} column{'s' if len(cells) > 1 else ''}"
+                raise InputError(problem, path=self.where, line=number, expected=f"{width}, separated by tabs")
             yield number, [cells[position] for position in positions]
 
     def _take_canonical(self, columns: Sequence[str], is_label: Callable[[str], bool], names: str) -> Iterator[Row]:
@@ -75,7 +75,7 @@ def read_table(source: Source, name: str) -> Table:
     """Open a table; its first row is the header if it names a column that we know.
 
     Raises:
-        InputError: no row at all; unreadable or non-UTF-8 text.
+        InputError: no rows; unreadable or non-UTF-8 text.
     """
     where = source.where(name)
     rows = _rows(source, name, quoted=is_quoted(source, name))
@@ -89,7 +89,7 @@ def read_table(source: Source, name: str) -> Table:
 
 
 def is_quoted(source: Source, name: str) -> bool:
-    """Whether the file is CSV-quoted, see the top of this module."""
+    """Whether the file is CSV-quoted (see the module docstring)."""
     width = None
     seen = False
     for number, text in _joined(source.lines(name)):
@@ -98,7 +98,7 @@ def is_quoted(source: Source, name: str) -> bool:
             return False
         if '"' in text:
             seen = True
-        if number > 1:  # a header may have another width (HoC: four names over three columns)
+        if number > 1:  # a header may differ in width (HoC: four names over three columns)
             width = width or len(cells)
             if '"' in text and len(cells) != width:
                 return False
@@ -106,7 +106,7 @@ def is_quoted(source: Source, name: str) -> bool:
 
 
 def split_quoted(text: str) -> list[str] | None:
-    """The cells of one CSV row with tabs between them; None if it isn't well-formed."""
+    """The cells of one tab-separated CSV row; None if it isn't well-formed."""
     if '"' not in text:
         return text.split("\t")
     cells: list[str] = []
@@ -127,7 +127,7 @@ def split_quoted(text: str) -> list[str] | None:
 
 
 def _joined(lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str]]:
-    """Lines, those with an open quote together with the lines up to its closing one."""
+    """Lines; a line with an open quote is joined with the lines up to the closing one."""
     parts: list[str] = []
     first, odd = 0, False
     for number, text in lines:
@@ -150,6 +150,6 @@ def _rows(source: Source, name: str, *, quoted: bool) -> Iterator[Row]:
         return
     for number, text in _joined(source.lines(name)):
         cells = split_quoted(text)
-        if cells is None:  # the file changed since it was looked at
+        if cells is None:  # the file changed since it was scanned
             raise InputError("quotes that don't pair up", path=source.where(name), line=number)
         yield number, cells

@@ -1,7 +1,7 @@
-"""Which row of a corpus stands in BLUE's train, dev and test: ids only, no text.
+"""Which rows of a corpus are in BLUE's train, dev and test: ids only, no text.
 
 ``biosses_*``: 1-based pair numbers, in BLUE's order. ``ddi2013_dev``: ids of the sentences in BLUE's dev set; the four
-pair ids at its end are those of ``DDI-MedLine.d104.s8``, the one sentence that is there only partly. ``hoc_*``: PMIDs.
+pair ids at its end are those of ``DDI-MedLine.d104.s8``, the one sentence that is only partly there. ``hoc_*``: PMIDs.
 """
 
 from __future__ import annotations
@@ -10,5 +10,5 @@ from importlib.resources import files
 
 
 def ids(name: str) -> list[str]:
-    """The ids of one list, in its order."""
+    """The ids of one list, in order."""
     return files(__name__).joinpath(f"{name}.txt").read_text(encoding="ascii").split()

@@ -133,14 +133,14 @@ def _find(folder: Path, word: str, kind: str) -> Path:
     """``weights.hdf5`` of a folder, or the one file that is named like it."""
     expected = f"one *{word}*.{kind}"
     if not folder.is_dir():
-        found = "a file" if folder.exists() else "no such folder"
-        raise InputError(found, path=folder, expected="the folder of a biLM, or an options file and a weights file")
+        problem = "a file" if folder.exists() else "no such folder"
+        raise InputError(problem, path=folder, expected="the folder of a biLM, or an options file and a weights file")
     if (folder / f"{word}.{kind}").is_file():
         return folder / f"{word}.{kind}"
     files = sorted(folder.glob(f"*{word}*.{kind}"))
     if len(files) != 1:
-        found = f"{len(files)} files *{word}*.{kind}" if files else f"no {word}.{kind}"
-        raise InputError(found, path=folder, expected=expected, fix=f"name the file {word}.{kind}")
+        problem = f"{len(files)} files *{word}*.{kind}" if files else f"no {word}.{kind}"
+        raise InputError(problem, path=folder, expected=expected, fix=f"name the file {word}.{kind}")
     return files[0]
 
 
