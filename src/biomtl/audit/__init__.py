@@ -1,1 +1,1 @@
-"""What a suite's texts share, and what a length limit would cut off."""
+"""Texts that a suite's tasks share, and what a length limit would cut off."""

@@ -1,4 +1,4 @@
-"""What a prepared suite's tasks share between training and scoring, how large they are, and what truncation costs."""
+"""Overlap between a prepared suite's training and scored splits, their sizes, and the cost of truncation."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from biomtl.files import read_jsonl
 from biomtl.tasks.task import SPLITS, Split, Task
 from biomtl.text.words import words
 
-LIMIT = 128  # what most published recipes cut at
+LIMIT = 128  # where most published recipes truncate
 Step = Callable[[str], None]
 
 
@@ -30,8 +30,8 @@ class Overlap:
         train: the training task.
         scored: the task and split that is scored.
         documents: documents in both.
-        same: rows of the scored split with a text that stands in train, word for word.
-        near: rows with a near-duplicate text in train and none that is the same.
+        same: rows of the scored split with a text that also occurs in train, word for word.
+        near: rows with a near-duplicate text in train but no identical one.
         touched: rows of the scored split with any of these.
         rows: all rows of the scored split.
         train_rows: training rows with any of these, which ``exclude_overlap`` could drop.
@@ -48,7 +48,7 @@ class Overlap:
 
     @property
     def share(self) -> float:
-        """Of the scored rows, those touched."""
+        """The share of scored rows with any of these."""
         return self.touched / max(self.rows, 1)
 
 
@@ -113,13 +113,13 @@ def audit(
 
     Args:
         suite: a folder as ``biomtl prepare`` writes it, or every task's splits with their records.
-        limit: positions that a truncating tool keeps of a text, special ones included where ``pieces`` counts them.
+        limit: positions of a text that a truncating tool keeps, including special ones if ``pieces`` counts them.
         pieces: where a text's positions begin; default its words.
-        threshold: how much near-duplicates have in common.
-        step: told what is being done.
+        threshold: the lowest Jaccard index of near-duplicates.
+        step: called with a description of each step.
 
     Raises:
-        InputError: no prepared suite there, a broken file, or datasketch isn't installed.
+        InputError: no prepared suite, a broken file, or datasketch isn't installed.
     """
     splits: list[_Split] = []
     facts: list[SplitFacts] = []
@@ -161,7 +161,7 @@ def _facts(split: _Split, records: Sequence[Record], limit: int, pieces: Pieces)
 
 
 def _labels(record: Record) -> Iterator[str]:
-    """What gold says: a class, several, or the types of the mentions."""
+    """The gold labels: one class, several, or the types of the mentions."""
     if "tags" in record:
         yield from (tag[2:] or "mention" for tag in record["tags"] if tag.startswith("B"))
     elif isinstance(record.get("labels"), list):
@@ -171,14 +171,14 @@ def _labels(record: Record) -> Iterator[str]:
 
 
 def _overlaps(splits: list[_Split], threshold: float) -> list[Overlap]:
-    """Every training split against every scored one; pairs without anything in common are left out."""
+    """Every training split against every scored one; pairs with nothing in common are left out."""
     training = [split for split in splits if split.split == "train"]
     scored = [split for split in splits if split.split != "train"]
     partners: dict[Words, list[Words]] = defaultdict(list)
     queries = dict.fromkeys(text for split in training for text in split.texts)
     known = dict.fromkeys(text for split in scored for text in split.texts)
-    for query, found in near_duplicates(queries, known, threshold):
-        partners[query].append(found)
+    for query, duplicate in near_duplicates(queries, known, threshold):
+        partners[query].append(duplicate)
     overlaps = [_overlap(one, other, partners) for one in training for other in scored]
     return [overlap for overlap in overlaps if overlap.touched]
 

@@ -11,29 +11,30 @@ from biomtl.errors import InputError
 Words = tuple[str, ...]
 Pairs = frozenset[str]
 
-JACCARD = 0.7  # of word pairs in common: a changed name in a sentence of twenty words costs two pairs of twenty
+JACCARD = 0.7  # of word bigrams: changing one name in a sentence of twenty words changes two bigrams of twenty
 PERMUTATIONS = 128
 SEED = 1
 
 
 def word_pairs(words: Words) -> Pairs:
-    """The pairs of neighbouring words."""
+    """The word bigrams."""
     return frozenset(f"{a} {b}" for a, b in pairwise(words))
 
 
 def jaccard(one: Pairs, other: Pairs) -> float:
-    """Jaccard's index: shared over all."""
+    """The Jaccard index: intersection over union."""
     return len(one & other) / max(len(one | other), 1)
 
 
 def near_duplicates(
     queries: Iterable[Words], known: Iterable[Words], threshold: float = JACCARD
 ) -> Iterator[tuple[Words, Words]]:
-    """Pairs of a query and a known text that share at least ``threshold`` of their word pairs, equal texts among them.
+    """Pairs of a query and a known text, equal ones included, whose word bigrams have a Jaccard index of ``threshold``
+    or more.
 
-    MinHash with banding (Broder 1997; Leskovec et al., Mining of Massive Datasets, chapter 3) proposes, the exact
-    index decides, so nothing is reported wrongly; at 128 permutations a pair at the threshold is overlooked about one
-    time in ten, one well above it hardly ever.
+    MinHash with banding (Broder 1997; Leskovec et al., Mining of Massive Datasets, chapter 3) proposes candidates and
+    the exact index decides, so there are no false positives. With 128 permutations a pair at the threshold is missed
+    about one time in ten, one well above it hardly ever.
 
     Raises:
         InputError: datasketch isn't installed.
@@ -44,7 +45,7 @@ def near_duplicates(
         raise InputError("near-duplicates need datasketch", fix="pip install biomtl[audit]") from error
     kept = list(dict.fromkeys(known))
     shingles = [word_pairs(words) for words in kept]
-    # Weights towards fewer missed pairs: what is proposed wrongly costs only the exact comparison.
+    # The weights favour few missed pairs: a wrong candidate costs only one exact comparison.
     index = MinHashLSH(threshold=threshold, num_perm=PERMUTATIONS, weights=(0.2, 0.8))
     for number, sketch in enumerate(_sketches(shingles)):
         index.insert(number, sketch, check_duplication=False)

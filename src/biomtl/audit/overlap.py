@@ -1,4 +1,4 @@
-"""Texts and documents that stand both in what is trained on and in what is scored, in any of a suite's tasks."""
+"""Texts and documents that occur both in training data and in scored data, across all tasks of a suite."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Record = Mapping[str, Any]
 Splits = Mapping[Split, Sequence[Record]]
 Place = tuple[str, Split]  # a task and one of its splits
 
-FEWEST_WORDS = 5  # "Conclusions" and "No effect was seen" stand in many abstracts and give nothing away
+FEWEST_WORDS = 5  # "Conclusions" and "No effect was seen" occur in many abstracts and reveal nothing
 _PLACEHOLDER = re.compile(r"@[A-Za-z-]+\$")
 _WORD = re.compile(r"\w+")
 _ROW_NUMBER = re.compile(r"[0-9]{1,4}")
@@ -22,15 +22,15 @@ _ROW_NUMBER = re.compile(r"[0-9]{1,4}")
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """A training row with something that is also scored.
+    """A training row that shares its document or a text with a scored row.
 
     Attributes:
-        task: whose row it is.
-        split: where it stands.
-        row: its place among the split's records, from 0.
+        task: the row's task.
+        split: the row's split.
+        row: its index in the split, from 0.
         id: its id.
         why: ``document`` or ``text``.
-        other: the task and split that is scored on the same.
+        other: the task and split that is scored on it.
     """
 
     task: str
@@ -42,7 +42,7 @@ class Shared:
 
 
 def texts_of(record: Record) -> Iterator[str]:
-    """The texts of a record: one, the two of a pair, or its tokens."""
+    """The texts of a record: one text, the two of a pair, or the joined tokens."""
     for key in ("text", "text_a", "text_b"):
         if isinstance(record.get(key), str):
             yield record[key]
@@ -51,23 +51,23 @@ def texts_of(record: Record) -> Iterator[str]:
 
 
 def normal(text: str) -> tuple[str, ...]:
-    """The words of a text, whatever its case, spacing and punctuation; placeholders of masked names left out.
+    """The words of a text, ignoring case, spacing, punctuation and the placeholders of masked names.
 
-    So a sentence is the same however a corpus cuts it into tokens, and whichever of its names are masked with ``@…$``
-    as long as all of them are.
+    So a sentence is the same however a corpus tokenises it and whatever placeholders ``@…$`` mask its names, as long
+    as the same names are masked.
     """
     return tuple(_WORD.findall(unicodedata.normalize("NFKC", _PLACEHOLDER.sub(" ", text)).casefold()))
 
 
 def comparable(record: Record) -> Iterator[tuple[str, ...]]:
-    """The normal forms of a record's texts that are long enough to mean something."""
+    """The normal forms of those texts of a record that are long enough to compare."""
     return (words for words in map(normal, texts_of(record)) if len(words) >= FEWEST_WORDS)
 
 
 def document_key(task: str, record: Record) -> str | None:
-    """The name of a record's document among all tasks, ``None`` for a row that is a document of its own.
+    """A name for a record's document across all tasks, ``None`` if the row is its own document.
 
-    A bare number of less than five digits is no PMID and stays the task's own.
+    A bare number of fewer than five digits is not a PMID and identifies a document only within the task.
     """
     document = str(record.get("doc_id"))
     if document == record.get("id"):
@@ -76,9 +76,9 @@ def document_key(task: str, record: Record) -> str | None:
 
 
 def shared_rows(suite: Mapping[str, Splits], trained: Collection[Split]) -> list[Shared]:
-    """Every training row whose document, or one of whose texts, is scored in one of the tasks.
+    """Every training row whose document or text is scored in one of the tasks.
 
-    Texts count if their words are the same; near-duplicates are ``biomtl audit``'s affair. A row is listed once.
+    Texts match if their words are the same; ``biomtl audit`` also finds near-duplicates. Each row is listed once.
 
     Args:
         suite: task -> split -> records.
@@ -93,7 +93,7 @@ def shared_rows(suite: Mapping[str, Splits], trained: Collection[Split]) -> list
                     documents.setdefault(document_key(task, record), (task, split))
                     texts.update((words, (task, split)) for words in comparable(record) if words not in texts)
     documents.pop(None, None)
-    found = []
+    shared = []
     for task, splits in suite.items():
         for split in trained:
             for row, record in enumerate(splits.get(split, ())):
@@ -101,5 +101,5 @@ def shared_rows(suite: Mapping[str, Splits], trained: Collection[Split]) -> list
                 why = "document" if place else "text"
                 place = place or next((texts[words] for words in comparable(record) if words in texts), None)
                 if place:
-                    found.append(Shared(task, split, row, str(record.get("id")), why, place))
-    return found
+                    shared.append(Shared(task, split, row, str(record.get("id")), why, place))
+    return shared

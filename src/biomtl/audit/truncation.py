@@ -1,4 +1,4 @@
-"""What a tool that cuts texts at a length limit never sees. biomtl reads long texts in windows and loses nothing."""
+"""What a tool that truncates texts never sees. biomtl reads long texts in windows and loses nothing."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from biomtl.text.words import words
 
 Record = Mapping[str, Any]
 Pieces = Callable[[Sequence[str], int], Sequence[int | None]]
-"""Texts and a limit to the character at which each is cut, ``None`` where it fits."""
+"""Texts and a limit to the character at which each text is cut, ``None`` if it fits."""
 
 
 @dataclass(frozen=True)
 class Loss:
-    """What is lost at a limit: rows cut, words of all words, gold mentions (or relation arguments) of all of them."""
+    """What a limit loses: rows truncated, words, and gold mentions (or relation arguments), each with its total."""
 
     rows: int
     words: int
@@ -25,7 +25,7 @@ class Loss:
 
 
 def word_starts(texts: Sequence[str], limit: int) -> list[int | None]:
-    """Cuts after ``limit`` words: what word-level tools lose, and a lower bound for those that cut into pieces."""
+    """Cuts after ``limit`` words: what word-level tools lose, and a lower bound for tools that count word pieces."""
     cuts: list[int | None] = []
     for text in texts:
         starts = [start for start, _ in words(text)]
@@ -34,9 +34,9 @@ def word_starts(texts: Sequence[str], limit: int) -> list[int | None]:
 
 
 def lost(records: Sequence[Record], limit: int, pieces: Pieces) -> Loss:
-    """Count what cutting every row's text at ``limit`` positions loses.
+    """Count what truncating every row's text to ``limit`` positions loses.
 
-    A pair counts as its texts one after the other. A mention is lost if its last character is.
+    A pair counts as its concatenated texts. A mention is lost if its last character is.
     """
     texts = [_text(record) for record in records]
     cuts = dict(zip(distinct := list(dict.fromkeys(texts)), pieces(distinct, limit), strict=True))
@@ -61,7 +61,7 @@ def _text(record: Record) -> str:
 
 
 def _mention_ends(record: Record) -> list[int]:
-    """Where the gold mentions end in the text: tagged ones, or the arguments of a relation."""
+    """Where the gold mentions (tagged ones, or the arguments of a relation) end in the text."""
     if "tags" not in record:
         return [int(entity["end"]) for entity in record.get("entities", ())]
     ends: list[int] = []

@@ -1,4 +1,4 @@
-"""The bundled sample suite; ``python -m biomtl.sample DIR`` writes it for reading."""
+"""The bundled sample suite; ``python -m biomtl.sample DIR`` writes it to a folder."""
 
 from biomtl.sample.suite import make_sample, sample_folder, sample_records, sample_task
 

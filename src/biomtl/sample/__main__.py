@@ -1,4 +1,4 @@
-"""``python -m biomtl.sample DIR``: write the sample suite to look at."""
+"""``python -m biomtl.sample DIR``: write the sample suite to a folder."""
 
 from __future__ import annotations
 

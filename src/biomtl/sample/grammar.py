@@ -1,7 +1,7 @@
 """The small grammar behind the sample suite: templates with choices and slots.
 
-``[one|two|]`` picks one of its parts (they nest); ``{slot}`` is filled with a name or word. A digit or a letter at the
-end tells slots of one kind apart: ``{drug}`` and ``{drug2}`` never get the same name within one sentence.
+``[one|two|]`` picks one of its alternatives (they nest); ``{slot}`` is filled with a name or word. A digit or letter at
+the end distinguishes slots of the same kind: ``{drug}`` and ``{drug2}`` never get the same name within one sentence.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from biomtl.tasks.task import Split
 _CHOICE = re.compile(r"\[([^\[\]]*)\]")
 _SLOT = re.compile(r"\{(\w+)\}")
 _TOKEN = re.compile(r"[\w']+|[^\w\s]")  # BLUE's tokens: runs of word characters, single punctuation marks
-HELD_OUT_SHARE = 0.4  # of dev and test sentences: written with templates that train never shows
+HELD_OUT_SHARE = 0.4  # of dev and test sentences, written with templates that train never uses
 
 
 class Piece(NamedTuple):
-    """A stretch of a sentence, and the slot that it fills (None: the template's own words)."""
+    """A piece of a sentence and the slot it fills (None for the template's own words)."""
 
     text: str
     slot: str | None
@@ -41,7 +41,7 @@ def grammar(name: str) -> Any:
 
 @dataclass
 class Writer:
-    """Writes sentences for one split of one task: its random stream, its names, the templates it may use."""
+    """Writes the sentences of one split of one task, with its own random stream, names and templates."""
 
     split: Split
     rng: random.Random
@@ -49,7 +49,7 @@ class Writer:
     seen: set[str] = field(default_factory=set)
 
     def choose(self, options: dict[str, list[Any]]) -> Any:
-        """One of ``options["known"]`` or, outside train, sometimes of ``options["held_out"]``."""
+        """One of ``options["known"]`` or, outside train, sometimes one of ``options["held_out"]``."""
         held_out = self.split != "train" and self.rng.random() < HELD_OUT_SHARE
         return self.rng.choice(options["held_out" if held_out else "known"])
 
@@ -60,8 +60,8 @@ class Writer:
 
         Args:
             template: the text with choices and slots.
-            kinds: slot -> kind of word, where the slot's name doesn't say it.
-            bound: slot -> filling; names chosen here are added, so that a second text can speak of the same things.
+            kinds: slot -> kind of word, if the slot's name doesn't give it.
+            bound: slot -> filling; names chosen here are added, so that a second text can mention the same things.
         """
         while match := _CHOICE.search(template):
             template = template[: match.start()] + self.rng.choice(match[1].split("|")) + template[match.end() :]
@@ -75,7 +75,7 @@ class Writer:
         return "".join(piece.text for piece in self.pieces(template, bound=bound))
 
     def are_new(self, texts: Collection[str]) -> bool:
-        """Whether none of ``texts`` has been written for this task before, in any split; from now on they have."""
+        """Whether none of ``texts`` has been written for this task before, in any split; records them as written."""
         if len(set(texts)) < len(texts) or not self.seen.isdisjoint(texts):
             return False
         self.seen.update(texts)

@@ -43,12 +43,12 @@ class Lexicon:
     drugs: tuple[str, ...]
     diseases: tuple[str, ...]
     genes: tuple[str, ...]
-    labels: tuple[str, ...]  # trials, scales, kits: capitalised names that no task tags
+    labels: tuple[str, ...]  # trials, scales and kits: capitalised names that no task tags
     roots: frozenset[str]
 
 
 def lexicons(seed: int) -> dict[Split, Lexicon]:
-    """The lexicon of every split, drawn from one stream so that no root falls into two of them."""
+    """The lexicon of every split, sampled from one stream so that no two splits share a root."""
     rng = random.Random(f"{seed}/names")
     seen: set[str] = set()
     return {split: _lexicon(rng, seen, count) for split, count in _COUNTS.items()}
@@ -64,7 +64,7 @@ def _lexicon(rng: random.Random, seen: set[str], count: int) -> Lexicon:
 
 
 def _root(rng: random.Random, seen: set[str]) -> str:
-    """A new two-syllable stem that neither holds nor lies in one drawn before."""
+    """A new two-syllable stem that neither contains an earlier one nor is contained in one."""
     while True:
         root = "".join(rng.choice(_ONSETS) + rng.choice(_VOWELS) for _ in range(2)) + rng.choice(_CLOSES)
         if not any(root in other or other in root for other in seen):

@@ -1,7 +1,7 @@
-"""Relation rows: every pair of mentions of a sentence, the two masked as BLUE masks them.
+"""Relation rows: every pair of mentions in a sentence, masked as in BLUE.
 
-A slot is one letter. Two capitals are related as the template's heading says; a pair with a small letter, a bystander,
-is negative. The same words thus stand in positive and negative rows: what counts is who does what to whom.
+A slot is one letter. Two capitals have the relation in the template's heading; a pair with a lower-case letter (a
+bystander) is negative. So the same words occur in positive and negative rows: what counts is who does what to whom.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Record = dict[str, Any]
 
 
 def relations(task: Task, writer: Writer, rows: int) -> Iterator[Record]:
-    """About ``rows`` records of a relation task, two sentences a document."""
+    """About ``rows`` records of a relation task, two sentences per document."""
     rules = grammar(task.name)
     headings = cycle(heading for label, weight in rules["weights"].items() for heading in [label] * weight)
     sentence = written = 0
@@ -29,7 +29,7 @@ def relations(task: Task, writer: Writer, rows: int) -> Iterator[Record]:
         template = writer.rng.choice(rules["frames"]).replace("<1>", writer.choose(rules["templates"][heading]))
         pieces = writer.pieces(template, kinds)
         records = list(_pairs(pieces, rules, heading, task.negative, f"{document}.s{sentence % 2}", document))
-        # Compared after masking: with the names gone, two sentences of one template can become the same text.
+        # Compared after masking: without the names, two sentences from one template can become the same text.
         if writer.are_new([record["text"] for record in records]):
             yield from records
             written, sentence = written + len(records), sentence + 1

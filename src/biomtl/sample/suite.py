@@ -24,7 +24,7 @@ from biomtl.tasks.task import SPLITS, Split
 
 Record = dict[str, Any]
 LICENCE = "invented text, Apache-2.0"
-# Rows of train, dev and test: small enough to learn in minutes on two cores, large enough for an interval.
+# Rows of train, dev and test: small enough to learn in minutes on two cores, large enough for confidence intervals.
 _ROWS: dict[str, tuple[int, int, int]] = {
     "medsts": (180, 50, 60),
     "biosses": (180, 50, 60),
@@ -49,18 +49,18 @@ _WRITERS = {
 
 
 def sample_task(name: str) -> Task:
-    """The sample's variant of a BLUE task: same type, labels and metric; without the corpus's licence and counts."""
+    """The sample's variant of a BLUE task: same type, labels and metric, without the corpus's licence and counts."""
     return get_task(name).model_copy(update={"licence": LICENCE, "catalogue": None, "files": {}})
 
 
 def make_sample(out: str | Path, seed: int = 0, *, overwrite: bool = False) -> Path:
     """Write the sample suite as a prepared suite: ``out/<task>/{train,dev,test}.jsonl`` and ``task.yaml``.
 
-    The same ``seed`` gives the same bytes. No name of dev or test occurs in train, and part of their sentences follow
-    templates that train never shows.
+    The same ``seed`` gives the same bytes. No name in dev or test occurs in train, and some of their sentences follow
+    templates that train never uses.
 
     Returns:
-        The folder written.
+        The folder.
 
     Raises:
         InputError: ``out`` exists and ``overwrite`` is not set.
@@ -79,7 +79,7 @@ def make_sample(out: str | Path, seed: int = 0, *, overwrite: bool = False) -> P
 
 @cache
 def sample_folder() -> Path:
-    """The suite of seed 0 as a folder, written once a process and removed when the process ends."""
+    """The suite of seed 0 as a folder, written once per process and removed when the process ends."""
     parent = tempfile.mkdtemp(prefix="biomtl-sample-")
     atexit.register(shutil.rmtree, parent, ignore_errors=True)
     return make_sample(Path(parent) / "sample")
@@ -90,7 +90,7 @@ def sample_records(seed: int = 0) -> dict[str, dict[Split, list[Record]]]:
     names = lexicons(seed)
     records: dict[str, dict[Split, list[Record]]] = {}
     for source, counts in _ROWS.items():
-        seen: set[str] = set()  # shared by the splits: no text of train comes again in dev or test
+        seen: set[str] = set()  # shared by the splits: no text of train occurs again in dev or test
         for split, rows in zip(SPLITS, counts, strict=True):
             for task, record in _rows(source, split, rows, seen, names[split], seed):
                 records.setdefault(task, {}).setdefault(split, []).append(record)

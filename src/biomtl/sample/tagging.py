@@ -12,13 +12,13 @@ Record = dict[str, Any]
 
 
 def tagging(name: str, tasks: Sequence[Task], writer: Writer, rows: int) -> Iterator[tuple[str, Record]]:
-    """``(task, record)`` for ``rows`` sentences, two or three a document; every task tags the same sentences.
+    """``(task, record)`` for ``rows`` sentences, two or three per document; every task tags the same sentences.
 
     Args:
-        name: the grammar to write with.
-        tasks: who labels the sentences; a task tags the slots that ``marks`` of the grammar gives it.
+        name: the grammar to use.
+        tasks: the tasks that label the sentences; each tags the slots listed for it under the grammar's ``marks``.
         writer: the split's writer.
-        rows: how many sentences.
+        rows: the number of sentences.
     """
     rules = grammar(name)
     document, number, start, length = 0, 0, 0, 2

@@ -1,4 +1,4 @@
-"""Rows of the tasks without mentions: sentence similarity, inference, hallmarks of cancer."""
+"""Rows of tasks without mentions: sentence similarity, inference, hallmarks of cancer."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _NAMED = ("drug", "disease", "gene", "symptom")  # slots whose filling a stateme
 
 
 def similarity(task: Task, writer: Writer, rows: int) -> Iterator[Record]:
-    """``rows`` pairs whose score says how much of the meaning is kept, as five annotators' mean.
+    """``rows`` pairs, each scored by how much of the meaning is kept, as the mean of five annotators.
 
-    A pair starts from one statement. Its partner says the same in other words, leaves a detail out, turns the meaning
-    round with nearly the same words, says something else of the same subject, or has nothing to do with it. So shared
-    words alone do not give the score.
+    A pair starts from one statement. Its partner says the same in other words, leaves out a detail, reverses the
+    meaning with nearly the same words, says something else about the same subject, or is unrelated. So shared words
+    alone do not predict the score.
     """
     rules = grammar(task.name)
     grades = cycle(rules["grades"].items())
@@ -52,7 +52,7 @@ def similarity(task: Task, writer: Writer, rows: int) -> Iterator[Record]:
 
 
 def inference(task: Task, writer: Writer, rows: int) -> Iterator[Record]:
-    """``rows`` premises with a hypothesis that follows, contradicts, or neither."""
+    """``rows`` premises, each with a hypothesis that follows, contradicts, or does neither."""
     frames = grammar(task.name)["frames"]
     labels = cycle(task.labels)
     number = 0
@@ -70,12 +70,12 @@ def inference(task: Task, writer: Writer, rows: int) -> Iterator[Record]:
 
 
 def hallmarks(task: Task, writer: Writer, rows: int) -> Iterator[Record]:
-    """``rows`` sentences, three a document; a sentence makes no, one or two claims, a document at least one."""
+    """``rows`` sentences, three per document; a sentence makes zero to two claims, a document at least one."""
     rules = grammar(task.name)
     order = cycle(task.labels)
     for number in range(rows):
         place = number % 3
-        # Of three sentences the first always claims something, so that no document is without a label.
+        # The first of three sentences always makes a claim, so that no document is without a label.
         count = (1, writer.rng.choice((0, 2)), writer.rng.choice((0, 0, 1)))[place]
         labels = {next(order) for _ in range(count)}
         while not writer.are_new([text := _claims(writer, rules, sorted(labels))]):

@@ -1,4 +1,4 @@
-"""Words and positions: which position of which window speaks for a word."""
+"""Words and positions: which position of which window represents a word."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ GAP = " "
 def render_tokens(tokens: Sequence[str], offsets: Sequence[Sequence[int]]) -> tuple[str, list[Span]]:
     """A sentence as one string, with the span of each token in it.
 
-    Tokens that touched in the document touch here; any other gap becomes one blank, whatever stood in it. So two
-    tasks with the same tokens give the same text, and the encoder sees words as it saw them in pre-training.
+    Tokens that were adjacent in the document are adjacent here; any other gap becomes one space. So two tasks with the
+    same tokens give the same text, and the encoder sees words as in pre-training.
     """
     pieces: list[str] = []
     spans: list[Span] = []
@@ -32,10 +32,10 @@ def render_tokens(tokens: Sequence[str], offsets: Sequence[Sequence[int]]) -> tu
 
 
 def word_positions(rows: Sequence[EncodedRow], words: Sequence[Span], side: int = 0) -> NDArray[np.int32]:
-    """``[words, 2]``: row and position of each word's first piece; ``(-1, -1)`` for a word without any piece.
+    """``[words, 2]``: row and position of each word's first piece; ``(-1, -1)`` for a word without pieces.
 
-    Where windows overlap, the row with most context around the word speaks. A word has no piece when the tokenizer
-    drops all of its characters (control characters, say).
+    Where windows overlap, the row with the most context around the word is used. A word has no piece if the tokenizer
+    drops all of its characters (control characters, for example).
     """
     places = np.full((len(words), 2), -1, dtype=np.int32)
     if not words:
@@ -47,12 +47,12 @@ def word_positions(rows: Sequence[EncodedRow], words: Sequence[Span], side: int 
         if not len(positions):
             continue
         piece_starts, piece_ends = row.offsets[positions].T.astype(np.int64)
-        # A combining character's pieces may repeat offsets, but ends never fall: the first piece that reaches
+        # A combining character's pieces may repeat offsets, but ends never decrease: the first piece that extends
         # beyond the word's start is the word's first piece.
         first = np.searchsorted(np.maximum.accumulate(piece_ends), starts, side="right")
         inside = np.minimum(first, len(positions) - 1)
         found = (first < len(positions)) & (piece_starts[inside] < ends)
-        # A window that opens in the middle of a word holds a later piece of it, not its first.
+        # A window that starts in the middle of a word holds a later piece of it, not its first.
         found &= (inside > 0) | (number == 0) | (piece_starts[inside] <= starts)
         context = np.minimum(inside, len(positions) - 1 - inside)
         better = found & (context > best)

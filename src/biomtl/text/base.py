@@ -1,4 +1,4 @@
-"""What an encoder reads and what comes back: texts in, rows of positions with character offsets out."""
+"""The input of encoders: texts, and the rows of positions with character offsets that are made from them."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ Span = tuple[int, int]  # [start, end) in characters
 
 @dataclass(frozen=True, slots=True)
 class TextInput:
-    """One text, or several: two that are read together, or one beside each of the others.
+    """One text or several: two that are read together, or one that is paired with each of the others.
 
-    ``apart`` asks for the texts as rows of their own instead of joined sequences. ``words`` are the spans of the
-    words in ``texts[0]`` where the record brought its own; processors that cut words themselves use them.
+    ``apart`` asks for separate rows instead of joined sequences. ``words`` are the spans of the words in ``texts[0]``
+    if the record has its own; processors that split text into words use them instead.
     """
 
     texts: tuple[str, ...]
@@ -35,7 +35,7 @@ class EncodedRow:
 
     Attributes:
         inputs: the encoder's named inputs, each ``[positions, ...]``.
-        offsets: ``[positions, 2]`` character spans in the text that the position belongs to; empty where special.
+        offsets: ``[positions, 2]`` character spans in the position's text; empty for special positions.
         sides: ``[positions]`` 0 or 1 for the first or second text, -1 for special positions.
         segment_id: which text the row holds if they are encoded apart, else which of the later texts it joins to the
             first.
@@ -52,24 +52,24 @@ class EncodedRow:
 
 @dataclass(slots=True)
 class EncodedText:
-    """The rows of one ``TextInput``; ``cut`` counts the positions that no row could hold."""
+    """The rows of one ``TextInput``; ``truncated`` counts the positions that did not fit into any row."""
 
     rows: list[EncodedRow]
     truncated: int = 0
 
 
 class TextProcessor(Protocol):
-    """Text to encoder input. Each encoder kind has one; it is saved beside the encoder."""
+    """Text to encoder input. Each kind of encoder has one, which is saved with the encoder."""
 
     kind: ClassVar[str]
     max_length: int
 
     def identity(self, text: TextInput) -> Hashable:
-        """Equal for inputs that give the same rows, so that each is encoded once whoever labels it."""
+        """Equal for inputs that give the same rows, so that each is encoded once for all of its tasks."""
         ...
 
     def encode(self, texts: Sequence[TextInput]) -> list[EncodedText]:
-        """Rows for every input, long ones in overlapping windows."""
+        """Rows for every input; long inputs become overlapping windows."""
         ...
 
     def collate(self, rows: Sequence[EncodedRow]) -> Mapping[str, torch.Tensor]:
@@ -77,5 +77,5 @@ class TextProcessor(Protocol):
         ...
 
     def save(self, folder: Path) -> None:
-        """Write what ``load_processor`` needs."""
+        """Write the files that ``load_processor`` reads."""
         ...

@@ -1,4 +1,4 @@
-"""Text to the inputs of an ELMo encoder: a position a word."""
+"""Text to the inputs of an ELMo encoder: one position per word."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 BEGIN_SENTENCE, END_SENTENCE, BEGIN_WORD, END_WORD, PADDING = 257, 258, 259, 260, 261
 MARKERS = {"<S>": BEGIN_SENTENCE, "</S>": END_SENTENCE}
 
-NO_WORDS: tuple[Span, ...] = ((0, 0),)  # a text without any word is read as one empty word
+NO_WORDS: tuple[Span, ...] = ((0, 0),)  # a text without words is read as one empty word
 
 
 def word_ids(word: str, size: int = 50) -> NDArray[np.int16]:
-    """Character ids ``[size]`` of a word: its UTF-8 bytes between markers, cut to fit, then padding.
+    """Character ids ``[size]`` of a word: its UTF-8 bytes between markers, truncated to fit, then padding.
 
-    The cut may split a character. Lone surrogates are left out, the empty word is two markers, and ``<S>`` and
-    ``</S>`` are the sentence markers (as in bilm-tf).
+    Truncation may split a character. Lone surrogates are left out, the empty word is just the two markers, and ``<S>``
+    and ``</S>`` are the sentence markers (as in bilm-tf).
     """
     ids = np.full(size, PADDING, dtype=np.int16)
     marker = MARKERS.get(word)
@@ -42,14 +42,14 @@ def word_ids(word: str, size: int = 50) -> NDArray[np.int16]:
 
 
 class ElmoProcessor:
-    """Words (the record's own, or cut from the text) as characters.
+    """Words (the record's own, or split from the text) as characters.
 
-    The two texts of a pair are always rows of their own: a biLM has seen no two sentences in one sequence.
+    The two texts of a pair are always separate rows: a biLM has never seen two sentences in one sequence.
 
     Args:
-        max_length: words a row may have; longer texts become overlapping windows.
+        max_length: maximum words per row; longer texts become overlapping windows.
         stride: words that neighbouring windows share.
-        size: characters a word is cut to, the biLM's ``max_characters_per_token``.
+        size: maximum characters per word, the biLM's ``max_characters_per_token``.
     """
 
     kind: ClassVar[str] = "elmo"
@@ -77,12 +77,12 @@ class ElmoProcessor:
         return cls(length, saved_stride, size)
 
     def identity(self, text: TextInput) -> Hashable:
-        """The texts and the words in them; words that are those cut from the text make no difference."""
+        """The texts and their words; giving the words that would be split from the text makes no difference."""
         given = text.words
         return (text.texts, None if given is None or given == tuple(words(text.texts[0])) else given)
 
     def encode(self, texts: Sequence[TextInput]) -> list[EncodedText]:
-        """Rows for every input; nothing is cut off."""
+        """Rows for every input; nothing is truncated."""
         known: dict[str, NDArray[np.int16]] = {}
         encoded = []
         for text in texts:

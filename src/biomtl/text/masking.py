@@ -1,4 +1,4 @@
-"""Two mentions of a sentence hidden behind placeholders, as BLUE's relation tasks show them to a model."""
+"""Masking two mentions of a sentence with placeholders, as in BLUE's relation tasks."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ Span = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Masked:
-    """A masked text; ``first`` and ``second`` are where the two arguments' placeholders stand in it.
+    """A masked text; ``first`` and ``second`` are the spans of the two arguments' placeholders.
 
-    The spans are equal where one placeholder stands for both.
+    The spans are equal if one placeholder stands for both.
     """
 
     text: str
@@ -20,11 +20,11 @@ class Masked:
 
 
 def mask(text: str, first: Span, second: Span, names: tuple[str, str], joint: str) -> Masked:
-    """Replace two spans (0-based characters, end exclusive) of ``text`` by placeholders.
+    """Replace two spans (0-based characters, end exclusive) of ``text`` with placeholders.
 
-    Spans that overlap or touch become one ``joint`` placeholder over their union. Otherwise the one further LEFT
-    becomes ``names[0]`` and the other ``names[1]``, whichever is the first argument: that is BLUE's rule, so in
-    ChemProt a gene that precedes its chemical reads ``@CHEMICAL$``. Other mentions stay as text.
+    Spans that overlap or touch become one ``joint`` placeholder over their union. Otherwise the one on the LEFT
+    becomes ``names[0]`` and the other ``names[1]``, whichever is the first argument: this is BLUE's rule, so in
+    ChemProt a gene that precedes its chemical becomes ``@CHEMICAL$``. Other mentions remain as text.
     """
     left, right = sorted((first, second))
     if right[0] <= left[1]:

@@ -1,4 +1,4 @@
-"""Text as plain ASCII, the way BLUE writes ChemProt and MedNLI: every other character has one look-alike."""
+"""Text as plain ASCII, as in BLUE's ChemProt and MedNLI: every other character is replaced by a look-alike."""
 
 from __future__ import annotations
 
@@ -51,11 +51,11 @@ _OTHER = re.compile(f"[^{re.escape(string.printable)}]")
 
 
 def printable(text: str) -> str:
-    """``text`` in printable ASCII (``α`` becomes ``a``, ``≤`` ``<``, a no-break space a blank).
+    """``text`` in printable ASCII (``α`` becomes ``a``, ``≤`` becomes ``<``, a no-break space becomes a space).
 
-    BLUE's table covers all 82 such characters of ChemProt. For a character outside it the compatibility decomposition's
-    ASCII part stands (``ó`` becomes ``o``, ``⁴`` ``4``); one without any is dropped, as BLUE drops all of them. Usually
-    the length stays; ``θ`` (``th``), ``ψ`` (``ps``) and dropped characters change it.
+    BLUE's table covers all 82 such characters of ChemProt. A character outside it becomes the ASCII part of its
+    compatibility decomposition (``ó`` becomes ``o``, ``⁴`` becomes ``4``); one without an ASCII part is dropped (BLUE
+    drops all of them). The length usually stays the same, except for ``θ`` (``th``), ``ψ`` (``ps``) and dropped ones.
     """
     return text if text.isascii() and not _OTHER.search(text) else _OTHER.sub(_replace, text)
 

@@ -1,7 +1,7 @@
 """Sentences of biomedical abstracts, by rules: no model, the same result on every machine and in every version.
 
-BLUE took the sentences of a spaCy model of 2019 that nobody recorded. ``docs/corpora/chemprot.md`` compares these
-rules, and the libraries that could stand in their place, with what is known of BLUE's sentences.
+BLUE used a spaCy model of 2019 whose version was not recorded. ``docs/corpora/chemprot.md`` compares these rules, and
+libraries that could replace them, with what is known of BLUE's sentences.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ import re
 from collections.abc import Iterator
 
 _CLOSERS = r"[)\]\"'”’»]"
-# Possessive and anchored at the first mark of a run, so that a line of a million dots takes linear time.
+# Possessive and anchored at the first mark of a run, so that a line of a million full stops takes linear time.
 _STOP = re.compile(rf"(?<![.?!])[.?!]++{_CLOSERS}*+\s++(?=\S)|(?<=[a-z]{{3}})\.(?=[A-Z][a-z])")
 _BEFORE_LAST_WORD = re.compile(r".*[\s(\[/,;]", re.DOTALL)
 _REACH = 40  # characters looked at on each side of a stop
 
-# Words (without their last dot) that a sentence never ends in, and those that it ends in before a capital only.
+# Words (without their final full stop) that never end a sentence, and words that end one only before a capital.
 _GOES_ON = re.compile(
     r"-*(approx|ca|cf|dr|e\.g|eg|eqs?|figs?|i\.e|ie|mrs?|nos?|pp|prof|refs?|st|subsp|ssp|var|viz|vol|vs)", re.IGNORECASE
 )
@@ -23,11 +23,11 @@ _ABBREVIATION = re.compile(r"-*(al|def|etc|exp|est|max|min|obs|resp|spp?|suppl|t
 
 
 def sentences(text: str, start: int = 0, end: int | None = None) -> Iterator[tuple[int, int]]:
-    """Offsets in ``text`` of the sentences between ``start`` and ``end``, without surrounding blanks, in order.
+    """Offsets in ``text`` of the sentences between ``start`` and ``end``, without surrounding whitespace, in order.
 
-    A sentence ends at ``.``, ``?`` or ``!`` (and closing brackets or quotes) before a blank, unless what follows shows
-    that it goes on: an abbreviation, an initial, a lower-case word that doesn't look like a name (``nAChRs`` does). A
-    blank may be missing (``disease.The``).
+    A sentence ends at ``.``, ``?`` or ``!`` (and closing brackets or quotes) before a space, unless the context shows
+    that it continues: an abbreviation, an initial, a lower-case word that doesn't look like a name (``nAChRs`` does).
+    The space may be missing (``disease.The``).
     """
     stop = len(text) if end is None else end
     while start < stop and text[start].isspace():
@@ -43,7 +43,7 @@ def sentences(text: str, start: int = 0, end: int | None = None) -> Iterator[tup
 
 
 def _ends_sentence(text: str, begin: int, mark: int, following: int) -> bool:
-    """Whether the sentence begun at ``begin`` ends at ``mark``, the text going on at ``following``."""
+    """Whether the sentence that starts at ``begin`` ends at ``mark``, where the text continues at ``following``."""
     nearby = text[following : following + _REACH].split()[0]
     if text[mark] != ".":
         return not nearby[0].islower()
@@ -60,7 +60,7 @@ def _ends_sentence(text: str, begin: int, mark: int, following: int) -> bool:
 
 
 def _is_initial(word: str) -> bool:
-    """``J``, ``h`` or a compound that ends in one capital (``8-oxoG``, ``PDE3A``): like spaCy, leave its dot on it."""
+    """``J``, ``h`` or a compound ending in one capital (``8-oxoG``, ``PDE3A``): keeps its full stop, as in spaCy."""
     if len(word) < 2:
         return word.isalpha()
     return word[-1].isupper() and not word[-2].isupper()

@@ -16,8 +16,8 @@ from biomtl.text.base import EncodedRow, EncodedText, TextInput
 if TYPE_CHECKING:
     import torch
 
-CHUNK = 1000  # texts handed to the tokenizer at once: enough for its threads, little memory
-MINIMUM_WINDOW = 16  # pieces of the longer text of a pair that a window must have room for
+CHUNK = 1000  # texts per tokenizer call: enough for its threads, little memory
+MINIMUM_WINDOW = 16  # a window must have room for this many pieces of a pair's longer text
 
 
 class TransformerProcessor:
@@ -25,7 +25,7 @@ class TransformerProcessor:
 
     Args:
         tokenizer: a ``PreTrainedTokenizerFast``.
-        max_length: positions a row may have, special ones included.
+        max_length: maximum positions per row, including special ones.
         stride: positions that neighbouring windows share.
     """
 
@@ -46,22 +46,22 @@ class TransformerProcessor:
         if room < 2 or not 1 <= self.stride < room:
             raise InputError(
                 f"max_length {max_length} with stride {self.stride}",
-                expected=f"room beside {max_length - room} special tokens, and a stride from 1 to {max(room - 1, 1)}",
+                expected=f"room besides {max_length - room} special tokens, and a stride from 1 to {max(room - 1, 1)}",
                 fix="raise max_length or lower stride",
             )
 
     @classmethod
     def load(cls, folder: str | Path, max_length: int | None = None, stride: int | None = None) -> TransformerProcessor:
-        """The tokenizer of a folder or hub name, with the lengths saved beside it unless given.
+        """The tokenizer of a folder or hub name, with the lengths saved there unless given.
 
         Raises:
-            InputError: no tokenizer there.
+            InputError: no tokenizer was found.
         """
         from transformers import AutoTokenizer
 
         if Path(folder).is_dir() and not _has_vocabulary(Path(folder)):
-            # transformers makes an empty tokenizer out of config.json alone: every word would be unknown.
-            raise _no_tokenizer(folder, "no tokenizer there")
+            # From config.json alone transformers makes an empty tokenizer, to which every word is unknown.
+            raise _no_tokenizer(folder, "no tokenizer")
         try:
             tokenizer = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False)
         except Exception as error:  # the tokenizers library raises the bare class for a broken file
@@ -73,14 +73,14 @@ class TransformerProcessor:
         return cls(tokenizer, length, saved.get("stride") if stride is None and max_length is None else stride)
 
     def identity(self, text: TextInput) -> Hashable:
-        """The texts and how they are encoded; words make no difference to a tokenizer."""
+        """The texts and how they are encoded; given words make no difference to a tokenizer."""
         return (text.texts, text.apart)
 
     def encode(self, texts: Sequence[TextInput]) -> list[EncodedText]:
         """Rows for every input.
 
-        A text longer than ``max_length`` becomes overlapping windows. Of a pair the longer text is windowed beside
-        the shorter; only where the shorter alone leaves no room are both cut, and ``cut`` says by how much.
+        A text longer than ``max_length`` becomes overlapping windows. In a pair, windows of the longer text are joined
+        to the shorter; only if the shorter leaves no room are both truncated, and ``truncated`` counts the loss.
         """
         results: list[EncodedText | None] = [None] * len(texts)
         for joined in (False, True):
@@ -93,7 +93,7 @@ class TransformerProcessor:
         return [result for result in results if result is not None]
 
     def _encode_alike(self, texts: list[tuple[str, ...]], joined: bool) -> list[EncodedText]:
-        """Each text as a sequence of its own, or the first beside each of the others."""
+        """Each text as its own sequence, or the first joined to each of the others."""
         if joined:
             encoded = self._pairs([(group[0], other) for group in texts for other in group[1:]])
         else:
@@ -156,17 +156,17 @@ class TransformerProcessor:
         sides = np.array([-1 if s is None else s for s in encoding.sequence_ids(i)], dtype=np.int8)
         offsets = np.array(encoding["offset_mapping"][i], dtype=np.int32).reshape(-1, 2)
         inputs = {name: np.array(encoding[name][i], dtype=np.int32) for name in names}
-        if not len(offsets):  # a tokenizer without special tokens leaves nothing of an empty text; encoders need a row
+        if not len(offsets):  # without special tokens an empty text has no positions, but encoders need a row
             inputs = {name: np.array([self._fill(name)], dtype=np.int32) for name in names}
             offsets, sides = np.zeros((1, 2), dtype=np.int32), np.array([-1], dtype=np.int8)
         return EncodedRow(inputs, offsets, sides)
 
     def _fill(self, name: str) -> int:
-        """What stands in the padding of an input."""
+        """The padding value of an input."""
         return self.tokenizer.pad_token_id or 0 if name == "input_ids" else 0
 
     def collate(self, rows: Sequence[EncodedRow]) -> Mapping[str, torch.Tensor]:
-        """``input_ids``, ``attention_mask`` and where the model has them ``token_type_ids``: int64 [rows, longest]."""
+        """``input_ids``, ``attention_mask`` and, if the model has them, ``token_type_ids``: int64 [rows, longest]."""
         import torch
 
         longest = max(len(row) for row in rows)
