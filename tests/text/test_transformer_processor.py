@@ -216,7 +216,7 @@ def test_saved_lengths(bert: Path, tmp_path: Path) -> None:
 def test_a_folder_without_tokenizer(bert: Path, tmp_path: Path) -> None:
     for name in ("config.json", "model.safetensors"):
         shutil.copy(bert / name, tmp_path / name)
-    with pytest.raises(InputError, match=r"no tokenizer there, expected tokenizer.json or vocab.txt"):
+    with pytest.raises(InputError, match=r"no tokenizer, expected tokenizer.json or vocab.txt"):
         TransformerProcessor.load(tmp_path)
 
 
