@@ -14,7 +14,6 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from itertools import count
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -73,7 +72,7 @@ def ours(suite: Suite, recipe: Recipe) -> Callable[[], Done]:
     """One step of the package's loop."""
     model = MultiTaskModel.from_encoder(recipe.encoder, suite.tasks, max_length=recipe.max_length).train()
     data = TrainingData(model.processor, suite, recipe)
-    accelerator = make_accelerator(recipe, Path())
+    accelerator = make_accelerator(recipe)
     wrapped, optimiser = accelerator.prepare(model, build_optimiser(model, recipe))
     batches = (batch for epoch in count() for batch in data.epoch(epoch))
 

@@ -45,6 +45,10 @@ class MultiTaskModel(nn.Module):
         self.tasks: dict[str, Task] = {}
         self.heads = nn.ModuleDict()
         self.provenance: dict[str, Any] = {}
+        self.source: str | None = None
+        """Where the encoder came from, as a recipe's ``encoder`` says it; ``None`` where it was made in Python."""
+        self.trained_heads: set[str] = set()
+        """The tasks whose heads came from there too."""
         for task in tasks.values() if isinstance(tasks, Mapping) else tasks:
             self.add_task(task)
 
@@ -68,7 +72,9 @@ class MultiTaskModel(nn.Module):
         Raises:
             InputError: no encoder or no tokenizer there, or ``max_length`` beyond what the encoder can take.
         """
-        return cls(*_load(name, max_length, stride), tasks)
+        model = cls(*_load(model_folder(name), max_length, stride), tasks)
+        model.source = str(name)
+        return model
 
     def add_task(self, task: Task) -> None:
         """Build a fresh head for a task; an older head of that name is replaced."""
@@ -77,6 +83,7 @@ class MultiTaskModel(nn.Module):
             expected = " or ".join(kind.inputs)
             raise InputError(f"task {task.name}: inputs {task.inputs!r} for type {task.type}", expected=expected)
         self.tasks[task.name] = task
+        self.trained_heads.discard(task.name)
         self.heads[_key(task.name)] = kind.build_head(task, self.encoder)
 
     def keep_tasks(self, names: Iterable[str]) -> None:
@@ -210,9 +217,10 @@ class MultiTaskModel(nn.Module):
         from safetensors import SafetensorError
         from safetensors.torch import load_file
 
-        folder = model_folder(folder)
+        source, folder = str(folder), model_folder(folder)
         manifest = read_manifest(folder)
         model = cls(*_load(folder, max_length, stride))
+        model.source = source
         model.provenance = manifest.get("provenance", {})
         wanted = list(manifest["tasks"]) if tasks is None else [pick(name, manifest["tasks"], folder) for name in tasks]
         for name in wanted:
@@ -226,6 +234,7 @@ class MultiTaskModel(nn.Module):
                 raise InputError(
                     f"the head can't be loaded ({reason})", path=place, fix="copy the model again"
                 ) from error
+        model.trained_heads = set(wanted)
         return model.eval()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,11 @@ class TaskData:
 
     def __contains__(self, split: str) -> bool:
         return split in self.files
+
+    @property
+    def definition(self) -> TaskDefinition | None:
+        """What defines a task of the user's own, its files by absolute paths."""
+        return None
 
     def with_task(self, task: Task) -> TaskData:
         """The same data under another record of the task."""
@@ -79,6 +84,11 @@ class OwnTaskData(TaskData):
         self.own = own
         self.notes = own.notes
 
+    @property
+    def definition(self) -> TaskDefinition:
+        """As the user gave it."""
+        return self.own.definition.model_copy(update={"files": self.own.files.below(Path.cwd())})
+
     def _read(self, split: Split) -> list[Record]:
         records = list(self.own.records(split))
         if not records:
@@ -96,10 +106,12 @@ class Suite:
 
     Args:
         data: each task with its files.
+        source: what a recipe calls the suite: its folder, ``sample`` or a YAML file; ``None`` where nothing does.
     """
 
-    def __init__(self, data: Iterable[TaskData]) -> None:
+    def __init__(self, data: Iterable[TaskData], source: str | None = None) -> None:
         self.data = {entry.task.name: entry for entry in data}
+        self.source = source
 
     @property
     def tasks(self) -> dict[str, Task]:
@@ -120,11 +132,11 @@ class Suite:
                 update["pairs"] = chosen.pairs or known.pairs
                 update["head_options"] = {**known.head_options, **chosen.head}
             data.append(entry.with_task(entry.task.model_copy(update=update)))
-        return Suite(data)
+        return Suite(data, self.source)
 
     def only(self, names: Iterable[str]) -> Suite:
         """The suite with these tasks."""
-        return Suite(self.data[name] for name in names)
+        return Suite((self.data[name] for name in names), self.source)
 
     def provenance(self) -> dict[str, Any]:
         """Checksums of every file, for results."""
@@ -132,7 +144,10 @@ class Suite:
 
 
 def load_suite(
-    folder: str | Path, tasks: Iterable[str] | None = None, own: Mapping[str, TaskDefinition] | None = None
+    folder: str | Path,
+    tasks: Iterable[str] | None = None,
+    own: Mapping[str, TaskDefinition] | None = None,
+    known: Mapping[str, Task] | None = None,
 ) -> Suite:
     """The suite that ``biomtl prepare`` wrote, tasks of the user's own, or both.
 
@@ -141,12 +156,13 @@ def load_suite(
             defines; not looked at where all tasks are own ones.
         tasks: only these tasks (names or aliases), in this order; default all.
         own: definitions of the user's own tasks; of ``tasks``, those that stand here.
+        known: the tasks of a trained model: own tasks of theirs keep its labels, though the files show only some.
 
     Raises:
         InputError: no such folder, no task in it, an unknown task (the nearest one is suggested), or files of an own
             task that don't fit its definition.
     """
-    own = own or {}
+    own, known = own or {}, known or {}
     if Path(folder).suffix.lower() in (".yaml", ".yml") and Path(folder).is_file():
         own = {**read_definitions(Path(folder)), **own}
         tasks = list(own if tasks is None else tasks)
@@ -154,21 +170,20 @@ def load_suite(
             if name not in own:
                 raise InputError(f"no task {name!r}", path=folder, fix=nearest(name, own))
     names = list(tasks) if tasks is not None else None
-    if names and all(name in own for name in names):
-        return Suite(_load_own(name, own[name]) for name in names)
-    prepared = _load_prepared(folder, None if names is None else [name for name in names if name not in own])
+    prepared: Iterator[TaskData] = iter(())
+    if not names or not all(name in own for name in names):
+        prepared = iter(_load_prepared(folder, None if names is None else [name for name in names if name not in own]))
     if names is None:
-        return Suite([*prepared, *(_load_own(name, own[name]) for name in own)])
-    waiting = iter(prepared)
-    return Suite(_load_own(name, own[name]) if name in own else next(waiting) for name in names)
+        return Suite([*prepared, *(_load_own(name, own[name], known) for name in own)], str(folder))
+    return Suite([_load_own(n, own[n], known) if n in own else next(prepared) for n in names], str(folder))
 
 
-def _load_own(name: str, definition: TaskDefinition) -> TaskData:
+def _load_own(name: str, definition: TaskDefinition, known: Mapping[str, Task]) -> TaskData:
     kinds = task_types()
     if definition.type not in kinds:
         found = f"task {name}: " + (f"unknown type {definition.type!r}" if definition.type else "no type")
         raise InputError(found, fix=nearest(definition.type or "", kinds))
-    own = own_task(name, definition, kinds[definition.type])
+    own = own_task(name, definition, kinds[definition.type], known.get(name))
     metrics_of(own.task)
     return OwnTaskData(own)
 

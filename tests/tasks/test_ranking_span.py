@@ -21,7 +21,6 @@ from biomtl.scoring import score_records
 from biomtl.suite import load_suite
 from biomtl.tasks.task import Task
 from biomtl.tasks.types.base import type_of
-from biomtl.training.recipe_io import make_recipe
 
 RANKING = Task(
     name="pick", type="ranking", inputs="candidates", metric="mean_reciprocal_rank", metrics=("accuracy_at_1",)
@@ -192,10 +191,10 @@ def test_both_are_learnt_beside_each_other(bert: Path, tmp_path: Path) -> None:
     }
     suite = load_suite("nowhere", list(own), own)
     plan = {"encoder": str(bert), "max_length": 32, "num_train_epochs": 12, "learning_rate": 3e-3, "batch_size": 16}
-    recipe = make_recipe({**plan, "output": str(tmp_path / "run"), "save_strategy": "no", "eval_strategy": "no"})
+    plan |= {"output": str(tmp_path / "run"), "save_strategy": "no", "eval_strategy": "no", "predict_test": False}
     torch.manual_seed(0)
     model = MultiTaskModel.from_encoder(bert, suite.tasks.values(), max_length=32)
-    run = biomtl.train(model, suite, recipe.model_copy(update={"predict_test": False}))
+    run = biomtl.train(plan, model=model, suite=suite)
     gold = {name: suite[name].records("dev") for name in own}
     found = predict_records(MultiTaskModel.from_pretrained(run.folder), gold)
     assert score_records(suite.tasks["pick"], gold["pick"], found["pick"]).main.value > 0.9

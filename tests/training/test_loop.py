@@ -65,7 +65,7 @@ def one_step(
     torch.manual_seed(seed)
     gradients = Gradients(model)
     state = TrainState(model, gradients, Still())
-    done = optimise(state, model, part, recipe, make_accelerator(recipe, Path()))
+    done = optimise(state, model, part, recipe, make_accelerator(recipe))
     return gradients.found, done
 
 

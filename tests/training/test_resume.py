@@ -18,11 +18,8 @@ from safetensors.torch import load_file
 
 import tiny
 from biomtl.errors import InputError
-from biomtl.model import MultiTaskModel
-from biomtl.suite import load_suite
 from biomtl.training.log import RunLog, kept_lines
-from biomtl.training.recipe_io import make_recipe
-from biomtl.training.run import Run, seeded, train
+from biomtl.training.run import Run, train
 
 KEYS: dict[str, Any] = {
     "max_length": 24,
@@ -41,12 +38,7 @@ def run(bert: Path, small_suite: Path, tmp_path: Path) -> Callable[..., Run]:
 
     def start(name: str, *, resume: bool = False, **keys: Any) -> Run:
         values = {**KEYS, "encoder": str(bert), "suite": str(small_suite), "output": str(tmp_path / name), **keys}
-        recipe = make_recipe(values)
-        suite = load_suite(recipe.suite)
-        seeded(recipe)
-        tasks = suite.tasks.values()
-        model = MultiTaskModel.from_encoder(bert, tasks, max_length=recipe.max_length, stride=recipe.stride)
-        return train(model, suite, recipe, resume=resume)
+        return train(values, resume=resume)
 
     return start
 

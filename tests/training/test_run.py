@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +23,7 @@ from biomtl.model import MultiTaskModel
 from biomtl.results import Results
 from biomtl.suite import load_suite
 from biomtl.training.recipe_io import load_recipe, make_recipe
-from biomtl.training.run import Run, named, refine, seeded, train
+from biomtl.training.run import Run, train
 
 
 @pytest.fixture
@@ -32,11 +33,7 @@ def run(bert: Path, small_suite: Path, tmp_path: Path) -> Callable[..., Run]:
         if "max_steps" in keys:
             del base["num_train_epochs"]
         values = {**base, "encoder": str(bert), "suite": str(suite), "output": str(tmp_path / name), **keys}
-        recipe = make_recipe(values)
-        loaded = load_suite(suite, list(recipe.tasks) or None)
-        seeded(recipe)
-        model = MultiTaskModel.from_encoder(bert, loaded.tasks.values(), max_length=24)
-        return train(model, loaded, recipe, overwrite=overwrite, console=Console(quiet=True))
+        return train(values, overwrite=overwrite, console=Console(quiet=True))
 
     return start
 
@@ -207,19 +204,50 @@ def test_a_diverging_run(run: Callable[..., Run], tmp_path: Path) -> None:
 
 
 def test_data_that_don_t_fit_the_recipe(run: Callable[..., Run], bert: Path, tmp_path: Path) -> None:
-    recipe = make_recipe({"tasks": ["tag-illness"], "output": str(tmp_path / "run")})
+    recipe = {"tasks": ["tag-illness"], "output": str(tmp_path / "run")}
     suite = load_suite(tiny.write_suite(tmp_path / "one", ("cls-text",)))
-    model = MultiTaskModel.from_encoder(bert, suite.tasks.values())
     with pytest.raises(InputError, match="no data for task 'tag-illness'"):
-        train(model, suite, recipe)
-    only_train = tiny.write_suite(tmp_path / "train-only", ("cls-text",))
-    (only_train / "cls-text" / "dev.jsonl").unlink()
-    with pytest.raises(InputError, match="task cls-text has no dev split, expected one of: train, test"):
-        run(suite=only_train)
+        train(recipe, suite=suite)
     assert not (tmp_path / "run").exists()
-    run(suite=only_train, eval_strategy="no")
+
+
+def test_no_dev_anywhere(run: Callable[..., Run], tmp_path: Path) -> None:
+    suite = tiny.write_suite(tmp_path / "train-only", ("cls-text",))
+    (suite / "cls-text" / "dev.jsonl").unlink()
+    said = r"no dev split to choose the model by \(cls-text\), add a dev file, or set eval_strategy=no"
+    with pytest.raises(InputError, match=said):
+        run(suite=suite)
+    assert not (tmp_path / "run").exists()
+    run(suite=suite, eval_strategy="no")
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert list(metrics["tasks"]["cls-text"]) == ["test"]
+
+
+def test_one_task_without_dev_stops_no_other(bert: Path, tmp_path: Path) -> None:
+    suite = tiny.write_suite(tmp_path / "suite")
+    (suite / "cls-text" / "dev.jsonl").unlink()
+    (suite / "reg-pair" / "test.jsonl").unlink()
+    recipe = {"encoder": str(bert), "suite": str(suite), "output": str(tmp_path / "run"), "max_length": 24}
+    recipe |= {"num_train_epochs": 1, "batch_size": 12, "num_threads": 1, "save_strategy": "no"}
+    with pytest.raises(InputError, match="metric_for_best_model 'cls-text' has no dev split, name another task, or"):
+        train({**recipe, "metric_for_best_model": "cls-text"})
+    console = Console(file=io.StringIO(), width=300)
+    metrics = train(recipe, console=console).metrics
+    assert metrics is not None
+    assert {name: sorted(splits) for name, splits in metrics.tasks.items()} == {
+        "cls-text": ["test"],
+        "reg-pair": ["dev"],
+        "multi-text": ["dev", "test"],
+        "tag-drug": ["dev", "test"],
+    }
+    assert isinstance(console.file, io.StringIO)
+    said = console.file.getvalue()
+    assert "no dev split: cls-text; no part in choosing the model (add a dev file, or set eval_strategy=no" in said
+    assert "no test split: reg-pair; not scored at the end" in said
+    console = Console(file=io.StringIO(), width=300)
+    both = {key: value for key, value in recipe.items() if key != "num_train_epochs"}
+    train({**both, "train_on": "train+dev", "max_steps": 1}, overwrite=True, console=console)
+    assert "no dev split: cls-text; trained on train alone" in console.file.getvalue()  # type: ignore[attr-defined]
 
 
 def test_an_error_chooses_the_lower(run: Callable[..., Run], tmp_path: Path) -> None:
@@ -231,35 +259,3 @@ def test_an_error_chooses_the_lower(run: Callable[..., Run], tmp_path: Path) -> 
     assert [line["mean"] for line in log(folder, True)] == [-error for error in errors]
     assert len(set(errors)) > 3
     assert errors[best - 1] == min(errors)
-
-
-def test_tasks_by_alias(tmp_path: Path) -> None:
-    for name in ("ddi2013", "hoc"):
-        place = tmp_path / name
-        place.mkdir()
-        (place / "task.yaml").write_text(yaml.safe_dump({"name": name, **tiny.TASKS["cls-text"]}))
-    recipe = make_recipe({"tasks": {"hoc": {}, "ddi": {"weight": 2}}, "metric_for_best_model": "ddi"})
-    own = named(recipe, load_suite(tmp_path, list(recipe.tasks)))
-    assert {name: options.weight for name, options in own.tasks.items()} == {"hoc": 1, "ddi2013": 2}
-    assert own.metric_for_best_model == "ddi2013"
-    twice = make_recipe({"tasks": ["ddi", "ddi2013"]})
-    with pytest.raises(InputError, match="a task under two names"):
-        named(twice, load_suite(tmp_path, list(twice.tasks)))
-
-
-def test_refining(bert: Path) -> None:
-    model = MultiTaskModel.from_encoder(bert, [tiny.task(n) for n in ("cls-text", "reg-pair")], max_length=24)
-    weights = {key: value.clone() for key, value in model.head("cls-text").state_dict().items()}
-    refine(model, tiny.task("cls-text"), fresh_head=False)
-    assert list(model.tasks) == ["cls-text"]
-    assert all(torch.equal(value, weights[key]) for key, value in model.head("cls-text").state_dict().items())
-    other = tiny.task("cls-text").model_copy(update={"labels": ("none", "drug", "more")})
-    with pytest.raises(InputError, match="trained on other labels or inputs, expected classification over 2 labels"):
-        refine(model, other, fresh_head=False)
-    other_head = tiny.task("cls-text").model_copy(update={"head_options": {"turns": 2}})
-    with pytest.raises(InputError, match="head option turns for cls-text, whose trained head was built otherwise"):
-        refine(model, other_head, fresh_head=False)
-    refine(model, other, fresh_head=True)
-    assert model.tasks["cls-text"].labels == ("none", "drug", "more")
-    refine(model, tiny.task("tag-drug"), fresh_head=False)  # a task that the model doesn't know yet
-    assert list(model.tasks) == ["tag-drug"]

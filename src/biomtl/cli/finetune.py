@@ -9,10 +9,9 @@ from typing import Annotated
 
 import typer
 
-from biomtl.model import MultiTaskModel, model_folder, read_manifest
-from biomtl.suite import load_suite
+from biomtl.model import model_folder, read_manifest
 from biomtl.training.recipe_io import recipe_from_options
-from biomtl.training.run import refine, seeded, train
+from biomtl.training.run import train
 
 
 def finetune(
@@ -40,16 +39,10 @@ def finetune(
 
     Example: `biomtl finetune runs/joint --task ddi2013 --data prepared --out runs/ddi learning_rate=5e-5`
     """
-
-    suite = load_suite(data, [task])
-    name = next(iter(suite.tasks))
     trained = {"max_length": read_manifest(model_folder(model))["max_length"]}
-    fixed = {"encoder": str(model), "suite": data, "tasks": [name], "output": str(out)}
+    heads = "fresh" if fresh_head else "trained"
+    fixed = {"encoder": str(model), "heads": heads, "suite": data, "tasks": [task], "output": str(out)}
     plan = recipe_from_options(recipe, overrides or [], defaults=trained, **fixed)
-    start = MultiTaskModel.from_pretrained(model, max_length=plan.max_length, stride=plan.stride)
-    suite = suite.with_options(plan.tasks, None if fresh_head else start.tasks)
-    seeded(plan)
-    refine(start, suite.tasks[name], fresh_head=fresh_head)
-    command = shlex.join(["biomtl", *sys.argv[1:]])
-    train(start, suite, plan, resume=resume, overwrite=overwrite, command=command)
-    typer.echo(f"run folder: {out}")
+    run = train(plan, resume=resume, overwrite=overwrite, command=shlex.join(["biomtl", *sys.argv[1:]]))
+    if run.metrics:  # of several processes only the first has them
+        typer.echo(f"run folder: {run.folder}")

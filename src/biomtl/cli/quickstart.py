@@ -11,12 +11,10 @@ import typer
 from biomtl.formats.model import Document
 from biomtl.inference.annotate import Annotator
 from biomtl.inference.predictor import Predictor
-from biomtl.model import MultiTaskModel
 from biomtl.report.console import table_console
 from biomtl.report.tables import annotation
-from biomtl.suite import load_suite
 from biomtl.training.recipe_io import load_recipe
-from biomtl.training.run import seeded, train
+from biomtl.training.run import train
 
 SENTENCE = "Severe nausea was seen after tolvaprine was given together with rifoxetine, and the tremor did not improve."
 
@@ -35,13 +33,10 @@ def quickstart(
     console = table_console()
     with resources.as_file(resources.files("biomtl.sample") / "recipe.yaml") as path:
         recipe = load_recipe(path, [f"output={out}"])
-    suite = load_suite(recipe.suite, recipe.tasks).with_options(recipe.tasks)
-    seeded(recipe)
-    model = MultiTaskModel.from_encoder(recipe.encoder, suite.tasks, max_length=recipe.max_length, stride=recipe.stride)
-    train(model, suite, recipe, overwrite=overwrite, command="biomtl quickstart", console=console)
-    annotator = Annotator(Predictor(model))
+    run = train(recipe, overwrite=overwrite, command="biomtl quickstart", console=console)
+    annotator = Annotator(Predictor(run.model))
     console.print("\nA sentence that the model has not seen, annotated by every task that can:")
     [document] = annotator([Document("1", SENTENCE)])
-    console.print(annotation(document, [name for name in model.tasks if name not in annotator.skipped]))
+    console.print(annotation(document, [name for name in run.model.tasks if name not in annotator.skipped]))
     console.print(f"\nThe run is in {out}. Next:", highlight=False)
     console.print(f'  echo "Your own sentence." | biomtl predict {out}', highlight=False)

@@ -9,11 +9,8 @@ from typing import Annotated
 
 import typer
 
-from biomtl.model import MultiTaskModel
-from biomtl.suite import load_suite
+from biomtl.training import run
 from biomtl.training.recipe_io import load_recipe
-from biomtl.training.run import named, seeded
-from biomtl.training.run import train as run
 
 
 def train(
@@ -29,17 +26,9 @@ def train(
 
     Example: `biomtl train recipes/sample.yaml output=runs/first num_train_epochs=5`
 
-    On several GPUs: `accelerate launch -m biomtl.cli.main train RECIPE`
+    On four GPUs, or as four processes on a CPU: `torchrun --nproc_per_node 4 -m biomtl.cli.main train RECIPE`
     """
-
-    plan = load_recipe(recipe, overrides or [])
-    suite = load_suite(plan.suite, list(plan.tasks) or None, plan.own_tasks)
-    plan = named(plan, suite)
-    suite = suite.with_options(plan.tasks)
-    seeded(plan)
-    model = MultiTaskModel.from_encoder(
-        plan.encoder, suite.tasks.values(), max_length=plan.max_length, stride=plan.stride
-    )
     command = shlex.join(["biomtl", *sys.argv[1:]])
-    run(model, suite, plan, resume=resume, overwrite=overwrite, command=command)
-    typer.echo(f"run folder: {plan.output}")
+    done = run.train(load_recipe(recipe, overrides or []), resume=resume, overwrite=overwrite, command=command)
+    if done.metrics:  # of several processes only the first has them
+        typer.echo(f"run folder: {done.folder}")

@@ -74,11 +74,12 @@ class OwnTask:
         return found
 
 
-def own_task(name: str, definition: TaskDefinition, kind: RecordKind) -> OwnTask:
+def own_task(name: str, definition: TaskDefinition, kind: RecordKind, known: Task | None = None) -> OwnTask:
     """The task of a definition; labels and score range that it doesn't give are taken from its files.
 
     Labels come from train alone, so that a label which stands only in dev or test is a bad row. A score range covers
-    all splits, since it only sets the scale of the loss.
+    all splits, since it only sets the scale of the loss. Where a trained model's ``known`` task has labels or a range
+    that hold all of these, they are taken instead: a test file need not show every label.
 
     Raises:
         InputError: no file, an impossible definition, or nothing to infer labels from.
@@ -92,13 +93,13 @@ def own_task(name: str, definition: TaskDefinition, kind: RecordKind) -> OwnTask
     fields: dict[str, Any] = {"name": name, "type": kind.name, "inputs": inputs, "negative": definition.negative}
     notes: list[str] = []
     if cell == "number":
-        fields["score_range"] = definition.score_range or _range(name, kind, definition, inputs, splits)
-        if definition.score_range is None:
+        fields["score_range"] = definition.score_range or _range(name, kind, definition, inputs, splits, known)
+        if definition.score_range is None and (known is None or fields["score_range"] != known.score_range):
             low, high = fields["score_range"]
             notes.append(f"task {name}: scores from {low:g} to {high:g}, as in its files")
     if cell in ("text", "texts", "words"):
-        fields["labels"] = _labels(name, kind, definition, inputs, splits[0])
-        if definition.labels is None:
+        fields["labels"] = _labels(name, kind, definition, inputs, splits[0], known)
+        if definition.labels is None and (known is None or fields["labels"] != known.labels):
             notes.append(f"task {name}: {_listing(fields['labels'])}, inferred from {_names(files.of(splits[0]))}")
             notes += _divided_labels(name, definition, cell, fields["labels"])
     elif definition.labels is not None:
@@ -155,8 +156,10 @@ def _inputs(definition: TaskDefinition, kind: RecordKind, split: Split) -> str:
     return columns.inputs(list(next((row.values for row in rows), {})))
 
 
-def _labels(name: str, kind: RecordKind, definition: TaskDefinition, inputs: str, split: Split) -> tuple[str, ...]:
-    """The labels that were given, else those of a split, sorted."""
+def _labels(
+    name: str, kind: RecordKind, definition: TaskDefinition, inputs: str, split: Split, known: Task | None
+) -> tuple[str, ...]:
+    """The labels that were given, else the known task's if they hold those of a split, else those, sorted."""
     faults: list[InputError] = []
     if definition.labels is not None:
         labels = kind.labels_from(definition.labels)
@@ -166,6 +169,8 @@ def _labels(name: str, kind: RecordKind, definition: TaskDefinition, inputs: str
             value = record[kind.gold_key]
             found.update([value] if isinstance(value, str) else value)
         labels = kind.labels_from(sorted(label for label in found if label.strip()))  # an empty cell is a bad row
+        if known is not None and known.type == kind.name and set(labels) <= set(known.labels):
+            return known.labels
     if kind.gold_cells[kind.gold_key] == "text" and len(labels) < 2:
         few = f"task {name}: {len(labels)} label ({', '.join(labels) or 'none'})"
         path = (definition.files or Files()).of(split)[0]
@@ -174,13 +179,21 @@ def _labels(name: str, kind: RecordKind, definition: TaskDefinition, inputs: str
 
 
 def _range(
-    name: str, kind: RecordKind, definition: TaskDefinition, inputs: str, splits: Sequence[Split]
+    name: str,
+    kind: RecordKind,
+    definition: TaskDefinition,
+    inputs: str,
+    splits: Sequence[Split],
+    known: Task | None,
 ) -> tuple[float, float]:
+    """The known task's range if it holds every score of the files, else their lowest and highest."""
     low, high = float("inf"), float("-inf")
     faults: list[InputError] = []
     for split in splits:
         for record in raw_records(kind, definition, inputs, split, faults.append):
             low, high = min(low, record[kind.gold_key]), max(high, record[kind.gold_key])
+    if known is not None and (trained := known.score_range) and trained[0] <= low <= high <= trained[1]:
+        return trained
     if not low < high or high - low == float("inf"):
         few = InputError(f"task {name}: no two different finite scores in its files", fix="give score_range")
         raise next(iter(faults), few)

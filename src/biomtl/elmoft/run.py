@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import torch
 from rich.console import Console
 from rich.table import Table
 
@@ -28,7 +29,7 @@ from biomtl.suite import Suite
 from biomtl.text.elmo import ElmoProcessor
 from biomtl.training.folder import RECIPE
 from biomtl.training.recipe_io import dump_recipe
-from biomtl.training.run import seeded, train
+from biomtl.training.run import train
 
 MIXES, MIX_DROPOUT = 2, 0.5  # two learned mixes of the biLM's layers side by side, each with this dropout
 
@@ -63,7 +64,9 @@ def train_once(flags: Flags, plan: Plan, command: str, console: Console) -> Path
     """Train, choose by dev, score dev and test, write run folder and tables."""
     refuse_existing(Path(plan.recipe.output), flags.overwrite)
     model = build_model(flags, plan)
-    done = train(model, plan.suite, plan.recipe, overwrite=flags.overwrite, command=command, console=console)
+    done = train(
+        plan.recipe, model=model, suite=plan.suite, overwrite=flags.overwrite, command=command, console=console
+    )
     if done.metrics:  # empty in all processes but the first
         tables(flags, plan.suite, done.folder, done.metrics, console)
         console.print(f"run folder: {done.folder}", markup=False, highlight=False)
@@ -80,7 +83,7 @@ def build_model(flags: Flags, plan: Plan) -> MultiTaskModel:
         network = load_elmo(flags.options_path, flags.weights_path)
     size = network.options.char_cnn.max_characters_per_token
     processor = ElmoProcessor(plan.recipe.max_length, plan.recipe.stride, size)
-    seeded(plan.recipe)
+    torch.manual_seed(plan.recipe.seed)
     return MultiTaskModel(ElmoEncoder(network, mixes=MIXES, dropout=MIX_DROPOUT), processor, plan.suite.tasks)
 
 
@@ -95,7 +98,7 @@ def cross_validate(flags: Flags, plan: Plan, command: str, console: Console) -> 
         recipe = plan.recipe.model_copy(update={"output": str(out / f"fold-{number}")})
         part = Plan(Suite([fold]), recipe, ())
         model = build_model(flags, part)
-        done = train(model, part.suite, recipe, overwrite=flags.overwrite, command=command, console=console)
+        done = train(recipe, model=model, suite=part.suite, command=command, console=console)
         if done.metrics:
             tables(flags, part.suite, done.folder, done.metrics, console)
             score = done.metrics.tasks[plan.task.name]["test"]

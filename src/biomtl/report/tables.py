@@ -24,12 +24,13 @@ if TYPE_CHECKING:
 NARROW: dict[str, Any] = {"show_edge": False, "pad_edge": False}
 
 
-def plan_table(plan: DataPlan, tasks: Mapping[str, Task], recipe: Recipe) -> Table:
+def plan_table(plan: DataPlan, tasks: Mapping[str, Task], recipe: Recipe, processes: int = 1) -> Table:
     """What an epoch holds: each task's texts, examples drawn, their share, passes over its rows, loss weight."""
     size = f"{recipe.batch_tokens:,} positions" if recipe.batch_tokens else f"{recipe.batch_size} texts"
     title = (
         f"Plan of an epoch: {plan.texts:,} texts, {plan.real_tokens:,} word pieces in {plan.rows:,} rows; "
-        f"batches of {size}, policy {recipe.policy}, mixing by {recipe.mixing}"
+        f"batches of {size}, policy {recipe.policy}, mixing by {recipe.mixing}; "
+        f"{processes} {'process' if processes == 1 else 'processes'}"
     )
     notes = []
     if plan.windowed:

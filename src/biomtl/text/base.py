@@ -63,6 +63,7 @@ class TextProcessor(Protocol):
 
     kind: ClassVar[str]
     max_length: int
+    stride: int
 
     def identity(self, text: TextInput) -> Hashable:
         """Equal for inputs that give the same rows, so that each is encoded once for all of its tasks."""

@@ -15,6 +15,7 @@ from biomtl.text.base import TextProcessor
 from biomtl.training.batches import plan_batches, shard
 from biomtl.training.mixer import Mixer, TaskPlan
 from biomtl.training.recipe import Recipe
+from biomtl.training.splits import training_splits
 from biomtl.training.state import Progress
 
 COUNTED = 2_000_000  # drawn texts whose batches are counted before the first step, some seconds' work
@@ -144,7 +145,7 @@ class TrainingData:
 def training_records(suite: Suite, name: str, recipe: Recipe) -> Sequence[Record]:
     """A task's training rows: its splits, and of them the seeded choice that ``max_rows`` leaves."""
     data = suite[name]
-    records = [record for split in recipe.train_on.split("+") for record in data.records(split)]  # type: ignore[arg-type]
+    records = [record for split in training_splits(recipe) if split in data for record in data.records(split)]
     options = recipe.tasks.get(name)
     if options is None or options.max_rows is None or options.max_rows >= len(records):
         return records

@@ -1,52 +1,226 @@
-"""The run folder: refused, made, or taken up again."""
+"""The run folder: locked while a run lives, refused, begun, or taken up again, and replaced only by a finished run.
+
+A new run is written where it will lie. One that is to replace an older run grows beside it, in ``.NAME.next/NAME``, and
+takes its place at the end: until then the older run stays as it is, and ``--resume`` finds the newer one.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from biomtl.errors import InputError
-from biomtl.files import recover, refuse_existing
+from biomtl.files import atomic_file, atomic_folder, recover
+from biomtl.results import FILE
+from biomtl.training.assemble import same_place
 from biomtl.training.checkpoint import latest_checkpoint
 from biomtl.training.recipe import Recipe
 from biomtl.training.recipe_io import dump_recipe, load_recipe
 
 RECIPE = "recipe.yaml"
 CHECKPOINTS = "checkpoints"
+RESULTS = (
+    FILE,
+    "model/README.md",
+    "report.html",
+)  # in the order of writing; with all it is finished
 
 
-def check_folder(folder: Path, recipe: Recipe, *, resume: bool, overwrite: bool) -> None:
-    """Refuse a folder that this run may not write to; nothing is written or deleted yet.
+@dataclass(frozen=True)
+class RunFolder:
+    """A run's folder.
+
+    Attributes:
+        output: its name, as the recipe gives it.
+        place: where its files are until it is finished: ``output``, or beside it.
+        resume: whether an interrupted run is continued.
+    """
+
+    output: Path
+    place: Path
+    resume: bool
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of its checkpoints."""
+        return self.place / CHECKPOINTS
+
+    @property
+    def note(self) -> str | None:
+        """Where to look for a run that grows beside the one that it will replace."""
+        if self.place == self.output:
+            return None
+        return f"written to {self.place} until it is finished; the older run stays until then"
+
+    @property
+    def scored(self) -> bool:
+        """Whether the scores are there, so that only what is written after them may be missing."""
+        return (self.place / FILE).is_file()
+
+    def begin(self, recipe: Recipe) -> None:
+        """Make the folder with its recipe in it; or clear a folder to be resumed of what a killed process left.
+
+        Raises:
+            InputError: the run to be resumed has another recipe, or the folder appeared meanwhile.
+        """
+        if self.resume:
+            self._take_up(recipe)
+            return
+        _discard(_next(self.output).parent)
+        with contextlib.suppress(OSError):
+            self.place.rmdir()  # an empty folder is as good as none
+        with atomic_folder(self.place) as work:
+            (work / RECIPE).write_text(dump_recipe(recipe), encoding="utf-8")
+
+    def _take_up(self, recipe: Recipe) -> None:
+        path = self.place / RECIPE
+        before = load_recipe(path)
+        for key in Recipe.model_fields:
+            old, new = getattr(before, key), getattr(recipe, key)
+            unknown = key not in before.model_fields_set and old is not None  # to the biomtl that began the run
+            if key != "output" and not unknown and not same_place(old, new):
+                raise InputError(f"{key} is {old!r}, now {new!r}", path=path, fix="resume with the recipe as it was")
+        if before != recipe:  # the same by other names, such as that of a folder that was moved
+            with atomic_file(path) as stream:
+                stream.write(dump_recipe(recipe))
+        for folder in (self.place, self.checkpoints):
+            recover(folder)
+
+    def settle(self) -> None:
+        """Let the finished run take the place of the older one; nothing to do for a run without one."""
+        if self.place != self.output:
+            _replace(self.output)
+
+
+@contextlib.contextmanager
+def claim(output: Path, *, resume: bool, overwrite: bool) -> Iterator[RunFolder]:
+    """The folder of a run that may begin, which no other process can take as long as the block lasts.
+
+    Nothing is written or deleted yet, except that an interrupted replacement is completed.
 
     Raises:
-        InputError: the folder exists, or is no run folder; resuming, it holds no checkpoint, a finished run, or one of
-            another recipe.
+        InputError: another process has it, it exists, or it is no run folder; resuming, there is nothing to resume.
     """
-    stored = folder / RECIPE
-    if not resume:
-        refuse_existing(folder, overwrite)
-        foreign = folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not stored.is_file())
-        if foreign:
-            raise InputError("not a run folder", path=folder, fix="choose another output; nothing was deleted")
-        return
-    if not stored.is_file() or latest_checkpoint(folder / CHECKPOINTS) is None:
-        raise InputError("nothing to resume", path=folder, expected="a run folder with checkpoints/step-…")
-    if (folder / "metrics.json").is_file():
-        raise InputError("the run is finished", path=folder, fix="see metrics.json, or train anew with --overwrite")
-    before = load_recipe(stored)
-    changed = [key for key in Recipe.model_fields if getattr(before, key) != getattr(recipe, key)]
-    if changed:
-        found = f"{changed[0]} is {getattr(before, changed[0])!r}, now {getattr(recipe, changed[0])!r}"
-        raise InputError(found, path=stored, fix="resume with the recipe as it was")
+    with locked(output):
+        _recover(output, resume=resume)
+        yield RunFolder(output, _resumable(output) if resume else _free(output, overwrite), resume)
 
 
-def open_folder(folder: Path, recipe: Recipe, *, resume: bool) -> None:
-    """Make the run folder anew, or clear a folder to be resumed of what an interrupted save left behind."""
-    if resume:
-        for place in (folder, folder / CHECKPOINTS):
-            recover(place)
-        return
-    if folder.exists():
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True)
-    (folder / RECIPE).write_text(dump_recipe(recipe), encoding="utf-8")
+@contextlib.contextmanager
+def locked(output: Path) -> Iterator[None]:
+    """Hold the run folder's lock, which the system releases however the process ends.
+
+    Raises:
+        InputError: another process holds it.
+    """
+    path = output.resolve()
+    path = path.parent / f".{path.name}.lock"
+    made = [parent for parent in path.parents if not parent.exists()]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=1)
+    except Timeout:
+        fix = "wait until it ends, or choose another output"
+        raise InputError("another process is training in this folder", path=output, fix=fix) from None
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)  # before the release: who comes now makes a new file and locks that
+        lock.release()
+        for parent in made:
+            with contextlib.suppress(OSError):
+                parent.rmdir()  # where the run never began
+
+
+def _next(output: Path) -> Path:
+    """Where a run grows that is to replace the one in ``output``; by the same name, which its report bears."""
+    target = output.resolve()
+    return target.parent / f".{target.name}.next" / target.name
+
+
+def _is_run(folder: Path) -> bool:
+    return (folder / RECIPE).is_file()
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether all that a run leaves is there."""
+    return all((folder / name).is_file() for name in RESULTS)
+
+
+def _resumable(output: Path) -> Path:
+    """Where the run is that was interrupted last."""
+    waiting = _next(output)
+    for place in (waiting, output):
+        begun = latest_checkpoint(place / CHECKPOINTS) is not None or (place / FILE).is_file()
+        if _is_run(place) and begun and (place == waiting or not is_finished(place)):
+            return place
+    if _is_run(waiting):
+        fix = "start it again with --overwrite"
+        raise InputError("nothing to resume: the new run has no checkpoint yet", path=output, fix=fix)
+    if is_finished(output):
+        on = f"encoder={output} heads=trained and another output"
+        fix = f"see {FILE}; train anew with --overwrite, or on from it with {on}"
+        raise InputError("the run is finished", path=output, fix=fix)
+    expected = "a run folder with checkpoints/step-…"
+    raise InputError("nothing to resume", path=output, expected=expected, fix="output=FOLDER says where it is")
+
+
+def _free(output: Path, overwrite: bool) -> Path:
+    """Where a new run may be written."""
+    waiting = _next(output)
+    there = os.path.lexists(output)
+    if there and not overwrite:
+        raise InputError("the output exists already", path=output, fix="choose another name or add --overwrite")
+    if _is_run(waiting) and not overwrite:
+        fix = "continue it with --resume, or add --overwrite"
+        raise InputError("an unfinished run of this name", path=waiting, fix=fix)
+    if there and (not output.is_dir() or (any(output.iterdir()) and not _is_run(output))):
+        raise InputError("not a run folder", path=output, fix="choose another output; nothing was deleted")
+    return waiting if there and any(output.iterdir()) else output
+
+
+def _replace(output: Path) -> None:
+    """Put the finished run in the place of the older one; where the process is killed, ``_recover`` goes on."""
+    target, new, old = output.resolve(), _next(output), _replaced(output)
+    if target.exists():
+        shutil.rmtree(old, ignore_errors=True)
+        os.rename(target, old)
+    os.rename(new, target)
+    _discard(new.parent)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _replaced(output: Path) -> Path:
+    """Where an older run is moved to, to be deleted."""
+    target = output.resolve()
+    return target.parent / f".{target.name}.old"
+
+
+def _recover(output: Path, *, resume: bool) -> None:
+    """Go on where a process was killed: with replacing the older run (``resume`` does it itself) and with deleting."""
+    target, new, old = output.resolve(), _next(output), _replaced(output)
+    if is_finished(new) and not resume:
+        _replace(output)
+    elif old.is_dir() and not target.exists():
+        os.rename(old, target)
+    shutil.rmtree(old, ignore_errors=True)
+    shutil.rmtree(_gone(new.parent), ignore_errors=True)
+
+
+def _discard(folder: Path) -> None:
+    """Delete a folder of ours; it loses its name at once, so that no half of it is ever taken for a run."""
+    if folder.is_dir():
+        shutil.rmtree(_gone(folder), ignore_errors=True)
+        os.rename(folder, _gone(folder))
+        shutil.rmtree(_gone(folder), ignore_errors=True)
+
+
+def _gone(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.gone")

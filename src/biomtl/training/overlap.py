@@ -10,8 +10,8 @@ from typing import Any
 from biomtl.audit.overlap import Shared, shared_rows
 from biomtl.errors import InputError
 from biomtl.suite import Suite
-from biomtl.tasks.task import Split
 from biomtl.training.recipe import Recipe
+from biomtl.training.splits import training_splits
 
 MOST_LINES = 6
 
@@ -55,7 +55,7 @@ def look_for_overlap(suite: Suite, recipe: Recipe) -> tuple[Suite, Overlap]:
     Raises:
         InputError: a task would have no training row left.
     """
-    trained: list[Split] = ["train", "dev"] if recipe.train_on == "train+dev" else ["train"]
+    trained = training_splits(recipe)
     records = {name: {split: entry.records(split) for split in entry.files} for name, entry in suite.data.items()}
     found = shared_rows(records, trained)
     sizes = {name: sum(len(splits.get(split, ())) for split in trained) for name, splits in records.items()}
@@ -71,4 +71,4 @@ def look_for_overlap(suite: Suite, recipe: Recipe) -> tuple[Suite, Overlap]:
             fix = "leave exclude_overlap out, or make other splits"
             raise InputError(f"task {name}: every training row shares something with what is scored", fix=fix)
         entries.append(entry)
-    return Suite(entries), overlap
+    return Suite(entries, suite.source), overlap

@@ -9,7 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from biomtl.custom.config import TaskDefinition
@@ -73,6 +80,11 @@ class Recipe(BaseModel):
         PACKAGED_ENCODER,
         min_length=1,
         description="Encoder folder or hub name; `all-MiniLM-L6-v2` is the packaged copy when that is installed.",
+    )
+    heads: Literal["fresh", "trained"] = Field(
+        "fresh",
+        description="Heads to start from where `encoder` is a biomtl model: `fresh` ones, or its `trained` ones for "
+        "the tasks that it has (as `biomtl finetune` does).",
     )
     suite: str = Field("sample", min_length=1, description="Prepared folder, or `sample` for the bundled suite.")
     tasks: dict[str, TaskOptions] = Field(
@@ -160,13 +172,14 @@ class Recipe(BaseModel):
         (), description="Accelerate trackers by name, such as `tensorboard`."
     )
 
-    @model_validator(mode="before")
+    @model_validator(mode="wrap")
     @classmethod
-    def _resolve(cls, values: Any) -> Any:
-        """Fill in what follows from other keys."""
+    def _resolve(cls, values: Any, validate: ModelWrapValidatorHandler[Recipe]) -> Recipe:
+        """Fill in what follows from other keys; ``model_fields_set`` stays what was given."""
         if not isinstance(values, Mapping):
-            return values
+            return validate(values)
         given = {key: value for key, value in values.items() if value is not None}
+        explicit = set(given)
         if "tasks" in given:
             given["tasks"] = tasks_by_name(given["tasks"])
         for key, value, unless in (
@@ -185,7 +198,9 @@ class Recipe(BaseModel):
             given.setdefault("metric_for_best_model", MEAN)
         if isinstance(length := _number(given.get("max_length", 128)), int | float):
             given.setdefault("stride", int(length) // 4)
-        return given
+        recipe = validate(given)
+        object.__setattr__(recipe, "__pydantic_fields_set__", explicit)
+        return recipe
 
     @property
     def own_tasks(self) -> dict[str, TaskDefinition]:

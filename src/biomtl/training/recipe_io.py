@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import yaml
 from pydantic import ValidationError
 
-from biomtl.custom.config import Files
+from biomtl.custom.config import Files, TaskDefinition
 from biomtl.errors import InputError, nearest
 from biomtl.files import read_lines
 from biomtl.tasks.registry import known_tasks
@@ -54,7 +54,7 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     for override in overrides:
         _override(values, lines, override)
     values.setdefault("output", f"runs/{Path(path).stem}")
-    return _located(make_recipe(values, path=path, lines=lines), Path(path))
+    return located(make_recipe(values, path=path, lines=lines), Path(path).parent.absolute())
 
 
 def recipe_from_options(
@@ -70,16 +70,24 @@ def recipe_from_options(
         if override.partition("=")[0] in fixed:
             raise InputError(f"override {override!r}", fix="the command's own option says that")
         _override(values, lines, override)
-    names = fixed.get("tasks") or []
-    known = {alias: task.name for task in known_tasks().values() for alias in task.aliases}
     tasks = values.get("tasks") or {}
     if not isinstance(tasks, Mapping):
         make_recipe(values, path=path, lines=lines)  # says what is wrong
-    listed = {name if name in names else known.get(name): options for name, options in tasks.items()}
-    kept = {name: listed[name] for name in names if name in listed}
-    return make_recipe(
-        {**(defaults or {}), **values, **fixed, "tasks": {n: kept.get(n) for n in names}}, path=path, lines=lines
-    )
+    listed = {_canonical(name): options for name, options in tasks.items()}
+    kept = {name: _options(tasks.get(name, listed.get(_canonical(name)))) for name in fixed.get("tasks", ())}
+    return make_recipe({**(defaults or {}), **values, **fixed, "tasks": kept}, path=path, lines=lines)
+
+
+def _canonical(name: str) -> str:
+    """A benchmark task's own name for any of its aliases; other names as they are."""
+    return next((task.name for task in known_tasks().values() if name.lower() in task.aliases), name)
+
+
+def _options(options: Any) -> Any:
+    """What a recipe says of a task beside its definition: the data come from elsewhere."""
+    if not isinstance(options, Mapping):
+        return options
+    return {key: value for key, value in options.items() if key not in TaskDefinition.model_fields}
 
 
 def make_recipe(values: Mapping[str, Any], *, path: str | Path | None = None, lines: Lines | None = None) -> Recipe:
@@ -98,13 +106,13 @@ def make_recipe(values: Mapping[str, Any], *, path: str | Path | None = None, li
         raise InputError(first.found, path=where, line=line or None, expected=first.expected, fix=first.fix) from error
 
 
-def _located(recipe: Recipe, path: Path) -> Recipe:
-    """The recipe with the files of own tasks taken from its folder, so that it means the same wherever it lies."""
+def located(recipe: Recipe, folder: Path) -> Recipe:
+    """The recipe with the files of own tasks taken from ``folder``, so that it means the same wherever it lies."""
     tasks = dict(recipe.tasks)
     for name, options in tasks.items():
         if options.files is not None:
-            tasks[name] = options.model_copy(update={"files": options.files.below(path.parent.absolute())})
-    return recipe.model_copy(update={"tasks": tasks})
+            tasks[name] = options.model_copy(update={"files": options.files.below(folder)})
+    return recipe if tasks == recipe.tasks else recipe.model_copy(update={"tasks": tasks})
 
 
 def dump_recipe(recipe: Recipe) -> str:

@@ -1,15 +1,16 @@
-"""A run: the recipe's loop inside its folder, from plan to table."""
+"""A run, top to bottom: claim its folder, build what the recipe says, train, choose by dev, score test once, report."""
 
 from __future__ import annotations
 
+import contextlib
 import platform
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from rich.console import Console
@@ -17,7 +18,6 @@ from rich.console import Console
 import biomtl
 from biomtl.batch import encode_examples
 from biomtl.checkpoints.card import write_card
-from biomtl.errors import InputError
 from biomtl.inference.evaluate import Evaluation, evaluate
 from biomtl.model import MultiTaskModel
 from biomtl.packaged import hub_name
@@ -27,98 +27,123 @@ from biomtl.report.page import write_report
 from biomtl.report.tables import plan_table, score_table
 from biomtl.results import FILE, Results
 from biomtl.suite import Suite
-from biomtl.tasks.task import Split, Task
-from biomtl.tasks.types.base import Record
-from biomtl.training.accelerator import make_accelerator
+from biomtl.training.accelerator import make_accelerator, on_main_process
+from biomtl.training.assemble import assemble
 from biomtl.training.data import TrainingData
-from biomtl.training.folder import CHECKPOINTS, check_folder, open_folder
-from biomtl.training.log import RunLog
-from biomtl.training.loop import Hooks, Step, fit
+from biomtl.training.folder import RunFolder, claim
+from biomtl.training.loop import Hooks, fit
+from biomtl.training.observer import Observer
 from biomtl.training.optimiser import configure
 from biomtl.training.overlap import look_for_overlap
 from biomtl.training.recipe import Recipe
 from biomtl.training.recipe_io import load_recipe, make_recipe
+from biomtl.training.splits import check_splits, scored_splits
 from biomtl.training.state import Progress
 from biomtl.training.words import learn_word_rules
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run: its folder and its results, which only the first of several processes has."""
+    """A finished run.
+
+    Attributes:
+        folder: where it lies.
+        metrics: what ``metrics.json`` says; ``None`` in all processes but the first.
+        model: with the chosen weights.
+    """
 
     folder: Path
     metrics: Results | None
+    model: MultiTaskModel
 
 
 def train(
-    model: MultiTaskModel,
-    suite: Suite,
     recipe: Recipe | Mapping[str, Any] | str | Path,
-    *,
+    *positional: Any,
+    model: MultiTaskModel | None = None,
+    suite: Suite | None = None,
     resume: bool = False,
     overwrite: bool = False,
     command: str | None = None,
     console: Console | None = None,
 ) -> Run:
-    """Train ``model`` on ``suite``, choose by dev, score test once, and write the run folder.
+    """Train what the recipe says, choose by dev, score test once, and write the run folder.
 
     Args:
-        model: changed in place; afterwards it holds the chosen weights.
-        suite: the tasks to train; each needs a head in the model.
-        recipe: everything else: a recipe, its keys, or its YAML file.
+        recipe: everything that decides the run: a recipe, its keys, or its YAML file.
+        model: trained instead of one built by the recipe; afterwards it holds the chosen weights. Its encoder, lengths
+            and heads are what the recorded recipe says.
+        suite: trained on instead of the recipe's; likewise recorded.
+        positional: not taken; the old call is refused with the new one.
         resume: continue the folder's newest checkpoint.
-        overwrite: replace an existing folder.
+        overwrite: replace an existing run once this one is finished.
         command: the command line, for the provenance.
         console: where the tables go; default standard output.
 
-    Returns:
-        The folder and its results.
-
     Raises:
-        InputError: the folder exists (or, resuming, doesn't), a split is missing, or the data don't fit the recipe.
+        InputError: the folder exists (or, resuming, doesn't) or is another process's, a split is missing, the data
+            don't fit the recipe, or the model or suite contradicts a key that the recipe gives.
     """
+    if positional:
+        raise TypeError("train(model, suite, recipe) is now biomtl.train(recipe, model=model, suite=suite)")
     console = console or table_console()
     if not isinstance(recipe, Recipe):
         recipe = make_recipe(recipe) if isinstance(recipe, Mapping) else load_recipe(recipe)
-    folder = Path(recipe.output)
-    check_folder(folder, recipe, resume=resume, overwrite=overwrite)
-    check_splits(suite, recipe)
-    suite, overlap = look_for_overlap(suite, recipe)
-    word_notes = learn_word_rules(model, suite)
-    accelerator = make_accelerator(recipe, folder)
-    if recipe.num_threads:
-        torch.set_num_threads(recipe.num_threads)
-    configure(model, recipe)
-    torch.manual_seed(recipe.seed + accelerator.process_index)
-    data = TrainingData(model.processor, suite, recipe, accelerator.num_processes)
-    if accelerator.is_main_process and not resume:
-        console.print(plan_table(data.plan(), suite.tasks, recipe))
-        slow = slow_bf16(accelerator.device) if recipe.bf16 else None
-        for line in (
-            *(note for entry in suite.data.values() for note in entry.notes),
-            *word_notes,
-            overlap.warning(),
-            slow,
-        ):
-            if line:
-                console.print(line, markup=False, highlight=False)
-    model.to(accelerator.device)
-    with accelerator.main_process_first():  # the others find its work done
-        keep_activations(model, suite, recipe, data, console)
-    accelerator.wait_for_everyone()  # all have looked at the folder: now it may change
-    if accelerator.is_main_process:
-        open_folder(folder, recipe, resume=resume)
-    if recipe.report_to:
-        accelerator.init_trackers("biomtl")
-    model.provenance = {**provenance(model, suite, recipe, command), "overlap": overlap.facts()}
-    started = time.monotonic()
-    progress, dev = run_loop(model, suite, recipe, data, accelerator, folder, resume=resume)
-    accelerator.wait_for_everyone()
-    results = None
-    if accelerator.is_main_process:
-        results = finish(model, suite, recipe, folder, progress, dev, started, console)
-    accelerator.end_training()
-    return Run(folder, results)
+    accelerator = make_accelerator(recipe)
+    with claimed(recipe, accelerator, resume=resume, overwrite=overwrite) as folder:
+        recipe, suite, model = assemble(recipe, model, suite)
+        notes = check_splits(suite, recipe)
+        suite, overlap = look_for_overlap(suite, recipe)
+        notes += learn_word_rules(model, suite)
+        if recipe.num_threads:
+            torch.set_num_threads(recipe.num_threads)
+        configure(model, recipe)
+        torch.manual_seed(recipe.seed + accelerator.process_index)
+        data = TrainingData(model.processor, suite, recipe, accelerator.num_processes)
+        if accelerator.is_main_process and not resume:
+            console.print(plan_table(data.plan(), suite.tasks, recipe, accelerator.num_processes))
+            inferred = [note for entry in suite.data.values() for note in entry.notes]
+            slow = slow_bf16(accelerator.device) if recipe.bf16 else None
+            say(console, *inferred, *notes, overlap.warning(), slow, folder.note)
+        model.to(accelerator.device)
+        with accelerator.main_process_first():  # the others find its work done
+            keep_activations(model, suite, recipe, data, console)
+        accelerator.wait_for_everyone()
+        on_main_process(accelerator, lambda: folder.begin(recipe))
+        model.provenance = {**provenance(suite, recipe, command), "overlap": overlap.facts()}
+        results = None
+        if not folder.scored:
+            started = time.monotonic()
+            with contextlib.closing(Observer(model, suite, recipe, accelerator, folder.place)) as run:
+                hooks = Hooks(run.on_start, run.on_step, run.evaluate, run.save_best)
+                progress = fit(model, data, recipe, accelerator, hooks, folder.checkpoints, resume=resume)
+            accelerator.wait_for_everyone()
+            if accelerator.is_main_process:
+                score(run, progress, started, console)
+        accelerator.end_training()
+        if accelerator.is_main_process:
+            results = describe(model, suite, folder.place)
+            folder.settle()
+    model.source, model.trained_heads = str(folder.output), set(model.tasks)
+    return Run(folder.output, results, model)
+
+
+@contextlib.contextmanager
+def claimed(recipe: Recipe, accelerator: Accelerator, *, resume: bool, overwrite: bool) -> Iterator[RunFolder]:
+    """The run's folder, held by the first process for all of them; what it is refused for, they all raise."""
+    with contextlib.ExitStack() as held:
+        folder = claim(Path(recipe.output), resume=resume, overwrite=overwrite)
+        yield on_main_process(accelerator, lambda: held.enter_context(folder))
+
+
+def say(console: Console, *lines: str | None) -> None:
+    """Print lines as they are, those that say something."""
+    for line in lines:
+        if line:
+            console.print(line, markup=False, highlight=False)
 
 
 def keep_activations(model: MultiTaskModel, suite: Suite, recipe: Recipe, data: TrainingData, console: Console) -> None:
@@ -133,117 +158,18 @@ def keep_activations(model: MultiTaskModel, suite: Suite, recipe: Recipe, data: 
         records = {name: entry.records(split) for name, entry in suite.data.items() if split in entry}
         examples += encode_examples(model.processor, suite.tasks, records, targets=False)
     rows = [row for example in examples for row in example.rows]
-    model.encoder.prepare(rows, lambda line: console.print(line, markup=False, highlight=False))
+    model.encoder.prepare(rows, lambda line: say(console, line))
 
 
-def named(recipe: Recipe, suite: Suite) -> Recipe:
-    """The recipe with its tasks under their own names, where it used aliases; ``suite`` was loaded by its list.
-
-    Raises:
-        InputError: one task under two names.
-    """
-    if not recipe.tasks or list(recipe.tasks) == list(suite.tasks):
-        return recipe
-    if len(recipe.tasks) != len(suite.tasks):
-        raise InputError(f"a task under two names ({', '.join(recipe.tasks)})", fix="list it once")
-    names = dict(zip(recipe.tasks, suite.tasks, strict=True))
-    best = recipe.metric_for_best_model
-    tasks = {names[name]: options for name, options in recipe.tasks.items()}
-    return recipe.model_copy(update={"tasks": tasks, "metric_for_best_model": names.get(str(best), best)})
-
-
-def seeded(recipe: Recipe) -> None:
-    """Seed torch before fresh heads are built, so that the recipe's seed decides them too."""
-    torch.manual_seed(recipe.seed)
-
-
-def refine(model: MultiTaskModel, task: Task, *, fresh_head: bool) -> None:
-    """Make ``model`` a single-task model of ``task``, with its trained head unless a fresh one is wanted or needed."""
-    old = model.tasks.get(task.name)
-    if old is None or fresh_head:
-        model.add_task(task)
-    elif (old.type, old.labels, old.inputs, old.pairs) != (task.type, task.labels, task.inputs, task.pairs):
-        raise InputError(
-            f"the model's head for {task.name} was trained on other labels or inputs",
-            expected=f"{old.type} over {len(old.labels)} labels",
-            fix="add --fresh-head",
-        )
-    elif changed := [key for key, value in task.head_options.items() if old.head_options.get(key) != value]:
-        found = f"head option {changed[0]} for {task.name}, whose trained head was built otherwise"
-        raise InputError(found, fix="leave it out or add --fresh-head")
-    model.keep_tasks([task.name])
-
-
-def run_loop(
-    model: MultiTaskModel,
-    suite: Suite,
-    recipe: Recipe,
-    data: TrainingData,
-    accelerator: Any,
-    folder: Path,
-    *,
-    resume: bool,
-) -> tuple[Progress, dict[str, list[Record]] | None]:
-    """The loop with this run's log, dev scores and best model; also returns that model's dev predictions."""
-    log: RunLog | None = None
-    latest: dict[str, list[Record]] = {}
-    best: dict[str, list[Record]] | None = None
-    saved: Path | None = None
-
-    def on_start(progress: Progress, total: int) -> None:
-        nonlocal log
-        log = RunLog(folder / "log.jsonl", accelerator, total, keep=progress.step)
-
-    def on_step(step: Step) -> None:
-        assert log is not None
-        log.step(step)
-
-    def score_dev(progress: Progress) -> float:
-        nonlocal latest
-        assert log is not None
-        result = evaluate(model, suite, "dev", resamples=0, bf16=recipe.bf16)
-        scores = {name: {"metric": s.main.id, "value": s.main.value} for name, s in result.scores.items()}
-        log.evaluation(progress.step, progress.seconds, "dev", scores, result.mean)
-        latest = dict(result.predictions)
-        chosen = recipe.metric_for_best_model
-        return result.mean if chosen in (None, "mean") else result.gain(str(chosen))
-
-    def save_best() -> None:
-        nonlocal best, saved
-        best = latest or None
-        if accelerator.is_main_process:
-            same = saved if model.encoder.frozen else None  # a biLM of 370 MB need not be written at every gain
-            model.save_pretrained(folder / "model", overwrite=True, encoder_from=same)
-            saved = folder / "model"
-
-    try:
-        hooks = Hooks(on_start, on_step, score_dev, save_best)
-        return fit(model, data, recipe, accelerator, hooks, folder / CHECKPOINTS, resume=resume), best
-    finally:
-        if log is not None:
-            log.close()
-
-
-def finish(
-    model: MultiTaskModel,
-    suite: Suite,
-    recipe: Recipe,
-    folder: Path,
-    progress: Progress,
-    dev: dict[str, list[Record]] | None,
-    started: float,
-    console: Console,
-) -> Results:
-    """Load the chosen weights, score dev and once the test split, write predictions and ``metrics.json``.
-
-    ``dev`` are the chosen model's predictions where the run still has them: they need not be made again.
-    """
+def score(run: Observer, progress: Progress, started: float, console: Console) -> None:
+    """Load the chosen weights, score dev and once the test split, write predictions and then ``metrics.json``."""
+    model, suite, recipe, folder = run.model, run.suite, run.recipe, run.folder
     chosen = MultiTaskModel.from_pretrained(folder / "model")
     model.load_state_dict(chosen.state_dict())
     evaluations: list[Evaluation] = []
     for split in scored_splits(recipe):
         if any(split in entry for entry in suite.data.values()):
-            known = dev if split == "dev" else None
+            known = run.predictions if split == "dev" else None  # made when the model was chosen
             evaluations.append(evaluate(model, suite, split, seed=recipe.seed, bf16=recipe.bf16, predictions=known))
             evaluations[-1].write_predictions(folder / "predictions")
     facts = {
@@ -255,35 +181,20 @@ def finish(
     }
     results = Results.of(evaluations, facts)
     results.write(folder / FILE)
-    tasks, length = list(suite.tasks.values()), model.processor.max_length
-    write_card(folder / "model", "biomtl", tasks, facts, max_length=length, results=results)
-    write_report(folder)
     for split in results.mean:
         console.print(score_table(results, split))
+
+
+def describe(model: MultiTaskModel, suite: Suite, folder: Path) -> Results:
+    """Write what is made from the scores: the model card, and last the report; with it the run is finished."""
+    results = Results.read(folder / FILE)
+    tasks, length = list(suite.tasks.values()), model.processor.max_length
+    write_card(folder / "model", "biomtl", tasks, results.provenance, max_length=length, results=results)
+    write_report(folder)
     return results
 
 
-def scored_splits(recipe: Recipe) -> list[Split]:
-    """The splits that a run scores, test last."""
-    wanted: dict[Split, bool] = {"dev": recipe.eval_strategy != "no", "test": recipe.predict_test}
-    return [split for split, scored in wanted.items() if scored]
-
-
-def check_splits(suite: Suite, recipe: Recipe) -> None:
-    """Refuse a run whose data can't do what the recipe says, before anything is written."""
-    needed = [*recipe.train_on.split("+"), *(["dev"] if recipe.eval_strategy != "no" else [])]
-    for entry in suite.data.values():
-        for split in needed:
-            entry.records(split)  # type: ignore[arg-type]
-    unknown = [name for name in recipe.tasks if name not in suite.tasks]
-    if unknown:
-        raise InputError(f"no data for task {unknown[0]!r}", expected="one of: " + ", ".join(suite.tasks))
-    best = recipe.metric_for_best_model
-    if best not in (None, "mean", *suite.tasks):
-        raise InputError(f"metric_for_best_model {best!r}", expected="mean or one of: " + ", ".join(suite.tasks))
-
-
-def provenance(model: MultiTaskModel, suite: Suite, recipe: Recipe, command: str | None) -> dict[str, Any]:
+def provenance(suite: Suite, recipe: Recipe, command: str | None) -> dict[str, Any]:
     """Where the numbers come from: versions, seed, data checksums, machine."""
     packages = {}
     for name in ("torch", "transformers", "accelerate", "numpy", "safetensors"):

@@ -42,7 +42,7 @@ def run(bilm_folder: Path, small_suite: Path, tmp_path: Path) -> Any:
             **keys,
         }
         console = Console(file=io.StringIO(), width=200)
-        train(model, suite, recipe, console=console)
+        train(recipe, model=model, suite=suite, console=console)
         assert isinstance(console.file, io.StringIO)
         return console.file.getvalue()
 

@@ -92,9 +92,7 @@ def test_what_is_kept_is_taken_up(bert: Path) -> None:
 @pytest.mark.parametrize("accumulation", [1, 2])
 def test_a_run_saves_and_scores_the_average(bert: Path, small_suite: Path, tmp_path: Path, accumulation: int) -> None:
     """The average of the weights that the checkpoints of the same run without it hold, one for each step."""
-    from biomtl.suite import load_suite
-    from biomtl.training.recipe_io import load_recipe
-    from biomtl.training.run import seeded, train
+    from biomtl.training.run import train
 
     keys = {"max_steps": 4, "num_train_epochs": None, "save_steps": 1, "save_total_limit": 9, "eval_strategy": "no"}
     keys |= {"gradient_accumulation_steps": accumulation, "predict_test": False, "max_length": 24}
@@ -102,11 +100,7 @@ def test_a_run_saves_and_scores_the_average(bert: Path, small_suite: Path, tmp_p
         path = tiny.write_recipe(
             tmp_path / "r.yaml", bert, small_suite, **keys, ema_decay=decay, output=str(tmp_path / name)
         )
-        recipe = load_recipe(path)
-        suite = load_suite(recipe.suite)
-        seeded(recipe)
-        model = MultiTaskModel.from_encoder(bert, suite.tasks, max_length=24)
-        train(model, suite, recipe, console=Console(quiet=True))
+        train(path, console=Console(quiet=True))
     steps = [load_file(tmp_path / f"plain/checkpoints/step-{n:06d}/model.safetensors") for n in range(1, 5)]
     averaged = load_file(tmp_path / "averaged/checkpoints/step-000004/model.safetensors")
     assert all(torch.equal(averaged[name], value) for name, value in steps[-1].items())  # training goes on as without

@@ -112,7 +112,7 @@ def run(bert: Path, small_suite: Path, tmp_path: Path) -> Callable[..., tuple[Mu
                 model,
                 data,
                 recipe,
-                make_accelerator(recipe, tmp_path),
+                make_accelerator(recipe),
                 watcher.hooks(),
                 tmp_path / folder,
                 resume=resume,

@@ -1,0 +1,204 @@
+"""From a recipe to what is trained: the suite, the model, and the recipe as it really is.
+
+A model or suite that is passed in writes itself into the recipe, so that the record of a run is true; what contradicts
+a key that the recipe gives is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from biomtl.errors import InputError
+from biomtl.model import MultiTaskModel
+from biomtl.suite import Suite, load_suite
+from biomtl.tasks.registry import known_tasks
+from biomtl.tasks.task import Task
+from biomtl.training.recipe import Recipe, TaskOptions
+from biomtl.training.recipe_io import located, make_recipe
+
+IN_PYTHON = "made in Python"  # what a recipe says of an encoder or data that nothing can be loaded from
+
+
+class Assembly(NamedTuple):
+    """What a run trains: the ``recipe`` in which everything is said, and what it says."""
+
+    recipe: Recipe
+    suite: Suite
+    model: MultiTaskModel
+
+
+def assemble(recipe: Recipe, model: MultiTaskModel | None = None, suite: Suite | None = None) -> Assembly:
+    """Build what isn't passed in; write what is into the recipe.
+
+    Raises:
+        InputError: data or encoder that can't be loaded, or a model or suite that contradicts the recipe.
+    """
+    recipe = located(recipe, Path.cwd())
+    start = model
+    if start is None and recipe.heads == "trained":
+        start = MultiTaskModel.from_pretrained(recipe.encoder, **_given(recipe, "max_length", "stride"))
+    facts: dict[str, Any] = {}
+    if suite is None:
+        names = list(recipe.tasks) or (list(model.tasks) if model else None)
+        suite = load_suite(recipe.suite, names, recipe.own_tasks, known=start.tasks if start else None)
+        recipe = with_task_names(recipe, suite)
+    else:
+        recipe = with_task_names(recipe, suite)
+        facts |= facts_of_suite(recipe, suite)
+    if model is not None:
+        facts |= facts_of_model(recipe, model, suite, facts.get("tasks", recipe.tasks))
+    elif start is not None:
+        facts |= {"max_length": start.processor.max_length, "stride": start.processor.stride}
+    if facts:
+        recipe = recorded(recipe, facts)
+    suite = suite.with_options(recipe.tasks, start.tasks if start else None)
+    if model is not None:
+        return Assembly(recipe, suite, model)
+    torch.manual_seed(recipe.seed)  # the seed decides fresh heads too
+    if start is not None:
+        keep_heads(start, suite)
+        return Assembly(recipe, suite, start)
+    lengths = {"max_length": recipe.max_length, "stride": recipe.stride}
+    return Assembly(recipe, suite, MultiTaskModel.from_encoder(recipe.encoder, suite.tasks, **lengths))
+
+
+def with_task_names(recipe: Recipe, suite: Suite) -> Recipe:
+    """The recipe with its tasks under their own names, where it used aliases.
+
+    Raises:
+        InputError: one task under two names, or a task that the suite doesn't have.
+    """
+    if not recipe.tasks:
+        return recipe
+    aliases = {alias: task.name for task in known_tasks().values() for alias in (task.name, *task.aliases)}
+    names = {name: name if name in suite.tasks else aliases.get(name.lower(), name) for name in recipe.tasks}
+    if len(set(names.values())) < len(names):
+        raise InputError(f"a task under two names ({', '.join(recipe.tasks)})", fix="list it once")
+    for name in names.values():
+        if name not in suite.tasks:
+            raise InputError(f"no data for task {name!r}", expected="one of: " + ", ".join(suite.tasks))
+    best = recipe.metric_for_best_model
+    tasks = {names[name]: options for name, options in recipe.tasks.items()}
+    return recipe.model_copy(update={"tasks": tasks, "metric_for_best_model": names.get(str(best), best)})
+
+
+def facts_of_suite(recipe: Recipe, suite: Suite) -> dict[str, Any]:
+    """What a recipe says of a suite that was passed in: where it lies, and its tasks, own ones as they are defined.
+
+    Raises:
+        InputError: the recipe names another suite, or other tasks.
+    """
+    more = [name for name in suite.tasks if recipe.tasks and name not in recipe.tasks]
+    if more:
+        fix = "list it, or leave tasks out of the recipe"
+        raise InputError(f"the suite's task {more[0]!r} is not among the recipe's tasks", fix=fix)
+    tasks = {}
+    for name, entry in suite.data.items():
+        options = recipe.tasks.get(name, TaskOptions())
+        definition = {key: getattr(entry.definition, key) for key in entry.definition.given} if entry.definition else {}
+        said = {key: getattr(options, key) for key in options.given}
+        if said and said != definition:
+            raise InputError(f"the recipe defines task {name} otherwise than the suite that was passed in")
+        tasks[name] = options.model_copy(update=definition)
+    return {"suite": _settled(recipe, "suite", suite.source or IN_PYTHON), "tasks": tasks}
+
+
+def facts_of_model(
+    recipe: Recipe, model: MultiTaskModel, suite: Suite, options: Mapping[str, TaskOptions]
+) -> dict[str, Any]:
+    """What a recipe says of a model that was passed in: its encoder and lengths, its heads and how it reads pairs.
+
+    Raises:
+        InputError: the model has no head for the data, or the recipe says something else.
+    """
+    for name, task in suite.tasks.items():
+        old = model.tasks.get(name)
+        if old is None:
+            raise InputError(f"the model has no head for task {name!r}", fix="model.add_task(suite.tasks[name])")
+        if problem := _difference(old, task.model_copy(update={"pairs": old.pairs})):
+            raise InputError(f"the model's head for {name} is for {problem}", fix="build the model from suite.tasks")
+    facts = {
+        "encoder": model.source or IN_PYTHON,
+        "heads": "trained" if model.trained_heads.intersection(suite.tasks) else "fresh",
+        "max_length": model.processor.max_length,
+        "stride": model.processor.stride,
+    }
+    tasks = {name: _as_built(options.get(name, TaskOptions()), model.tasks[name]) for name in suite.tasks}
+    return {**{key: _settled(recipe, key, value) for key, value in facts.items()}, "tasks": tasks}
+
+
+def recorded(recipe: Recipe, facts: Mapping[str, Any]) -> Recipe:
+    """The recipe with these values, checked as a whole."""
+    tasks = {name: options.model_dump(exclude_none=True) for name, options in facts.get("tasks", recipe.tasks).items()}
+    return make_recipe({**recipe.model_dump(exclude_none=True), **facts, "tasks": tasks})
+
+
+def keep_heads(model: MultiTaskModel, suite: Suite) -> None:
+    """Make ``model`` one of the suite's tasks: with its trained heads, fresh ones for tasks that are new to it.
+
+    Raises:
+        InputError: a head that was trained on other labels or inputs, or with other options.
+    """
+    for name, task in suite.tasks.items():
+        old = model.tasks.get(name)
+        if old is None:
+            model.add_task(task)
+            continue
+        fresh = "add --fresh-head (in a recipe, heads: fresh)"
+        if problem := _difference(old, task):
+            raise InputError(f"the model's head for {name} was trained on {problem}", fix=fresh)
+        if changed := [key for key, value in task.head_options.items() if old.head_options.get(key) != value]:
+            found = f"head option {changed[0]} for {name}, whose trained head was built otherwise"
+            raise InputError(found, fix=f"leave it out or {fresh}")
+    model.keep_tasks(suite.tasks)
+
+
+def _difference(old: Task, task: Task) -> str | None:
+    """What a head's task has other than the data's, or nothing."""
+    if (old.type, old.labels, old.inputs, old.pairs) == (task.type, task.labels, task.inputs, task.pairs):
+        return None
+    return f"other labels or inputs, expected {old.type} over {len(old.labels)} labels"
+
+
+def _as_built(options: TaskOptions, task: Task) -> TaskOptions:
+    """A task's options with what its head was built with."""
+    update: dict[str, Any] = {"head": task.head_options}
+    if options.pairs not in (None, task.pairs):
+        raise _contradiction(f"tasks.{task.name}.pairs", options.pairs, task.pairs)
+    for key, value in options.head.items():
+        if task.head_options.get(key) != value:
+            raise _contradiction(f"tasks.{task.name}.head.{key}", value, task.head_options.get(key))
+    if task.inputs == "pair":
+        update["pairs"] = task.pairs
+    return options.model_copy(update=update)
+
+
+def _settled(recipe: Recipe, key: str, value: Any) -> Any:
+    """The value to record for something that was passed in; what was made in Python is what the recipe says it is."""
+    said = getattr(recipe, key)
+    if key not in recipe.model_fields_set:
+        return value
+    if value == IN_PYTHON or same_place(said, value):
+        return said
+    raise _contradiction(key, said, value)
+
+
+def same_place(first: Any, second: Any) -> bool:
+    """Whether two values of a recipe are equal, or name one file or folder in two ways."""
+    if isinstance(first, str) and isinstance(second, str):
+        return first == second or Path(first).resolve() == Path(second).resolve()
+    return bool(first == second)
+
+
+def _contradiction(key: str, said: Any, value: Any) -> InputError:
+    found = f"{key} is {said!r} in the recipe, {value!r} in what was passed in"
+    return InputError(found, fix="leave the key out of the recipe, or pass in what it says")
+
+
+def _given(recipe: Recipe, *keys: str) -> dict[str, Any]:
+    """Those of the keys that the recipe gives, with their values."""
+    return {key: getattr(recipe, key) for key in keys if key in recipe.model_fields_set}

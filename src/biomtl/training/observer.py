@@ -1,0 +1,78 @@
+"""What a run does while the loop goes on: it logs, scores dev and keeps the best model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from biomtl.inference.evaluate import evaluate
+from biomtl.model import MultiTaskModel
+from biomtl.suite import Suite
+from biomtl.tasks.types.base import Record
+from biomtl.training.log import RunLog
+from biomtl.training.loop import Step
+from biomtl.training.recipe import MEAN, Recipe
+from biomtl.training.state import Progress
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+
+class Observer:
+    """The loop's hooks for a run in ``folder``.
+
+    Attributes:
+        predictions: the best model's predictions of dev, where this process made them.
+    """
+
+    def __init__(
+        self, model: MultiTaskModel, suite: Suite, recipe: Recipe, accelerator: Accelerator, folder: Path
+    ) -> None:
+        self.model, self.suite, self.recipe = model, suite, recipe
+        self.accelerator, self.folder = accelerator, folder
+        self.predictions: Mapping[str, list[Record]] | None = None
+        self._latest: Mapping[str, list[Record]] | None = None
+        self._saved: Path | None = None
+        self._log: RunLog | None = None
+
+    @property
+    def log(self) -> RunLog:
+        """The run's log, from the loop's start on."""
+        assert self._log is not None
+        return self._log
+
+    def on_start(self, progress: Progress, total: int) -> None:
+        """Open the log, without the lines that an interrupted run wrote after its checkpoint."""
+        if self.recipe.report_to:
+            place = self.accelerator.project_configuration
+            place.project_dir = place.logging_dir = str(self.folder)
+            self.accelerator.init_trackers("biomtl")
+        self._log = RunLog(self.folder / "log.jsonl", self.accelerator, total, keep=progress.step)
+
+    def on_step(self, step: Step) -> None:
+        """Log a step."""
+        self.log.step(step)
+
+    def evaluate(self, progress: Progress) -> float:
+        """Score the tasks that have dev; returns what chooses the model, higher is better."""
+        result = evaluate(self.model, self.suite, "dev", resamples=0, bf16=self.recipe.bf16)
+        scores = {name: {"metric": s.main.id, "value": s.main.value} for name, s in result.scores.items()}
+        self.log.evaluation(progress.step, progress.seconds, "dev", scores, result.mean)
+        self._latest = result.predictions
+        chosen = self.recipe.metric_for_best_model
+        return result.mean if chosen in (None, MEAN) else result.gain(str(chosen))
+
+    def save_best(self) -> None:
+        """Write the model as it is now."""
+        self.predictions = self._latest
+        if self.accelerator.is_main_process:
+            # A frozen encoder, such as a biLM of 370 MB, need not be written at every gain.
+            same = self._saved if self.model.encoder.frozen else None
+            self.model.save_pretrained(self.folder / "model", overwrite=True, encoder_from=same)
+            self._saved = self.folder / "model"
+
+    def close(self) -> None:
+        """End the log."""
+        if self._log is not None:
+            self._log.close()

@@ -1,0 +1,53 @@
+"""Which splits a run trains on, is chosen by and is scored on."""
+
+from __future__ import annotations
+
+from biomtl.errors import InputError
+from biomtl.suite import Suite
+from biomtl.tasks.task import Split
+from biomtl.training.recipe import MEAN, Recipe
+
+REMEDY = "add a dev file, or set eval_strategy=no to train to the end without one"
+
+
+def training_splits(recipe: Recipe) -> list[Split]:
+    """The splits that are trained on; of ``train+dev`` a task without dev has the first."""
+    return ["train", "dev"] if recipe.train_on == "train+dev" else ["train"]
+
+
+def scored_splits(recipe: Recipe) -> list[Split]:
+    """The splits that a run scores, test last."""
+    wanted: dict[Split, bool] = {"dev": recipe.eval_strategy != "no", "test": recipe.predict_test}
+    return [split for split, scored in wanted.items() if scored]
+
+
+def check_splits(suite: Suite, recipe: Recipe) -> list[str]:
+    """Read what is needed before anything is written; returns what the user should know, a line each.
+
+    Raises:
+        InputError: a broken record, a task without train, no dev to choose the model by, or a chooser without dev.
+    """
+    used = {*training_splits(recipe), *scored_splits(recipe)}
+    for entry in suite.data.values():
+        entry.records("train")
+        for split in used.intersection(entry.files):
+            entry.records(split)
+    best, choosing = recipe.metric_for_best_model, recipe.eval_strategy != "no"
+    if best not in (None, MEAN, *suite.tasks):
+        raise InputError(f"metric_for_best_model {best!r}", expected="mean or one of: " + ", ".join(suite.tasks))
+    without = {split: [name for name in suite.tasks if split not in suite[name]] for split in used}
+    if choosing and len(without["dev"]) == len(suite.tasks):
+        raise InputError(f"no dev split to choose the model by ({', '.join(suite.tasks)})", fix=REMEDY)
+    if choosing and best in without["dev"]:
+        fix = "name another task, or mean"
+        raise InputError(f"metric_for_best_model {best!r} has no dev split", fix=fix)
+    notes = []
+    if names := ", ".join(without.get("dev", ())):
+        notes.append(
+            f"no dev split: {names}; no part in choosing the model ({REMEDY})"
+            if choosing
+            else f"no dev split: {names}; trained on train alone"
+        )
+    if names := ", ".join(without.get("test", ())):
+        notes.append(f"no test split: {names}; not scored at the end")
+    return notes
