@@ -32,6 +32,7 @@ class BC5CDR:
     """One record per sentence; id ``PMID.OFFSET`` (of its first word), offsets in title + space + abstract."""
 
     name = "BC5CDR, original PubTator files"
+    preference = 0
 
     def detect(self, source: Source) -> Sequence[str]:
         """Both tasks, if any of the three files is present."""

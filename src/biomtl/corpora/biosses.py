@@ -30,6 +30,7 @@ class Biosses:
     """
 
     name = "BIOSSES, original tables"
+    preference = 0
 
     def detect(self, source: Source) -> Sequence[str]:
         """The task, if the Word tables, the clean table, or the archive with the Word tables is present."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from biomtl.corpora.copies import one_copy
 from biomtl.corpora.reader import ReadOptions, Record
-from biomtl.corpora.relations import mask_entities, moved, units
+from biomtl.corpora.relations import arguments_of, mask_entities, moved, units
 from biomtl.corpora.shelf import Shelf
 from biomtl.corpora.source import Source
 from biomtl.errors import InputError, nearest
@@ -34,6 +34,7 @@ class ChemProt:
     """
 
     name = "ChemProt, original tables"
+    preference = 0
 
     def detect(self, source: Source) -> Sequence[str]:
         """The task, if any of the three tables of abstracts is present."""
@@ -49,7 +50,7 @@ class ChemProt:
                 spans = (
                     given.pop(document.id, [])
                     if listed
-                    else list(units("chemprot", document.text, sentences(document.text)))
+                    else list(units(arguments_of("chemprot"), document.text, sentences(document.text)))
                 )
                 if spans and spans[-1][1] > len(document.text):
                     problem = f"a sentence of {document.id} beyond its {len(document.text)} characters"
@@ -90,7 +91,9 @@ def _records(document: _Document, spans: Spans) -> Iterator[Record]:
         chemicals = [argument for argument in inside if argument[0].type == "CHEMICAL"]
         genes = [argument for gene_type in ("GENE-N", "GENE-Y") for argument in inside if argument[0].type == gene_type]
         for (chemical, first), (gene, second) in product(chemicals, genes):
-            masked = mask_entities("chemprot", text[start:end], (chemical.type, first), (gene.type, second))
+            masked = mask_entities(
+                arguments_of("chemprot"), text[start:end], (chemical.type, first), (gene.type, second)
+            )
             arguments = [
                 {"id": entity.id, "type": entity.type, "start": a, "end": b, "text": masked.text[a:b]}
                 for entity, (a, b) in ((chemical, masked.first), (gene, masked.second))

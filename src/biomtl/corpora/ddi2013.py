@@ -14,7 +14,7 @@ from typing import Any
 from biomtl.corpora.copies import one_copy
 from biomtl.corpora.reader import ReadOptions, Record
 from biomtl.corpora.records import Located
-from biomtl.corpora.relations import mask_entities
+from biomtl.corpora.relations import arguments_of, mask_entities
 from biomtl.corpora.shelf import Shelf
 from biomtl.corpora.source import Source
 from biomtl.corpora.splits import ids
@@ -38,6 +38,7 @@ class DDI2013:
     """One record per pair of drugs; id = the XML's pair id, both mentions masked as ``@DRUG$``."""
 
     name = "DDI 2013, original XML"
+    preference = 0
 
     def detect(self, source: Source) -> Sequence[str]:
         """The task, if there is an XML file in the corpus's folders."""
@@ -125,7 +126,7 @@ def _pairs(document: Element, where: str) -> Iterator[tuple[str, str, Record]]:
 
 def _masked(text: str, first: _Drug, second: _Drug) -> tuple[str, list[dict[str, Any]]]:
     """The sentence with both drugs masked, and the positions of their placeholders."""
-    masked = mask_entities("ddi2013", text, (first.type, first.span), (second.type, second.span))
+    masked = mask_entities(arguments_of("ddi2013"), text, (first.type, first.span), (second.type, second.span))
     entities = [
         {"id": drug.id, "type": drug.type, "start": start, "end": end, "text": masked.text[start:end]}
         for drug, (start, end) in ((first, masked.first), (second, masked.second))

@@ -34,6 +34,7 @@ class HoC:
     """One record per sentence (line of the text file); id ``PMID_s<line, from 0>``, 0 to 5 labels in BLUE's order."""
 
     name = "Hallmarks of Cancer, original text and label files"
+    preference = 0
 
     def detect(self, source: Source) -> Sequence[str]:
         """The task, if there are ``text/PMID.txt`` and ``labels/PMID.txt`` side by side."""

@@ -16,7 +16,7 @@ from pathlib import PurePosixPath
 from biomtl.corpora.copies import one_copy
 from biomtl.corpora.reader import ReadOptions, Record
 from biomtl.corpora.records import Located
-from biomtl.corpora.relations import mask_entities
+from biomtl.corpora.relations import arguments_of, mask_entities
 from biomtl.corpora.sample import sample
 from biomtl.corpora.source import Source
 from biomtl.errors import InputError, nearest
@@ -61,6 +61,7 @@ class I2b22010:
     """One record per pair of concepts on a line; id ``DOC.CONCEPT.CONCEPT`` (``DOC.con.l0``: first row of ``.con``)."""
 
     name = "i2b2/VA 2010, original .txt, .con and .rel files"
+    preference = 0
 
     def detect(self, source: Source) -> Sequence[str]:
         """The task, if there are concept and relation files."""
@@ -152,7 +153,7 @@ def _pairs(source: Source, document: str, files: _Files) -> Iterator[Located]:
 
 
 def _masked(line: str, first: _Concept, second: _Concept) -> Record:
-    masked = mask_entities("i2b2-2010", line, (first.type, first.span), (second.type, second.span))
+    masked = mask_entities(arguments_of("i2b2-2010"), line, (first.type, first.span), (second.type, second.span))
     entities = [
         {"id": concept.id, "type": concept.type, "start": start, "end": end, "text": masked.text[start:end]}
         for concept, (start, end) in ((first, masked.first), (second, masked.second))

@@ -22,6 +22,7 @@ class MedNLI:
     """One record per pair: ``text_a`` is the premise, ``text_b`` the hypothesis; id = ``pairID``."""
 
     name = "MedNLI, original JSON lines"
+    preference = 0
 
     def detect(self, source: Source) -> Sequence[str]:
         """The task, if any of the three files is present."""

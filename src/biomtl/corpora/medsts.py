@@ -25,6 +25,7 @@ class MedSTS:
     """One record per pair; id ``train.N`` or ``test.N``, where N is the row, from 1."""
 
     name = "MedSTS / ClinicalSTS, the shared task's train and test tables"
+    preference = 0
 
     def detect(self, source: Source) -> Sequence[str]:
         """The task, if there is a training or test table (``clinicalSTS*train*.txt``, ``MedSTS*test*.tsv`` …)."""

@@ -28,6 +28,9 @@ class Reader(Protocol):
 
     name: str
     """The name shown to the user, e.g. ``BC5CDR, original PubTator files``."""
+    preference: int
+    """When several readers find a task, the lowest is taken: 0 for original distributions, 1 for files that somebody
+    converted from them."""
 
     def detect(self, source: Source) -> Sequence[str]:
         """Names of the tasks whose data this reader recognises in ``source`` (none if the layout is different)."""

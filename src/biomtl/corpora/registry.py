@@ -1,33 +1,24 @@
-"""Which corpus readers exist. A reader is imported only when `prepare` looks for its layout."""
+"""Which corpus readers exist: the entry points of the group ``biomtl.corpora``, ours and those of other packages."""
 
 from __future__ import annotations
 
 from functools import cache
-from importlib import import_module
+from importlib.metadata import entry_points
 
 from biomtl.corpora.reader import Reader
+from biomtl.errors import InputError
 
-# "module:Class", in order of preference: when several readers find the training data of one task, the first one wins.
-# Original distributions stand before files that somebody converted from them.
-READERS: tuple[str, ...] = (
-    "biomtl.corpora.bc5cdr:BC5CDR",
-    "biomtl.corpora.ddi2013:DDI2013",
-    "biomtl.corpora.chemprot:ChemProt",
-    "biomtl.corpora.hoc:HoC",
-    "biomtl.corpora.biosses:Biosses",
-    "biomtl.corpora.i2b2_2010:I2b22010",
-    "biomtl.corpora.shareclefe:ShareClefe",
-    "biomtl.corpora.mednli:MedNLI",
-    "biomtl.corpora.medsts:MedSTS",
-    "biomtl.corpora.blue.reader:BlueFiles",
-)
+GROUP = "biomtl.corpora"
 
 
 @cache
 def readers() -> tuple[Reader, ...]:
-    """An instance of every reader, in order of preference."""
-    found = []
-    for path in READERS:
-        module, name = path.split(":")
-        found.append(getattr(import_module(module), name)())
-    return tuple(found)
+    """An instance of every reader, in order of preference: the first that finds a task's training data reads it.
+
+    Raises:
+        InputError: no reader at all, which happens to a source tree that was not installed (again).
+    """
+    found = [entry.load()() for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name)]
+    if not found:
+        raise InputError(f"no entry point of the group {GROUP}", fix="install biomtl again (pip install -e .)")
+    return tuple(sorted(found, key=lambda reader: reader.preference))

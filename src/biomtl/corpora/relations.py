@@ -1,59 +1,48 @@
-"""What BLUE's relation tasks ask about: which mentions of a sentence make a pair, and how a model is shown one.
+"""Relation tasks' candidates: which mentions of a sentence make a pair, and how a model is shown one.
 
 The corpus readers make their records with it, annotation the candidates of new text, so that a model sees the same.
+What a task asks about stands in its record (`biomtl.tasks.task.RelationArguments`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import combinations, product
 
 from biomtl.formats.model import Mention
+from biomtl.tasks.registry import known_tasks
+from biomtl.tasks.task import RelationArguments
 from biomtl.text.masking import Masked, Span, mask
 from biomtl.text.printable import printable
 
 
-@dataclass(frozen=True, slots=True)
-class Arguments:
-    """The types of mentions, in lower case, that may be a relation's first and second argument.
+def arguments_of(task: str) -> RelationArguments:
+    """The arguments of a relation task that comes with the package."""
+    relation = known_tasks()[task].relation
+    assert relation is not None, f"{task} is no relation task"
+    return relation
 
-    The names are those of the task's corpus and of the usual other corpora and taggers.
+
+def argument_pairs(relation: RelationArguments, mentions: Sequence[Mention]) -> Iterator[tuple[Mention, Mention]]:
+    """Every pair of mentions: in text order where both arguments have the same types, else the first argument first.
+
+    A mention is not paired with another reading of the same words.
     """
-
-    first: frozenset[str]
-    second: frozenset[str]
-
-    def pairs(self, mentions: Sequence[Mention]) -> Iterator[tuple[Mention, Mention]]:
-        """Every pair of mentions: in text order where both arguments have the same types, else the first argument
-        first. A mention is not paired with another reading of the same words."""
-        ordered = sorted(mentions, key=lambda mention: (mention.start, mention.end))
-        firsts, seconds = ([m for m in ordered if m.type.lower() in types] for types in (self.first, self.second))
-        found = combinations(firsts, 2) if self.first == self.second else product(firsts, seconds)
-        for one, other in found:
-            if self.first != self.second or (one.start, one.end) != (other.start, other.end):
-                yield one, other
+    ordered = sorted(mentions, key=lambda mention: (mention.start, mention.end))
+    firsts, seconds = ([m for m in ordered if m.type.lower() in types] for types in (relation.first, relation.second))
+    same = relation.first == relation.second
+    for one, other in combinations(firsts, 2) if same else product(firsts, seconds):
+        if not same or (one.start, one.end) != (other.start, other.end):
+            yield one, other
 
 
-_DRUGS = frozenset({"drug", "brand", "group", "drug_n", "chemical"})
-_CHEMICALS = frozenset({"chemical", "drug"})
-_GENES = frozenset({"gene-y", "gene-n", "gene", "protein", "geneorgeneproduct", "gene_or_gene_product"})
-_CONCEPTS = frozenset({"problem", "treatment", "test"})
+def units(relation: RelationArguments, text: str, sentences: Iterable[Span]) -> Iterator[Span]:
+    """The stretches of text that hold both arguments: sentences, or sentences joined as BLUE joins spaCy's.
 
-ARGUMENTS: Mapping[str, Arguments] = {
-    "ddi2013": Arguments(_DRUGS, _DRUGS),
-    "chemprot": Arguments(_CHEMICALS, _GENES),
-    "i2b2-2010": Arguments(_CONCEPTS, _CONCEPTS),
-}
-
-
-def units(task: str, text: str, sentences: Iterable[Span]) -> Iterator[Span]:
-    """The stretches of text that hold both arguments: sentences, for ChemProt joined as BLUE joins spaCy's.
-
-    There a boundary stays if the text before it ends in ``.``, ``?`` or ``!`` but not in ``i.v.``, and the text after
+    Then a boundary stays if the text before it ends in ``.``, ``?`` or ``!`` but not in ``i.v.``, and the text after
     it begins with an upper-case letter.
     """
-    if task != "chemprot":
+    if relation.unit == "sentence":
         yield from sentences
         return
     begin = before = -1
@@ -68,23 +57,25 @@ def units(task: str, text: str, sentences: Iterable[Span]) -> Iterator[Span]:
         yield begin, before
 
 
-def mask_entities(task: str, text: str, first: tuple[str, Span], second: tuple[str, Span]) -> Masked:
+def mask_entities(relation: RelationArguments, text: str, first: tuple[str, Span], second: tuple[str, Span]) -> Masked:
     """A sentence with both arguments (type, characters of ``text``) hidden, as the task's records have it.
 
     Args:
-        task: a key of `ARGUMENTS`.
-        text: the sentence; for ChemProt it becomes plain ASCII first, which may move what follows.
+        relation: the task's arguments.
+        text: the sentence; where the task asks for it, it becomes plain ASCII first, which may move what follows.
         first: the first argument.
         second: the second one.
     """
-    (kind, one), (other_kind, other) = first, second
-    if task == "ddi2013":
-        return mask(text, one, other, ("@DRUG$", "@DRUG$"), "@DRUG-DRUG$")
-    if task == "chemprot":
+    (first_type, one), (second_type, other) = first, second
+    if relation.ascii:
         ascii = printable(text)
         one, other = (moved(span, text, ascii) for span in (one, other))
-        return mask(ascii, one, other, ("@CHEMICAL$", "@GENE$"), "@CHEM-GENE$")
-    return mask(text, one, other, (f"@{kind}$", f"@{other_kind}$"), f"@{kind}-{other_kind}$")
+        text = ascii
+    named = [
+        hidden.replace("{first}", first_type).replace("{second}", second_type)
+        for hidden in (*relation.masks, relation.overlapping)
+    ]
+    return mask(text, one, other, (named[0], named[1]), named[2])
 
 
 def moved(span: Span, text: str, ascii: str) -> Span:

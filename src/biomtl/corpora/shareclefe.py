@@ -37,6 +37,7 @@ class ShareClefe:
     """One record per sentence; id ``DOC.OFFSET`` (of its first word), DOC is the note's file name without suffix."""
 
     name = "ShARe/CLEF eHealth 2013 task 1, original archives"
+    preference = 0
 
     def detect(self, source: Source) -> Sequence[str]:
         """The task, if there are notes in a folder or archive named like ``Task1TrainSetCorpus199``."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
+import yaml
 
 from biomtl.corpora.blue.layout import SPLITS as SPLIT_NAMES
 from biomtl.corpora.blue.reader import FAMILIES
@@ -16,18 +18,9 @@ from biomtl.tasks.task import SPLITS, Split, Task
 from biomtl.tasks.types.base import Record, type_of
 
 # What --task calls a task, and its folder below --data_dir.
-FOLDERS = {
-    "bc5cdr-chem": "BC5CDR-chem",
-    "bc5cdr-dz": "BC5CDR-disease",
-    "shareclefe": "ShAReCLEFEHealthCorpus",
-    "ddi": "ddi2013-type",
-    "chemprot": "ChemProt",
-    "i2b2": "i2b2-2010",
-    "hoc": "hoc",
-    "mednli": "mednli",
-    "biosses": "BIOSSES",
-    "clnclsts": "clinicalSTS",
-}
+FOLDERS: dict[str, str] = yaml.safe_load(
+    (resources.files("biomtl.elmoft") / "folders.yaml").read_text(encoding="utf-8")
+)
 
 
 def task_of(name: str | None) -> Task:

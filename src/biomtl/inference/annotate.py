@@ -13,15 +13,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 
-from biomtl.corpora.relations import ARGUMENTS, mask_entities, units
+from biomtl.corpora.relations import argument_pairs, mask_entities, units
 from biomtl.custom.documents import document_parts, document_sentences
 from biomtl.errors import InputError
 from biomtl.formats.model import Attributes, Document, Mention, Relation, Span
 from biomtl.inference.predict import Advance
 from biomtl.inference.predictor import Predictor, Result
 from biomtl.tasks.families import BASIC, basic
-from biomtl.tasks.registry import pick
-from biomtl.tasks.task import Task
+from biomtl.tasks.registry import pick, relation_of
+from biomtl.tasks.task import RelationArguments, Task
 from biomtl.text.sentences import sentences
 
 WINDOW = 512  # sentences labelled together: enough for batches of like length, and little to keep in memory
@@ -68,15 +68,17 @@ class Annotator:
     ) -> None:
         self.predictor, self.keep, self.labels = predictor, keep, labels
         tasks = {name: predictor.model.tasks[name] for name in predictor.names}
+        asked_about = {name: relation_of(task) for name, task in tasks.items()}
+        self.arguments = {name: relation for name, relation in asked_about.items() if relation is not None}
         self.whole = [pick(name, tasks, "model") for name in whole]
         for name in self.whole:
-            if tasks[name].inputs != "text" or name in ARGUMENTS:
+            if tasks[name].inputs != "text" or name in self.arguments:
                 raise InputError(f"task {name} does not label documents", expected="a task over single texts")
         found = {kind.lower() for task in tasks.values() if task.inputs == "tokens" for kind in _types(task)}
         reasons = {name: self._reason(task, found) for name, task in tasks.items()}
         self.skipped = {name: reason for name, reason in reasons.items() if reason}
         fit = [name for name in tasks if name not in self.skipped]
-        self.relations = [name for name in fit if name in ARGUMENTS]
+        self.relations = [name for name in fit if name in self.arguments]
         self.sentences = [name for name in fit if name not in (*self.relations, *self.whole)]
         if not fit:
             said = "; ".join(f"{name}: {reason}" for name, reason in self.skipped.items())
@@ -88,9 +90,9 @@ class Annotator:
             return "it compares two texts"
         if task.inputs == "candidates" or basic(task.type) not in BASIC:
             return f"documents have no place for its answers ({task.type})"
-        if task.name in ARGUMENTS:
-            arguments = ARGUMENTS[task.name]
-            lacking = [types for types in (arguments.first, arguments.second) if not types & found]
+        if task.name in self.arguments:
+            arguments = self.arguments[task.name]
+            lacking = [types for types in (arguments.first, arguments.second) if found.isdisjoint(types)]
             if lacking and not self.keep:
                 return f"no tagger of the model finds its arguments ({', '.join(sorted(lacking[0]))})"
         elif task.inputs == "text" and not self.labels:
@@ -129,7 +131,10 @@ class Annotator:
                 draft.label(tasks[name], result, "Document", (0, len(draft.document.text)))
         for draft in drafts:
             draft.settle()
-        pairs = {name: [(draft, *pair) for draft in drafts for pair in draft.pairs(name)] for name in self.relations}
+        pairs = {
+            name: [(draft, *pair) for draft in drafts for pair in draft.pairs(self.arguments[name])]
+            for name in self.relations
+        }
         masked = {name: [text for _, text, *_ in found] for name, found in pairs.items()}
         results = self.predictor.ask(masked, advance=advance)
         for name, found in pairs.items():
@@ -180,25 +185,24 @@ class _Draft:
                 new.append(Mention(next(self.names["T"]), kind, (span,), text, (), attributes))
         self.kept, self.new = tuple(kept), tuple(new)
 
-    def pairs(self, task: str) -> Iterator[tuple[str, Mention, Mention]]:
+    def pairs(self, arguments: RelationArguments) -> Iterator[tuple[str, Mention, Mention]]:
         """Candidates of a relation task: the sentence with both mentions hidden, and the two."""
-        arguments = ARGUMENTS[task]
         sides = dict.fromkeys((arguments.first, arguments.second))
         ordered = sorted((m for types in sides for m in self._of(types)), key=lambda mention: mention.start)
         starts = [mention.start for mention in ordered]
-        for start, end in self._units(task):
+        for start, end in self._units(arguments):
             near = ordered[bisect_left(starts, start) : bisect_left(starts, end)]
             text = self.document.text[start:end].translate(_ONE_LINE)
-            for pair in arguments.pairs([mention for mention in near if mention.end <= end]):
+            for pair in argument_pairs(arguments, [mention for mention in near if mention.end <= end]):
                 first, second = ((m.type.lower(), (m.start - start, m.end - start)) for m in pair)
-                yield mask_entities(task, text, first, second).text.rstrip(), *pair
+                yield mask_entities(arguments, text, first, second).text.rstrip(), *pair
 
-    def _units(self, task: str) -> Iterator[Span]:
+    def _units(self, arguments: RelationArguments) -> Iterator[Span]:
         text = self.document.text
         for part in document_parts(self.document):
-            yield from units(task, text, sentences(text, *part))
+            yield from units(arguments, text, sentences(text, *part))
 
-    def _of(self, types: frozenset[str]) -> list[Mention]:
+    def _of(self, types: tuple[str, ...]) -> list[Mention]:
         given, found = ([m for m in mentions if m.type.lower() in types] for mentions in (self.kept, self.new))
         return given or found
 

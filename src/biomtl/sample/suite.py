@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from functools import cache
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -24,33 +25,12 @@ from biomtl.tasks.task import SPLITS, Split
 
 Record = dict[str, Any]
 LICENCE = "invented text, Apache-2.0"
-# Rows of train, dev and test: small enough to learn in minutes on two cores, large enough for confidence intervals.
-_ROWS: dict[str, tuple[int, int, int]] = {
-    "medsts": (180, 50, 60),
-    "biosses": (180, 50, 60),
-    "bc5cdr": (220, 50, 60),
-    "shareclefe": (200, 50, 60),
-    "ddi2013": (300, 60, 70),
-    "chemprot": (300, 60, 70),
-    "i2b2-2010": (320, 70, 80),
-    "hoc": (300, 60, 72),
-    "mednli": (300, 60, 75),
-}
-_TAGGED = {"bc5cdr": ("bc5cdr-chem", "bc5cdr-disease"), "shareclefe": ("shareclefe",)}
-_WRITERS = {
-    "medsts": similarity,
-    "biosses": similarity,
-    "ddi2013": relations,
-    "chemprot": relations,
-    "i2b2-2010": relations,
-    "hoc": hallmarks,
-    "mednli": inference,
-}
+_WRITERS = {"similarity": similarity, "relations": relations, "hallmarks": hallmarks, "inference": inference}
 
 
 def sample_task(name: str) -> Task:
     """The sample's variant of a BLUE task: same type, labels and metric, without the corpus's licence and counts."""
-    return get_task(name).model_copy(update={"licence": LICENCE, "catalogue": None, "files": {}})
+    return get_task(name).model_copy(update={"licence": LICENCE, "catalogue": None, "files": {}, "relation": None})
 
 
 def make_sample(out: str | Path, seed: int = 0, *, overwrite: bool = False) -> Path:
@@ -89,20 +69,21 @@ def sample_records(seed: int = 0) -> dict[str, dict[Split, list[Record]]]:
     """The suite's records: task -> split -> rows."""
     names = lexicons(seed)
     records: dict[str, dict[Split, list[Record]]] = {}
-    for source, counts in _ROWS.items():
+    sources = yaml.safe_load((resources.files("biomtl.sample") / "sources.yaml").read_text(encoding="utf-8"))
+    for source, about in sources.items():
         seen: set[str] = set()  # shared by the splits: no text of train occurs again in dev or test
-        for split, rows in zip(SPLITS, counts, strict=True):
-            for task, record in _rows(source, split, rows, seen, names[split], seed):
+        for split, rows in zip(SPLITS, about["rows"], strict=True):
+            for task, record in _rows(source, about, split, rows, seen, names[split], seed):
                 records.setdefault(task, {}).setdefault(split, []).append(record)
     return records
 
 
 def _rows(
-    source: str, split: Split, rows: int, seen: set[str], lexicon: Lexicon, seed: int
+    source: str, about: Any, split: Split, rows: int, seen: set[str], lexicon: Lexicon, seed: int
 ) -> Iterator[tuple[str, Record]]:
     writer = Writer(split, random.Random(f"{seed}/{source}/{split}"), lexicon, seen)
-    if source in _TAGGED:
-        yield from tagging(source, [sample_task(name) for name in _TAGGED[source]], writer, rows)
+    if about["writer"] == "tagging":
+        yield from tagging(source, [sample_task(name) for name in about.get("tasks", [source])], writer, rows)
     else:
-        for record in _WRITERS[source](sample_task(source), writer, rows):
+        for record in _WRITERS[about["writer"]](sample_task(source), writer, rows):
             yield source, record

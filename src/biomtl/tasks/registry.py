@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -10,33 +10,32 @@ from pathlib import Path
 import yaml
 
 from biomtl.errors import InputError, nearest
-from biomtl.tasks.task import Task
+from biomtl.tasks.task import RelationArguments, Task
 
-BLUE = (
-    "medsts",
-    "biosses",
-    "bc5cdr-chem",
-    "bc5cdr-disease",
-    "shareclefe",
-    "ddi2013",
-    "chemprot",
-    "i2b2-2010",
-    "hoc",
-    "mednli",
-)
-SUITES: dict[str, tuple[str, ...]] = {
-    "blue": BLUE,
-    "blue-public": ("biosses", "bc5cdr-chem", "bc5cdr-disease", "ddi2013", "chemprot", "hoc"),
-    "sample": BLUE,
+_FOLDER = resources.files("biomtl.tasks")
+SUITES: Mapping[str, tuple[str, ...]] = {
+    suite: tuple(tasks)
+    for suite, tasks in yaml.safe_load((_FOLDER / "suites.yaml").read_text(encoding="utf-8")).items()
 }
+"""Named lists of tasks."""
 
 
 @cache
 def known_tasks() -> dict[str, Task]:
-    """The ten tasks of BLUE by name, in the benchmark's order."""
-    folder = resources.files("biomtl.tasks") / "blue"
-    records = [yaml.safe_load((folder / f"{name}.yaml").read_text(encoding="utf-8")) for name in BLUE]
+    """Every task that comes with the package, by name, in the suites' order."""
+    files = {path.name: path for folder in _FOLDER.iterdir() if folder.is_dir() for path in folder.iterdir()}
+    names = dict.fromkeys(name for members in SUITES.values() for name in members)
+    records = [yaml.safe_load(files[f"{name}.yaml"].read_text(encoding="utf-8")) for name in names]
     return {task.name: task for task in map(Task.model_validate, records)}
+
+
+def relation_of(task: Task) -> RelationArguments | None:
+    """A task's arguments if it is a relation task: its own, or those of the known task of its name.
+
+    Prepared suites, and models trained on them, leave a known task's arguments to the package.
+    """
+    known = known_tasks().get(task.name)
+    return task.relation or (known.relation if known else None)
 
 
 def get_task(name: str) -> Task:

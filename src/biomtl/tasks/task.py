@@ -46,6 +46,24 @@ class Catalogue(BaseModel):
     notes: tuple[str, ...] = ()
 
 
+class RelationArguments(BaseModel):
+    """Which pairs of mentions a relation task asks about, and how a model is shown one.
+
+    Types of mentions are in lower case: those of the task's corpus and of the usual other corpora and taggers.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    first: tuple[str, ...] = Field(description="types of mentions that may be a relation's first argument")
+    second: tuple[str, ...] = Field(description="the same for the second argument")
+    unit: Literal["sentence", "joined-sentences"] = Field(
+        "sentence",
+        description="the stretch of text that holds both; sentences are joined as BLUE's converter joins them",
+    )
+    ascii: bool = Field(False, description="whether the text becomes plain ASCII first")
+    masks: tuple[str, str] = Field(description="what hides the mentions; {first} and {second} stand for their types")
+    overlapping: str = Field(description="what hides two mentions that overlap")
+
+
 class Task(BaseModel):
     """A frozen record: what a task's rows look like, its labels in order, and how it is scored.
 
@@ -68,6 +86,7 @@ class Task(BaseModel):
     head: str = Field("default", description="the encoder family's own head, or another by name")
     head_options: dict[str, Any] = Field(default_factory=dict, description="settings of a named head")
     score_range: tuple[float, float] | None = Field(None, description="lowest and highest score of a regression")
+    relation: RelationArguments | None = Field(None, description="a relation task's arguments, for new documents")
     words: WordRule | None = Field(
         None, description="how a tagging task's corpus cuts text, learned in training and kept in the saved head"
     )

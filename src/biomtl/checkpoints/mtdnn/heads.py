@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import yaml
 from pydantic import ValidationError
 
 from biomtl.errors import InputError, nearest
@@ -31,15 +33,9 @@ _SAN = {
 
 #: MT-BlueBERT's label orders (id 0 first), where its users' checkpoints have them. The taggers' last three are
 #: its marks for continuation pieces, [CLS] and [SEP]; a word can be predicted as one of them, which counts as O.
-LABELS: dict[str, tuple[str, ...]] = {
-    "mednli": ("contradiction", "neutral", "entailment"),
-    "chemprot": ("CPR:3", "CPR:4", "CPR:5", "CPR:6", "CPR:9", "false"),
-    "ddi2013": ("DDI-advise", "DDI-effect", "DDI-int", "DDI-mechanism", "DDI-false"),
-    "i2b2-2010": ("PIP", "TeCP", "TeRP", "TrAP", "TrCP", "TrIP", "TrNAP", "TrWP", "false"),
-    "bc5cdr-chem": ("O", "B-Chemical", "I-Chemical", "X", "CLS", "SEP"),
-    "bc5cdr-disease": ("O", "B-Disease", "I-Disease", "X", "CLS", "SEP"),
-    "shareclefe": ("O", "B-Disorder", "I-Disorder", "X", "CLS", "SEP"),
-}
+LABELS: dict[str, list[str]] = yaml.safe_load(
+    (resources.files("biomtl.checkpoints.mtdnn") / "labels.yaml").read_text(encoding="utf-8")
+)
 
 
 @dataclass
@@ -142,7 +138,7 @@ def _task(name: str, kind: str, labels: tuple[str, ...] | None, count: int, sett
     fields: dict[str, Any] = {"name": name, "type": base, "metric": _METRICS[base]}
     known = _known(name, base)
     if labels is None and known is not None and base != "regression" and len(LABELS[known.name]) == count:
-        labels = LABELS[known.name]
+        labels = tuple(LABELS[known.name])
     if known is not None:
         fields |= {"metric": known.metric, "metrics": known.metrics, "score_range": known.score_range}
     if base == "tagging":

@@ -40,6 +40,7 @@ class BlueFiles:
     """
 
     name = "BLUE-format files (<task>/train.tsv, dev.tsv, test.tsv)"
+    preference = 1
 
     def __init__(self, assume: str | None = None) -> None:
         self.assume = assume
