@@ -138,7 +138,7 @@ def test_pickled_weights_are_read_but_never_run(model: MultiTaskModel, tmp_path:
         found = MultiTaskModel.from_pretrained(tmp_path / "out").logits("cls", **inputs(model))
         torch.testing.assert_close(found, model.logits("cls-text", **inputs(model)))
     torch.save({**weights, "extra": Runs()}, tmp_path / "in" / "pytorch_model.bin")
-    with pytest.raises(InputError, match=rf"pytorch_model\.bin: the pickle wants {os.name}\.system"):
+    with pytest.raises(InputError, match=rf"pytorch_model\.bin: the pickle refers to {os.name}\.system"):
         convert(tmp_path / "in", tmp_path / "again", tasks="cls")
     assert not (tmp_path / "touched").exists()
 

@@ -65,7 +65,7 @@ def test_a_run(command: Command, place: Path) -> None:
 def test_without_tokenizer(command: Command, place: Path) -> None:
     for name in ("tokenizer.json", "tokenizer_config.json"):
         (place / "encoder" / name).unlink()
-    assert_refused(command, place, f"{place / 'encoder'}: no tokenizer there, expected tokenizer.json or vocab.txt")
+    assert_refused(command, place, f"{place / 'encoder'}: no tokenizer, expected tokenizer.json or vocab.txt")
 
 
 def test_without_weights(command: Command, place: Path) -> None:

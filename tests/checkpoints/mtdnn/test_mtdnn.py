@@ -148,7 +148,7 @@ class Evaluates(Runs):
 def test_a_pickle_that_wants_to_run_something(tmp_path: Path, legacy: bool, kind: type[Runs], name: str) -> None:
     target = tmp_path / "touched"
     source = write_pt(tmp_path / "m.pt", legacy=legacy, extra=kind(str(target)))
-    with pytest.raises(InputError, match=f"the pickle wants {name}, which is not allowed") as caught:
+    with pytest.raises(InputError, match=f"the pickle refers to {name}, which is not allowed") as caught:
         convert(source, tmp_path / "out")
     assert "\n" not in str(caught.value)
     assert not target.exists()
@@ -194,7 +194,7 @@ def test_cut_files(tmp_path: Path, legacy: bool, share: float) -> None:
         (TASKS.replace("kind=classification:3", "kind=san-classification:3"), "head 1 is a linear head"),
         (TASKS.replace("san-classification", "classification"), "head 3 is a SAN head of 3 outputs"),
         (TASKS.replace("tagging", "taging"), "did you mean 'tagging'"),
-        (TASKS.replace("kind=", "sts="), "task sts twice"),
+        (TASKS.replace("kind=", "sts="), "task sts occurs twice"),
         (TASKS.replace("kind=", "kind:"), "--tasks 'kind:classification:3'"),
         (TASKS.replace("I-Drug", "B-Drug"), "a label is listed twice"),
     ],

@@ -1,1 +1,1 @@
-"""MT-DNN and MT-BlueBERT ``.pt`` checkpoints, read without executing what they pickle."""
+"""MT-DNN and MT-BlueBERT ``.pt`` checkpoints, read without executing their pickles."""

@@ -1,4 +1,4 @@
-"""An MT-DNN checkpoint's encoder as a BERT, and the whole of it as a ``MultiTaskModel``."""
+"""An MT-DNN checkpoint's encoder as a BERT, and the whole checkpoint as a ``MultiTaskModel``."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ def read_mtdnn(
     tasks: str | None = None,
     encoder_only: bool = False,
 ) -> tuple[BertCheckpoint, list[tuple[Task, Head]]]:
-    """Read a ``.pt`` of MT-DNN or MT-BlueBERT.
+    """Read a ``.pt`` file of MT-DNN or MT-BlueBERT.
 
     Args:
         path: the file.
-        config: the BERT's configuration, where the file holds none.
+        config: the BERT's configuration, if the file holds none.
         vocab: ``vocab.txt``; default the one beside the file, if any (the file itself holds none).
-        lower: lower-case text or not; ``None`` decides from the vocabulary.
+        lower: whether to lower-case text; ``None`` decides from the vocabulary.
         tasks: names and types of the heads, ``NAME=TYPE:COUNT,…``; default the file's own settings, if they fit.
-        encoder_only: leave the heads out.
+        encoder_only: leave out the heads.
 
     Returns:
         The encoder (float32) and the heads with their tasks.
@@ -51,16 +51,16 @@ def read_mtdnn(
     settings = read_settings(Path(config)) if config is not None else check_settings(own, path)
     report = Report(path.name, "mtdnn")
     if content.get("ema"):
-        report.notes.append("the averaged weights (ema) were taken")
-    found: dict[str, tuple[str, tuple[int, ...]]] = {}
+        report.notes.append("the averaged weights (ema) were used")
+    by_hf_name: dict[str, tuple[str, tuple[int, ...]]] = {}
     for key, value in state.items():
         if key.endswith("embeddings.position_ids"):
-            report.skipped[key] = "a count from 0 on, not a weight"
+            report.skipped[key] = "a range of position ids, not a weight"
         elif not key.startswith("scoring_list."):
-            found[_modern(key)] = (key, tuple(value.shape))
-    taken, left = match(found, settings, "BertModel", path)
-    report.unused += [found[name][0] for name in left]
-    report.used = {found[name][0]: name for name in taken}
+            by_hf_name[_modern(key)] = (key, tuple(value.shape))
+    taken, left = match(by_hf_name, settings, "BertModel", path)
+    report.unused += [by_hf_name[name][0] for name in left]
+    report.used = {by_hf_name[name][0]: name for name in taken}
     heads = _heads(state, tasks, own, path, report, encoder_only)
     vocabulary = None
     beside = path.parent / "vocab.txt"
@@ -72,9 +72,9 @@ def read_mtdnn(
         fix = "add --vocab FILE (the vocab.txt of the BERT it was trained from), or --encoder-only"
         raise InputError("a model without its vocabulary", path=path, expected="vocab.txt beside it", fix=fix)
     else:
-        report.notes.append("no vocab.txt was given: the result has no tokenizer (--vocab FILE adds one)")
+        report.notes.append("no vocab.txt: the result has no tokenizer (add one with --vocab FILE)")
     report.add_files([path])
-    weights = {name: state[found[name][0]].float().contiguous() for name in taken}
+    weights = {name: state[by_hf_name[name][0]].float().contiguous() for name in taken}
     return BertCheckpoint(settings, "BertModel", weights, vocabulary, report), heads
 
 
@@ -117,7 +117,7 @@ def _weights(content: Mapping[str, Any], path: Path) -> Mapping[str, Tensor]:
 
 
 def _modern(key: str) -> str:
-    """LayerNorm's parameters had TensorFlow's names at first."""
+    """In early versions LayerNorm's parameters had TensorFlow's names."""
     return key.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")
 
 
@@ -133,7 +133,7 @@ def _heads(
     keys = [f"scoring_list.{head.number}.{name}" for head in heads for name in head.parameters]
     spelled = tasks if tasks is not None else own_tasks(heads, settings)
     if encoder_only or (not heads and tasks is None):
-        report.skipped |= dict.fromkeys(keys, "a head, and the encoder alone is wanted")
+        report.skipped |= dict.fromkeys(keys, "a head; only the encoder was requested")
         return []
     if not heads:
         raise InputError("a checkpoint without heads", path=path, expected="no --tasks")
@@ -142,8 +142,8 @@ def _heads(
         raise InputError(f"{len(heads)} heads without a name", path=path, fix=fix)
     if tasks is None:
         report.notes.append(f"the tasks are those of the checkpoint's own settings: {spelled}")
-    found = list(zip(parse_tasks(spelled, heads, settings, path), heads, strict=True))
-    for task, head in found:
+    pairs = list(zip(parse_tasks(spelled, heads, settings, path), heads, strict=True))
+    for task, head in pairs:
         for name in head.parameters:
             key = f"scoring_list.{head.number}.{name}"
             if name == "alpha":
@@ -153,5 +153,7 @@ def _heads(
         if task.labels:
             report.notes.append(f"labels of {task.name}, in order: {', '.join(task.labels)}")
         if task.inputs == "pair":
-            report.notes.append(f"{task.name}: MT-BlueBERT gave its pairs as (second, first); so should you")
-    return found
+            report.notes.append(
+                f"{task.name}: MT-BlueBERT was trained on (second, first) pairs; give yours in that order"
+            )
+    return pairs

@@ -1,4 +1,4 @@
-"""The heads of an MT-DNN checkpoint: which there are, which tasks they serve, and their parameters in our modules."""
+"""The heads of an MT-DNN checkpoint: which it has, the tasks they serve, and their parameters in our modules."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from biomtl.tasks.task import Task
 if TYPE_CHECKING:
     from torch import Tensor
 
-SPELLING = "NAME=TYPE:COUNT, heads in the checkpoint's order, such as nli=san-classification:3,ner=tagging:6"
+SPELLING = "NAME=TYPE:COUNT for each head in the checkpoint's order, such as nli=san-classification:3,ner=tagging:6"
 _TYPES = ("classification", "pair-classification", "san-classification", "regression", "tagging")
 _CODES = {1: "classification", 2: "regression", 5: "tagging"}  # TaskType of the reference
 _METRICS = {"classification": "accuracy", "regression": "pearson", "tagging": "entity_f1_spans"}
@@ -31,8 +31,8 @@ _SAN = {
     "classifier.proj.": "classifier.",
 }
 
-#: MT-BlueBERT's label orders (id 0 first), where its users' checkpoints have them. The taggers' last three are
-#: its marks for continuation pieces, [CLS] and [SEP]; a word can be predicted as one of them, which counts as O.
+#: MT-BlueBERT's label orders (id 0 first), as in its users' checkpoints. The taggers' last three labels are its
+#: marks for continuation pieces, [CLS] and [SEP]; a word can be predicted as one of them, which counts as O.
 LABELS: dict[str, list[str]] = yaml.safe_load(
     (resources.files("biomtl.checkpoints.mtdnn") / "labels.yaml").read_text(encoding="utf-8")
 )
@@ -40,7 +40,7 @@ LABELS: dict[str, list[str]] = yaml.safe_load(
 
 @dataclass
 class Head:
-    """A head as the checkpoint holds it: its parameters by the name within the head."""
+    """A head in the checkpoint's form: its parameters by their names within the head."""
 
     number: int
     parameters: dict[str, Tensor]
@@ -52,12 +52,12 @@ class Head:
 
     @property
     def outputs(self) -> int:
-        """How many logits it has."""
+        """The number of logits."""
         last = "classifier.proj.weight" if self.san else "weight"
         return len(self.parameters[last]) if last in self.parameters else 0
 
     def state(self) -> dict[str, Tensor]:
-        """The parameters under our modules' names; SAN's ``alpha``, which the reference never reads, is left out."""
+        """The parameters with our modules' names, without SAN's ``alpha``, which the reference never reads."""
         if not self.san:
             return {_PLAIN[name]: value for name, value in self.parameters.items() if name in _PLAIN}
         state = {}
@@ -72,23 +72,23 @@ def find_heads(state: Mapping[str, Tensor]) -> list[Head]:
     """The heads in ``state`` (``scoring_list.N.…``), by number."""
     heads: dict[int, Head] = {}
     for name, value in state.items():
-        if found := re.fullmatch(r"scoring_list\.(\d+)\.(.+)", name):
-            number = int(found[1])
-            heads.setdefault(number, Head(number, {})).parameters[found[2]] = value
+        if match := re.fullmatch(r"scoring_list\.(\d+)\.(.+)", name):
+            number = int(match[1])
+            heads.setdefault(number, Head(number, {})).parameters[match[2]] = value
     return [heads[number] for number in sorted(heads)]
 
 
 def parse_tasks(text: str, heads: Sequence[Head], settings: Mapping[str, Any], path: Path) -> list[Task]:
-    """The tasks that the user names for the heads, in order.
+    """The tasks that the user gives for the heads, in order.
 
     Args:
-        text: ``NAME=TYPE:COUNT,…``; instead of the count the labels themselves, as ``NAME=TYPE:first|second``.
+        text: ``NAME=TYPE:COUNT,…``, or with labels instead of the count, ``NAME=TYPE:first|second``.
         heads: the checkpoint's heads.
         settings: the checkpoint's ``config``.
-        path: the checkpoint, for messages.
+        path: the checkpoint, for error messages.
 
     Raises:
-        InputError: another number of heads, a type or a size that the head is not of.
+        InputError: the number of heads, a type or a size doesn't match.
     """
     entries = [entry.strip() for entry in text.split(",") if entry.strip()]
     if len(entries) != len(heads):
@@ -97,12 +97,12 @@ def parse_tasks(text: str, heads: Sequence[Head], settings: Mapping[str, Any], p
     tasks = [_parse(entry, head, settings, path) for entry, head in zip(entries, heads, strict=True)]
     for i, task in enumerate(tasks):
         if task.name in {other.name for other in tasks[:i]}:
-            raise InputError(f"task {task.name} twice in --tasks", path=path, expected="each name once")
+            raise InputError(f"task {task.name} occurs twice in --tasks", path=path, expected="each name once")
     return tasks
 
 
 def own_tasks(heads: Sequence[Head], settings: Mapping[str, Any]) -> str | None:
-    """The tasks that the checkpoint's own settings name, spelled like ``--tasks``; ``None`` where they don't fit."""
+    """The tasks named by the checkpoint's own settings, in the form of ``--tasks``; ``None`` if they don't fit."""
     names, codes = settings.get("train_datasets"), settings.get("task_types")
     if not isinstance(names, list) or not isinstance(codes, list) or not len(names) == len(codes) == len(heads):
         return None
@@ -113,16 +113,16 @@ def own_tasks(heads: Sequence[Head], settings: Mapping[str, Any]) -> str | None:
 
 
 def suggest(heads: Sequence[Head]) -> str:
-    """A ``--tasks`` of the right sizes for the user to put names and types in."""
+    """A template for ``--tasks`` with the right sizes, for the user to fill in names and types."""
     kinds = ["san-classification" if h.san else "regression" if h.outputs == 1 else "classification" for h in heads]
     return ",".join(f"task{head.number}={kind}:{head.outputs}" for head, kind in zip(heads, kinds, strict=True))
 
 
 def _parse(entry: str, head: Head, settings: Mapping[str, Any], path: Path) -> Task:
-    found = re.fullmatch(r"([A-Za-z0-9][A-Za-z0-9._-]*)=([a-z-]+):(.+)", entry)
-    if not found:
+    match = re.fullmatch(r"([A-Za-z0-9][A-Za-z0-9._-]*)=([a-z-]+):(.+)", entry)
+    if not match:
         raise InputError(f"--tasks {entry!r}", expected=SPELLING)
-    name, kind, rest = found.groups()
+    name, kind, rest = match.groups()
     if kind not in _TYPES:
         raise InputError(f"--tasks {entry!r}: unknown type {kind!r}", fix=nearest(kind, _TYPES))
     labels = tuple(rest.split("|")) if not rest.isdigit() else None

@@ -1,4 +1,4 @@
-"""Loading a ``.pt`` file without running anything it names."""
+"""Loading a ``.pt`` file without running any code it refers to."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from typing import Any
 
 from biomtl.errors import InputError
 
-# The reference's enumerations stand in the settings that its trainer saves. Users don't have that package, and its
-# classes would run code of whoever provides them: plain numbers stand in.
+# The settings saved by the reference's trainer contain its enumerations. Users don't have that package, and importing
+# its classes would run code from whoever provides them, so plain numbers replace them.
 _MODULES = ("mt_bluebert.data_utils.task_def", "data_utils.task_def")
 _ENUMERATIONS = ("TaskType", "EncoderModelType", "DataFormat")
 
 
 def load_pt(path: Path) -> Mapping[str, Any]:
-    """The mapping in a ``.pt`` file, of torch's zip format or the older one, tensors on the CPU.
+    """The mapping in a ``.pt`` file, in torch's zip format or the older one, with tensors on the CPU.
 
     Raises:
-        InputError: no such file, something else than a torch file, damaged, or a pickle that names what it may not.
+        InputError: no such file, not a torch file, damaged, or a pickle that refers to anything not allowed.
     """
     import torch
 
@@ -30,7 +30,7 @@ def load_pt(path: Path) -> Mapping[str, Any]:
         with torch.serialization.safe_globals(_stand_ins()), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged pickle can fail in any way; whichever it was, it is the file's fault
+    except Exception as error:  # a damaged pickle can fail in any way, and always because of the file
         raise _refusal(path, error) from error
     if not isinstance(content, Mapping):
         raise InputError(f"a pickled {type(content).__name__}", path=path, expected="a mapping with the key state")
@@ -38,14 +38,14 @@ def load_pt(path: Path) -> Mapping[str, Any]:
 
 
 def _stand_ins() -> list[Any]:
-    """A whole-number type under each enumeration's name."""
+    """An integer type for each enumeration's name."""
     return [type(name, (int,), {"__module__": module}) for module in _MODULES for name in _ENUMERATIONS]
 
 
 def _refusal(path: Path, error: Exception) -> InputError:
     if named := re.search(r"GLOBAL (\S+)", str(error)):
-        fix = "nothing was run; a checkpoint needs no such thing, ask where the file comes from"
-        return InputError(f"the pickle wants {named[1]}, which is not allowed", path=path, fix=fix)
+        fix = "nothing was run; no checkpoint needs this, so check where the file comes from"
+        return InputError(f"the pickle refers to {named[1]}, which is not allowed", path=path, fix=fix)
     with path.open("rb") as stream:
         start = stream.read(2)
     if start not in (b"PK", b"\x80\x02"):

@@ -1,4 +1,4 @@
-"""Reading the variables of a TensorFlow V2 checkpoint (a TensorBundle), each one checked against its checksum."""
+"""Reading the variables of a TensorFlow V2 checkpoint (a TensorBundle), each checked against its checksum."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class Variable:
-    """What the index says of a variable, before any data is read; ``dtype`` is that of the array ``read`` gives."""
+    """What the index says about a variable, without its data; ``dtype`` is that of the array returned by ``read``."""
 
     name: str
     dtype: np.dtype[Any]
@@ -39,7 +39,7 @@ class Variable:
 class Bundle:
     """The variables of the checkpoint at ``prefix`` (``PREFIX.index`` and ``PREFIX.data-KKKKK-of-NNNNN``).
 
-    Opening it reads the index and looks at the data files' sizes; ``read`` reads one variable.
+    Opening it reads the index and checks the sizes of the data files; ``read`` reads one variable.
 
     Raises:
         InputError: damaged or missing index, missing or short data file, a big-endian or newer format.
@@ -73,10 +73,10 @@ class Bundle:
         self.variables = {name: self._variable(name, entry) for name, entry in self._entries.items()}
 
     def read(self, name: str) -> Array:
-        """The variable's values, C order, little-endian; bfloat16 comes as float32, strings as an array of ``bytes``.
+        """The variable's values in C order, little-endian; bfloat16 as float32, strings as an array of ``bytes``.
 
         Raises:
-            InputError: checksum, size or slices don't fit; the message names the variable.
+            InputError: checksum, size or slices don't match; the message names the variable.
         """
         entry = self._entries[name]
         if not entry.slices:
@@ -104,23 +104,23 @@ class Bundle:
         return [self.shard(number) for number in range(self._shards)]
 
     def _check_files(self) -> None:
-        """Fail early, and for unused variables too, where a data file is absent or short."""
+        """Fail early, and also for unused variables, if a data file is missing or too short."""
         sizes: dict[int, int] = {}
         for name, entry in [*self._entries.items(), *((_part_name(key), part) for key, part in self._parts.items())]:
             if entry.slices:
                 continue
             if not 0 <= entry.shard < self._shards or entry.offset < 0 or entry.size < 0:
-                raise InputError(f"variable {name}: lies in no data file", path=self.index, fix=_AGAIN)
+                raise InputError(f"variable {name} is in no data file", path=self.index, fix=_AGAIN)
             path = self.shard(entry.shard)
             if entry.shard not in sizes:
                 if not path.is_file():
                     fix = f"the checkpoint has {self._shards} data file(s): copy all of them"
-                    raise InputError(f"no such file, and variable {name} lies in it", path=path, fix=fix)
+                    raise InputError(f"no such file, but variable {name} is in it", path=path, fix=fix)
                 sizes[entry.shard] = path.stat().st_size
             end = entry.offset + entry.size
             if end > sizes[entry.shard]:
                 problem = f"{sizes[entry.shard]} bytes, but variable {name} ends at byte {end}"
-                raise InputError(problem, path=path, fix=f"the file is cut: {_AGAIN}")
+                raise InputError(problem, path=path, fix=f"the file is truncated: {_AGAIN}")
 
     def _variable(self, name: str, entry: Entry) -> Variable:
         dtype = self._dtype(name, entry)
@@ -129,7 +129,7 @@ class Bundle:
     def _dtype(self, name: str, entry: Entry) -> np.dtype[Any]:
         code = entry.dtype % 100  # a reference type's code is the value type's plus 100
         if code not in _DTYPES:
-            problem = f"variable {name}: data type {entry.dtype} is unknown"
+            problem = f"variable {name}: unknown data type {entry.dtype}"
             raise InputError(problem, path=self.index, expected="numbers, booleans or strings")
         return np.dtype(_DTYPES[code])
 
@@ -152,7 +152,7 @@ class Bundle:
 
 
 def _strings(name: str, raw: bytes, entry: Entry, path: Path) -> Array:
-    """A string tensor: the lengths as varints, a checksum of them, then the texts."""
+    """A string tensor: the lengths as varints, their checksum, then the strings."""
     count, at, lengths = math.prod(entry.shape), 0, []
     try:
         if count > len(raw):
@@ -174,7 +174,7 @@ def _strings(name: str, raw: bytes, entry: Entry, path: Path) -> Array:
 
 
 def _bad_checksum(name: str, path: Path) -> InputError:
-    return InputError(f"variable {name}: its checksum does not match its data", path=path, fix=f"damaged: {_AGAIN}")
+    return InputError(f"variable {name}: the checksum does not match the data", path=path, fix=f"damaged: {_AGAIN}")
 
 
 def _part_name(key: bytes) -> str:

@@ -1,4 +1,4 @@
-"""BERT from a TensorFlow checkpoint, and back into one."""
+"""BERT from a TensorFlow checkpoint, and back to one."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def read_tf(
     lower: bool | None = None,
     encoder_only: bool = False,
 ) -> BertCheckpoint:
-    """Read a TF1 BERT checkpoint, every variable checked against its checksum, the skipped ones too.
+    """Read a TF1 BERT checkpoint; every variable, even a skipped one, is checked against its checksum.
 
     Args:
         source: the checkpoint's folder, its prefix, or any of its files.
-        config: ``bert_config.json``, if not beside it.
-        vocab: ``vocab.txt``, if not beside it.
-        lower: lower-case text or not; ``None`` decides from the vocabulary.
-        encoder_only: leave the heads out.
+        config: ``bert_config.json``, if not in the same folder.
+        vocab: ``vocab.txt``, if not in the same folder.
+        lower: whether to lower-case text; ``None`` decides from the vocabulary.
+        encoder_only: leave out the heads.
 
     Raises:
         InputError: damaged or missing files, a configuration or vocabulary that does not fit.
@@ -47,28 +47,28 @@ def read_tf(
     size_from = f"vocab_size in {config_path.name}"
     vocabulary = read_vocabulary(vocab_path, settings.vocab_size, size_from, lower)
     report = Report(bundle.prefix.name, "tf")
-    found = {}
+    by_hf_name = {}
     for key, variable in bundle.variables.items():
         if names.is_training_only(key):
-            report.skipped[key] = "serves training only"
+            report.skipped[key] = "used only in training"
             bundle.read(key)
             continue
         tf_name = names.tf1_name(key)
         shape = variable.shape[::-1] if names.is_transposed(tf_name) else variable.shape
-        found[names.to_hf(tf_name)] = (key, shape)
-    architecture = "BertModel" if encoder_only else choose_architecture(found)
-    taken, left = match(found, settings, architecture, bundle.index)
-    state = {name: _tensor(bundle, found[name][0]) for name in taken}
+        by_hf_name[names.to_hf(tf_name)] = (key, shape)
+    architecture = "BertModel" if encoder_only else choose_architecture(by_hf_name)
+    taken, left = match(by_hf_name, settings, architecture, bundle.index)
+    state = {name: _tensor(bundle, by_hf_name[name][0]) for name in taken}
     for name in left:
-        bundle.read(found[name][0])
-        report.unused.append(found[name][0])
-    report.used = {found[name][0]: name for name in taken}
+        bundle.read(by_hf_name[name][0])
+        report.unused.append(by_hf_name[name][0])
+    report.used = {by_hf_name[name][0]: name for name in taken}
     report.add_files([bundle.index, *bundle.data_files(), config_path, vocab_path])
     return BertCheckpoint(settings, architecture, state, vocabulary, report)
 
 
 def write_tf(checkpoint: BertCheckpoint, folder: Path) -> None:
-    """Write ``bert_model.ckpt.*``, ``bert_config.json`` and ``vocab.txt`` as Google distributed them."""
+    """Write ``bert_model.ckpt.*``, ``bert_config.json`` and ``vocab.txt`` in Google's format."""
     variables = {}
     for name, value in checkpoint.state.items():
         tf_name = names.to_tf(name)
@@ -79,7 +79,7 @@ def write_tf(checkpoint: BertCheckpoint, folder: Path) -> None:
         checkpoint.vocabulary.write(folder)
         checkpoint.report.lower_case = checkpoint.vocabulary.reason
     if checkpoint.settings.layer_norm_eps != 1e-12:
-        note = f"layer_norm_eps {checkpoint.settings.layer_norm_eps} is not written: Google's code has 1e-12"
+        note = f"layer_norm_eps {checkpoint.settings.layer_norm_eps} is not written: Google's code uses 1e-12"
         checkpoint.report.notes.append(note)
     checkpoint.report.result = PREFIX
     checkpoint.report.write(folder)

@@ -1,9 +1,9 @@
 """CRC-32C (Castagnoli, RFC 3720), fast enough in numpy for checkpoints of a gigabyte.
 
-The register of a CRC is linear over GF(2): a zero register fed with ``a + b`` ends as
-``skip(crc(a), len(b)) ^ crc(b)``, where ``skip`` feeds zero bytes. So a chunk is cut into rows of equal length, all
-rows are fed side by side, one column of 32-bit words at a time, and then neighbours are joined, pair by pair. Zero
-bytes in front change nothing, so padding is free.
+The register of a CRC is linear over GF(2): starting from zero, ``a + b`` gives ``skip(crc(a), len(b)) ^ crc(b)``,
+where ``skip`` feeds zero bytes. So a chunk is cut into rows of equal length, all rows are processed in parallel, one
+column of 32-bit words at a time, and then neighbouring rows are combined pair by pair. Leading zero bytes change
+nothing, so padding is free.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 _POLYNOMIAL = 0x82F63B78  # reflected
-_ROW = 256  # bytes fed one after another; more would leave too few rows side by side in small tensors
-_CHUNK = 1 << 20  # bytes at a time; a chunk and its tables stay in the processor's second-level cache
+_ROW = 256  # bytes processed in sequence; more would leave too few parallel rows in small tensors
+_CHUNK = 1 << 20  # bytes at a time; a chunk and its tables fit in the second-level cache
 _MASK_DELTA = 0xA282EAD8
 
 _Words = npt.NDArray[np.uint32]
@@ -57,7 +57,7 @@ def _feed(state: int, chunk: memoryview) -> int:
 
 
 def _join(registers: _Words) -> int:
-    """The register after all rows, from the registers after each row alone."""
+    """The register after all rows, given the registers after each row alone."""
     length = _ROW
     while len(registers) > 1:
         if len(registers) % 2:
@@ -79,14 +79,14 @@ def _byte_table() -> list[int]:
 
 @functools.cache
 def _skip_tables(length: int) -> tuple[_Words, _Words]:
-    """What ``length`` zero bytes (a power of two) make of a register's low and high 16 bits."""
+    """Tables of what ``length`` zero bytes (a power of two) turn a register's low and high 16 bits into."""
     low, high = _tabulate(_skip_bits(length))
     return low, high
 
 
 @functools.cache
 def _skip_bits(length: int) -> list[int]:
-    """What ``length`` zero bytes make of each single bit of the register."""
+    """What ``length`` zero bytes turn each single bit of the register into."""
     if length == 1:
         table = _byte_table()
         return [(bit >> 8) ^ table[bit & 0xFF] for bit in (1 << i for i in range(32))]

@@ -14,12 +14,12 @@ _COMPANIONS = ("bert_config.json", "vocab.txt", "checkpoint")
 
 
 def find_prefix(source: str | Path) -> Path:
-    """The prefix of the checkpoint at ``source``: a folder, a prefix, or a file of the checkpoint or beside it.
+    """The prefix of the checkpoint at ``source``: a folder, a prefix, or a file of the checkpoint or in its folder.
 
-    In a folder the file ``checkpoint`` names the latest one; without it there must be exactly one.
+    In a folder, the file ``checkpoint`` names the latest checkpoint; without it there must be exactly one.
 
     Raises:
-        InputError: none, several, one of the V1 format, one without its index.
+        InputError: none, several, one in the V1 format, or one without its index.
     """
     source = Path(source)
     if source.is_dir():
@@ -36,7 +36,7 @@ def find_prefix(source: str | Path) -> Path:
 
 
 def companion(prefix: Path, name: str, given: str | Path | None, option: str) -> Path:
-    """The file ``name`` beside the checkpoint, unless another one is ``given``."""
+    """The file ``name`` in the checkpoint's folder, unless another one is ``given``."""
     path = Path(given) if given is not None else prefix.parent / name
     if not path.is_file():
         fix = "check the path" if given is not None else f"put it beside the checkpoint or add {option} FILE"
@@ -64,13 +64,13 @@ def _in_folder(folder: Path) -> Path:
 
 
 def _latest(folder: Path) -> Path | None:
-    """What the folder's text file ``checkpoint`` names, by base name: the paths in it may be another machine's."""
+    """The checkpoint named by the folder's text file ``checkpoint``; only its base name, as paths may differ here."""
     state = folder / "checkpoint"
     if not state.is_file():
         return None
     for _, line in read_lines(state):
-        if found := re.fullmatch(r'\s*model_checkpoint_path:\s*"(.*)"\s*', line):
-            prefix = folder / re.split(r"[/\\]", found[1])[-1]
+        if match := re.fullmatch(r'\s*model_checkpoint_path:\s*"(.*)"\s*', line):
+            prefix = folder / re.split(r"[/\\]", match[1])[-1]
             return prefix if _index(prefix).is_file() else None
     return None
 
@@ -89,5 +89,5 @@ def _index(prefix: Path) -> Path:
 def _data_files(folder: Path, name: str | None = None) -> list[Path]:
     if not folder.is_dir():
         return []
-    found = (path for path in folder.iterdir() if re.search(r"\.data-\d{5}-of-\d{5}$", path.name))
-    return sorted(path for path in found if name is None or _PART.sub("", path.name) == name)
+    shards = (path for path in folder.iterdir() if re.search(r"\.data-\d{5}-of-\d{5}$", path.name))
+    return sorted(path for path in shards if name is None or _PART.sub("", path.name) == name)

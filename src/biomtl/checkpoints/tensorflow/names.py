@@ -1,4 +1,4 @@
-"""Google's TF1 names of BERT variables and Hugging Face's, as one reversible list of rewrites."""
+"""Google's TF1 names of BERT variables and Hugging Face's names, as one reversible list of rewrites."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from typing import NamedTuple
 
 
 class Rewrite(NamedTuple):
-    """One step of the translation. Forwards ``tf`` becomes ``hf``; backwards ``hf`` becomes ``tf``.
+    """One step of the translation. Forward, ``tf`` becomes ``hf``; backward, ``hf`` becomes ``tf``.
 
-    Both sides are literal texts, in which ``{n}`` stands for a number and ``$`` and ``^`` for the name's ends.
+    Both sides are literal text in which ``{n}`` is a number and ``^`` and ``$`` are the ends of the name.
     """
 
     tf: str
     hf: str
 
     def forwards(self, name: str) -> str:
-        """One step from TensorFlow's name."""
+        """Apply the step to a TensorFlow name."""
         return _replace(self.tf, self.hf, name)
 
     def backwards(self, name: str) -> str:
-        """One step from Hugging Face's name."""
+        """Apply the step to a Hugging Face name."""
         return _replace(self.hf, self.tf, name)
 
 
-#: Applied top down from TensorFlow to Hugging Face and bottom up on the way back, so on the way back the special names
-#: ("LayerNorm.weight") are taken before the general one ("weight").
+#: Applied from top to bottom to get Hugging Face's names and from bottom to top on the way back, where the specific
+#: names ("LayerNorm.weight") must come before the general one ("weight").
 REWRITES = (
     Rewrite("/kernel$", "/weight$"),
     Rewrite("/LayerNorm/gamma$", "/LayerNorm/weight$"),
@@ -51,32 +51,32 @@ _TRAINING_ONLY = re.compile(
 
 
 def to_hf(name: str) -> str:
-    """Hugging Face's name (with the prefix ``bert.``) of a TF1 variable."""
+    """The Hugging Face name (with the prefix ``bert.``) of a TF1 variable."""
     for rewrite in REWRITES:
         name = rewrite.forwards(name)
     return name
 
 
 def to_tf(name: str) -> str:
-    """The TF1 variable of Hugging Face's parameter ``name`` (with the prefix ``bert.``)."""
+    """The TF1 variable for Hugging Face's parameter ``name`` (with the prefix ``bert.``)."""
     for rewrite in reversed(REWRITES):
         name = rewrite.backwards(name)
     return name
 
 
 def is_transposed(tf_name: str) -> bool:
-    """Whether the sides hold each other's transpose: TensorFlow's kernels are [in, out], torch's weights [out, in]."""
+    """Whether the two are transposes of each other: TensorFlow's kernels are [in, out], torch's weights [out, in]."""
     return tf_name.endswith("/kernel")
 
 
 def tf1_name(key: str) -> str:
-    """The TF1 name in a key of an object-based (TF2) checkpoint that kept it; other keys as they are."""
-    found = _OBJECT_KEY.match(key)
-    return found[1].replace(".S", "/").replace("..", ".") if found else key
+    """The TF1 name in a key of an object-based (TF2) checkpoint that kept it; other keys are unchanged."""
+    match = _OBJECT_KEY.match(key)
+    return match[1].replace(".S", "/").replace("..", ".") if match else key
 
 
 def is_training_only(key: str) -> bool:
-    """Whether a variable serves training only: counters, loss scales, optimiser slots."""
+    """Whether a variable is used only in training: counters, loss scales, optimiser slots."""
     return bool(_TRAINING_ONLY.search(key) or _TRAINING_ONLY.search(tf1_name(key)))
 
 

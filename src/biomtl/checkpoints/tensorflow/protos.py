@@ -1,7 +1,7 @@
 """The four protocol buffer messages of a TensorBundle index, and the varints beneath them.
 
-Only what the format needs (proto3, tensor_bundle.proto and its imports): unknown fields are passed over by wire type.
-Every function raises ``ValueError`` on bytes that are no such message; the caller knows which file to blame.
+Only what the format needs (proto3, tensor_bundle.proto and its imports): unknown fields are skipped by wire type.
+Every function raises ``ValueError`` on malformed bytes; the caller knows which file to name.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Extent = tuple[int, int]  # start, length; (0, -1) is a whole dimension
 
 @dataclass
 class Header:
-    """``BundleHeaderProto``, under the empty key."""
+    """``BundleHeaderProto``, stored under the empty key."""
 
     num_shards: int = 1
     endianness: int = 0
@@ -26,9 +26,9 @@ class Header:
 
 @dataclass
 class Entry:
-    """``BundleEntryProto``: where a tensor, or a slice of one, lies.
+    """``BundleEntryProto``: the location of a tensor or of a slice.
 
-    ``crc`` is masked; a partitioned tensor has ``slices`` and no bytes of its own.
+    ``crc`` is masked; a partitioned tensor has ``slices`` and no data of its own.
     """
 
     dtype: int = 0
@@ -54,7 +54,7 @@ def read_varint(data: bytes, at: int) -> tuple[int, int]:
 
 
 def varint(value: int) -> bytes:
-    """``value`` as a varint; a negative number takes ten bytes, as two's complement of 64 bits."""
+    """``value`` as a varint; a negative number takes ten bytes (64-bit two's complement)."""
     value &= (1 << 64) - 1
     out = bytearray()
     while value >= 0x80:
@@ -97,7 +97,7 @@ def decode_entry(data: bytes) -> Entry:
 
 
 def encode_entry(entry: Entry) -> bytes:
-    """Write a ``BundleEntryProto``, byte for byte as TensorFlow does (a scalar has an empty shape message)."""
+    """Write a ``BundleEntryProto``, byte for byte like TensorFlow (a scalar has an empty shape message)."""
     shape = b"".join(_nested(2, _number(1, size)) for size in entry.shape)
     out = _number(1, entry.dtype) + _nested(2, shape)
     out += _number(3, entry.shard) + _number(4, entry.offset) + _number(5, entry.size)

@@ -1,4 +1,4 @@
-"""Partitioned variables: the keys of their slices (OrderedCode) and how the slices make one tensor."""
+"""Partitioned variables: the keys of their slices (OrderedCode) and assembling the slices into one tensor."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from biomtl.checkpoints.tensorflow.protos import Extent
 
 
 def encode_key(name: str, extents: tuple[Extent, ...]) -> bytes:
-    """The index key of the slice of variable ``name`` at ``extents`` (start, length of each axis)."""
+    """The index key of the slice of variable ``name`` at ``extents`` (start and length along each axis)."""
     text = name.encode("utf-8").replace(b"\xff", b"\xff\x00").replace(b"\0", b"\0\xff") + b"\0\1"
     numbers = b"".join(_signed(start) + _signed(length) for start, length in extents)
     return _unsigned(0) + text + _unsigned(len(extents)) + numbers
 
 
 def decode_name(key: bytes) -> str:
-    """The variable's name in a slice's key; only for messages."""
+    """The variable's name in a slice's key; only for error messages."""
     text = key[1:].split(b"\0\1")[0].replace(b"\0\xff", b"\0").replace(b"\xff\x00", b"\xff")
     return text.decode("utf-8", "replace")
 
 
 def join(shape: tuple[int, ...], parts: list[tuple[tuple[Extent, ...], npt.NDArray[Any]]]) -> npt.NDArray[Any]:
-    """The tensor of ``shape`` that the slices cover.
+    """The tensor of ``shape`` assembled from its slices.
 
     Raises:
-        ValueError: slices that leave a gap, overlap or stand out.
+        ValueError: the slices leave a gap, overlap or exceed the shape.
     """
     if sum(part.size for _, part in parts) != math.prod(shape):
         raise ValueError(f"its slices don't add up to shape {list(shape)}")
@@ -57,7 +57,7 @@ def _unsigned(value: int) -> bytes:
 
 
 def _signed(value: int) -> bytes:
-    """OrderedCode of any number: as many leading ones as bytes, 7 bits of payload a byte; negatives complemented."""
+    """OrderedCode of any number: as many leading ones as bytes, 7 payload bits per byte; negatives complemented."""
     if value < 0:
         return bytes(byte ^ 0xFF for byte in _signed(~value))
     width = value.bit_length() // 7 + 1

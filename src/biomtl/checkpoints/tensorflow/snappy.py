@@ -1,17 +1,17 @@
-"""Raw snappy decompression (format_description.txt of google/snappy): index blocks of other writers may use it."""
+"""Raw snappy decompression (format_description.txt of google/snappy), which other writers may use for index blocks."""
 
 from __future__ import annotations
 
 from biomtl.checkpoints.tensorflow.protos import read_varint
 
-_MAX_SIZE = 1 << 28  # an index block holds a quarter of a megabyte; a larger promise is damage
+_MAX_SIZE = 1 << 28  # an index block holds a quarter of a megabyte; a far larger size means damage
 
 
 def decompress(data: bytes) -> bytes:
-    """The bytes that ``data`` (one raw block, no framing) stands for.
+    """Decompress ``data`` (one raw block, no framing).
 
     Raises:
-        ValueError: ``data`` is no snappy block.
+        ValueError: ``data`` is not a snappy block.
     """
     size, at = read_varint(data, 0)
     if size > _MAX_SIZE:
@@ -30,9 +30,9 @@ def decompress(data: bytes) -> bytes:
             length, offset, at = _copy_range(data, tag, at)
             _copy(out, offset, length)
         if len(out) > size:
-            raise ValueError("a snappy block longer than it says")
+            raise ValueError("a snappy block longer than its stated size")
     if len(out) != size:
-        raise ValueError("a snappy block shorter than it says")
+        raise ValueError("a snappy block shorter than its stated size")
     return bytes(out)
 
 
@@ -54,7 +54,7 @@ def _copy_range(data: bytes, tag: int, at: int) -> tuple[int, int, int]:
 
 
 def _copy(out: bytearray, offset: int, length: int) -> None:
-    """Repeat what stands ``offset`` bytes back; a copy longer than its offset reads what it has just written."""
+    """Repeat the bytes from ``offset`` bytes back; a copy longer than its offset reads what it has just written."""
     if not 0 < offset <= len(out):
         raise ValueError("a snappy copy from before the start")
     pattern = bytes(out[-offset:])[:length]

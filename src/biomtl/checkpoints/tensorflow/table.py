@@ -1,4 +1,4 @@
-"""The sorted string table (leveldb's layout) that a TensorBundle index is."""
+"""The sorted string table (leveldb's layout) that holds a TensorBundle's index."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from biomtl.errors import InputError
 
 MAGIC = bytes.fromhex("57fb808b247547db")
 _FOOTER = 48  # bytes: two handles, padding, magic
-_TRAILER = 5  # bytes after a block: its type and its checksum
+_TRAILER = 5  # bytes after a block: its type and checksum
 _BLOCK = 256 << 10  # bytes after which a data block is closed
-_RESTART = 16  # entries that may share a prefix with the one before
+_RESTART = 16  # entries that may share a prefix with the previous one
 _AGAIN = "copy or download the file again"
 
 
@@ -34,7 +34,7 @@ def read_table(path: Path) -> dict[bytes, bytes]:
     """Every key and value, in key order.
 
     Raises:
-        InputError: no such file, no table, a damaged block.
+        InputError: no such file, not a table, or a damaged block.
     """
     try:
         data = path.read_bytes()
@@ -44,7 +44,7 @@ def read_table(path: Path) -> dict[bytes, bytes]:
         raise InputError(f"a file of {len(data)} bytes", path=path, expected="a checkpoint index", fix=_AGAIN)
     if not data.endswith(MAGIC):
         problem = "no table magic number at its end"
-        raise InputError(problem, path=path, expected="a checkpoint index", fix=f"it is cut or damaged: {_AGAIN}")
+        raise InputError(problem, path=path, expected="a checkpoint index", fix=f"it is truncated or damaged: {_AGAIN}")
     try:
         return dict(_entries(data))
     except ValueError as error:
@@ -80,7 +80,7 @@ def _block(data: bytes, handle: tuple[int, int]) -> Iterator[tuple[bytes, bytes]
         raise ValueError(f"checksum of the block at byte {offset} does not match")
     content, kind = stored[:-1], stored[-1]
     if kind > 1:
-        raise ValueError(f"compression type {kind} is unknown")
+        raise ValueError(f"unknown compression type {kind}")
     return _block_entries(decompress(content) if kind else content)
 
 
@@ -102,7 +102,7 @@ def _block_entries(block: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def write_table(entries: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """A table of ``entries``, which come in key order, in uncompressed blocks."""
+    """A table of ``entries``, given in key order, in uncompressed blocks."""
     out = bytearray()
     index: list[tuple[bytes, bytes]] = []
     pending: list[tuple[bytes, bytes]] = []
@@ -137,7 +137,7 @@ def _append(out: bytearray, entries: list[tuple[bytes, bytes]], restart_every: i
 
 
 def _successor(key: bytes) -> bytes:
-    """A short key that is not below ``key``: the index needs no more."""
+    """A short key not below ``key``, which is all the index needs."""
     for i, byte in enumerate(key):
         if byte < 0xFF:
             return key[:i] + bytes([byte + 1])

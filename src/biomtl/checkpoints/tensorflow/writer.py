@@ -1,4 +1,4 @@
-"""Writing a TensorFlow V2 checkpoint, as ``tf.compat.v1.train.Saver`` lays it out."""
+"""Writing a TensorFlow V2 checkpoint in the layout of ``tf.compat.v1.train.Saver``."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from biomtl.files import atomic_file
 
 
 def write_bundle(prefix: str | Path, variables: Mapping[str, Array]) -> None:
-    """Write ``PREFIX.data-00000-of-00001`` and ``PREFIX.index``, the variables in name order, little-endian.
+    """Write ``PREFIX.data-00000-of-00001`` and ``PREFIX.index``, with variables in name order, little-endian.
 
     Raises:
-        ValueError: an array of a type that TensorFlow has no code for.
+        ValueError: an array of a type for which TensorFlow has no code.
     """
     entries: list[tuple[bytes, bytes]] = [(b"", encode_header(Header()))]
     offset = 0
