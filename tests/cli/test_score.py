@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -11,7 +12,9 @@ from typing import Any
 
 import pytest
 
+import tiny
 from biomtl.cli.main import main
+from biomtl.suite import load_suite
 
 TASK = """name: own
 labels: ["yes", "no"]
@@ -162,3 +165,70 @@ def test_an_interval_from_few_units_is_marked(run: Any, files: tuple[Path, Path]
     _, out, _ = run("score", "--task", "chemprot", gold, predicted)
     assert "*" not in out
     assert json.loads(run("score", "--task", "chemprot", gold, predicted, "--json")[1])["few_units"] is False
+
+
+def test_a_pipe_is_read_once(files: tuple[Path, Path], tmp_path: Path) -> None:
+    program = ["-m", "biomtl.cli.main", "score", "--task", "chemprot", "--json", str(files[0])]
+    outputs = []
+    for name, feed in (("-", files[1]), ("/dev/stdin", files[1]), (str(files[1]), None)):
+        given = feed.read_bytes() if feed else b""
+        ran = subprocess.run([sys.executable, *program, name], input=given, capture_output=True)
+        assert ran.returncode == 0, ran.stderr
+        outputs.append(ran.stdout)
+    assert outputs[0] == outputs[1] == outputs[2]
+    rows = b'{"id": "1.T0.T9", "label": "CPR:3"}\nnot JSON\n'
+    ran = subprocess.run([sys.executable, *program, "-"], input=rows, capture_output=True)
+    assert ran.returncode == 2
+    assert b"standard input:2: not JSON" in ran.stderr
+    fifo = tmp_path / "pipe"
+    os.mkfifo(fifo)
+    with subprocess.Popen([sys.executable, *program, str(fifo)], stdout=subprocess.PIPE) as process:
+        fifo.write_bytes(files[1].read_bytes())
+        assert process.communicate()[0] == outputs[0]
+
+
+OWN = Path(__file__).parents[1] / "data/custom/own.yaml"
+
+
+def predictions(rows: list[dict[str, Any]], path: Path, key: str = "label") -> Path:
+    path.write_text("".join(json.dumps({"id": row["id"], key: row[key]}) + "\n" for row in rows))
+    return path
+
+
+def test_a_task_of_a_recipe(run: Any, tmp_path: Path) -> None:
+    gold = load_suite(OWN)["effect"].records("train")
+    predicted = predictions(gold, tmp_path / "p.jsonl")
+    code, out, err = run("score", OWN, predicted, "--task", "effect", "--split", "train", "--json")
+    assert code == 0, err
+    assert json.loads(out)["metrics"]["micro_f1_positive"]["value"] == 1
+    file = tmp_path / "gold.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in gold))
+    code, named, err = run("score", file, predicted, "--task", f"{OWN}:effect", "--json")
+    assert code == 0, err
+    assert json.loads(named)["metrics"] == json.loads(out)["metrics"]
+    code, _, err = run("score", OWN, predicted)
+    assert code == 2
+    assert "say --task: effect" in err
+    code, _, err = run("score", file, predicted, "--task", str(OWN))
+    assert "say which, as in own.yaml:effect" in err
+    code, _, err = run("score", OWN, predicted, "--task", "efect")
+    assert "did you mean 'effect'" in err
+    code, _, err = run("score", file)
+    assert (code, err.count("\n")) == (2, 1)
+
+
+def test_a_run_and_its_own_predictions(run: Any, tmp_path: Path) -> None:
+    suite = tiny.write_suite(tmp_path / "suite", ("cls-text", "tag-drug"))
+    folder = tmp_path / "run"
+    (folder / "predictions" / "tag-drug").mkdir(parents=True)
+    tiny.write_recipe(folder / "recipe.yaml", tmp_path, suite)
+    gold = [json.loads(line) for line in (suite / "tag-drug" / "test.jsonl").read_text().splitlines()]
+    predictions(gold, folder / "predictions" / "tag-drug" / "test.jsonl", "tags")
+    code, out, err = run("score", folder, "--task", "tag-drug", "--json")
+    assert code == 0, err
+    assert json.loads(out)["metrics"]["entity_f1_spans"]["value"] == 1
+    code, _, err = run("score", folder, "--task", "cls-text")
+    assert code == 2
+    assert "predictions/cls-text/test.jsonl" in err
+    code, _, err = run("score", suite, "--task", "tag-drug")
+    assert (code, err.count("\n")) == (2, 1)

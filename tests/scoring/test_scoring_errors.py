@@ -82,10 +82,12 @@ def test_gold_offsets_that_fit_no_tags(offsets: Any) -> None:
         score("bc5cdr-chem", [{**TAGGED[0], "offsets": offsets}], TAGGED)
 
 
-def test_document_spans_need_offsets() -> None:
-    bare = [{"id": "s", "tags": ["O"]}]
-    with pytest.raises(InputError, match=r"records without offsets have no document spans, .* entity_f1_conlleval"):
-        score("bc5cdr-chem", bare, bare)
+def test_records_without_offsets_are_scored_as_conlleval_does() -> None:
+    bare = [{"id": "s", "tags": ["O", "B-Chemical"]}]
+    result = score("bc5cdr-chem", bare, [{"id": "s", "tags": ["B-Chemical", "B-Chemical"]}])
+    assert list(result.metrics) == ["entity_f1_conlleval"]
+    assert result.main.precision == 0.5
+    assert any("without offsets" in note for note in result.notes)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,6 +11,7 @@ import typer
 
 from biomtl.cli.precision import chosen
 from biomtl.cli.progress import texts
+from biomtl.cli.splits import SplitName
 from biomtl.files import atomic_folder, refuse_existing
 from biomtl.inference.evaluate import evaluate as score_split
 from biomtl.inference.evaluate import shared_tasks
@@ -20,14 +20,6 @@ from biomtl.report.console import table_console
 from biomtl.report.tables import score_table
 from biomtl.results import FILE, Results
 from biomtl.suite import load_suite
-
-
-class SplitName(StrEnum):
-    """A split on the command line."""
-
-    train = "train"
-    dev = "dev"
-    test = "test"
 
 
 def evaluate(

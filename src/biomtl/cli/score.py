@@ -10,33 +10,53 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from biomtl.cli.gold import sides
+from biomtl.cli.splits import SplitName
 from biomtl.report.console import table_console
 from biomtl.scoring import MetricResult, Score
 from biomtl.scoring import score as compute
-from biomtl.tasks import Task, get_task
 
 
 def score(
-    gold: Annotated[Path, typer.Argument(help="Gold file: prepared JSONL or a BLUE file.", show_default=False)],
+    gold: Annotated[
+        Path,
+        typer.Argument(
+            help="Gold file (prepared JSONL, a BLUE file); or a recipe, prepared suite or run, whose split is gold.",
+            show_default=False,
+        ),
+    ],
     predicted: Annotated[
-        Path, typer.Argument(help="Predictions, in the same or another of these formats.", show_default=False)
-    ],
+        Path | None,
+        typer.Argument(
+            help="Predictions, in the same or another format; `-` is standard input. A run has its own.",
+            show_default=False,
+        ),
+    ] = None,
     task: Annotated[
-        str, typer.Option("--task", help="Task name or alias, or the path of a `task.yaml`.", show_default=False)
-    ],
+        str | None,
+        typer.Option(
+            "--task",
+            help="Task name or alias, the path of a `task.yaml`, or `RECIPE.yaml:NAME`; not needed where GOLD has one.",
+            show_default=False,
+        ),
+    ] = None,
+    split: Annotated[SplitName, typer.Option("--split", help="Split of a recipe, suite or run.")] = SplitName.test,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")] = False,
     seed: Annotated[int, typer.Option(help="Seed of the bootstrap.", min=0)] = 0,
     resamples: Annotated[int, typer.Option(help="Bootstrap resamples; 0 for no intervals.", min=0)] = 1000,
 ) -> None:
     """Score predictions by the rules of the BLUE benchmark, with rows per label and 95 % intervals.
 
-    Rows are matched by id; a missing, doubled or unknown id is an error. Example:
+    Rows are matched by id; a missing, doubled or unknown id is an error. Examples:
 
         biomtl score --task ddi2013 prepared/ddi2013/test.jsonl predictions/ddi2013/test.jsonl
-    """
 
-    record = Task.read(task) if task.endswith((".yaml", ".yml")) else get_task(task)
-    result = compute(record, gold, predicted, seed=seed, resamples=resamples)
+        biomtl score own.yaml predictions.jsonl --task effect
+
+        biomtl score runs/joint --task hoc --split dev
+    """
+    record, wanted, found = sides(gold, predicted, task, split.value)
+    result = compute(record, wanted, found, seed=seed, resamples=resamples)
     if as_json:
         typer.echo(json.dumps(result.to_dict(), ensure_ascii=False, allow_nan=False, indent=2))
         return

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -11,9 +12,9 @@ from biomtl.corpora.blue import table as tsv
 from biomtl.corpora.blue.hoc import decode_labels
 from biomtl.corpora.blue.ner import read_ner
 from biomtl.corpora.blue.relations import SEVERAL_LABELS, document_of
-from biomtl.corpora.source import Source
+from biomtl.corpora.source import MAX_MEMBER, Source
 from biomtl.errors import InputError
-from biomtl.files import read_jsonl
+from biomtl.files import MAX_LINE, decode_line, parse_jsonl
 from biomtl.scoring.table import Record, Table
 from biomtl.tasks.task import Task
 
@@ -40,7 +41,7 @@ def load(path: str | Path, task: Task, *, may_be_empty: bool = False) -> Loaded:
     """Read a gold or a prediction file, telling its format from its content.
 
     Args:
-        path: the file.
+        path: the file; ``-`` is standard input, and a pipe is read once.
         task: what it is about.
         may_be_empty: whether an empty file is one without mentions.
 
@@ -50,11 +51,12 @@ def load(path: str | Path, task: Task, *, may_be_empty: bool = False) -> Loaded:
     path = Path(path)
     if path.is_dir():
         raise InputError("a folder", path=path, expected="a gold or a prediction file")
-    source = Source(path)
+    source = Piped(path) if is_pipe(path) else Source(path)
     names = list(source.names)
     if len(names) != 1:
         raise InputError(f"an archive of {len(names)} files", path=path, expected="one file")
     name = names[0]
+    path = Path(source.where(name)) if isinstance(source, Piped) else path
     first = next((text for _, text in source.lines(name) if text.strip()), None)
     if first is None and may_be_empty:
         return Loaded(Table([], str(path), []), "mentions")
@@ -63,7 +65,7 @@ def load(path: str | Path, task: Task, *, may_be_empty: bool = False) -> Loaded:
     if first.lstrip().startswith("[{") or (first.strip() == "[" and task.type != "tagging"):
         raise InputError("a JSON list", path=path, line=1, expected="JSON lines: one object a line")
     if first.lstrip().startswith("{"):
-        lines, records = zip(*read_jsonl(path), strict=True)
+        lines, records = zip(*parse_jsonl(source.lines(name), path), strict=True)
         return Loaded(Table(records, str(path), lines), "mentions" if "locations" in records[0] else "records")
     if task.type == "tagging":
         sentences = list(read_ner(source, name, task, "test"))
@@ -71,6 +73,46 @@ def load(path: str | Path, task: Task, *, may_be_empty: bool = False) -> Loaded:
     if task.type not in _KEY:
         raise InputError("not JSON lines", path=path, expected=f"JSON lines for a task of type {task.type}")
     return _load_table(source, name, task)
+
+
+def is_pipe(path: Path) -> bool:
+    """Whether a path is standard input (``-``), a named pipe or another stream that can be read only once."""
+    return str(path) == "-" or (path.exists() and not path.is_file())
+
+
+class Piped(Source):
+    """What comes through a pipe, read once and kept, in the place of a file.
+
+    Raises:
+        InputError: unreadable, not UTF-8, or over 1 GiB.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.name = "standard input" if str(path) == "-" else str(path)
+        self._lines: list[tuple[int, str]] = []
+        size = 0
+        try:
+            with sys.stdin.buffer if str(path) == "-" else path.open("rb") as stream:
+                while raw := stream.readline(MAX_LINE + 1):
+                    self._lines.append((len(self._lines) + 1, decode_line(raw, self.name, len(self._lines) + 1)))
+                    if (size := size + len(raw)) > MAX_MEMBER:
+                        raise InputError(f"over {MAX_MEMBER:,} bytes", path=self.name, fix="write them to a file")
+        except OSError as error:
+            raise InputError(f"can't be read ({error.strerror})", path=self.name) from error
+
+    @property
+    def names(self) -> Iterator[str]:
+        """The one name."""
+        return iter([self.name])
+
+    def where(self, name: str) -> str:
+        """The name as an error message should show it."""
+        return self.name
+
+    def lines(self, name: str) -> Iterator[tuple[int, str]]:
+        """(1-based number, text without line end) of every line."""
+        return iter(self._lines)
 
 
 def _load_table(source: Source, name: str, task: Task) -> Loaded:

@@ -85,6 +85,9 @@ def _score(
             notes += united
         rows, unit = matched_rows(task, gold, predicted, metrics[0].read)
         unit = "document" if by_document else unit
+        if task.type == "tagging" and rows.gold_mentions is None:
+            notes += ("scored as conlleval does: records without offsets have no document spans",)
+            metrics = [METRICS["entity_f1_conlleval"]]
     return Score(
         task=task.name,
         metrics=_results(metrics, rows, seed, resamples),

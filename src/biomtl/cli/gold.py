@@ -1,0 +1,81 @@
+"""What ``biomtl score`` compares: a task, its gold rows and the predictions, from files, a recipe, a suite or a run."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from biomtl.corpora.reader import Record
+from biomtl.custom import read_definitions
+from biomtl.errors import InputError
+from biomtl.files import read_lines
+from biomtl.suite import Suite, load_suite
+from biomtl.tasks import Task, get_task
+from biomtl.tasks.registry import pick
+from biomtl.tasks.task import Split
+from biomtl.training.recipe_io import load_recipe
+
+YAML = (".yaml", ".yml")
+Rows = Path | list[Record]
+
+
+def sides(gold: Path, predicted: Path | None, task: str | None, split: Split) -> tuple[Task, Rows, Path]:
+    """The task, its gold and its predictions.
+
+    Args:
+        gold: a gold file; or a recipe, prepared suite or run folder, whose ``split`` is gold.
+        predicted: predictions; left out for a run folder, which has its own.
+        task: which task; may be left out where ``gold`` has only one.
+        split: of the recipe, suite or run.
+
+    Raises:
+        InputError: no such task, file or split, or nothing that says which.
+    """
+    suite = _suite(gold)
+    if suite is None:
+        if task is None or predicted is None:
+            what = "--task, the task's name" if task is None else "a file of predictions after it"
+            raise InputError("one gold file alone", path=gold, expected=what, fix="see `biomtl score --help`")
+        return named_task(task), gold, predicted
+    if task is None and len(suite.tasks) > 1:
+        raise InputError(f"{len(suite.tasks)} tasks", path=gold, fix=f"say --task: {', '.join(suite.tasks)}")
+    name = next(iter(suite.tasks)) if task is None else pick(task, suite.tasks, gold)
+    if predicted is None:
+        predicted = gold / "predictions" / name / f"{split}.jsonl"
+        if not (gold / "recipe.yaml").is_file():
+            raise InputError("no predictions", path=gold, expected="a file of predictions after it, or a run folder")
+    return suite.tasks[name], suite[name].records(split), predicted
+
+
+def named_task(name: str) -> Task:
+    """A task by its name or alias, its ``task.yaml``, or ``RECIPE.yaml:NAME`` (the name may be left out if it has one).
+
+    Raises:
+        InputError: no such task.
+    """
+    file, colon, own = name.rpartition(":")
+    if not (colon and file.lower().endswith(YAML)):
+        file, own = name, ""
+    if not file.lower().endswith(YAML):
+        return get_task(name)
+    path = Path(file)
+    if not own and not _is_recipe(path):
+        return Task.read(path)
+    names = list(read_definitions(path))
+    if not own and len(names) > 1:
+        raise InputError(f"{len(names)} tasks", path=path, fix=f"say which, as in {path.name}:{names[0]}")
+    return next(iter(load_suite(path, [own or names[0]]).tasks.values()))
+
+
+def _is_recipe(path: Path) -> bool:
+    return any(re.match(r"tasks\s*:", line) for _, line in read_lines(path))
+
+
+def _suite(gold: Path) -> Suite | None:
+    """The suite of a run folder, a recipe or a prepared folder; None for a file of gold rows."""
+    if (gold / "recipe.yaml").is_file():
+        recipe = load_recipe(gold / "recipe.yaml")
+        return load_suite(recipe.suite, list(recipe.tasks) or None, recipe.own_tasks)
+    if gold.is_dir() or (gold.suffix.lower() in YAML and gold.is_file()):
+        return load_suite(gold)
+    return None
