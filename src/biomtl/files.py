@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import hashlib
 import json
 import os
 import shutil
 import tempfile
+import zlib
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, BinaryIO, cast
 
 from biomtl.errors import InputError, OnError, fail
 
 _LINE_ENDS = {ord(character): f"\\u{ord(character):04x}" for character in "\x85\u2028\u2029"}
 MAX_LINE = 32 * 1024 * 1024  # characters; a longer line is a broken file, not a sentence
+MAX_LIST = 2 * MAX_LINE  # characters of a JSON list, which is read whole
+BROKEN_GZ = (gzip.BadGzipFile, EOFError, zlib.error)
 _JSON = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
@@ -121,18 +126,32 @@ def sync_tree(folder: Path) -> None:
                 os.fsync(stream.fileno())
 
 
+def open_binary(path: str | Path) -> BinaryIO:
+    """A file's bytes; one whose name ends in ``.gz`` is unpacked as it is read.
+
+    Reading may raise what `BROKEN_GZ` holds.
+    """
+    packed = str(path).lower().endswith(".gz")
+    return cast("BinaryIO", gzip.open(path) if packed else Path(path).open("rb"))
+
+
+def suffix_of(path: str | Path) -> str:
+    """The end of a name that says the format, in small letters: of ``a.TSV.gz``, ``.tsv``."""
+    return Path(str(path).lower().removesuffix(".gz")).suffix
+
+
 def read_lines(path: str | Path, on_error: OnError = fail) -> Iterator[tuple[int, str]]:
     """Yield (1-based number, text without line end) of a UTF-8 file; a BOM is dropped, CRLF accepted.
 
-    A line that can't be read goes to ``on_error``; if that returns, the line is passed over.
+    A file whose name ends in ``.gz`` is unpacked as it is read. A line that can't be read goes to ``on_error``; if that
+    returns, the line is passed over.
 
     Raises:
         InputError: missing or unreadable file, bytes that are not UTF-8, a NUL byte, an absurdly long line.
     """
-    path = Path(path)
+    path, number = Path(path), 0
     try:
-        with path.open("rb") as stream:
-            number = 0
+        with open_binary(path) as stream:
             while raw := stream.readline(MAX_LINE + 1):
                 number += 1
                 try:
@@ -148,6 +167,8 @@ def read_lines(path: str | Path, on_error: OnError = fail) -> Iterator[tuple[int
         raise InputError(found, path=path, fix="check the path") from error
     except PermissionError as error:
         raise InputError("the file can't be read (permission denied)", path=path) from error
+    except BROKEN_GZ as error:
+        raise InputError(f"can't be unpacked ({error})", path=path, line=number + 1, fix="copy it again") from error
 
 
 def decode_line(raw: bytes, path: str | Path, number: int) -> str:
@@ -165,24 +186,67 @@ def decode_line(raw: bytes, path: str | Path, number: int) -> str:
 
 
 def read_jsonl(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield (1-based line number, object) of a JSON-lines file; blank lines are passed over."""
+    """Yield (1-based line number, object) of a JSON-lines file; blank lines are passed over.
+
+    A file that begins with ``[`` is one JSON list of objects, numbered from 1.
+    """
     yield from parse_jsonl(read_lines(path), path)
 
 
-def parse_jsonl(lines: Iterable[tuple[int, str]], path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The same of numbered lines; ``path`` is where they come from."""
+def parse_jsonl(
+    lines: Iterable[tuple[int, str]], path: str | Path, on_error: OnError = fail
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The same of numbered lines; ``path`` is where they come from, and bad rows go to ``on_error``."""
+    filled = ((number, line) for number, line in lines if line.strip())
+    first = next(filled, None)
+    if first is None:
+        return
+    numbered = chain([first], filled)
+    is_list = first[1].lstrip().startswith("[")
+    for number, value, escapes in _items(numbered, path) if is_list else _lines(numbered):
+        try:
+            yield number, _object(value, path, number, escapes)
+        except InputError as error:
+            on_error(error)
+
+
+def _lines(lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, Any, bool]]:
+    """Each line's value, or the error that it is none, and whether it holds escapes of surrogates."""
     for number, line in lines:
-        if not line.strip():
-            continue
+        value: Any
         try:
             value = json.loads(line)
         except (ValueError, RecursionError) as error:
-            raise InputError(f"not JSON ({error})", path=path, line=number, expected="one JSON object") from error
-        if not isinstance(value, dict):
-            raise InputError(f"a JSON {type(value).__name__}", path=path, line=number, expected="a JSON object")
-        if "\\ud" in line.lower():
-            _refuse_half_characters(value, path, number)
-        yield number, value
+            value = error
+        yield number, value, "\\ud" in line.lower()
+
+
+def _items(lines: Iterable[tuple[int, str]], path: str | Path) -> Iterator[tuple[int, Any, bool]]:
+    """The same of the items of a JSON list, numbered from 1."""
+    parts: list[str] = []
+    size = 0
+    for _, line in lines:
+        parts.append(line)
+        if (size := size + len(line)) > MAX_LIST:
+            raise InputError(f"a JSON list of over {MAX_LIST:,} characters", path=path, fix="write JSON lines")
+    text = "\n".join(parts)
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        line_number = getattr(error, "lineno", 1)
+        raise InputError(f"not JSON ({error})", path=path, line=line_number, expected="a list of objects") from error
+    escapes = "\\ud" in text.lower()
+    yield from ((number, item, escapes) for number, item in enumerate(value, 1))
+
+
+def _object(value: Any, path: str | Path, number: int, escapes: bool) -> dict[str, Any]:
+    if isinstance(value, Exception):
+        raise InputError(f"not JSON ({value})", path=path, line=number, expected="one JSON object") from value
+    if not isinstance(value, dict):
+        raise InputError(f"a JSON {type(value).__name__}", path=path, line=number, expected="a JSON object")
+    if escapes:
+        _refuse_half_characters(value, path, number)
+    return value
 
 
 def _refuse_half_characters(value: Any, path: str | Path, number: int) -> None:

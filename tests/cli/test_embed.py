@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import sys
 from collections.abc import Callable
@@ -80,11 +81,21 @@ def test_elmo_to_hdf5(run: Run, elmo: Path, tmp_path: Path) -> None:
 
 
 def test_bad_line_leaves_no_file(run: Run, elmo: Path, tmp_path: Path) -> None:
-    (tmp_path / "in.txt").write_text("a word\n\nanother\n")
-    code, said = run(elmo, tmp_path / "in.txt", "--out", tmp_path / "out.hdf5")
+    (tmp_path / "in.jsonl").write_text('{"text": "a word"}\n{"text": " "}\n')
+    code, said = run(elmo, tmp_path / "in.jsonl", "--out", tmp_path / "out.hdf5")
     assert code == 2
-    assert said.strip().splitlines()[-1].startswith(f"biomtl: error: {tmp_path}/in.txt:2: a sentence with no words")
-    assert [path.name for path in tmp_path.iterdir()] == ["in.txt"]
+    assert said.strip().splitlines()[-1].startswith(f"biomtl: error: {tmp_path}/in.jsonl:2: a sentence with no words")
+    assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
+
+
+def test_blank_lines_are_passed_over_as_predict_does(run: Run, elmo: Path, tmp_path: Path) -> None:
+    (tmp_path / "in.txt").write_text("a word\n\n  \nanother\n")
+    (tmp_path / "in.txt.gz").write_bytes(gzip.compress((tmp_path / "in.txt").read_bytes()))
+    for name in ("in.txt", "in.txt.gz"):
+        code, said = run(elmo, tmp_path / name, "--out", tmp_path / f"{name}.hdf5")
+        assert code == 0, said
+        with h5py.File(tmp_path / f"{name}.hdf5") as file:
+            assert sorted(file) == ["0", "1"]
 
 
 def test_transformer_layers_first_piece_and_mean(bert: Path) -> None:

@@ -90,3 +90,26 @@ def test_impossible_numbers(command: Command, small_model: Path, small_suite: Pa
         ended = command("evaluate", small_model, "--data", small_suite, "--out", tmp_path / "out", option, value)
         assert (ended.code, ended.err.count("\n")) == (2, 1), ended.err
         assert option in ended.err
+
+
+def test_predictions_beside_gold(command: Command, small_model: Path, small_suite: Path, tmp_path: Path) -> None:
+    base = ["evaluate", small_model, "--data", small_suite, "--out"]
+    assert command(*base, tmp_path / "bare").code == 0
+    assert command(*base, tmp_path / "full", "--with-gold").code == 0
+    for name, inputs, gold in (
+        ("cls-text", {"text"}, "label"),
+        ("reg-pair", {"text_a", "text_b"}, "score"),
+        ("tag-drug", {"tokens", "offsets"}, "tags"),
+    ):
+        place = f"predictions/{name}/test.jsonl"
+        bare, full, records = (
+            [json.loads(line) for line in path.read_text().splitlines()]
+            for path in (tmp_path / "bare" / place, tmp_path / "full" / place, small_suite / name / "test.jsonl")
+        )
+        for one, other, record in zip(bare, full, records, strict=True):
+            assert other["gold"] == {gold: record[gold]}
+            assert {key: other[key] for key in inputs} == {key: record[key] for key in inputs}
+            assert {key: other[key] for key in one} == one
+        task = load_suite(small_suite).tasks[name]
+        scores = [biomtl.score(task, records, tmp_path / out / place).main.value for out in ("bare", "full")]
+        assert scores[0] == scores[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -106,9 +107,18 @@ def test_nothing(command: Command, small_model: Path, tmp_path: Path) -> None:
         ("in.jsonl", b"{\n", "in.jsonl:1: not JSON"),
         ("in.jsonl", b'{"text": 3}\n', "in.jsonl:1: no input text, expected text, text_a and text_b, or tokens"),
         ("in.jsonl", b'{"text": "a"}\n{"text_a": "b"}\n', "in.jsonl:2: no input text"),
-        ("in.jsonl", b'{"tokens": ["a", 1]}\n', "in.jsonl:1: no input text"),
-        ("in.jsonl", b'{"tokens": ["a"], "offsets": [null]}\n', "in.jsonl:1: offsets that don't fit the tokens"),
-        ("in.jsonl", b'{"tokens": ["a"], "offsets": [[0, 1], [2, 3]]}\n', "in.jsonl:1: offsets that don't fit"),
+        ("in.jsonl", b'{"tokens": ["a", 1]}\n', "in.jsonl:1: token 1, expected text"),
+        ("in.jsonl", b'{"tokens": "a"}\n', "in.jsonl:1: tokens and offsets must be lists"),
+        ("in.jsonl", b'{"tokens": []}\n', "in.jsonl:1: no tokens"),
+        ("in.jsonl", b'{"tokens": ["a", ""]}\n', "in.jsonl:1: token '', expected text"),
+        ("in.jsonl", b'{"tokens": ["a"], "offsets": [null]}\n', "in.jsonl:1: offsets None for the token 'a'"),
+        ("in.jsonl", b'{"tokens": ["abc"], "offsets": [[5, 2]]}\n', "in.jsonl:1: offsets [5, 2] for the token 'abc'"),
+        ("in.jsonl", b'{"tokens": ["a"], "offsets": [[-1, 0]]}\n', "in.jsonl:1: offsets [-1, 0] for the token 'a'"),
+        ("in.jsonl", b'{"tokens": ["a"], "offsets": [[0, 1], [2, 3]]}\n', "in.jsonl:1: 1 tokens with 2 offsets"),
+        ("in.json", b'[{"text": "a"},\n {"text": 1}]\n', "in.json:2: no input text"),
+        ("in.json", b'[{"text": "a"},\n oops]\n', "in.json:2: not JSON"),
+        ("in.txt.gz", b"no gzip", "in.txt.gz:1: can't be unpacked"),
+        ("in.jsonl.gz", gzip.compress(b'{"text": "a"}\n')[:-9], "in.jsonl.gz:"),
         ("in.jsonl", b'{"text": "\\ud800"}\n', "in.jsonl:1: half a surrogate pair"),
     ],
 )
@@ -145,3 +155,20 @@ def test_mistakes(command: Command, small_model: Path, tmp_path: Path) -> None:
     said = refused(small_model, "--task", "reg-pair", stdin=b"a\tb\nonly one\n")
     assert "-:2: no task of the model takes single texts, expected input for reg-pair" in said
     assert "standard input:1: byte 0xff" in refused(small_model, stdin=b"\xff\n")
+
+
+def test_compressed_files_and_lists_of_records(command: Command, small_model: Path, tmp_path: Path) -> None:
+    rows = [{"id": "a", "text": "pola ."}, {"id": "b", "text_a": "rimu", "text_b": "vono"}]
+    plain = command("predict", small_model, tiny.write_rows(tmp_path / "in.jsonl", rows))
+    (tmp_path / "in.jsonl.gz").write_bytes(gzip.compress((tmp_path / "in.jsonl").read_bytes()))
+    (tmp_path / "list.json").write_text(json.dumps(rows, indent=2))
+    (tmp_path / "lines.json").write_bytes((tmp_path / "in.jsonl").read_bytes())
+    assert plain.code == 0
+    for name in ("in.jsonl.gz", "list.json", "lines.json"):
+        assert command("predict", small_model, tmp_path / name) == plain
+    assert command("predict", small_model, stdin=json.dumps(rows).encode()) == plain
+    (tmp_path / "in.txt").write_text("pola .\n\nrimu\n")
+    (tmp_path / "in.txt.gz").write_bytes(gzip.compress((tmp_path / "in.txt").read_bytes()))
+    assert command("predict", small_model, tmp_path / "in.txt.gz") == command(
+        "predict", small_model, tmp_path / "in.txt"
+    )

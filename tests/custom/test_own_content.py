@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 from pathlib import Path
 
 import pytest
@@ -86,3 +88,37 @@ def test_labels_that_hold_a_separator_are_said(write) -> None:
     (line,) = [note for note in notes(path, "multilabel") if "separator" in note]
     assert "2 of 3 labels hold a ';'" in line
     assert not any("separator" in note for note in notes(path, "multilabel", separator=";"))
+
+
+def test_compressed_files(tmp_path: Path) -> None:
+    contents = {
+        "a.tsv": ("classification", "text\tlabel\none\tx\ntwo\ty\n"),
+        "a.csv": ("classification", 'text,label\n"one, two",x\ntwo,y\n'),
+        "a.jsonl": ("classification", '{"text": "one", "label": "x"}\n{"text": "two", "label": "y"}\n'),
+        "b.tsv": ("tagging", TOKENS),
+        "b.conll": ("tagging", TOKENS),
+        "a.pubtator": ("tagging", "1|t|Aspirin stops.\n1|a|It hurts.\n1\t0\t7\tAspirin\tDrug\tD1\n"),
+    }
+    for name, (kind, text) in contents.items():
+        (tmp_path / name).write_text(text)
+        (tmp_path / f"{name}.gz").write_bytes(gzip.compress(text.encode()))
+        plain, packed = (read(str(tmp_path / end), kind) for end in (name, f"{name}.gz"))
+        names = ("id", "doc_id")
+        strip = [[{k: v for k, v in row.items() if k not in names} for row in rows] for rows in (plain, packed)]
+        assert strip[0] == strip[1] != []
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+def test_json_records_are_told_from_bioc(write, indent: int | None) -> None:
+    rows = [{"id": "1", "text": "one", "label": "x"}, {"id": "2", "text": "two", "label": "y"}]
+    for text in (json.dumps(rows, indent=indent), "".join(json.dumps(row) + "\n" for row in rows)):
+        assert [record["text"] for record in read(write("a.json", text))] == ["one", "two"]
+    with pytest.raises(InputError, match=r"a\.json:2: a JSON str"):
+        read(write("a.json", json.dumps([rows[0], "two"], indent=indent)))
+    passage = {"offset": 0, "text": "Aspirin stops.", "infons": {}, "annotations": []}
+    note = {"id": "T1", "text": "Aspirin", "infons": {"type": "Drug"}, "locations": [{"offset": 0, "length": 7}]}
+    passage["annotations"] = [note]
+    collection = {"source": "", "documents": [{"id": "1", "infons": {}, "passages": [passage]}]}
+    for value in (collection, [collection]):
+        (record,) = read(write("b.json", json.dumps(value, indent=indent)), "tagging")
+        assert record["tags"][0] == "B-Drug"

@@ -6,6 +6,7 @@ import random
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,8 +21,6 @@ from biomtl.text.words import words
 @pytest.fixture(scope="module")
 def predictor(bert: Path) -> Predictor:
     """Heads wide enough that a fresh tagger finds mentions everywhere."""
-    import torch
-
     torch.manual_seed(0)
     model = MultiTaskModel.from_encoder(bert, [tiny.task(name) for name in tiny.TASKS], max_length=16)
     with torch.no_grad():
@@ -107,6 +106,24 @@ def test_nothing_to_do(predictor: Predictor) -> None:
     assert predictor([]) == []
     (empty,) = predictor([""])
     assert empty["tag-drug"].mentions == ()
+
+
+def test_a_single_string_has_a_single_result(predictor: Predictor) -> None:
+    text = "pola zalpidine ."
+    assert predictor(text) == predictor([text])[0]
+    assert predictor("") == predictor([""])[0]
+
+
+def test_a_mention_without_type_has_the_name_of_its_task(bert: Path) -> None:
+    task = tiny.task("tag-drug").model_copy(update={"name": "plain", "labels": ("O", "B", "I")})
+    torch.manual_seed(0)
+    model = MultiTaskModel.from_encoder(bert, [task])
+    with torch.no_grad():
+        for parameter in model.heads.parameters():
+            parameter.mul_(50)
+    mentions = Predictor(model)(" ".join(tiny.WORDS))["plain"].mentions
+    assert mentions
+    assert {mention.type for mention in mentions} == {"plain"}
 
 
 def test_some_tasks(predictor: Predictor, small_model: Path) -> None:

@@ -251,3 +251,11 @@ def test_the_reference_page_is_in_step():
     assert page.read_text(encoding="utf-8") == reference(), (
         "run: python -m biomtl.training.recipe_reference > docs/recipe.md"
     )
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "a/b", "-a", "é"])
+def test_a_name_that_no_folder_can_have_is_refused_with_the_recipe(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "r.yaml"
+    path.write_text(f'tasks:\n  "{name}":\n    type: classification\n    files: {{train: a.tsv}}\n')
+    with pytest.raises(InputError, match=r"r\.yaml.*: .*task"):
+        load_recipe(path)

@@ -12,7 +12,7 @@ import typer
 from biomtl.cli.precision import chosen
 from biomtl.cli.progress import texts as bar
 from biomtl.errors import InputError
-from biomtl.files import read_jsonl, read_lines, refuse_existing
+from biomtl.files import read_jsonl, read_lines, refuse_existing, suffix_of
 from biomtl.inference.embed import embed as embed_sentences
 from biomtl.inference.embed import write_embeddings
 from biomtl.text.words import words
@@ -54,7 +54,7 @@ def embed(
 ) -> None:
     """Write every layer's word vectors: one dataset a sentence, named by its number from 0, layers x words x dim.
 
-    JSONL lines have `tokens`, words as given, or `text`.
+    Blank lines are passed over and not counted. JSONL lines have `tokens`, words as given, or `text`.
 
     Example: `biomtl embed elmo/ sentences.txt --out vectors.hdf5`
     """
@@ -69,15 +69,14 @@ def embed(
 
 
 def read_sentences(source: Path, how: Words | None = None) -> Iterator[Sequence[str]]:
-    """The words of every line of text or JSONL record.
+    """The words of every line of text that isn't blank, or of every JSONL record.
 
     Raises:
-        InputError: a line without words, or a record without ``tokens`` or ``text``.
+        InputError: a record without words, or one without ``tokens`` or ``text``.
     """
 
-    if source.suffix != ".jsonl":
-        for number, line in read_lines(source):
-            yield _some(split(line, how or Words.blanks), source, number)
+    if suffix_of(source) not in (".jsonl", ".json", ".ndjson"):
+        yield from (split(line, how or Words.blanks) for _, line in read_lines(source) if line.strip())
         return
     for number, record in read_jsonl(source):
         tokens, text = record.get("tokens"), record.get("text")

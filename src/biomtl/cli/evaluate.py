@@ -36,6 +36,9 @@ def evaluate(
     max_length: Annotated[
         int | None, typer.Option("--max-length", min=1, help="Word pieces per row; default the model's.")
     ] = None,
+    with_gold: Annotated[
+        bool, typer.Option("--with-gold", help="Predictions also hold each row's input and gold values.")
+    ] = False,
     bf16: Annotated[bool, typer.Option("--bf16", help="Compute in bfloat16.")] = False,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the bootstrap.")] = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing folder.")] = False,
@@ -59,6 +62,6 @@ def evaluate(
     }
     results = Results.of([result], facts)
     with atomic_folder(out, overwrite=overwrite) as work:
-        result.write_predictions(work / "predictions")
+        result.write_predictions(work / "predictions", suite if with_gold else None)
         results.write(work / FILE)
     table_console().print(score_table(results, split.value))

@@ -14,9 +14,11 @@ import typer
 from biomtl.cli.precision import chosen
 from biomtl.cli.progress import texts as bar
 from biomtl.cli.words import WORDS, WordChoice
+from biomtl.custom.records import join_offsets
 from biomtl.errors import InputError
-from biomtl.files import atomic_file, decode_line, dump_json, parse_jsonl, read_lines, refuse_existing
+from biomtl.files import atomic_file, decode_line, dump_json, parse_jsonl, read_lines, refuse_existing, suffix_of
 from biomtl.inference.predictor import Predictor, Sentence
+from biomtl.tasks.check import check_tokens
 
 
 def predict(
@@ -24,7 +26,8 @@ def predict(
     source: Annotated[
         str,
         typer.Argument(
-            metavar="[FILE|-]", help="Text, one a line, or records (.jsonl); `-` reads either from standard input."
+            metavar="[FILE|-]",
+            help="Text, one a line, or records (.jsonl, .json); `-` is standard input.",
         ),
     ] = "-",
     task: Annotated[list[str] | None, typer.Option("--task", help="Only this task; may be repeated.")] = None,
@@ -79,7 +82,7 @@ def read_inputs(source: str) -> Iterator[tuple[dict[str, Any], str | tuple[str, 
     if first is None:
         return
     numbered = chain([first], filled)
-    if source.endswith(".jsonl") or (source == "-" and _is_record(first[1])):
+    if suffix_of(source) in (".jsonl", ".json", ".ndjson") or (source == "-" and _is_record(first[1])):
         for number, record in parse_jsonl(numbered, where):
             text = record_text(record, where, number)
             yield {"id": record.get("id", number), **shown(text)}, text, number
@@ -91,6 +94,8 @@ def read_inputs(source: str) -> Iterator[tuple[dict[str, Any], str | tuple[str, 
 
 
 def _is_record(line: str) -> bool:
+    if line.lstrip().startswith("[{"):
+        return True
     try:
         return isinstance(json.loads(line), dict)
     except (ValueError, RecursionError):
@@ -108,7 +113,7 @@ def record_text(record: dict[str, Any], source: str, number: int) -> str | tuple
     """The text or pair of a record; tokens are joined as they stood in their document.
 
     Raises:
-        InputError: no text, or offsets that are none.
+        InputError: no text, empty tokens, or offsets that don't fit them.
     """
 
     candidates = record.get("candidates")
@@ -117,19 +122,11 @@ def record_text(record: dict[str, Any], source: str, number: int) -> str | tuple
         return (record["text"], *candidates) if ranked and candidates else record["text"]
     if isinstance(record.get("text_a"), str) and isinstance(record.get("text_b"), str):
         return record["text_a"], record["text_b"]
-    tokens = record.get("tokens")
-    if isinstance(tokens, list) and all(isinstance(token, str) for token in tokens):
-        offsets = record.get("offsets")
-        if offsets is None or _are_spans(offsets, len(tokens)):
-            return Sentence.of(tokens, offsets)
-        raise InputError("offsets that don't fit the tokens", path=source, line=number, expected="[start, end] a token")
+    if "tokens" in record:
+        given = dict(record)
+        if record.get("offsets") is None and isinstance(record["tokens"], list):
+            given["offsets"] = join_offsets(list(map(str, record["tokens"])))
+        if problem := check_tokens(given):
+            raise InputError(problem, path=source, line=number)
+        return Sentence.of(given["tokens"], given["offsets"])
     raise InputError("no input text", path=source, line=number, expected="text, text_a and text_b, or tokens")
-
-
-def _are_spans(offsets: Any, count: int) -> bool:
-    """Whether ``offsets`` are ``count`` pairs of integers."""
-    return (
-        isinstance(offsets, list)
-        and len(offsets) == count
-        and all(isinstance(span, list) and len(span) == 2 and all(type(at) is int for at in span) for span in offsets)
-    )

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
+from itertools import islice
 from pathlib import Path
 
 from biomtl.custom.config import Format
 from biomtl.custom.tables import DICT, STATE
 from biomtl.errors import InputError
-from biomtl.files import read_lines
+from biomtl.files import read_lines, suffix_of
 from biomtl.formats import conll
 
 SUFFIXES: dict[str, Format] = {
@@ -28,6 +30,8 @@ SUFFIXES: dict[str, Format] = {
     ".ann": "brat",
 }
 DOCUMENTS = ("conll", "pubtator", "bioc", "brat")
+LOOKED_AT = 200  # lines of a JSON file
+_FIRST_KEYS = re.compile(r"\s*(\[?)\s*\{")
 _PUBTATOR = re.compile(r"[^|\t]+\|[ta]\|")
 
 
@@ -49,7 +53,9 @@ def detect(path: Path, *, tagging: bool) -> Format:
             return "brat"
         expected = "brat's .txt and .ann files, or a dataset written by save_to_disk()"
         raise InputError("a folder of neither", path=path, expected=expected, fix="name the files, or the format")
-    known = SUFFIXES.get(path.suffix.lower())
+    known = SUFFIXES.get(suffix_of(path))
+    if known == "bioc" and suffix_of(path) == ".json" and _is_records(path):
+        return "jsonl"
     if tagging and known in ("tsv", None) and conll.looks_like(read_lines(path)):
         return "conll"
     if known:
@@ -62,3 +68,15 @@ def detect(path: Path, *, tagging: bool) -> Format:
     if path.with_suffix(".ann").is_file():
         return "brat"
     return "conll" if tagging else "tsv"
+
+
+def _is_records(path: Path) -> bool:
+    """Whether a ``.json`` file holds records, as a list or one on each line, rather than BioC's collection."""
+    start = "".join(line for _, line in islice(read_lines(path), LOOKED_AT))
+    if not (match := _FIRST_KEYS.match(start)):
+        return False
+    try:
+        first, _ = json.JSONDecoder().raw_decode(start, match.end() - 1)
+    except (ValueError, RecursionError):  # goes on beyond these lines: a BioC collection is one long object
+        return match[1] == "[" and '"documents"' not in start
+    return isinstance(first, dict) and "documents" not in first

@@ -10,7 +10,7 @@ from typing import Any
 
 from biomtl.custom.config import Quoting
 from biomtl.errors import InputError, OnError
-from biomtl.files import read_lines
+from biomtl.files import parse_jsonl, read_lines
 from biomtl.formats import delimited
 from biomtl.tasks.task import Split
 
@@ -57,24 +57,10 @@ def read_table(
         )
         yield from (Row(row.line, row.values) for row in found)
     elif format == "jsonl":
-        yield from _json_lines(path, on_error)
+        lines = parse_jsonl(read_lines(path, on_error), path, on_error)
+        yield from (Row(number, value) for number, value in lines)
     else:
         yield from _arrow_rows(path, format, split)
-
-
-def _json_lines(path: Path, on_error: OnError) -> Iterator[Row]:
-    for number, line in read_lines(path, on_error):
-        if not line.strip():
-            continue
-        try:
-            value = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            on_error(InputError(f"not JSON ({error})", path=path, line=number, expected="one JSON object"))
-            continue
-        if isinstance(value, dict):
-            yield Row(number, value)
-        else:
-            on_error(InputError(f"a JSON {type(value).__name__}", path=path, line=number, expected="a JSON object"))
 
 
 def _arrow_rows(path: Path, format: str, split: Split) -> Iterator[Row]:

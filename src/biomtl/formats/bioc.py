@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from biomtl.errors import InputError, OnError, fail
-from biomtl.files import MAX_LINE
+from biomtl.files import BROKEN_GZ, MAX_LINE, open_binary, suffix_of
 from biomtl.formats import bioc_write
 from biomtl.formats.model import (
     Attributes,
@@ -45,8 +45,10 @@ def read(path: str | Path, on_error: OnError = fail) -> Iterator[Document]:
         InputError: names file and, for XML, line; see `parse`.
     """
     try:
-        with Path(path).open("rb") as stream:
-            yield from parse(stream, path, as_json=Path(path).suffix.lower() == ".json", on_error=on_error)
+        with open_binary(path) as stream:
+            yield from parse(stream, path, as_json=suffix_of(path) == ".json", on_error=on_error)
+    except BROKEN_GZ as error:
+        raise InputError(f"can't be unpacked ({error})", path=path, fix="copy it again") from error
     except OSError as error:
         raise InputError(f"can't be read ({error.strerror})", path=path, fix="check the path") from error
 

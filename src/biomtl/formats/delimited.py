@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from biomtl.errors import InputError, OnError, fail
-from biomtl.files import MAX_LINE, atomic_file, read_lines
+from biomtl.files import MAX_LINE, atomic_file, read_lines, suffix_of
 
 Line = tuple[int, str]
 
@@ -41,7 +41,7 @@ def read_rows(
         header: whether the first row names the columns.
         on_error: told of every bad row; if it returns, the row is passed over.
     """
-    as_csv = Path(path).suffix.lower() == ".csv"
+    as_csv = suffix_of(path) == ".csv"
     delimiter = delimiter or ("," if as_csv else "\t")
     quoted = as_csv if quoted is None else quoted
     lines = read_lines(path, on_error)

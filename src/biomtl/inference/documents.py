@@ -10,7 +10,7 @@ from pathlib import Path
 from biomtl.custom.detect import SUFFIXES, detect
 from biomtl.custom.documents import READERS
 from biomtl.errors import InputError, fail
-from biomtl.files import atomic_file
+from biomtl.files import BROKEN_GZ, MAX_LINE, atomic_file, open_binary, suffix_of
 from biomtl.formats import bioc, brat, jsonl, pubtator
 from biomtl.formats.model import Attributes, Document, Relation, Span, covered
 
@@ -31,7 +31,7 @@ def source_format(path: Path) -> str:
     marked = any(path.rglob("*.ann")) if path.is_dir() else path.with_suffix(".ann").is_file()
     if found == "brat" and not marked:
         return "text"
-    if found == "tsv" and SUFFIXES.get(path.suffix.lower()) is None:  # what detect says of any lines of text
+    if found == "tsv" and SUFFIXES.get(suffix_of(path)) is None:  # what detect says of any lines of text
         return "text"
     if found not in FORMATS:
         expected = f"text, {', '.join(FORMATS)}"
@@ -82,15 +82,19 @@ def read_texts(path: Path) -> Iterator[Document]:
     Raises:
         InputError: no text file, or one that is not UTF-8.
     """
-    files = sorted(path.rglob("*.txt")) if path.is_dir() else [path]
+    files = sorted([*path.rglob("*.txt"), *path.rglob("*.txt.gz")]) if path.is_dir() else [path]
     if not files:
         raise InputError("no .txt file", path=path, expected="a folder of text files")
     for file in files:
         try:
-            content = file.read_bytes()
+            with open_binary(file) as stream:
+                content = stream.read(MAX_LINE + 1)
+        except BROKEN_GZ as error:
+            raise InputError(f"can't be unpacked ({error})", path=file, fix="copy it again") from error
         except OSError as error:
             raise InputError(f"can't be read ({error.strerror})", path=file, fix="check the path") from error
-        name = file.relative_to(path).with_suffix("").as_posix() if path.is_dir() else file.stem
+        plain = file.with_suffix("") if file.suffix.lower() == ".gz" else file
+        name = plain.relative_to(path).with_suffix("").as_posix() if path.is_dir() else plain.stem
         yield Document(name, brat.decode(content, file))
 
 

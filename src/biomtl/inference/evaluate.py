@@ -12,7 +12,8 @@ from biomtl.inference.predict import BATCH_TOKENS, Advance, predict_records
 from biomtl.model import MultiTaskModel
 from biomtl.scoring import METRICS, Score, score_records
 from biomtl.suite import Suite
-from biomtl.tasks.task import Split
+from biomtl.tasks.check import INPUT_KEYS
+from biomtl.tasks.task import Split, Task
 from biomtl.tasks.types.base import Record, type_of
 
 
@@ -34,10 +35,19 @@ class Evaluation:
         main = self.scores[task].main
         return main.value if METRICS[main.id].higher_is_better else -main.value
 
-    def write_predictions(self, folder: Path) -> None:
-        """``folder/<task>/<split>.jsonl``."""
+    def write_predictions(self, folder: Path, gold: Suite | None = None) -> None:
+        """``folder/<task>/<split>.jsonl``; with ``gold`` each prediction beside its input and gold values."""
         for name, rows in self.predictions.items():
+            if gold is not None:
+                task, records = gold.tasks[name], gold[name].records(self.split)
+                rows = [_with_gold(task, record, row) for record, row in zip(records, rows, strict=True)]
             write_jsonl(folder / name / f"{self.split}.jsonl", rows)
+
+
+def _with_gold(task: Task, record: Record, prediction: Record) -> Record:
+    """A prediction with what the model read (``text``, ``tokens`` …) and, under ``gold``, what the record says."""
+    read = {key: record[key] for key in ("id", "doc_id", *INPUT_KEYS[task.inputs], "entities") if key in record}
+    return {**read, "gold": {key: record[key] for key in type_of(task).gold_cells if key in record}, **prediction}
 
 
 def evaluate(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 from biomtl.errors import InputError
 from biomtl.inference.predict import BATCH_TOKENS, Advance, predict_records
@@ -97,24 +97,40 @@ class Predictor:
             self.names = list(self.model.tasks)
         self.bf16, self.words = bf16, words
 
+    @overload
+    def __call__(  # type: ignore[overload-overlap]  # a string is a sequence of strings too
+        self, texts: str, *, batch_tokens: int = BATCH_TOKENS, advance: Advance | None = None
+    ) -> dict[str, Result]: ...
+
+    @overload
     def __call__(
         self,
         texts: Sequence[str | tuple[str, ...]],
         *,
         batch_tokens: int = BATCH_TOKENS,
         advance: Advance | None = None,
-    ) -> list[dict[str, Result]]:
+    ) -> list[dict[str, Result]]: ...
+
+    def __call__(
+        self,
+        texts: str | Sequence[str | tuple[str, ...]],
+        *,
+        batch_tokens: int = BATCH_TOKENS,
+        advance: Advance | None = None,
+    ) -> dict[str, Result] | list[dict[str, Result]]:
         """Label texts and pairs.
 
         A pair goes to the tasks over two texts, a text with two or more candidates to those that rank, a text to all
         others.
 
         Returns:
-            For each input, task name to result.
+            For each input, task name to result; for a single string, that string's alone.
 
         Raises:
             InputError: no task of the model takes such an input.
         """
+        if isinstance(texts, str):
+            return self([texts], batch_tokens=batch_tokens, advance=advance)[0]
         places: dict[str, list[int]] = {}
         for i, text in enumerate(texts):
             for name in self.fitting(text):

@@ -37,7 +37,7 @@ def check_record(task: Task, record: Mapping[str, Any]) -> str | None:
             return f"{key} is a {type(record[key]).__name__}, expected text"
         if not record[key].strip():
             return f"{key} is empty"
-    inputs = _check_tokens(record) if task.inputs == "tokens" else _check_entities(record)
+    inputs = check_tokens(record) if task.inputs == "tokens" else _check_entities(record)
     return inputs or (_check_target(task, record[target], record) if target else None)
 
 
@@ -89,8 +89,9 @@ def _span(value: Any) -> tuple[int, int] | None:
     return (start, end) if sound else None
 
 
-def _check_tokens(record: Mapping[str, Any]) -> str | None:
-    tokens, offsets = record["tokens"], record["offsets"]
+def check_tokens(record: Mapping[str, Any]) -> str | None:
+    """What is wrong with ``tokens`` and ``offsets``, or None."""
+    tokens, offsets = record["tokens"], record.get("offsets")
     if not isinstance(tokens, list | tuple) or not isinstance(offsets, list | tuple):
         return "tokens and offsets must be lists"
     if not tokens:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from biomtl.errors import InputError
 from biomtl.tasks.words import WordRule
 
+NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+LONGEST_NAME = 100  # characters: it names folders, also temporary ones, and file systems allow 255 bytes
 Split = Literal["train", "dev", "test"]
 SPLITS: tuple[Split, ...] = ("train", "dev", "test")
 
@@ -73,7 +76,7 @@ class Task(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    name: str = Field(pattern=NAME.pattern, max_length=LONGEST_NAME)
     type: str = "classification"
     inputs: Literal["text", "pair", "tokens", "candidates"] = "text"
     labels: tuple[str, ...] = ()
@@ -137,3 +140,12 @@ class Task(BaseModel):
     def dump(self) -> dict[str, Any]:
         """The record as plain values, defaults left out, for YAML or JSON."""
         return self.model_dump(mode="json", exclude_defaults=True)
+
+
+def name_problem(name: str) -> str | None:
+    """What is wrong with a task's name, or None."""
+    if len(name) > LONGEST_NAME:
+        return f"a task's name of {len(name)} characters ({name[:20]}…), at most {LONGEST_NAME}, as it names folders"
+    if not NAME.fullmatch(name):
+        return f"a task named {name!r:.60}, write letters, digits, '.', '_' and '-', a letter or digit first"
+    return None

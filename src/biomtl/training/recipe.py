@@ -21,6 +21,7 @@ from pydantic_core import PydanticCustomError
 
 from biomtl.custom.config import TaskDefinition
 from biomtl.packaged import PACKAGED_ENCODER
+from biomtl.tasks.task import name_problem
 
 MEAN = "mean"  # the dev aggregate: mean of every task's main metric
 
@@ -221,6 +222,8 @@ def contradiction(message: str, *keys: str) -> PydanticCustomError:
 
 def _check_own(recipe: Recipe) -> None:
     for name, options in recipe.tasks.items():
+        if options.files is not None and (problem := name_problem(name)):
+            raise contradiction(problem, f"tasks.{name}")
         if options.given and (options.files is None or options.type is None):
             missing = "type" if options.type is None else "files"
             text = f"task {name} has {options.given[0]} but no {missing}: a task of your own needs type and files"
