@@ -14,8 +14,10 @@ from biomtl.report.tables import plan_table
 from biomtl.suite import load_suite
 from biomtl.text.transformer import TransformerProcessor
 from biomtl.training.data import TrainingData, training_records
+from biomtl.training.mixer import Mixer
 from biomtl.training.recipe import Recipe
 from biomtl.training.recipe_io import make_recipe
+from biomtl.training.state import Progress
 
 BOTH = ("tag-drug", "tag-illness", "cls-text", "reg-pair")
 
@@ -102,11 +104,75 @@ def test_the_plan_says_what_is_long(bert: Path, suite_folder: Path) -> None:
     assert said in " ".join(capture.get().split())
 
 
-@pytest.mark.parametrize("accumulation", [1, 2])
+def epochs_steps(data: TrainingData, epochs: int, world: int) -> int:
+    """Steps until the end of the last of ``epochs``, counted one by one."""
+    for number, step in enumerate(data.steps(Progress(), world - 1, world), 1):
+        if step.epoch == epochs - 1 and step.ends_epoch:
+            return number
+    raise AssertionError
+
+
+@pytest.mark.parametrize("world", [1, 2])
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {},
+        {"gradient_accumulation_steps": 3},
+        {"gradient_accumulation_steps": 10**9},
+        {"batch_size": None, "batch_tokens": 64},
+        {"mixing": "batch", "policy": "annealed"},
+    ],
+)
+def test_the_length_of_a_run_is_that_of_its_epochs(
+    bert: Path, suite_folder: Path, keys: dict[str, Any], world: int
+) -> None:
+    data, _ = data_of(bert, suite_folder, **keys, num_train_epochs=4)
+    assert data.run_length(world) == epochs_steps(data, 4, world)
+    assert data_of(bert, suite_folder, **keys, max_steps=9)[0].run_length(world) == 9
+
+
+def test_steps_go_on_where_a_run_stands(bert: Path, suite_folder: Path) -> None:
+    data, _ = data_of(bert, suite_folder, gradient_accumulation_steps=3)  # eight batches make steps of 3, 3 and 2
+    every = [next(steps) for steps in [data.steps(Progress(), 0, 1)] for _ in range(7)]
+    assert [(step.epoch, step.done, step.ends_epoch) for step in every[:4]] == [
+        (0, 3, False),
+        (0, 6, False),
+        (0, 8, True),
+        (1, 3, False),
+    ]
+    assert [step.position for step in every[:3]] == [0.375, 0.75, 1.0]
+    for number, step in enumerate(every[:-1]):
+        epoch, batch = step.after
+        assert next(data.steps(Progress(epoch=epoch, batch=batch), 0, 1)) == every[number + 1]
+
+
+def test_a_very_long_run_is_not_planned_to_its_end(
+    bert: Path, suite_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned: list[int] = []
+    original = Mixer.epoch
+    monkeypatch.setattr(Mixer, "epoch", lambda self, epoch: planned.append(epoch) or original(self, epoch))
+    monkeypatch.setattr("biomtl.training.data.COUNTED", 37 * 20)
+    keys = {"batch_size": None, "batch_tokens": 64}
+    exact = data_of(bert, suite_folder, **keys, num_train_epochs=20)[0].run_length(1)
+    long = data_of(bert, suite_folder, **keys, num_train_epochs=10**6)[0].run_length(1)
+    assert long == exact * 10**6 / 20
+    assert max(planned) == 19
+    planned.clear()
+    for keys in ({"max_steps": 10**12}, {"max_steps": 10**9, "gradient_accumulation_steps": 10**12}):
+        data, _ = data_of(bert, suite_folder, **keys, policy="annealed")
+        assert data.run_length(1) == keys["max_steps"]
+        examples = {row.task: row.examples for row in data.plan().tasks}
+        assert sum(examples.values()) == pytest.approx(49, abs=1)
+    assert set(planned) == {0}
+
+
+@pytest.mark.parametrize("accumulation", [1, 2, 3])
 def test_annealing_takes_as_long_as_the_steps(bert: Path, suite_folder: Path, accumulation: int) -> None:
     """37 texts in batches of at most 5 are 8 batches."""
     keys = {"policy": "annealed", "max_steps": 24, "gradient_accumulation_steps": accumulation}
     data, _ = data_of(bert, suite_folder, **keys)
-    assert data.mixer.epochs == 3 * accumulation
-    whole, _ = data_of(bert, suite_folder, policy="annealed", num_train_epochs=3 * accumulation)
+    epochs = {1: 3, 2: 6, 3: 8}[accumulation]  # steps of three batches each leave a step of two at the end
+    assert data.mixer.epochs == epochs
+    whole, _ = data_of(bert, suite_folder, policy="annealed", num_train_epochs=epochs)
     assert [seen(data.epoch(epoch)) for epoch in range(3)] == [seen(whole.epoch(epoch)) for epoch in range(3)]

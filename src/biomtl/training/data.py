@@ -12,7 +12,7 @@ from biomtl.batch import EncodedExample, encode_examples
 from biomtl.suite import Suite
 from biomtl.tasks.types.base import Record
 from biomtl.text.base import TextProcessor
-from biomtl.training.batches import plan_batches, shard
+from biomtl.training.batches import Index, plan_batches, shard
 from biomtl.training.mixer import Mixer, TaskPlan
 from biomtl.training.recipe import Recipe
 from biomtl.training.splits import training_splits
@@ -119,11 +119,15 @@ class TrainingData:
         return steps if counted == epochs else round(steps * (epochs / counted))
 
     def _steps_of(self, epoch: int, world: int) -> int:
-        return -(-len(self.epoch(epoch, 0, world)) // self.recipe.gradient_accumulation_steps)
+        each = -(-len(self._batches(epoch)) // world)
+        return -(-each // self.recipe.gradient_accumulation_steps)
 
     def epoch(self, epoch: int, rank: int = 0, world: int = 1) -> list[list[EncodedExample]]:
         """The batches of an epoch for one process of ``world``, the same whenever asked."""
-        batches = plan_batches(
+        return [[self.examples[i] for i in batch] for batch in shard(self._batches(epoch), rank, world)]
+
+    def _batches(self, epoch: int) -> list[Index]:
+        return plan_batches(
             self.mixer.epoch(epoch),
             self.lengths,
             batch_tokens=self.recipe.batch_tokens,
@@ -132,7 +136,6 @@ class TrainingData:
             groups=self.mixer.pool_of if self.recipe.mixing == "batch" else None,
             seed=[self.recipe.seed, epoch],
         )
-        return [[self.examples[i] for i in batch] for batch in shard(batches, rank, world)]
 
     def plan(self) -> DataPlan:
         """Rows, draws and sizes of an epoch."""

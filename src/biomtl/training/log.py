@@ -1,11 +1,14 @@
-"""What a run tells: a line a step in ``log.jsonl``, trackers by name, a progress bar with the loss per task."""
+"""What a run tells: one line per step in ``log.jsonl``, trackers by name, a progress bar or lines now and then."""
 
 from __future__ import annotations
 
 import contextlib
 import json
+import sys
+import time
 from collections.abc import Mapping
 from dataclasses import asdict
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,10 +23,13 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 SMOOTHING = 0.9  # of the losses shown in the bar; the log keeps every value
+LINE_SECONDS = 30.0  # between two lines where nobody looks at a terminal
 
 
 class RunLog:
     """Writes ``log.jsonl``, feeds the trackers, and moves the progress bar.
+
+    Where standard error is no terminal but a file, say, a line now and then stands for the bar.
 
     Args:
         path: the log file; its lines after step ``keep`` (of an interrupted run) are dropped.
@@ -36,6 +42,8 @@ class RunLog:
         self.accelerator = accelerator
         self.main = accelerator.is_main_process
         self._smooth: dict[str, float] = {}
+        self.total, self._first = total, keep
+        self._started = self._said = time.monotonic()
         if self.main:
             old = kept_lines(path, keep) if keep and path.is_file() else []
             with atomic_file(path) as stream:
@@ -52,6 +60,7 @@ class RunLog:
             console=console,
             disable=not (self.main and console.is_terminal),
         )
+        self._lines = self.main and not console.is_terminal
         self._task = self.bar.add_task("train", total=total, completed=keep, losses="")
         self.bar.start()
 
@@ -61,6 +70,8 @@ class RunLog:
             self._smooth[name] = SMOOTHING * self._smooth.get(name, loss) + (1 - SMOOTHING) * loss
         shown = "  ".join(f"{name} {loss:.3f}" for name, loss in self._smooth.items())
         self.bar.update(self._task, completed=step.step, losses=shown)
+        if self._lines and time.monotonic() - self._said >= LINE_SECONDS:
+            self._say(step)
         self._write(asdict(step))
         values = {f"loss/{name}": loss for name, loss in step.losses.items()}
         self.accelerator.log({"loss": step.loss, "lr": step.lr, **values}, step=step.step)
@@ -72,6 +83,14 @@ class RunLog:
         self._write({"step": step, "seconds": round(seconds, 3), "split": split, "scores": dict(scores), "mean": mean})
         values = {f"{split}/{name}": score["value"] for name, score in scores.items()}
         self.accelerator.log({f"{split}/mean": mean, **values}, step=step)
+
+    def _say(self, step: Step) -> None:
+        """How far the run is, in a line."""
+        self._said = time.monotonic()
+        each = (self._said - self._started) / (step.step - self._first)
+        left = timedelta(seconds=round(each * (self.total - step.step)))
+        line = f"step {step.step:,} of {self.total:,}, loss {step.loss:.4f}, rate {step.lr:.3g}, {left} left"
+        print(line, file=sys.stderr, flush=True)
 
     def _write(self, line: dict[str, Any]) -> None:
         if self.main:

@@ -1,0 +1,28 @@
+"""What a run says where no terminal shows a bar."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from biomtl.training import log
+from biomtl.training.accelerator import make_accelerator
+from biomtl.training.log import RunLog
+from biomtl.training.loop import Step
+from biomtl.training.recipe_io import make_recipe
+
+
+def test_a_line_now_and_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr(log.time, "monotonic", lambda: now[0])
+    told = RunLog(tmp_path / "log.jsonl", make_accelerator(make_recipe({}), tmp_path), total=1200, keep=10)
+    for number in range(11, 101):
+        now[0] += 2
+        told.step(Step(number, 0.5, 1.0, 10, 12, 3, 3.14e-5, 0.5 + number / 1000, {"a": 0.5}))
+    told.close()
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "step 25 of 1,200, loss 0.5250, rate 3.14e-05, 0:39:10 left"
+    assert [line.split()[1] for line in lines] == ["25", "40", "55", "70", "85", "100"]
