@@ -52,7 +52,7 @@ def test_a_run(command: Command, place: Path) -> None:
     ended = command("train", place / "r.yaml", "seed=3")
     assert ended.code == 0, ended.err
     said = " ".join(ended.out.split())
-    assert "Plan of an epoch: 36 texts" in said
+    assert "Plan of an epoch: 48 rows with 36 distinct texts" in said
     assert "Scores on test" in said
     assert f"run folder: {place / 'run'}" in ended.out
     facts = json.loads((place / "run" / "metrics.json").read_text())["provenance"]

@@ -27,7 +27,8 @@ def printed(table: object, width: int = 80) -> list[str]:
 
 def plan(names: list[str]) -> DataPlan:
     rows = [TaskPlan(task=name, entries=19780, examples=19780.0, share=0.5, passes=1.0) for name in names]
-    return DataPlan(tasks=rows, rows=1, texts=1, real_tokens=1, windowed=0, windows=0, truncated=0)
+    counts = dict.fromkeys(names, 19780)
+    return DataPlan(rows, counts, {}, rows=1, texts=1, real_tokens=1, windowed=0, windows=0, truncated=0)
 
 
 def results(names: list[str]) -> Results:

@@ -104,6 +104,38 @@ def test_the_plan_says_what_is_long(bert: Path, suite_folder: Path) -> None:
     assert said in " ".join(capture.get().split())
 
 
+def test_the_plan_tells_rows_from_texts(bert: Path, tmp_path: Path) -> None:
+    """Three texts in seven rows, one of them with both labels, one with one label twice."""
+    from rich.console import Console
+
+    folder = tiny.write_suite(tmp_path / "suite", ("cls-text", "tag-drug"))
+    rows = [
+        ("a b", "drug"),
+        ("a b", "none"),
+        ("a b", "drug"),
+        ("c", "none"),
+        ("c", "none"),
+        ("d", "drug"),
+        ("d", "drug"),
+    ]
+    tiny.write_rows(
+        folder / "cls-text" / "train.jsonl",
+        [{"id": f"r{i}", "doc_id": "d", "text": text, "label": label} for i, (text, label) in enumerate(rows)],
+    )
+    data, recipe = data_of(bert, folder)
+    plan = data.plan()
+    assert plan.records == {"cls-text": 7, "tag-drug": 12}
+    assert plan.unlike == {"cls-text": 1}
+    assert (plan.texts, plan.tasks[0].entries) == (15, 3)
+    console = Console(width=200)
+    with console.capture() as capture:
+        console.print(plan_table(plan, load_suite(folder).tasks, recipe))
+    said = " ".join(capture.get().split())
+    assert "19 rows with 15 distinct texts" in said
+    assert "cls-text │ classification │ 7 │ 3 │ 20.0% │ 1.00 │ 1" in said
+    assert "cls-text: texts that stand in several rows with different answers: 1" in said
+
+
 def epochs_steps(data: TrainingData, epochs: int, world: int) -> int:
     """Steps until the end of the last of ``epochs``, counted one by one."""
     for number, step in enumerate(data.steps(Progress(), world - 1, world), 1):

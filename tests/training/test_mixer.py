@@ -81,6 +81,23 @@ def test_every_entry_comes_once_before_any_comes_twice_across_epochs():
             assert max(counts) - min(counts) <= 1
 
 
+def test_every_pool_has_a_random_stream_of_its_own():
+    """Both pools lack a tenth of their entries in an epoch; were the stream one, they would lack the same places."""
+    drawn = set(Mixer(ITEMS, policy="sqrt").epoch(0).tolist())
+    chem, ddi = ({place for place in range(100) if start + place not in drawn} for start in (0, 100))
+    assert len(chem) == len(ddi) == 10
+    assert len(chem & ddi) < 5
+
+
+def test_passes_over_a_pool_come_in_different_orders():
+    mixer = Mixer([CHEM] * 100, seed=3)
+    assert [list(mixer.epoch(epoch)) for epoch in (0, 1)] != [list(mixer.epoch(0))] * 2
+    halves = Mixer([CHEM] * 100 + [DDI] * 300, policy="fixed", weights={"chem": 1, "ddi": 7})
+    seen = [{entry for entry in halves.epoch(epoch).tolist() if entry < 100} for epoch in range(4)]
+    assert seen[0] | seen[1] == seen[2] | seen[3] == set(range(100))
+    assert seen[0] != seen[2]  # the second pass is not the first again
+
+
 def test_a_task_with_less_than_one_draw_an_epoch_is_not_starved():
     items = [CHEM] * 1000 + [HOC]
     mixer = Mixer(items, policy="fixed", weights={"chem": 4000, "hoc": 1})

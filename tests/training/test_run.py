@@ -109,6 +109,26 @@ def test_the_best_model_by_a_named_task(run: Callable[..., Run]) -> None:
     assert not (folder / "checkpoints").exists()
 
 
+@pytest.mark.parametrize(
+    ("keys", "steps"),
+    [
+        ({"save_minutes": 1e-9}, [1, 2, 3, 4, 5, 6]),
+        ({"save_minutes": 1e-9, "save_strategy": "no"}, []),
+        ({"save_minutes": 0}, [3, 6]),
+        ({}, [3, 6]),
+    ],
+)
+def test_checkpoints_by_time(run: Callable[..., Run], keys: dict[str, Any], steps: list[int]) -> None:
+    folder = run(num_train_epochs=2, save_total_limit=9, predict_test=False, **keys).folder
+    assert sorted(int(path.name[5:]) for path in folder.glob("checkpoints/*")) == steps
+
+
+def test_the_logged_rate_is_the_one_the_step_was_taken_with(run: Callable[..., Run]) -> None:
+    keys = {"max_steps": 6, "warmup_steps": 2, "eval_strategy": "no", "save_strategy": "no", "predict_test": False}
+    steps = log(run(**keys, learning_rate=4e-3, head_learning_rate=1e-2).folder, False)
+    assert [line["lr"] for line in steps] == pytest.approx([0, 2e-3, 4e-3, 3e-3, 2e-3, 1e-3])
+
+
 def test_training_learns(run: Callable[..., Run]) -> None:
     keys = {"num_train_epochs": 25, "eval_strategy": "no", "save_strategy": "no", "learning_rate": 5e-3}
     steps = log(run(**keys, dropout=0, predict_test=False, tasks=["cls-text", "tag-drug"]).folder, False)

@@ -25,14 +25,18 @@ NARROW: dict[str, Any] = {"show_edge": False, "pad_edge": False}
 
 
 def plan_table(plan: DataPlan, tasks: Mapping[str, Task], recipe: Recipe, processes: int = 1) -> Table:
-    """What an epoch holds: each task's texts, examples drawn, their share, passes over its rows, loss weight."""
+    """What an epoch holds: each task's rows and distinct texts, its share, passes over its texts, loss weight."""
     size = f"{recipe.batch_tokens:,} positions" if recipe.batch_tokens else f"{recipe.batch_size} texts"
     title = (
-        f"Plan of an epoch: {plan.texts:,} texts, {plan.real_tokens:,} word pieces in {plan.rows:,} rows; "
+        f"Plan of an epoch: {sum(plan.records.values()):,} rows with {plan.texts:,} distinct texts, "
+        f"{plan.real_tokens:,} word pieces in {plan.rows:,} encoder rows; "
         f"batches of {size}, policy {recipe.policy}, mixing by {recipe.mixing}; "
         f"{processes} {'process' if processes == 1 else 'processes'}"
     )
-    notes = []
+    notes = [
+        f"{task}: texts that stand in several rows with different answers: {count:,}"
+        for task, count in plan.unlike.items()
+    ]
     if plan.windowed:
         notes.append(
             f"{plan.windowed:,} texts are longer than max_length {recipe.max_length}: "
@@ -43,11 +47,12 @@ def plan_table(plan: DataPlan, tasks: Mapping[str, Task], recipe: Recipe, proces
     table = Table(title=title, caption="\n".join(notes) or None, title_justify="left", caption_justify="left", **NARROW)
     table.add_column("task", overflow="fold")
     table.add_column("type", no_wrap=True)
-    for header in ("texts", "examples", "share", "passes", "weight"):
+    for header in ("rows", "texts", "share", "passes", "weight"):
         table.add_column(header, justify="right", no_wrap=True)
     for row in plan.tasks:
         weight = recipe.tasks[row.task].weight if row.task in recipe.tasks else 1.0
-        numbers = (f"{row.entries:,}", f"{row.examples:,.0f}", f"{row.share:.1%}", f"{row.passes:.2f}", f"{weight:g}")
+        counts = (f"{plan.records[row.task]:,}", f"{row.entries:,}")
+        numbers = (*counts, f"{row.share:.1%}", f"{row.passes:.2f}", f"{weight:g}")
         table.add_row(row.task, tasks[row.task].type, *numbers)
     return table
 

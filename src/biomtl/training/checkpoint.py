@@ -56,8 +56,6 @@ def save_checkpoint(folder: Path, state: TrainState, random: Sequence[Mapping[st
 def load_checkpoint(folder: Path, state: TrainState, process: int = 0, processes: int = 1) -> None:
     """Put everything back as ``save_checkpoint`` found it, in process ``process`` of ``processes``.
 
-    The learning rate is the one that the state's schedule has at this step, so that a run may have become longer.
-
     Raises:
         InputError: a file is missing or broken, or belongs to another model or number of processes.
     """
@@ -77,7 +75,9 @@ def load_checkpoint(folder: Path, state: TrainState, process: int = 0, processes
             moments.setdefault(int(number), {})[name] = value
         groups = state.optimiser.state_dict()["param_groups"]
         state.optimiser.load_state_dict({"state": moments, "param_groups": groups})
-        _restore_schedule(state, saved["schedule"])
+        state.schedule.load_state_dict(saved["schedule"])
+        for group, rate in zip(state.optimiser.param_groups, saved["schedule"]["_last_lr"], strict=True):
+            group["lr"] = rate
         _restore_methods(state, folder / METHODS, saved.get("methods", {}))
         states = load_file(folder / "random.safetensors")
         own = {name: states.get(_of_process(process, name)) for name in random_state()}
@@ -86,15 +86,6 @@ def load_checkpoint(folder: Path, state: TrainState, process: int = 0, processes
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise InputError(f"the checkpoint can't be read ({reason})", path=folder, fix="delete it and resume") from error
-
-
-def _restore_schedule(state: TrainState, saved: dict[str, Any]) -> None:
-    schedule = state.schedule
-    schedule.load_state_dict(saved)
-    courses = zip(schedule.base_lrs, schedule.lr_lambdas, state.optimiser.param_groups, strict=True)
-    schedule._last_lr = [base * course(schedule.last_epoch) for base, course, _ in courses]
-    for group, rate in zip(state.optimiser.param_groups, schedule._last_lr, strict=True):
-        group["lr"] = rate
 
 
 def _restore_methods(state: TrainState, path: Path, values: Mapping[str, dict[str, Any]]) -> None:

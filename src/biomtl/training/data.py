@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 
@@ -52,8 +53,13 @@ class DataPlan:
     """What an epoch holds, for the table printed before training."""
 
     tasks: list[TaskPlan]
+    records: Mapping[str, int]
+    """Each task's rows of data; rows with the same text are encoded once."""
+    unlike: Mapping[str, int]
+    """Texts to which a task gives more than one answer, where there are such."""
     texts: int
     rows: int
+    """The encoder's."""
     real_tokens: int
     windowed: int
     """Texts too long for one row."""
@@ -78,6 +84,8 @@ class TrainingData:
         records = {name: training_records(suite, name, recipe) for name in suite.tasks}
         whole = encode_examples(processor, suite.tasks, records, targets=True)
         self.truncated = sum(example.truncated for example in whole)
+        self.records = {name: len(rows) for name, rows in records.items()}
+        self.unlike = texts_with_unlike_answers(whole)
         self.examples: list[EncodedExample] = whole
         if recipe.mixing == "batch":
             self.examples = [part for example in whole for part in example.split()]
@@ -142,7 +150,29 @@ class TrainingData:
         tokens = sum(len(row) for example in self.examples for row in example.rows)
         windows = [example.windows for example in self.examples if example.windows]
         rows = int(self.row_counts.sum())
-        return DataPlan(self.mixer.plan(), len(self.examples), rows, tokens, len(windows), sum(windows), self.truncated)
+        return DataPlan(
+            self.mixer.plan(),
+            self.records,
+            self.unlike,
+            len(self.examples),
+            rows,
+            tokens,
+            len(windows),
+            sum(windows),
+            self.truncated,
+        )
+
+
+def texts_with_unlike_answers(examples: Sequence[EncodedExample]) -> dict[str, int]:
+    """How many texts have rows of a task that disagree, by task."""
+    found: Counter[str] = Counter()
+    for example in examples:
+        answers: dict[str, set[bytes]] = {}
+        for row in example.task_examples:
+            assert row.target is not None
+            answers.setdefault(row.task, set()).add(row.target.tobytes())
+        found.update(task for task, values in answers.items() if len(values) > 1)
+    return dict(sorted(found.items()))
 
 
 def training_records(suite: Suite, name: str, recipe: Recipe) -> Sequence[Record]:
