@@ -141,7 +141,7 @@ def test_a_new_method_acts_at_every_place(
     assert not all(torch.equal(plain.encoder.state_dict()[name], value) for name, value in before.items())
     assert watcher.seen
     assert all(not seen.any() for seen in watcher.seen)  # dev was scored, and the best saved, with other weights
-    assert float(model.get_parameter(WEIGHT).mean()) > 5  # 0.5 + 1.0 + … + 3.0, and what was learnt
+    assert float(model.get_parameter(WEIGHT).detach().mean()) > 5  # 0.5 + 1.0 + … + 3.0, and what was learnt
     assert without.seen[0].any()
 
 
