@@ -18,7 +18,7 @@ def test_a_line_now_and_then(
 ) -> None:
     now = [100.0]
     monkeypatch.setattr(log.time, "monotonic", lambda: now[0])
-    told = RunLog(tmp_path / "log.jsonl", make_accelerator(make_recipe({}), tmp_path), total=1200, keep=10)
+    told = RunLog(tmp_path / "log.jsonl", make_accelerator(make_recipe({})), total=1200, keep=10)
     for number in range(11, 101):
         now[0] += 2
         told.step(Step(number, 0.5, 1.0, 10, 12, 3, 3.14e-5, 0.5 + number / 1000, {"a": 0.5}))
