@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import gzip
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 import zlib
@@ -16,46 +18,81 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
 from biomtl.errors import InputError, OnError, fail
+from biomtl.locks import hold, hold_descriptor
+from biomtl.ownership import refuse_foreign, refuse_replacing, write_owner
 
 _LINE_ENDS = {ord(character): f"\\u{ord(character):04x}" for character in "\x85\u2028\u2029"}
 MAX_LINE = 32 * 1024 * 1024  # characters; a longer line is a broken file, not a sentence
 MAX_LIST = 2 * MAX_LINE  # characters of a JSON list, which is read whole
 BROKEN_GZ = (gzip.BadGzipFile, EOFError, zlib.error)
+_LEFT = re.compile(r"\.(?P<name>.+)\.[a-z0-9_]{8}\.(tmp|old)", re.DOTALL)  # of mkdtemp and mkstemp
 _JSON = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
-def refuse_existing(target: Path, overwrite: bool) -> None:
-    """Raise if ``target`` exists and may not be replaced."""
-    if not overwrite and os.path.lexists(target):
+def refuse_existing(
+    target: Path, overwrite: bool, *, kind: str | None = None, inputs: Iterable[str | Path | None] = ()
+) -> None:
+    """Refuse a target that exists and may not be replaced; first, clear what killed commands left of it.
+
+    Args:
+        target: a file or folder that a command will write.
+        overwrite: whether it may be replaced, if it is the command's to replace.
+        kind: what it is (see ``ownership.KINDS`` and ``FILES``); ``None`` for a file of any content.
+        inputs: what the same command reads, which is never replaced.
+
+    Raises:
+        InputError: it exists, and ``overwrite`` is not set or doesn't cover it.
+    """
+    recover(target.parent, target.name)
+    if not os.path.lexists(target):
+        return
+    if not overwrite:
         raise InputError("the output exists already", path=target, fix="choose another name or add --overwrite")
+    refuse_replacing(target, kind, inputs)
 
 
 @contextlib.contextmanager
-def atomic_folder(target: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
-    """Yield a temporary sibling folder that becomes ``target`` when the block ends without an error."""
+def atomic_folder(target: str | Path, kind: str, *, overwrite: bool = False) -> Iterator[Path]:
+    """Yield a temporary sibling folder that becomes ``target`` when the block ends without an error.
+
+    The folder gets a manifest of what was written (see ``ownership``). With ``overwrite`` an older output of the same
+    kind is replaced; anything else is left as it is, even if it appeared after the block began.
+
+    Raises:
+        InputError: ``target`` exists and may not be replaced.
+    """
     target = Path(target)
-    refuse_existing(target, overwrite)
+    refuse_existing(target, overwrite, kind=kind)
     target.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent))
-    os.chmod(work, 0o777 & ~_umask())
+    work, lock = _locked_folder(target, ".tmp")
     try:
+        os.chmod(work, 0o777 & ~_umask())
         yield work
+        write_owner(work, kind)
         _open_up(work)
         sync_tree(work)
-        _replace(work, target)
+        _take_place(work, target, kind, overwrite)
     finally:
         shutil.rmtree(work, ignore_errors=True)
+        if lock is not None:
+            os.close(lock)
 
 
 @contextlib.contextmanager
 def atomic_file(
     target: str | Path, mode: str = "w", *, overwrite: bool = True, newline: str | None = "\n"
 ) -> Iterator[IO[Any]]:
-    """Yield an open temporary sibling file that becomes ``target`` when the block ends without an error."""
+    """Yield an open temporary sibling file that becomes ``target`` when the block ends without an error.
+
+    Without ``overwrite`` nothing is replaced, not even what appeared after the block began.
+
+    Raises:
+        InputError: ``target`` exists and may not be replaced, or is no file.
+    """
     target = Path(target)
     refuse_existing(target, overwrite)
     target.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
+    descriptor, name = _locked_file(target)
     try:
         os.chmod(name, 0o666 & ~_umask())
         text = {} if "b" in mode else {"encoding": "utf-8", "newline": newline}
@@ -63,10 +100,34 @@ def atomic_file(
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
-        os.replace(name, target)
+            if overwrite:  # renamed while open: a closed file's lock is gone, and it would pass for abandoned
+                os.replace(name, target)
+            else:
+                _rename_new(Path(name), target)
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(name)
+
+
+def _locked_folder(target: Path, suffix: str) -> tuple[Path, int | None]:
+    """A temporary sibling folder under a lock, so that nobody takes it for abandoned."""
+    while True:
+        work = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=suffix, dir=target.parent))
+        lock = hold(work)
+        if work.is_dir():  # else another command cleared it away in the moment before it was locked
+            return work, lock
+        if lock is not None:
+            os.close(lock)
+
+
+def _locked_file(target: Path) -> tuple[int, str]:
+    """The same for a file, open for writing."""
+    while True:
+        descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
+        hold_descriptor(descriptor)
+        if os.path.lexists(name):
+            return descriptor, name
+        os.close(descriptor)
 
 
 def _open_up(folder: Path) -> None:
@@ -82,12 +143,36 @@ def _umask() -> int:
     return value
 
 
-def _replace(work: Path, target: Path) -> None:
-    """Rename ``work`` to ``target``; an old target is moved aside first and deleted last."""
-    if not os.path.lexists(target):
-        os.rename(work, target)
+def _rename_new(source: Path, target: Path) -> None:
+    """Rename a file to a name that is free."""
+    try:
+        os.link(source, target)
+    except FileExistsError as error:
+        raise _appeared(target) from error
+    except OSError:  # a file system without links
+        if os.path.lexists(target):
+            raise _appeared(target) from None
+        os.rename(source, target)
+
+
+def _appeared(target: Path) -> InputError:
+    return InputError("the output appeared meanwhile", path=target, fix="choose another name or add --overwrite")
+
+
+def _take_place(work: Path, target: Path, kind: str, overwrite: bool) -> None:
+    """Rename ``work`` to ``target``; an older output goes to ``work``'s name, at once where the system can."""
+    try:
+        os.rename(work, target)  # a folder takes the place of nothing but an empty folder
         return
-    aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".old", dir=target.parent))
+    except OSError:
+        if not os.path.lexists(target):
+            raise
+    if not overwrite:
+        raise _appeared(target)
+    refuse_foreign(target, kind)
+    if _exchange(work, target):
+        return
+    aside, lock = _locked_folder(target, ".old")
     os.rename(target, aside / "old")
     try:
         os.rename(work, target)
@@ -96,6 +181,18 @@ def _replace(work: Path, target: Path) -> None:
         raise
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+        if lock is not None:
+            os.close(lock)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Exchange two names in one step; false where the system or file system can't (all but Linux)."""
+    try:
+        call = ctypes.CDLL(None, use_errno=True).renameat2
+    except (AttributeError, OSError, TypeError):
+        return False
+    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    return bool(call(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0)
 
 
 def link(source: Path, target: Path) -> None:
@@ -106,16 +203,30 @@ def link(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def recover(folder: Path) -> None:
-    """Put back what a killed process had moved aside in ``folder``, and delete what it left half-written."""
-    for left in [*folder.glob(".*.old"), *folder.glob(".*.tmp")]:
-        target = folder / left.name[1:].rsplit(".", 2)[0]
-        if (left / "old").exists() and not os.path.lexists(target):
-            os.rename(left / "old", target)
-        if left.is_dir():
-            shutil.rmtree(left, ignore_errors=True)
-        else:
-            left.unlink(missing_ok=True)
+def recover(folder: Path, name: str | None = None) -> None:
+    """Put back what a killed process had moved aside in ``folder``, and delete what it left half-written.
+
+    What a living process works on is locked, and left alone.
+
+    Args:
+        folder: where to look.
+        name: only what belongs to this name.
+    """
+    with contextlib.suppress(OSError):
+        for left in list(folder.iterdir()):
+            match = _LEFT.fullmatch(left.name)
+            if match and name in (None, match["name"]) and (lock := hold(left)) is not None:
+                _clear(left, folder / match["name"])
+                os.close(lock)
+
+
+def _clear(left: Path, target: Path) -> None:
+    if (left / "old").is_dir() and left.suffix == ".old" and not os.path.lexists(target):
+        os.rename(left / "old", target)
+    if left.is_dir():
+        shutil.rmtree(left, ignore_errors=True)
+    else:
+        left.unlink(missing_ok=True)
 
 
 def sync_tree(folder: Path) -> None:

@@ -17,6 +17,7 @@ from biomtl.encoders.base import Encoder
 from biomtl.errors import InputError, nearest
 from biomtl.files import atomic_folder, link, write_json
 from biomtl.heads.pairs import ApartHead
+from biomtl.ownership import OWNED
 from biomtl.tasks.registry import pick
 from biomtl.tasks.task import Task
 from biomtl.tasks.types.base import TaskRows, type_of
@@ -167,13 +168,13 @@ class MultiTaskModel(nn.Module):
         Raises:
             InputError: the folder exists and may not be replaced.
         """
-        with disk_errors(folder), atomic_folder(folder, overwrite=overwrite) as work:
+        with disk_errors(folder), atomic_folder(folder, "model", overwrite=overwrite) as work:
             if encoder_from is None:
                 self.encoder.save(work)
                 self.processor.save(work)
             else:
                 for path in Path(encoder_from).iterdir():
-                    if path.is_file() and path.name != MANIFEST:
+                    if path.is_file() and path.name not in (MANIFEST, OWNED):
                         link(path, work / path.name)
             for name, task in self.tasks.items():
                 place = work / "heads" / name

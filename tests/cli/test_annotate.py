@@ -154,7 +154,7 @@ def test_a_text_file_is_one_document(command: Command, model: Path, tmp_path: Pa
     text = "Pola\nzalpidine . Rimu\r\nvono\n\nKorinosis milo\n"
     (tmp_path / "note.txt").write_bytes(text.encode())
     assert command("annotate", model, tmp_path / "note.txt", "--out", tmp_path / "out").code == 0
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["note.ann", "note.txt"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [".biomtl.json", "note.ann", "note.txt"]
     assert (tmp_path / "out" / "note.txt").read_bytes() == text.encode()
     (document,) = brat.read(tmp_path / "out")
     sentences = {m.text for m in document.mentions if m.type == "Sentence"}
@@ -209,7 +209,10 @@ def test_mistakes(command: Command, model: Path, tmp_path: Path) -> None:
     assert out.read_text() == "precious"
 
 
-def test_in_place(command: Command, model: Path, tmp_path: Path) -> None:
+def test_the_input_is_never_replaced(command: Command, model: Path, tmp_path: Path) -> None:
     path = write_source(tmp_path, "jsonl")
-    assert command("annotate", model, path, "--out", path, "--overwrite").code == 0
-    assert [document.id for document in jsonl.read(path)] == ["d0", "d1", "d2"]
+    before = path.read_bytes()
+    ended = command("annotate", model, path, "--out", path, "--overwrite")
+    assert ended.code == 2
+    assert "would replace the input" in ended.err
+    assert path.read_bytes() == before

@@ -79,6 +79,7 @@ def test_mtdnn(run: Run) -> None:
 def test_back_to_tensorflow(run: Run) -> None:
     assert run("mt/model.pt", "out", "--to", "tf")[0] == 0
     assert sorted(path.name for path in Path("out").iterdir()) == [
+        ".biomtl.json",
         "bert_config.json",
         "bert_model.ckpt.data-00000-of-00001",
         "bert_model.ckpt.index",

@@ -23,7 +23,7 @@ def test_a_folder_of_predictions_and_metrics(
     ended = command("evaluate", small_model, "--data", small_suite, "--out", out, "--seed", 5)
     assert ended.code == 0, ended.err
     assert "Scores on test" in ended.out
-    assert sorted(path.name for path in out.iterdir()) == ["metrics.json", "predictions"]
+    assert sorted(path.name for path in out.iterdir()) == [".biomtl.json", "metrics.json", "predictions"]
     metrics = json.loads((out / "metrics.json").read_text())
     assert list(metrics) == ["format", "tasks", "mean", "provenance"]
     assert list(metrics["mean"]) == ["test"]

@@ -189,7 +189,7 @@ def test_any_readers_records_are_checked(tmp_path: Path, original: Path, rows: l
 def test_the_source_is_never_replaced(tmp_path: Path) -> None:
     prepare(corpus(tmp_path / "in"), tmp_path / "out")
     corpus(tmp_path / "out/raw")
-    with pytest.raises(InputError, match="would replace the source"):
+    with pytest.raises(InputError, match="holds the input"):
         prepare(tmp_path / "out/raw", tmp_path / "out", overwrite=True)
     assert (tmp_path / "out/raw/chemprot/dev.tsv").exists()
 

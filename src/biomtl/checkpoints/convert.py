@@ -45,7 +45,7 @@ def convert(
         InputError: what is wrong with the source or the options.
     """
     source, target = Path(source), Path(target)
-    refuse_existing(target, overwrite)
+    refuse_existing(target, overwrite, kind="convert", inputs=(source, vocab, config))
     kind = source_format or detect_format(source)
     if tasks is not None and kind not in ("mtdnn", "hf"):
         raise InputError(f"--tasks for a checkpoint of format {kind}", expected="mtdnn or hf, which have named heads")
@@ -53,7 +53,7 @@ def convert(
         raise InputError(f"--vocab, --lower or --cased for format {kind}", expected="tf or mtdnn")
     if kind == "hf" and config is not None:
         raise InputError("--config for format hf", expected="tf, mtdnn or elmo")
-    with atomic_folder(target, overwrite=overwrite) as work:
+    with atomic_folder(target, "convert", overwrite=overwrite) as work:
         if kind == "elmo":
             return _convert_elmo(source, work, target_format, config)
         if kind == "hf" and target_format == "hf":

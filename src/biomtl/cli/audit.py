@@ -46,7 +46,7 @@ def audit(
     """
 
     if out is not None:
-        refuse_existing(out, overwrite)
+        refuse_existing(out, overwrite, kind="audit", inputs=(suite, encoder))
     pieces = word_starts if encoder is None else _pieces(encoder)
     stderr = Console(stderr=True)
     with stderr.status("reading") as status:
@@ -55,7 +55,7 @@ def audit(
     unit = "words" if encoder is None else f"word pieces of {encoder}"
     if out is not None:
         command = shlex.join(["biomtl", *sys.argv[1:]])
-        with atomic_folder(out, overwrite=overwrite) as work:
+        with atomic_folder(out, "audit", overwrite=overwrite) as work:
             write_json(work / "audit.json", {"command": command, "unit": unit, **report.as_dict()})
             overlap_plot(report, work / "overlap.svg")
     console = table_console()

@@ -48,7 +48,7 @@ def evaluate(
     Example: `biomtl evaluate runs/joint --data prepared --split test --out runs/joint-test`
     """
 
-    refuse_existing(out, overwrite)
+    refuse_existing(out, overwrite, kind="evaluate", inputs=(model, data))
     loaded = MultiTaskModel.from_pretrained(model, max_length=max_length)
     suite = shared_tasks(loaded, load_suite(data, task), asked=bool(task), split=split.value)
     with texts("evaluate") as advance:
@@ -61,7 +61,7 @@ def evaluate(
         "data": suite.provenance(),
     }
     results = Results.of([result], facts)
-    with atomic_folder(out, overwrite=overwrite) as work:
+    with atomic_folder(out, "evaluate", overwrite=overwrite) as work:
         result.write_predictions(work / "predictions", suite if with_gold else None)
         results.write(work / FILE)
     table_console().print(score_table(results, split.value))

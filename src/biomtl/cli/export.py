@@ -57,13 +57,14 @@ def export(
         raise InputError("--int8 or --data with --to hf", expected="--to onnx")
     if encoder_only and (task or to is ExportFormat.onnx):
         raise InputError("--encoder-only with --task or --to onnx", expected="either the encoder or heads")
-    refuse_existing(target, overwrite)
+    folder = to is ExportFormat.hf or target.suffix != ".onnx"
+    refuse_existing(target, overwrite, kind="export" if folder else "onnx", inputs=(model, data))
     loaded = MultiTaskModel.from_pretrained(model, tasks=[] if encoder_only else task)
     results = Results.of_model(model)
     if to is ExportFormat.onnx:
         _to_onnx(loaded, results, target, int8, data, split, overwrite)
         return
-    with atomic_folder(target, overwrite=overwrite) as work:
+    with atomic_folder(target, "export", overwrite=overwrite) as work:
         opens = export_encoder(loaded, work) if encoder_only else export_hf(loaded, _only_task(loaded), work, results)
     typer.echo(f"written: {target} ({opens})")
 
@@ -94,7 +95,7 @@ def _to_onnx(
             with atomic_file(target, "wb", overwrite=overwrite) as stream:
                 stream.write((Path(folder) / "model.onnx").read_bytes())
     else:
-        with atomic_folder(target, overwrite=overwrite) as work:
+        with atomic_folder(target, "export", overwrite=overwrite) as work:
             difference = export_onnx(model, list(model.tasks), work, int8=int8, results=results)
             if data is not None:
                 losses = _losses(model, work, data, split)

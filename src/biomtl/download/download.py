@@ -95,12 +95,12 @@ def _corpus(
     folder = out / name
     if not overwrite and _intact(folder):
         return Downloaded(name, corpus, folder, fresh=False)
-    refuse_existing(folder, overwrite)
+    refuse_existing(folder, overwrite, kind="download")
     out.mkdir(parents=True, exist_ok=True)
     warnings: list[str] = []
     receipt: dict[str, dict[str, str]] = {}
     parts: list[Path] = []
-    with atomic_folder(folder, overwrite=overwrite) as work:
+    with atomic_folder(folder, "download", overwrite=overwrite) as work:
         for remote in corpus.files:
             part, url = _fetch_any(remote, out, name, any_version, progress, timeout, pause)
             parts.append(part)

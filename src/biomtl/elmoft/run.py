@@ -27,7 +27,6 @@ from biomtl.report.tables import score_table
 from biomtl.results import FILE, Results
 from biomtl.suite import Suite
 from biomtl.text.elmo import ElmoProcessor
-from biomtl.training.folder import RECIPE
 from biomtl.training.recipe_io import dump_recipe
 from biomtl.training.run import train
 
@@ -62,7 +61,7 @@ def run(flags: Flags, command: str, console: Console, say: Any) -> Path:
 
 def train_once(flags: Flags, plan: Plan, command: str, console: Console) -> Path:
     """Train, choose by dev, score dev and test, write run folder and tables."""
-    refuse_existing(Path(plan.recipe.output), flags.overwrite)
+    refuse_existing(Path(plan.recipe.output), flags.overwrite, kind="run", inputs=(flags.data_dir,))
     model = build_model(flags, plan)
     done = train(
         plan.recipe, model=model, suite=plan.suite, overwrite=flags.overwrite, command=command, console=console
@@ -117,12 +116,9 @@ def clear(out: Path, overwrite: bool) -> None:
     """
     if os.environ.get("RANK", "0") != "0":
         return  # the first of several processes does it
-    refuse_existing(out, overwrite)
+    refuse_existing(out, overwrite, kind="run")
     if not os.path.lexists(out):
         return
-    earlier = any((place / RECIPE).is_file() for place in (out, out / "fold-1"))
-    if not earlier and (not out.is_dir() or any(out.iterdir())):
-        raise InputError("not a run folder", path=out, fix="choose another output; nothing was deleted")
     aside = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".old", dir=out.parent))
     os.rename(out, aside / "old")  # at once, so that other processes see all of it or nothing
     shutil.rmtree(aside, ignore_errors=True)
@@ -144,7 +140,7 @@ def score_again(flags: Flags, suite: Suite, command: str, console: Console) -> P
     """Score dev and test with a trained model; nothing is trained."""
     assert flags.resume is not None
     out = flags.out or Path(f"runs/elmoft-{flags.task}-resumed")
-    refuse_existing(out, flags.overwrite)
+    refuse_existing(out, flags.overwrite, kind="evaluate", inputs=(flags.resume, flags.data_dir))
     if flags.resume.is_file():
         fix = "give the run folder; pickled models are never opened, train them again"
         raise InputError("a file", path=flags.resume, expected="a run or model folder", fix=fix)
@@ -155,7 +151,7 @@ def score_again(flags: Flags, suite: Suite, command: str, console: Console) -> P
     results = [evaluate(model, suite, split, seed=flags.seed) for split in ("dev", "test")]
     facts = {"model": str(flags.resume), "command": command, "seed": flags.seed, "data": suite.provenance()}
     found = Results.of(results, facts)
-    with atomic_folder(out, overwrite=flags.overwrite) as work:
+    with atomic_folder(out, "evaluate", overwrite=flags.overwrite) as work:
         for result in results:
             result.write_predictions(work / "predictions")
             console.print(score_table(found, result.split))

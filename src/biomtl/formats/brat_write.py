@@ -28,7 +28,7 @@ def write(documents: Iterable[Document], folder: str | Path, *, overwrite: bool 
         InputError: an id that is no file name, a type with blanks, a relation between concepts instead of mentions.
     """
     done: set[str] = set()
-    with atomic_folder(folder, overwrite=overwrite) as work:
+    with atomic_folder(folder, "annotate", overwrite=overwrite) as work:
         for document in documents:
             check_writable(document, folder)
             name = _file_name(document.id, folder)

@@ -98,9 +98,9 @@ def prepare(
     source, out = Path(source), Path(out)
     options = options or ReadOptions()
     check_policy(options.mentions)
-    _check_target(source, out, overwrite)
+    refuse_existing(out, overwrite, kind="prepare", inputs=(source, options.sentence_spans))
     jobs = choose(Source(source), tasks)
-    with atomic_folder(out, overwrite=overwrite) as folder:
+    with atomic_folder(out, "prepare", overwrite=overwrite) as folder:
         run = _run_here if workers == 1 or len(jobs) == 1 else _run_pool
         report = PrepareReport(out, tuple(run(jobs, source, folder, options, progress or _silent, workers)))
         write_json(folder / COUNTS, report.as_dict())
@@ -134,17 +134,6 @@ def choose(source: Source, tasks: Sequence[str] | None = None) -> list[Job]:
             raise InputError(f"no data of {name}", path=source.path, expected=looked_for, fix=there)
     chosen = [name for name in dict.fromkeys(wanted) if name in found]
     return [Job(get_task(name), found[name][0], tuple(other.name for other in found[name][1:])) for name in chosen]
-
-
-def _check_target(source: Path, out: Path, overwrite: bool) -> None:
-    """Refuse to write over something, above all over what isn't a prepared suite."""
-    refuse_existing(out, overwrite)
-    if not out.exists():
-        return
-    if source.exists() and source.resolve().is_relative_to(out.resolve()):
-        raise InputError("the output would replace the source", path=out, fix="choose another folder")
-    if not out.is_dir() or (any(out.iterdir()) and not (out / COUNTS).is_file()):
-        raise InputError("not a prepared suite", path=out, fix="--overwrite replaces only what prepare wrote")
 
 
 def _silent(done: int, tasks: int, records: int) -> None:

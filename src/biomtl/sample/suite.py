@@ -46,7 +46,7 @@ def make_sample(out: str | Path, seed: int = 0, *, overwrite: bool = False) -> P
         InputError: ``out`` exists and ``overwrite`` is not set.
     """
     out = Path(out)
-    with atomic_folder(out, overwrite=overwrite) as folder:
+    with atomic_folder(out, "sample", overwrite=overwrite) as folder:
         for name, splits in sample_records(seed).items():
             task = sample_task(name)
             (folder / name).mkdir()

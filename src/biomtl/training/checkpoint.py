@@ -29,7 +29,7 @@ def save_checkpoint(folder: Path, state: TrainState, random: Sequence[Mapping[st
     frozen = {name for name, value in state.model.named_parameters() if not value.requires_grad}
     weights = state.model.state_dict()
     before = latest_checkpoint(folder.parent)
-    with disk_errors(folder), atomic_folder(folder, overwrite=True) as work:
+    with disk_errors(folder), atomic_folder(folder, "checkpoint", overwrite=True) as work:
         save_tensors({name: weights[name] for name in weights if name not in frozen}, work / "model.safetensors")
         if before is not None and (before / FROZEN).is_file():
             link(before / FROZEN, work / FROZEN)

@@ -9,14 +9,14 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from biomtl.errors import InputError
-from biomtl.files import atomic_file, atomic_folder, recover
+from biomtl.files import atomic_file, atomic_folder, recover, refuse_existing
 from biomtl.results import FILE
 from biomtl.training.assemble import same_place
 from biomtl.training.checkpoint import latest_checkpoint
@@ -75,7 +75,7 @@ class RunFolder:
         _discard(_next(self.output).parent)
         with contextlib.suppress(OSError):
             self.place.rmdir()  # an empty folder is as good as none
-        with atomic_folder(self.place) as work:
+        with atomic_folder(self.place, "run") as work:
             (work / RECIPE).write_text(dump_recipe(recipe), encoding="utf-8")
 
     def _take_up(self, recipe: Recipe) -> None:
@@ -99,17 +99,25 @@ class RunFolder:
 
 
 @contextlib.contextmanager
-def claim(output: Path, *, resume: bool, overwrite: bool) -> Iterator[RunFolder]:
+def claim(
+    output: Path, *, resume: bool, overwrite: bool, inputs: Iterable[str | Path | None] = ()
+) -> Iterator[RunFolder]:
     """The folder of a run that may begin, which no other process can take as long as the block lasts.
 
     Nothing is written or deleted yet, except that an interrupted replacement is completed.
+
+    Args:
+        output: the folder.
+        resume: whether an interrupted run is continued.
+        overwrite: whether an older run may be replaced.
+        inputs: what the run reads, which is never replaced.
 
     Raises:
         InputError: another process has it, it exists, or it is no run folder; resuming, there is nothing to resume.
     """
     with locked(output):
         _recover(output, resume=resume)
-        yield RunFolder(output, _resumable(output) if resume else _free(output, overwrite), resume)
+        yield RunFolder(output, _resumable(output) if resume else _free(output, overwrite, inputs), resume)
 
 
 @contextlib.contextmanager
@@ -172,17 +180,14 @@ def _resumable(output: Path) -> Path:
     raise InputError("nothing to resume", path=output, expected=expected, fix="output=FOLDER says where it is")
 
 
-def _free(output: Path, overwrite: bool) -> Path:
+def _free(output: Path, overwrite: bool, inputs: Iterable[str | Path | None]) -> Path:
     """Where a new run may be written."""
     waiting = _next(output)
     there = os.path.lexists(output)
-    if there and not overwrite:
-        raise InputError("the output exists already", path=output, fix="choose another name or add --overwrite")
+    refuse_existing(output, overwrite, kind="run", inputs=inputs)
     if _is_run(waiting) and not overwrite:
         fix = "continue it with --resume, or add --overwrite"
         raise InputError("an unfinished run of this name", path=waiting, fix=fix)
-    if there and (not output.is_dir() or (any(output.iterdir()) and not _is_run(output))):
-        raise InputError("not a run folder", path=output, fix="choose another output; nothing was deleted")
     return waiting if there and any(output.iterdir()) else output
 
 

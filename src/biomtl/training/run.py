@@ -135,7 +135,7 @@ def train(
 def claimed(recipe: Recipe, accelerator: Accelerator, *, resume: bool, overwrite: bool) -> Iterator[RunFolder]:
     """The run's folder, held by the first process for all of them; what it is refused for, they all raise."""
     with contextlib.ExitStack() as held:
-        folder = claim(Path(recipe.output), resume=resume, overwrite=overwrite)
+        folder = claim(Path(recipe.output), resume=resume, overwrite=overwrite, inputs=(recipe.encoder, recipe.suite))
         yield on_main_process(accelerator, lambda: held.enter_context(folder))
 
 

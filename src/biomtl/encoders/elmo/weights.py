@@ -99,7 +99,7 @@ def read_options(folder: str | Path) -> ElmoOptions:
 
 def save_elmo(model: Elmo, folder: str | Path, *, overwrite: bool = False) -> None:
     """Write ``config.json`` and ``model.safetensors`` (float32), which load without h5py."""
-    with atomic_folder(folder, overwrite=overwrite) as work:
+    with atomic_folder(folder, "elmo", overwrite=overwrite) as work:
         write_folder(model, work)
 
 

@@ -1,0 +1,210 @@
+"""What a command may replace: only what the same kind of command wrote, and never what it reads.
+
+Every folder that a command writes holds ``.biomtl.json``: the kind of output, and the files that were written. Folders
+from before there was such a manifest are told by the names that their kind has.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import biomtl
+from biomtl.errors import InputError
+
+OWNED = ".biomtl.json"
+LARGEST = 64 * 1024 * 1024  # bytes of a manifest: that of a million files
+FIX = "choose another output; nothing was deleted"
+_ENCODER = (
+    *("config.json", "generation_config.json", "model*.safetensors", "model.safetensors.index.json"),
+    *("processor.json", "README.md", "conversion.json", "tokenizer*.json", "special_tokens_map.json"),
+    *("added_tokens.json", "vocab.txt", "vocab.json", "merges.txt", "*.model", "chat_template.jinja"),
+)
+_MODEL = (*_ENCODER, "manifest.json", "heads/*/*.json", "heads/*/*.safetensors")
+_TABLES = tuple(f"{name}.{form}" for name in ("pred_*", "perf_*", "folds") for form in ("csv", "xlsx"))
+_SPLITS = tuple(f"*/{split}.jsonl" for split in ("train", "dev", "test"))
+_RUN = (
+    *("recipe.yaml", "metrics.json", "log.jsonl", "report.html", "predictions/*/*.jsonl", *_TABLES),
+    *(f"model/{name}" for name in (*_MODEL, OWNED)),
+    *(f"checkpoints/*/{name}" for name in ("*.safetensors", "*.json")),
+    "biomtl/**events.out.tfevents.*",  # what report_to: tensorboard keeps
+    "biomtl/**hparams.yml",
+)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How a kind of output folder is told where it has no manifest.
+
+    Attributes:
+        signature: patterns of files of which an output of this kind has one at least; none where anybody's folder may
+            look the same.
+        files: patterns of all files that it may have: ``*`` is a part of a name, ``**`` goes over folders.
+        grows: files are added after the folder was made, so that the patterns rule beside a manifest too.
+    """
+
+    signature: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+    grows: bool = False
+
+
+KINDS = {
+    "annotate": Kind(),
+    "audit": Kind(("audit.json",), ("audit.json", "overlap.svg")),
+    "checkpoint": Kind(("progress.json",), ("progress.json", "*.safetensors")),
+    "convert": Kind(
+        ("conversion.json",), (*_MODEL, "bert_config.json", "checkpoint", "*.index", "*.data-00000-of-00001")
+    ),
+    "download": Kind(("download.json",), ("download.json",)),
+    "elmo": Kind(("config.json",), ("config.json", "model.safetensors")),
+    "evaluate": Kind(("metrics.json",), ("metrics.json", "predictions/*/*.jsonl", *_TABLES)),
+    "export": Kind(("README.md",), (*_ENCODER, "model.onnx", "onnx.json", "scores.json")),
+    "model": Kind(("manifest.json",), _MODEL),
+    "prepare": Kind(("counts.json",), ("counts.json", "*/task.yaml", "*/provenance.json", *_SPLITS)),
+    "run": Kind(("recipe.yaml", "fold-1/recipe.yaml"), (*_RUN, *(f"fold-*/{name}" for name in _RUN)), grows=True),
+    "sample": Kind(("*/task.yaml",), ("*/task.yaml", *_SPLITS)),
+}
+"""What the folders are that commands and functions write."""
+
+_ANYTHING = re.compile(b"")
+FILES = {
+    "predictions": re.compile(rb'\{"id":'),
+    "embeddings": re.compile(rb"\x89HDF\r\n"),
+    "onnx": re.compile(rb"\x08[\x01-\x20]\x12"),
+    "bioc": re.compile(rb"<\?xml |\{"),
+    "jsonl": re.compile(rb'\{"'),
+    "pubtator": re.compile(rb"[^|\n]+\|t\|"),
+    "text": _ANYTHING,
+}
+"""How the single files begin that commands write; a file that begins otherwise is somebody else's."""
+
+
+def refuse_replacing(target: Path, kind: str | None, inputs: Iterable[str | Path | None] = ()) -> None:
+    """Refuse to replace what isn't an output of this kind, or what the same command reads.
+
+    Args:
+        target: what exists and would be replaced.
+        kind: a key of ``KINDS`` or ``FILES``, or ``None`` for a file of any content.
+        inputs: files and folders that the command reads; what is no path (``sample``) is passed over.
+
+    Raises:
+        InputError: names what stands in the way.
+    """
+    _refuse_places(target, inputs)
+    refuse_foreign(target, kind)
+
+
+def refuse_foreign(target: Path, kind: str | None) -> None:
+    """The part of ``refuse_replacing`` that looks at the target alone."""
+    if target.is_symlink():
+        raise InputError("a symbolic link", path=target, expected="what biomtl wrote", fix=FIX)
+    if kind is None or kind in FILES:
+        _refuse_file(target, FILES.get(kind or "", _ANYTHING))
+        return
+    if not target.is_dir():
+        raise InputError("not a folder", path=target, expected=_NAMES[kind], fix=FIX)
+    names = sorted(files_below(target))
+    own = _owner(target, kind)
+    if names and own is None:
+        raise InputError(f"not {_NAMES[kind]}", path=target, fix=FIX)
+    foreign = [name for name in names if own is not None and not own(name)]
+    if foreign:
+        more = f" (and {len(foreign) - 1:,} more)" if foreign[1:] else ""
+        found = f"a file that is no part of {_NAMES[kind]}{more}"
+        raise InputError(found, path=target / foreign[0], fix=f"move it away or {FIX}")
+
+
+def _refuse_file(target: Path, begins: re.Pattern[bytes]) -> None:
+    if not target.is_file():
+        found = "a folder" if target.is_dir() else "a device or pipe"
+        raise InputError(found, path=target, expected="a file to replace", fix=FIX)
+    with target.open("rb") as stream:
+        start = stream.read(4096)
+    if start and not begins.match(start):
+        raise InputError("not the kind of file that is written here", path=target, fix=FIX)
+
+
+def write_owner(folder: Path, kind: str) -> None:
+    """Write the manifest of a folder whose files are all there."""
+    names = sorted(name for name in files_below(folder) if name != OWNED)
+    value = {"biomtl": biomtl.__version__, "output": kind, "files": names}
+    (folder / OWNED).write_text(json.dumps(value, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+
+
+def files_below(folder: Path) -> Iterator[str]:
+    """Relative names of everything in a folder that is no folder; links are not followed."""
+    for root, folders, files in os.walk(folder):
+        inner = Path(root).relative_to(folder)
+        links = [name for name in folders if os.path.islink(os.path.join(root, name))]
+        for name in (*files, *links):
+            yield (inner / name).as_posix()
+
+
+def _refuse_places(target: Path, inputs: Iterable[str | Path | None]) -> None:
+    """Refuse inputs, home, the current folder, and whatever one of these lies in (the root always does)."""
+    place = target.resolve()
+    for path in (Path(name) for name in inputs if name is not None):
+        if not path.exists():
+            continue
+        if path.resolve() == place or (target.is_file() and path.is_file() and path.samefile(target)):
+            raise InputError("the output would replace the input", path=target, fix=FIX)
+        if path.resolve().is_relative_to(place):
+            raise InputError(f"the output would replace a folder that holds the input {path}", path=target, fix=FIX)
+    for role, path in (("the current folder", Path.cwd()), ("the home folder", Path("~").expanduser())):
+        if path.resolve().is_relative_to(place):
+            raise InputError(f"the output would replace {role} or one that holds it", path=target, fix=FIX)
+
+
+_NAMES = {
+    **{kind: f"a folder that `biomtl {kind}` wrote" for kind in KINDS},
+    "run": "a run folder",
+    "prepare": "a prepared suite",
+    "model": "a saved model",
+    "checkpoint": "a checkpoint",
+    "elmo": "a converted biLM",
+    "sample": "the sample suite",
+}
+
+
+def _owner(folder: Path, kind: str) -> Callable[[str], bool] | None:
+    """A test of relative names; ``None`` where the folder is no output of this kind."""
+    known = KINDS[kind]
+    listed = _listed(folder / OWNED)
+    if listed is not None:
+        names = {OWNED, *_strings(listed.get("files"))}
+        own = listed.get("output") == kind
+        return (lambda name: name in names or (known.grows and _matches(known, name))) if own else None
+    if not any(True for pattern in known.signature for _ in folder.glob(pattern)):
+        return None
+    receipt = set(_strings((_listed(folder / "download.json") or {}).get("files"))) if kind == "download" else set()
+    return lambda name: name in receipt or _matches(known, name)
+
+
+def _listed(path: Path) -> dict[str, object] | None:
+    """A small JSON object; ``None`` where there is none that can be read."""
+    try:
+        if path.is_symlink() or path.stat().st_size > LARGEST:
+            return None
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _strings(value: object) -> list[str]:
+    return [name for name in value if isinstance(name, str)] if isinstance(value, list | dict) else []
+
+
+def _matches(kind: Kind, name: str) -> bool:
+    return any(pattern.fullmatch(name) for pattern in map(_compiled, kind.files))
+
+
+@cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    words = {"**": ".*", "*": "[^/]*"}
+    return re.compile("".join(words.get(part, re.escape(part)) for part in re.split(r"(\*+)", pattern)), re.DOTALL)
