@@ -201,12 +201,14 @@ def test_mistakes(command: Command, model: Path, tmp_path: Path) -> None:
     assert "no task that can annotate documents (reg-pair: it compares two texts)" in only
     out.write_text("precious")
     assert "exists already" in refused(model, path, "--out", out)
+    assert "not the kind of file" in refused(model, path, "--out", out, "--overwrite")
+    out.write_text('{"text": "precious"}')
     path.write_text(path.read_text() + "d2\t0\t99999\tPola\tDrug\n")
     assert "in.txt:" in refused(model, path, "--out", out, "--overwrite")
-    assert out.read_text() == "precious"
+    assert out.read_text() == '{"text": "precious"}'
     bad = tiny.write_rows(tmp_path / "bad.jsonl", [{"text": "Pola."}, {"tokens": ["a"]}])
     assert "bad.jsonl:2: no text" in refused(model, bad, "--out", out, "--overwrite")
-    assert out.read_text() == "precious"
+    assert out.read_text() == '{"text": "precious"}'
 
 
 def test_the_input_is_never_replaced(command: Command, model: Path, tmp_path: Path) -> None:

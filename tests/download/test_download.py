@@ -245,7 +245,7 @@ def test_a_corpus_is_unpacked_with_a_receipt(server: Server, tmp_path: Path) -> 
     contents = Contents(pattern="*.tsv", files=2, sha256=total)
     run(server, tmp_path, ARCHIVE, members=DIGESTS, contents=contents, sha256=hashlib.sha256(ARCHIVE).hexdigest())
     files = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
-    assert files == {"mine/top/train.tsv", "mine/top/inner/chem/dev.tsv", f"mine/{RECEIPT}"}
+    assert files == {"mine/top/train.tsv", "mine/top/inner/chem/dev.tsv", f"mine/{RECEIPT}", "mine/.biomtl.json"}
     receipt = json.loads((tmp_path / "mine" / RECEIPT).read_text())
     assert receipt["sources"]["file.zip"] == {"url": server.url, "sha256": hashlib.sha256(ARCHIVE).hexdigest()}
 

@@ -79,7 +79,9 @@ def read_mtdnn(
 
 
 def write_model(checkpoint: BertCheckpoint, heads: list[tuple[Task, Head]], folder: Path) -> None:
-    """Write encoder and heads as a ``MultiTaskModel`` folder; ``folder`` exists and is replaced."""
+    """Write encoder and heads as a ``MultiTaskModel`` into ``folder``, which exists and is empty."""
+    import tempfile
+
     from transformers import AutoTokenizer, BertModel
 
     from biomtl.checkpoints.bert import write_hf
@@ -87,11 +89,13 @@ def write_model(checkpoint: BertCheckpoint, heads: list[tuple[Task, Head]], fold
     from biomtl.model import MultiTaskModel
     from biomtl.text.transformer import TransformerProcessor
 
-    write_hf(checkpoint, folder)
+    with tempfile.TemporaryDirectory() as place:
+        write_hf(checkpoint, Path(place))
+        tokenizer = AutoTokenizer.from_pretrained(place)
     network = BertModel(checkpoint.config())
     network.load_state_dict({name.removeprefix("bert."): value for name, value in checkpoint.state.items()})
     length = checkpoint.settings.max_position_embeddings
-    processor = TransformerProcessor(AutoTokenizer.from_pretrained(folder), length)
+    processor = TransformerProcessor(tokenizer, length)
     model = MultiTaskModel(TransformerEncoder(network), processor, [task for task, _ in heads])
     for task, head in heads:
         try:
