@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,13 @@ from biomtl.checkpoints.onnx import export_onnx
 from biomtl.checkpoints.onnx_model import OnnxModel
 from biomtl.errors import InputError
 from biomtl.inference.evaluate import evaluate
+from biomtl.inference.predictor import Predictor
 from biomtl.model import MultiTaskModel
 from biomtl.suite import load_suite
 from biomtl.tasks.task import Task
+from biomtl.tasks.words import WordRule
 
+HYPHENS = WordRule(name="corpus", join=("a|-", "-|a"))
 APART = ("cls-apart", "reg-apart")
 SAN = Task(name="nli.san", inputs="pair", labels=("a", "b", "c"), metric="accuracy", head="san")
 
@@ -26,15 +30,32 @@ SAN = Task(name="nli.san", inputs="pair", labels=("a", "b", "c"), metric="accura
 @pytest.fixture(scope="module")
 def model(bert: Path) -> MultiTaskModel:
     torch.manual_seed(0)
-    return MultiTaskModel.from_encoder(bert, [*map(tiny.task, (*tiny.FOUR, *APART)), SAN], max_length=16).eval()
+    model = MultiTaskModel.from_encoder(bert, [*map(tiny.task, (*tiny.FOUR, *APART)), SAN], max_length=16).eval()
+    model.tasks["tag-drug"] = model.tasks["tag-drug"].model_copy(update={"words": HYPHENS})
+    return model
 
 
 @pytest.fixture(scope="module")
 def exported(model: MultiTaskModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The graph of all heads; exporting takes seconds, so once for all tests."""
     folder = tmp_path_factory.mktemp("onnx")
+    said: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: said.append(record.getMessage())  # type: ignore[method-assign]
+    logger = logging.getLogger("torch.onnx._internal.exporter._registration")
+    logger.addHandler(handler)
     assert export_onnx(model, list(model.tasks), folder) < 1e-4
+    logger.removeHandler(handler)
+    assert said == []  # that torchvision isn't there is nobody's concern
     return folder
+
+
+def test_words_are_cut_as_by_the_model(model: MultiTaskModel, exported: Path) -> None:
+    onnx = OnnxModel(exported)
+    assert onnx.tasks["tag-drug"].words == HYPHENS
+    text = "pola-rimu, zalpidine-suno."
+    one, other = (Predictor(m, tasks=["tag-drug"])(text)["tag-drug"] for m in (model, onnx))
+    assert [mention.text for mention in one.mentions or ()] == [mention.text for mention in other.mentions or ()]
 
 
 @pytest.mark.parametrize(("rows", "positions"), [(1, 5), (4, 33)])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -115,10 +117,25 @@ def _compare(head: ApartHead, encoded: Encoded, first: Tensor, second: Tensor) -
     return head.compare(first @ vectors, second @ vectors)
 
 
+@contextmanager
+def _without_torchvision() -> Iterator[None]:
+    """Keep quiet that torchvision isn't installed: no model here has images."""
+    logger = logging.getLogger("torch.onnx._internal.exporter._registration")
+
+    def other(record: logging.LogRecord) -> bool:
+        return "torchvision" not in record.getMessage()
+
+    logger.addFilter(other)
+    try:
+        yield
+    finally:
+        logger.removeFilter(other)
+
+
 def _write(graph: _Graph, path: Path) -> None:
     need("onnx", "onnxscript")
     rows, pairs = {0: "rows", 1: "positions"}, {0: "pairs", 1: "rows"}
-    with warnings.catch_warnings(), torch.no_grad():
+    with warnings.catch_warnings(), _without_torchvision(), torch.no_grad():
         warnings.simplefilter("ignore")  # notes about names of axes that are known to be equal
         torch.onnx.export(
             graph,
