@@ -13,17 +13,16 @@ import shutil
 import tempfile
 import zlib
 from collections.abc import Iterable, Iterator
-from itertools import chain
 from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
 from biomtl.errors import InputError, OnError, fail
+from biomtl.json_rows import parse_jsonl
 from biomtl.locks import hold, hold_descriptor
 from biomtl.ownership import refuse_foreign, refuse_replacing, write_owner
 
 _LINE_ENDS = {ord(character): f"\\u{ord(character):04x}" for character in "\x85\u2028\u2029"}
 MAX_LINE = 32 * 1024 * 1024  # characters; a longer line is a broken file, not a sentence
-MAX_LIST = 2 * MAX_LINE  # characters of a JSON list, which is read whole
 BROKEN_GZ = (gzip.BadGzipFile, EOFError, zlib.error)
 _LEFT = re.compile(r"\.(?P<name>.+)\.[a-z0-9_]{8}\.(tmp|old)", re.DOTALL)  # of mkdtemp and mkstemp
 _JSON = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
@@ -302,70 +301,6 @@ def read_jsonl(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
     A file that begins with ``[`` is one JSON list of objects, numbered from 1.
     """
     yield from parse_jsonl(read_lines(path), path)
-
-
-def parse_jsonl(
-    lines: Iterable[tuple[int, str]], path: str | Path, on_error: OnError = fail
-) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The same of numbered lines; ``path`` is where they come from, and bad rows go to ``on_error``."""
-    filled = ((number, line) for number, line in lines if line.strip())
-    first = next(filled, None)
-    if first is None:
-        return
-    numbered = chain([first], filled)
-    is_list = first[1].lstrip().startswith("[")
-    for number, value, escapes in _items(numbered, path) if is_list else _lines(numbered):
-        try:
-            yield number, _object(value, path, number, escapes)
-        except InputError as error:
-            on_error(error)
-
-
-def _lines(lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, Any, bool]]:
-    """Each line's value, or the error that it is none, and whether it holds escapes of surrogates."""
-    for number, line in lines:
-        value: Any
-        try:
-            value = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            value = error
-        yield number, value, "\\ud" in line.lower()
-
-
-def _items(lines: Iterable[tuple[int, str]], path: str | Path) -> Iterator[tuple[int, Any, bool]]:
-    """The same of the items of a JSON list, numbered from 1."""
-    parts: list[str] = []
-    size = 0
-    for _, line in lines:
-        parts.append(line)
-        if (size := size + len(line)) > MAX_LIST:
-            raise InputError(f"a JSON list of over {MAX_LIST:,} characters", path=path, fix="write JSON lines")
-    text = "\n".join(parts)
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        line_number = getattr(error, "lineno", 1)
-        raise InputError(f"not JSON ({error})", path=path, line=line_number, expected="a list of objects") from error
-    escapes = "\\ud" in text.lower()
-    yield from ((number, item, escapes) for number, item in enumerate(value, 1))
-
-
-def _object(value: Any, path: str | Path, number: int, escapes: bool) -> dict[str, Any]:
-    if isinstance(value, Exception):
-        raise InputError(f"not JSON ({value})", path=path, line=number, expected="one JSON object") from value
-    if not isinstance(value, dict):
-        raise InputError(f"a JSON {type(value).__name__}", path=path, line=number, expected="a JSON object")
-    if escapes:
-        _refuse_half_characters(value, path, number)
-    return value
-
-
-def _refuse_half_characters(value: Any, path: str | Path, number: int) -> None:
-    """JSON may spell half of a surrogate pair, which is no character and can't be written as UTF-8."""
-    try:
-        json.dumps(value, ensure_ascii=False).encode()
-    except UnicodeEncodeError as error:
-        raise InputError("half a surrogate pair", path=path, line=number, expected="whole characters") from error
 
 
 def dump_json(value: Any) -> str:

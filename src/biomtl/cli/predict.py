@@ -16,8 +16,9 @@ from biomtl.cli.progress import texts as bar
 from biomtl.cli.words import WORDS, WordChoice
 from biomtl.custom.records import join_offsets
 from biomtl.errors import InputError
-from biomtl.files import atomic_file, decode_line, dump_json, parse_jsonl, read_lines, refuse_existing, suffix_of
+from biomtl.files import atomic_file, decode_line, dump_json, read_lines, refuse_existing, suffix_of
 from biomtl.inference.predictor import Predictor, Sentence
+from biomtl.json_rows import parse_jsonl
 from biomtl.tasks.check import check_tokens
 
 

@@ -10,8 +10,9 @@ from typing import Any
 
 from biomtl.custom.config import Quoting
 from biomtl.errors import InputError, OnError
-from biomtl.files import parse_jsonl, read_lines
+from biomtl.files import read_lines
 from biomtl.formats import delimited
+from biomtl.json_rows import parse_jsonl
 from biomtl.tasks.task import Split
 
 # What other tools call the splits.
