@@ -1,12 +1,12 @@
-"""Does batching by length cost learning? Trains the same rows in random batches and in ours, and compares.
+"""Does batching by length hurt learning? Trains on the same rows in random batches and in ours, and compares.
 
     python benchmarks/batching.py ddi2013=DDI/dev.tsv --seeds 6
 
-Every arm sees the same rows equally often, in equally many steps of the same learning rate; only which rows share a
-batch, and when a batch comes, differs. Reported: fill (real / padded positions), the mean loss per row at
-the moment when it is trained on, and the loss on held-out rows at the end. Rows come from tables with the columns
-`index, sentence, label`, or JSONL records (`text` and `label`, or `tokens` and `tags`: does the sentence
-hold a mention?); several files are trained together, one linear head each.
+Every arm sees the same rows equally often, in the same number of steps with the same learning rate; only the batches
+and their order differ. Reported are fill (real / padded positions), the mean loss per row when it is trained on, and
+the loss on held-out rows at the end. Rows come from tables with the columns `index, sentence, label`, or from JSONL
+records (`text` and `label`, or `tokens` and `tags`: does the sentence have a mention?). Several files are trained
+together, each with a linear head.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def read(path: Path) -> tuple[list[str], list[str], list[str]]:
 
 
 class Data:
-    """Encoded rows of all files; a seeded fifth of the documents is held out (a sentence's pairs share their text)."""
+    """Encoded rows of all files; a random fifth of the documents is held out (a sentence's pairs share their text)."""
 
     def __init__(self, files: list[str], tokenizer: object, max_length: int, max_rows: int) -> None:
         self.ids: list[list[int]] = []
@@ -62,7 +62,7 @@ class Data:
             tasks += [len(self.names)] * len(keep)
             self.names.append(name)
             self.classes.append(len(known))
-        # Only the pieces that occur are kept: the optimiser would spend most of its time on the others.
+        # Only pieces that occur are kept; otherwise the optimiser would spend most of its time on the others.
         self.pieces = sorted({piece for row in self.ids for piece in row})
         place = {piece: index for index, piece in enumerate(self.pieces)}
         self.ids = [[place[piece] for piece in row] for row in self.ids]
@@ -75,10 +75,10 @@ class Data:
 
 
 def plan(arm: str, data: Data, epoch: int, seed: int, budget: int) -> list[list[Index]]:
-    """One epoch's steps of an arm, each a list of batches.
+    """The steps of one epoch of an arm, each a list of batches.
 
     Arms: `random`, `sorted` (long to short), `pool<N>` (ours with pools of N batches), `pool<N>x<K>` (the same with
-    steps of K batches, each of a K-th of the budget). All have about equally many steps.
+    steps of K batches, each with a K-th of the budget). All have about the same number of steps.
     """
     entries = [frozenset([data.names[data.task[row]]]) for row in data.train]
     order = Mixer(entries, seed=seed).epoch(epoch)
@@ -94,7 +94,7 @@ def plan(arm: str, data: Data, epoch: int, seed: int, budget: int) -> list[list[
 
 
 class Encoder(torch.nn.Module):
-    """The first ``layers`` layers of a pretrained encoder, mean over positions, a linear head per task."""
+    """The first ``layers`` layers of a pretrained encoder, a mean over positions, and a linear head per task."""
 
     def __init__(self, args: argparse.Namespace, data: Data) -> None:
         super().__init__()
@@ -114,7 +114,7 @@ class Encoder(torch.nn.Module):
 
 
 class Bag(torch.nn.Module):
-    """For speed: a perceptron with one hidden layer over fixed features."""
+    """A fast model: a perceptron with one hidden layer over fixed features."""
 
     def __init__(self, features: torch.Tensor, data: Data) -> None:
         super().__init__()
@@ -130,7 +130,7 @@ class Bag(torch.nn.Module):
 
 
 def bag_features(encoder: str, data: Data) -> torch.Tensor:
-    """[rows, features] mean embedding of a row's pieces, and hashed counts of its pairs of pieces."""
+    """[rows, features]: mean embedding of a row's word pieces, and hashed counts of its word-piece bigrams."""
     embeddings = load(encoder, 0, data).get_input_embeddings().weight.detach()
     mean = torch.stack([embeddings[torch.tensor(row)].mean(0) for row in data.ids])
     pairs = torch.zeros(len(data.ids), 1024)
@@ -141,7 +141,7 @@ def bag_features(encoder: str, data: Data) -> torch.Tensor:
 
 
 def load(name: str, layers: int, data: Data) -> torch.nn.Module:
-    """A pretrained encoder with so many layers, and embeddings of the pieces that occur in the data."""
+    """A pretrained encoder with this many layers, and embeddings of the pieces that occur in the data."""
     encoder = AutoModel.from_pretrained(name, num_hidden_layers=layers, add_pooling_layer=False)
     weights = encoder.get_input_embeddings().weight[data.pieces].detach().clone()
     encoder.set_input_embeddings(torch.nn.Embedding.from_pretrained(weights, freeze=False))
@@ -149,7 +149,7 @@ def load(name: str, layers: int, data: Data) -> torch.nn.Module:
 
 
 def row_losses(model: torch.nn.Module, data: Data, batch: Index) -> torch.Tensor:
-    """Loss of every row of the batch."""
+    """The loss of every row in the batch."""
     losses = torch.zeros(len(batch))
     for task, logits in enumerate(model(data, batch)):
         mine = torch.tensor(np.flatnonzero(data.task[batch] == task))
@@ -161,7 +161,7 @@ def row_losses(model: torch.nn.Module, data: Data, batch: Index) -> torch.Tensor
 def run(
     arm: str, data: Data, features: torch.Tensor | None, args: argparse.Namespace, seed: int
 ) -> tuple[float, float, float, float]:
-    """(fill, loss per row when trained on, held-out loss, CPU seconds of training) of one run."""
+    """(fill, training loss per row, held-out loss, CPU seconds of training) of one run."""
     torch.manual_seed(seed)
     model = (Encoder(args, data) if features is None else Bag(features, data)).train()
     optimiser = torch.optim.AdamW(model.parameters(), lr=args.learning_rate)
@@ -199,7 +199,7 @@ def main() -> None:
     parser.add_argument("--arms", default="random,pool64x4,pool64,pool16,sorted", help="see plan()")
     parser.add_argument("--encoder", default=resolve_encoder(PACKAGED_ENCODER))
     parser.add_argument(
-        "--layers", type=int, default=0, help="encoder layers to keep; 0 is a bag of embeddings and piece pairs"
+        "--layers", type=int, default=0, help="encoder layers to keep; 0 is a bag of embeddings and word-piece bigrams"
     )
     parser.add_argument("--batch-tokens", type=int, default=2048)
     parser.add_argument("--max-length", type=int, default=128)
@@ -210,17 +210,17 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    logging.set_verbosity_error()  # the layers left out would be listed at every start
+    logging.set_verbosity_error()  # otherwise the omitted layers would be listed at every start
     logging.disable_progress_bar()
     data = Data(args.files, AutoTokenizer.from_pretrained(args.encoder), args.max_length, args.max_rows)
-    print(f"{len(data.train)} rows trained, {len(data.held)} held out, {data.lengths.mean():.1f} pieces a row")
+    print(f"{len(data.train)} rows trained, {len(data.held)} held out, {data.lengths.mean():.1f} pieces per row")
     features = None if args.layers else bag_features(args.encoder, data)
     results: dict[str, list[tuple[float, float, float, float]]] = {arm: [] for arm in args.arms.split(",")}
-    for seed in range(args.seeds):  # arms in turns, so that a busy spell of the machine hits all alike
+    for seed in range(args.seeds):  # arms take turns, so that other load on the machine affects all equally
         for arm, runs in results.items():
             runs.append(run(arm, data, features, args, seed))
             print(f"seed {seed} {arm}: " + " ".join(f"{value:.4f}" for value in runs[-1]), file=sys.stderr, flush=True)
-    print("| arm | fill | loss when trained on | held-out loss | CPU seconds |\n|---|---|---|---|---|")
+    print("| arm | fill | training loss | held-out loss | CPU seconds |\n|---|---|---|---|---|")
     for arm, runs in results.items():
         mean, spread = np.mean(runs, axis=0), np.std(runs, axis=0, ddof=min(1, args.seeds - 1))
         losses = " | ".join(f"{mean[i]:.3f} ± {spread[i]:.3f}" for i in (1, 2))

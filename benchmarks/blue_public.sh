@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# The arms of docs/results.md. Each shows every task the same number of training examples, with the same seed, and a
-# number of steps that is fixed here beforehand: nothing is selected, so dev is not scored and test is scored once.
-#   benchmarks/blue_public.sh PREPARED OUT [RUN…]        a RUN: joint, half, alone/TASK, refined/TASK; default all
-# A run that is complete is left alone, one that was interrupted is resumed. Two runs side by side, one thread each,
-# are faster than one after the other on two threads (half comes first: the refined runs start from it):
+# The arms of docs/results.md. In each, every task sees the same number of training examples, with the same seed, and
+# the number of steps is fixed here in advance: nothing is selected, so dev is not scored and test is scored once.
+#   benchmarks/blue_public.sh PREPARED OUT [RUN…]        RUN: joint, half, alone/TASK, refined/TASK; default all
+# A complete run is skipped, an interrupted one is resumed. Two parallel runs with one thread each are faster than
+# consecutive runs with two threads (half comes first, because the refined runs start from it):
 #   benchmarks/blue_public.sh --list | OMP_NUM_THREADS=1 xargs -n 1 -P 2 benchmarks/blue_public.sh PREPARED OUT
 set -euo pipefail
 
-# Steps that hold three passes over BC5CDR and HoC, two over DDI and ChemProt, ten over BIOSSES; together in JOINT.
+# Steps for three passes over BC5CDR and HoC, two over DDI and ChemProt, ten over BIOSSES; JOINT steps hold all of them.
 declare -A STEPS=([bc5cdr-chem]=512 [bc5cdr-disease]=512 [ddi2013]=3581 [chemprot]=3807 [hoc]=1344 [biosses]=60)
 JOINT=9411
 TASKS=(chemprot ddi2013 hoc bc5cdr-chem bc5cdr-disease biosses)
@@ -16,7 +16,7 @@ if [ "${1:-}" = --list ]; then printf '%s\n' "${RUNS[@]}" && exit; fi
 
 prepared=$1 out=$2
 shift 2
-# bfloat16 is three times as fast on a CPU with instructions for it, and far slower on one without: then bf16=false.
+# bfloat16 is three times as fast on a CPU with instructions for it and far slower on others: use bf16=false there.
 fixed=(bf16=true eval_strategy=no eval_steps=null save_strategy=steps save_steps=400)
 
 run() { # run NAME COMMAND…: start, resume or skip

@@ -1,9 +1,9 @@
-"""ELMo's speed: ours against the way elmoft calls it, one pass and 20 epochs, in turns; and what bf16 costs in score.
+"""ELMo's speed: ours against the way elmoft calls it, for one pass and 20 epochs; and the effect of bf16 on scores.
 
     python benchmarks/elmo.py [SENTENCES.txt|.jsonl] [--only passes] [--count 256] [--rounds 3] [--threads 1 --cpu-time]
 
-The model has the original's full size (93.6 million weights) and random weights; without a file the sentences are
-invented, with the lengths of abstracts. `docs/elmo.md` has the figures and says how they were made.
+The model has the original's full size (93.6 million parameters) and random weights; without a file the sentences are
+invented, with the lengths of sentences in abstracts. `docs/elmo.md` has the results and says how they were measured.
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ CLOCK = time.perf_counter
 
 
 class Reference:
-    """The same model run plainly: every word of every padded sentence through the convolutions, step after step.
+    """The same model, run plainly: every word of every padded sentence goes through the convolutions, step by step.
 
-    What allennlp does under elmoft: sentences are filled to ``padding`` words with empty strings, which are words
-    like any other to the network.
+    This is what allennlp does under elmoft: sentences are padded to ``padding`` words with empty strings, which the
+    network treats as words.
     """
 
     def __init__(self, model: Elmo, padding: int, batch: int = 64) -> None:
@@ -98,7 +98,7 @@ class Reference:
 
 
 def invented(count: int) -> Sentences:
-    """Sentences of made-up words: lengths and repetition like those of abstracts."""
+    """Sentences of invented words, with lengths and repetition like those of abstracts."""
     rng = random.Random(0)
     letters = "etaoinshrdlucmfwypvbgkqjxz"
     words = ["".join(rng.choices(letters, k=max(1, int(rng.gauss(6, 3))))) for _ in range(4000)]
@@ -109,7 +109,7 @@ def invented(count: int) -> Sentences:
 
 @dataclass(frozen=True)
 class Labelled:
-    """Sentences and a tag for every word: the file's own, or of an invented rule."""
+    """Sentences with a tag for every word: the file's own, or from an invented rule."""
 
     sentences: Sentences
     tags: list[list[str]]
@@ -134,11 +134,11 @@ class Labelled:
         sentences = invented(count)
         if source is not None:
             sentences = [list(words) for words in islice(read_sentences(source), count)]
-        return cls(sentences, [rule(words) for words in sentences], "tags of an invented rule")
+        return cls(sentences, [rule(words) for words in sentences], "tags from an invented rule")
 
 
 def rule(words: Sequence[str]) -> list[str]:
-    """A word in ``e…`` is a mention; a word in ``…t`` behind one goes on with it: letters and order both count."""
+    """A word in ``e…`` is a mention; a word in ``…t`` after one continues it, so letters and order both count."""
     tags: list[str] = []
     for word in words:
         goes_on = word.endswith("t") and tags and tags[-1] != "O"
@@ -153,7 +153,7 @@ def timed(run: Callable[[], object]) -> float:
 
 
 def passes(model: Elmo, half: Elmo | None, sentences: Sentences, rounds: int, console: Console) -> None:
-    """One pass in every way, in turns; medians of seconds and of the ratios within a round."""
+    """One pass with every implementation, taking turns; medians of seconds and of the ratios within a round."""
     ways: dict[str, Callable[[], object]] = {
         "as elmoft calls it (padded to 128)": lambda: Reference(model, 128)(sentences),
         "plain, length-sorted": lambda: by_length(model, sentences),
@@ -167,14 +167,16 @@ def passes(model: Elmo, half: Elmo | None, sentences: Sentences, rounds: int, co
         for number, (name, run) in enumerate(ways.items()):
             seconds[turn, number] = timed(run)
             console.print(f"  {name}: {seconds[turn, number]:.2f} s", highlight=False)
-    table = Table("way", "seconds", "words/s", "times as fast as the first", title="One pass over the sentences")
+    table = Table(
+        "implementation", "seconds", "words/s", "times as fast as the first", title="One pass over the sentences"
+    )
     for name, column, ratio in zip(ways, seconds.T, (seconds[:, :1] / seconds).T, strict=True):
         table.add_row(name, f"{np.median(column):.2f}", f"{words / np.median(column):,.0f}", f"{np.median(ratio):.2f}")
     console.print(table)
 
 
 def by_length(model: Elmo, sentences: Sentences, batch: int = 64) -> None:
-    """The plain way, on batches of like length."""
+    """The plain implementation, on batches of similar length."""
     ordered = sorted(sentences, key=len)
     for start in range(0, len(ordered), batch):
         part = ordered[start : start + batch]
@@ -182,12 +184,14 @@ def by_length(model: Elmo, sentences: Sentences, batch: int = 64) -> None:
 
 
 def differences(model: Elmo, half: Elmo | None, sentences: Sentences, console: Console) -> None:
-    """How far ours in fp32 is from the plain way, what elmoft's filling does, and how far bf16 is from fp32."""
+    """Differences: ours in fp32 from the plain implementation, and the effects of elmoft's padding and of bf16."""
     exact = torch.cat(list(encode(model, sentences)), dim=1)
     alone = torch.cat([Reference(model, len(words))([words])[0] for words in sentences], dim=1)
     filled = torch.cat(Reference(model, 128)(sentences), dim=1)
-    console.print(f"fp32 against the plain way on sentences alone: {(exact - alone).abs().max():.1e} at most")
-    console.print(f"the plain way, filled to 128 words, against alone: {(filled - alone).abs().max():.1e} at most")
+    console.print(
+        f"fp32 against the plain implementation on single sentences: {(exact - alone).abs().max():.1e} at most"
+    )
+    console.print(f"the plain implementation, padded to 128 words: {(filled - alone).abs().max():.1e} at most")
     if half is None:
         return
     near = torch.cat(list(encode(half, sentences)), dim=1).float()
@@ -196,7 +200,7 @@ def differences(model: Elmo, half: Elmo | None, sentences: Sentences, console: C
 
 
 def epochs(model: Elmo, data: Labelled, count: int, console: Console) -> None:
-    """Frozen training: filling the store, then one and ``count`` epochs from it; against the heads' own time."""
+    """Frozen training: filling the store, then one and ``count`` epochs from it, against the head's own time."""
     processor = ElmoProcessor()
     rows = rows_of(data.sentences, processor)
     encoder = ElmoEncoder(model)
@@ -206,7 +210,7 @@ def epochs(model: Elmo, data: Labelled, count: int, console: Console) -> None:
         filled = timed(lambda: encoder.prepare(rows, console.print))
         batches = [(part, targets) for part, targets in in_batches(rows, data)]
         ready = [(encoder(processor.collate(part)), targets) for part, targets in batches]
-        train(encoder, data, 1, ready)  # what the first step of a process imports is no one's time
+        train(encoder, data, 1, ready)  # the imports of a process's first step are not counted
         heads = timed(lambda: train(encoder, data, count, ready))
         one = timed(lambda: train(encoder, data, 1, batches, lambda part: encoder(processor.collate(part))))
         stored = timed(lambda: train(encoder, data, count, batches, lambda part: encoder(processor.collate(part))))
@@ -230,7 +234,7 @@ def ratio(part: float, whole: float) -> str:
 
 
 def scores(model: Elmo, half: Elmo | None, data: Labelled, count: int, console: Console, seeds: int = 5) -> None:
-    """Entity F1 on the last third after training on the rest: the biLM and what is kept of it in fp32 and in bf16."""
+    """Entity F1 on the last third after training on the rest, with the biLM and its kept layers in fp32 and bf16."""
     processor = ElmoProcessor()
     rows = rows_of(data.sentences, processor)
     ways = {"biLM fp32, kept as fp32": (model, "fp32"), "biLM fp32, kept as bf16": (model, "bf16")}
@@ -244,7 +248,7 @@ def scores(model: Elmo, half: Elmo | None, data: Labelled, count: int, console: 
         heads = (train(encoder, data, count, ready[:cut], seed=seed) for seed in range(seeds))
         found.append([entity_f1(head, data, ready[cut:]) for head in heads])
     table = Table(
-        "way", "entity F1", "against the first", title=f"Score after {count} epochs, {seeds} seeds, {data.kind}"
+        "variant", "entity F1", "against the first", title=f"Score after {count} epochs, {seeds} seeds, {data.kind}"
     )
     for name, values in zip(ways, found, strict=True):
         gaps = np.array(values) - np.array(found[0])
@@ -253,13 +257,13 @@ def scores(model: Elmo, half: Elmo | None, data: Labelled, count: int, console: 
 
 
 def rows_of(sentences: Sentences, processor: ElmoProcessor) -> list[EncodedRow]:
-    """One row a sentence."""
+    """One row per sentence."""
     texts = processor.encode([TextInput((" ".join(words),), words=spans(words)) for words in sentences])
     return [text.rows[0] for text in texts]
 
 
 def in_batches(rows: list[EncodedRow], data: Labelled, size: int = 32) -> Iterator[tuple[list[EncodedRow], Tensor]]:
-    """Rows and their words' labels ``[rows, words]``, -100 in the padding."""
+    """Rows and the labels of their words, ``[rows, words]``, -100 in the padding."""
     for start in range(0, len(rows), size):
         part = rows[start : start + size]
         tags = [
@@ -299,7 +303,7 @@ def train(
 
 @torch.no_grad()
 def entity_f1(head: nn.Module, data: Labelled, batches: Sequence[tuple[Encoded, Tensor]]) -> float:
-    """Of exact chunks, as conlleval counts them."""
+    """F1 over exact chunks, as in conlleval."""
     correct = total = 0
     for encoded, targets in batches:
         for wanted, found in zip(targets, head(encoded).argmax(-1), strict=True):
@@ -311,17 +315,17 @@ def entity_f1(head: nn.Module, data: Labelled, batches: Sequence[tuple[Encoded, 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("source", nargs="?", type=Path, help="sentences: text, or JSONL with tokens; default invented")
-    parser.add_argument("--only", choices=("passes", "epochs", "scores"), help="one part; default all three")
+    parser.add_argument(
+        "source", nargs="?", type=Path, help="sentences: text, or JSONL with tokens; invented by default"
+    )
+    parser.add_argument("--only", choices=("passes", "epochs", "scores"), help="one part; all three by default")
     parser.add_argument("--count", type=int, default=256, help="sentences to time")
     parser.add_argument("--labelled", type=int, default=1024, help="sentences to train and score on")
-    parser.add_argument("--rounds", type=int, default=3, help="passes of each way, in turns")
+    parser.add_argument("--rounds", type=int, default=3, help="passes of each implementation, taking turns")
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--shape", choices=sorted(SHAPES), default="original")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument(
-        "--cpu-time", action="store_true", help="count CPU seconds: fair to one thread on a busy machine"
-    )
+    parser.add_argument("--cpu-time", action="store_true", help="count CPU seconds, for one thread on a busy machine")
     options = parser.parse_args()
     if options.cpu_time:
         global CLOCK

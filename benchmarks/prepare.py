@@ -1,10 +1,10 @@
-"""Does `biomtl prepare` take more memory for a larger corpus? Invents corpora of 1, 10 and 50 times DDI 2013's size.
+"""Does `biomtl prepare` need more memory for a larger corpus? Generates corpora of 1, 10 and 50 times DDI 2013's size.
 
     python benchmarks/prepare.py --copies 1 10 50
 
-Each is a zip in DDI 2013's layout: 905 documents a copy (714 train, 191 test), as many as in the original, of invented
-sentences with 36 pairs a document (the original has 37). `biomtl prepare` runs in a process of its own; reported are
-its seconds and its peak memory (resident set, as the kernel counts it).
+Each is a zip in DDI 2013's layout: 905 documents per copy (714 train, 191 test), as many as in the original, with
+invented sentences and 36 pairs per document (the original has 37). `biomtl prepare` runs in its own process; reported
+are its run time in seconds and its peak memory (resident set, as counted by the kernel).
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def _sentence(name: str, drugs: int, rng: random.Random) -> str:
 
 
 def invent(target: Path, copies: int) -> None:
-    """Write a corpus of ``copies`` times DDI's size, document by document."""
+    """Write a corpus of ``copies`` times DDI's size, one document at a time."""
     rng = random.Random(0)
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         for part, count in DOCUMENTS.items():
@@ -71,10 +71,10 @@ def measure(source: Path, out: Path) -> tuple[float, float]:
 
 
 def main() -> None:
-    """Print a row a corpus."""
+    """Print one row per corpus."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--copies", type=int, nargs="+", default=[1, 10, 50], help="sizes, in copies of DDI 2013")
-    parser.add_argument("--scratch", type=Path, help="an existing folder for the corpora; default the system's")
+    parser.add_argument("--scratch", type=Path, help="an existing folder for the corpora; the system's by default")
     arguments = parser.parse_args()
     print("| copies | documents | pairs | XML in the zip, MB | seconds | peak memory, MB |")
     print("| ---: | ---: | ---: | ---: | ---: | ---: |")

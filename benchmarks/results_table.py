@@ -13,8 +13,9 @@ from biomtl.scoring import MetricResult
 
 TASKS = ("bc5cdr-chem", "bc5cdr-disease", "ddi2013", "chemprot", "hoc", "biosses")
 SHOWN = ("entity_f1_spans", "macro_f1_positive", "micro_f1_positive", "example_f1_documents", "pearson")
-# The same encoder and seed in the Hugging Face Trainer, one task at a time, rate 1e-4, batches of 32 rows: three epochs
-# of BC5CDR (seqeval's strict F1), one of DDI, twenty of BIOSSES as a cross-encoder; ChemProt was trained on other rows.
+# The same encoder and seed in the Hugging Face Trainer, one task at a time, learning rate 1e-4, batches of 32 rows:
+# three epochs of BC5CDR (seqeval's strict F1), one of DDI, twenty of BIOSSES as a cross-encoder; ChemProt was trained
+# on other rows.
 STOCK = {
     ("bc5cdr-chem", "entity_f1_spans"): "0.851",
     ("bc5cdr-disease", "entity_f1_spans"): "0.758",
@@ -25,19 +26,19 @@ STOCK = {
 
 
 def results(folder: Path) -> Results:
-    """A run's results; none where the run isn't finished."""
+    """A run's results; none if the run isn't finished."""
     path = folder / FILE
     return Results.read(path) if path.is_file() else Results(tasks={}, mean={}, provenance={})
 
 
 def found(run: Results, task: str) -> dict[str, MetricResult]:
-    """The run's test scores of a task by metric."""
+    """The run's test scores for a task, by metric."""
     scores = run.on("test")
     return scores[task].metrics if task in scores else {}
 
 
 def scores(arms: dict[str, dict[str, Results]]) -> None:
-    """A row for each task and metric, a column for each arm."""
+    """One row per task and metric, one column per arm."""
     print("| task | metric | stock | " + " | ".join(arms) + " |\n| --- | --- | --- |" + " --- |" * len(arms))
     for task in TASKS:
         for metric, score in found(arms["joint"][task], task).items():
@@ -52,7 +53,7 @@ def scores(arms: dict[str, dict[str, Results]]) -> None:
 
 def times(arms: dict[str, dict[str, Results]], half: Results) -> None:
     """Steps and seconds of each arm."""
-    print("\n| arm | mean of the main metrics | steps | training | with scoring the test split |\n|" + " --- |" * 5)
+    print("\n| arm | mean of the main metrics | steps | training | including test scoring |\n|" + " --- |" * 5)
     for name, arm in arms.items():
         values = [run.on("test")[task].value for task, run in arm.items() if task in run.on("test")]
         runs = [*{id(run): run.provenance for run in arm.values()}.values()]

@@ -1,8 +1,8 @@
-"""Training speed over the four-task mixture BC5CDR-chem + BC5CDR-disease + DDI + HoC: this package and a plain loop.
+"""Training speed on the four-task mixture BC5CDR-chem + BC5CDR-disease + DDI + HoC: this package and a plain loop.
 
-The plain loop is what a careful person writes in plain torch: token-budget batches over length-sorted rows of all
-tasks, one task a batch, AdamW, float32, nothing else. Both run the same encoder, heads and rows; they take turns, so
-that a machine whose speed drifts drifts for both, and the ratio of each turn is what to look at.
+The plain loop is what a careful programmer writes in plain torch: token-budget batches over length-sorted rows of all
+tasks, one task per batch, AdamW, float32, nothing else. Both run the same encoder, heads and rows. They take turns, so
+that changes in the machine's speed affect both; compare the ratios within turns.
 
     python benchmarks/training.py PREPARED [--turns 6] [--steps 10]
 """
@@ -33,7 +33,7 @@ Done = tuple[int, int, int]  # real positions, all positions, examples
 
 
 def plain_batches(model: MultiTaskModel, suite: Suite, recipe: Recipe) -> Iterator[list[Item]]:
-    """Each task's rows sorted by length, cut by the budget, all batches in random order."""
+    """Each task's rows, sorted by length and cut by the budget, with all batches in random order."""
     batches: list[list[Item]] = []
     for name in suite.tasks:
         records = {name: training_records(suite, name, recipe)}
@@ -84,7 +84,7 @@ def ours(suite: Suite, recipe: Recipe) -> Callable[[], Done]:
 
 
 def run(step: Callable[[], Done], steps: int) -> tuple[float, float, float]:
-    """Real tokens/s, examples/s and fill of some steps."""
+    """Real tokens/s, examples/s and fill over some steps."""
     started = time.perf_counter()
     real, padded, examples = map(sum, zip(*[step() for _ in range(steps)], strict=True))
     seconds = time.perf_counter() - started
@@ -93,9 +93,9 @@ def run(step: Callable[[], Done], steps: int) -> tuple[float, float, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("prepared", help="folder that `biomtl prepare` wrote")
+    parser.add_argument("prepared", help="folder written by `biomtl prepare`")
     parser.add_argument("--turns", type=int, default=6)
-    parser.add_argument("--steps", type=int, default=10, help="steps of each loop in a turn")
+    parser.add_argument("--steps", type=int, default=10, help="steps of each loop per turn")
     options = parser.parse_args()
     suite = load_suite(options.prepared, TASKS)
     recipe = Recipe(batch_tokens=BUDGET, learning_rate=1e-4)

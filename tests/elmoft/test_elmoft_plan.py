@@ -94,7 +94,7 @@ def test_every_task_has_a_plan(task: str, layout: Path) -> None:
 @pytest.mark.parametrize(
     ("values", "note"),
     [
-        ({"droplast": True}, "--droplast has no effect: every row"),
+        ({"droplast": True}, "--droplast has no effect: all rows are used"),
         ({"lm_loss": True}, "--lm_loss has no effect"),
         ({"fmt": "npz"}, "--fmt has no effect"),
         ({"seq2seq": "isa"}, "--seq2seq has no effect: ddi is a classification task"),

@@ -17,17 +17,17 @@ from biomtl.tasks import get_task, known_tasks
 from biomtl.tasks.task import SPLITS, Split, Task
 from biomtl.tasks.types.base import Record, type_of
 
-# What --task calls a task, and its folder below --data_dir.
+# The value of --task, and the task's folder under --data_dir.
 FOLDERS: dict[str, str] = yaml.safe_load(
     (resources.files("biomtl.elmoft") / "folders.yaml").read_text(encoding="utf-8")
 )
 
 
 def task_of(name: str | None) -> Task:
-    """The task that ``--task`` names, by the old name or ours.
+    """The task named by ``--task``, by its old name or ours.
 
     Raises:
-        InputError: none, or an unknown one.
+        InputError: no name, or an unknown one.
     """
     if name is None:
         raise InputError("no --task", expected=f"one of {', '.join(FOLDERS)}")
@@ -37,20 +37,20 @@ def task_of(name: str | None) -> Task:
 
 
 def folder_of(task: Task) -> str:
-    """The task's folder below ``--data_dir``."""
+    """The task's folder under ``--data_dir``."""
     return next(folder for name, folder in FOLDERS.items() if get_task(name).name == task.name)
 
 
 def load_data(task: Task, data_dir: Path | None, own_folder: Path | None = None) -> Suite:
-    """The task's rows, each checked when first read.
+    """The task's data; each row is checked when first read.
 
     Args:
-        task: which one.
-        data_dir: holds the task's folder, or is a suite that ``biomtl prepare`` wrote.
+        task: the task.
+        data_dir: a folder that holds the task's folder, or a suite written by ``biomtl prepare``.
         own_folder: the task's folder itself.
 
     Raises:
-        InputError: no such folder, or a split that it lacks.
+        InputError: no such folder, or a missing split.
     """
     if data_dir is not None and own_folder is not None:
         raise InputError("both --data_dir and --input", fix="give one of them")
@@ -69,8 +69,8 @@ class BlueData(TaskData):
     """A task in BLUE's own files.
 
     Args:
-        task: which one.
-        folder: holds ``train.tsv``, ``dev.tsv`` and ``test.tsv`` (``devel.tsv`` and BlueBERT's names do as well).
+        task: the task.
+        folder: a folder with ``train.tsv``, ``dev.tsv`` and ``test.tsv`` (or ``devel.tsv`` and BlueBERT's names).
     """
 
     def __init__(self, task: Task, folder: Path) -> None:
@@ -104,11 +104,11 @@ class BlueData(TaskData):
 
 
 class Fold(TaskData):
-    """A part of a task's training rows held out as its test split.
+    """A task with some of its training rows held out as its test split.
 
     Args:
         data: the whole task.
-        held_out: the numbers of those rows.
+        held_out: the indices of those rows.
     """
 
     def __init__(self, data: TaskData, held_out: set[int]) -> None:
@@ -123,15 +123,15 @@ class Fold(TaskData):
 
 
 def folds(data: TaskData, count: int, seed: int) -> list[Fold]:
-    """``count`` parts of the training documents, each held out once; a document's rows stay together.
+    """``count`` folds over the training documents, each held out once; a document's rows stay together.
 
     Raises:
-        InputError: fewer documents than parts.
+        InputError: fewer documents than folds.
     """
     documents = [record.get("doc_id") or record["id"] for record in data.records("train")]
     names = list(dict.fromkeys(documents))
     if len(names) < count:
-        raise InputError(f"--kfold {count} of {len(names)} training documents", fix="take fewer parts")
+        raise InputError(f"--kfold {count} of {len(names)} training documents", fix="use fewer folds")
     order = np.random.default_rng(seed).permutation(len(names))
     part = {names[document]: place % count for place, document in enumerate(order)}
     return [Fold(data, {i for i, name in enumerate(documents) if part[name] == k}) for k in range(count)]

@@ -1,4 +1,4 @@
-"""From flags to what the ordinary run wants: a task with its head, and a recipe."""
+"""Translate flags into an ordinary run: a task with its head, and a recipe."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ CHOICES: dict[str, Iterable[str]] = {
     "protocol": ("blue", "reference"),
     "activations": ("bf16", "fp32", "none"),
 }
-# Flag -> what it may be, and how to say so.
+# Flag -> a test for valid values, and its description.
 LIMITS: dict[str, tuple[Any, str]] = {
     "maxlen": (lambda n: n >= 1, "1 or more"),
     "epochs": (lambda n: n >= 1, "1 or more"),
@@ -68,11 +68,11 @@ LIMITS: dict[str, tuple[Any, str]] = {
 }
 # Flags that change nothing, whatever the task.
 IDLE = {
-    "droplast": "every row is trained on, the last batch of an epoch may be smaller",
-    "lm_loss": "the released weights hold no word predictor, so there is no language-model loss",
+    "droplast": "all rows are used for training, and the last batch of an epoch may be smaller",
+    "lm_loss": "the released weights have no word predictor, so there is no language-model loss",
     "fmt": "tables are written as xlsx and csv",
 }
-# Flags that say something about some task types only.
+# Flags that matter only for some task types.
 FOR_TYPES = {
     "seq2seq": ("tagging",),
     "ssfunc": ("regression",),
@@ -84,7 +84,7 @@ FOR_TYPES = {
 
 @dataclass(frozen=True)
 class Plan:
-    """A run: the data with the task's head in its record, the recipe, and what to tell the user first."""
+    """A run: the data with the task's head in its record, the recipe, and notes for the user."""
 
     suite: Suite
     recipe: Recipe
@@ -97,10 +97,10 @@ class Plan:
 
 
 def check(flags: Flags) -> None:
-    """Refuse values that no run could have, before anything is read.
+    """Refuse invalid values before anything is read.
 
     Raises:
-        InputError: an unknown choice, a number out of bounds, flags that contradict each other.
+        InputError: an unknown choice, a number out of range, or contradictory flags.
     """
     for name, known in CHOICES.items():
         value = getattr(flags, name)
@@ -115,10 +115,10 @@ def check(flags: Flags) -> None:
 
 
 def devices(flags: Flags) -> list[int]:
-    """The GPUs that the flags ask for, in their order; none for the CPU.
+    """The GPUs that the flags ask for, in order; none for the CPU.
 
     Raises:
-        InputError: ``--gpuq`` that is no list of numbers.
+        InputError: ``--gpuq`` is not a list of numbers.
     """
     queue = list(range(flags.gpunum))
     if flags.gpuq is not None and flags.gpuq.strip().lower() not in ("", "auto", "all"):
@@ -190,7 +190,7 @@ def head_options(flags: Flags, task: Task, train: Sequence[Record]) -> dict[str,
 
 
 def class_weights(task: Task, records: Sequence[Record]) -> list[float]:
-    """Weights by inverse frequency whose mean over all gold labels of ``records`` is 1; 1 for a label never seen."""
+    """Weights by inverse frequency, with mean 1 over all gold labels of ``records``; 1 for a label never seen."""
     counts = dict.fromkeys(task.labels, 0)
     for record in records:
         gold = record.get("labels", record.get("tags")) if task.type != "classification" else [record["label"]]
@@ -202,7 +202,7 @@ def class_weights(task: Task, records: Sequence[Record]) -> list[float]:
 
 
 def encoder_name(flags: Flags) -> str:
-    """What the recipe calls the biLM: its folder where both files lie in one."""
+    """The recipe's name for the biLM: the folder, if both files are in the same one."""
     if folder := pretrained(flags):
         return folder
     for name in ("options_path", "weights_path"):
@@ -215,13 +215,13 @@ def encoder_name(flags: Flags) -> str:
 
 
 def pretrained(flags: Flags) -> str | None:
-    """The folder that ``--pretrained`` names; old scripts also write ``true`` there."""
+    """The folder given by ``--pretrained``, for which old scripts may also write ``true``."""
     given = flags.pretrained
     return None if given is None or given.lower() in ("true", "false") else given
 
 
 def notes(flags: Flags, task: Task) -> Iterable[str]:
-    """A line for every flag that was given and changes nothing."""
+    """A note for every given flag that has no effect."""
     defaults: Mapping[str, Any] = {field.name: field.default for field in fields(Flags)}
     for name, why in IDLE.items():
         if getattr(flags, name) != defaults[name]:
@@ -230,4 +230,4 @@ def notes(flags: Flags, task: Task) -> Iterable[str]:
         if getattr(flags, name) != defaults[name] and task.type not in types:
             yield f"--{name} has no effect: {flags.task} is a {task.type} task"
     if flags.seq2vec and flags.pool:
-        yield "--pool has no effect: --seq2vec says how words become one vector"
+        yield "--pool has no effect: --seq2vec determines how words become one vector"

@@ -1,7 +1,7 @@
-"""The old program's scoring, for comparison with numbers that it printed; not BLUE's.
+"""The old program's scoring, for comparison with the numbers it printed; not BLUE's.
 
-It leaves every dev and test row (for NER: token) out whose gold label is the most frequent one, so that false alarms on
-"no relation" and "O" cost nothing, and then reports each remaining label and their averages. HoC is scored sentence by
+It leaves out every dev and test row (for NER: token) whose gold label is the most frequent one, so that false positives
+on "no relation" and "O" cost nothing, and then reports each remaining label and their averages. HoC is scored by
 sentence, similarity on scores divided by 5.
 """
 
@@ -24,7 +24,7 @@ SCALE = 5.0
 def reference_scores(task: Task, gold: Sequence[Record], predicted: Sequence[Record]) -> list[Row]:
     """The rows of the old program's table: ``name`` with ``precision``, ``recall``, ``f1-score``, ``support``.
 
-    For a regression ``name`` and ``value``. Predictions come in the order of the gold records.
+    For regression ``name`` and ``value``. Predictions are in the order of the gold records.
     """
     if task.type == "regression":
         return similarity([r["score"] for r in gold], [r["score"] for r in predicted])
@@ -32,18 +32,18 @@ def reference_scores(task: Task, gold: Sequence[Record], predicted: Sequence[Rec
         return report_sets(task.labels, [r["labels"] for r in gold], [r["labels"] for r in predicted])
     key = "tags" if task.type == "tagging" else "label"
     wanted = [tag for r in gold for tag in (r[key] if key == "tags" else [r[key]])]
-    found = [tag for r in predicted for tag in (r[key] if key == "tags" else [r[key]])]
+    answers = [tag for r in predicted for tag in (r[key] if key == "tags" else [r[key]])]
     if task.inputs != "pair":
-        wanted, found = without_most_frequent(task, wanted, found)
-    rows = report_sets(task.labels, [[label] for label in wanted], [[label] for label in found])
-    # Rows with one label each have one average more to the point than those over pairs of row and label.
-    right = sum(a == b for a, b in zip(wanted, found, strict=True)) / max(len(wanted), 1)
+        wanted, answers = without_most_frequent(task, wanted, answers)
+    rows = report_sets(task.labels, [[label] for label in wanted], [[label] for label in answers])
+    # With one label per row, accuracy is more useful than averages over pairs of row and label.
+    right = sum(a == b for a, b in zip(wanted, answers, strict=True)) / max(len(wanted), 1)
     accuracy = {"name": "accuracy", "value": right, "support": len(wanted)}
     return [*(row for row in rows if row["name"] not in ("micro avg", "samples avg")), accuracy]
 
 
 def without_most_frequent(task: Task, gold: Sequence[str], predicted: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Both lists without the rows whose gold label is the most frequent (the first in the task's order, if several)."""
+    """Both lists without rows of the most frequent gold label (the first in the task's order, if there are several)."""
     counts = Counter(gold)
     most = max(task.labels, key=lambda label: counts[label])
     kept = [i for i, label in enumerate(gold) if label != most]
@@ -74,7 +74,7 @@ def report_sets(labels: Sequence[str], gold: Sequence[Collection[str]], found: S
 
 
 def similarity(gold: Sequence[float], predicted: Sequence[float]) -> list[Row]:
-    """Errors and correlation of scores divided by 5; what has no value (one row, equal scores) is left empty."""
+    """Errors and correlation of scores divided by 5; undefined values (one row, equal scores) are left empty."""
     a, b = np.array(gold) / SCALE, np.array(predicted) / SCALE
     logs = (np.log1p(a) - np.log1p(b)) ** 2 if (b > -1).all() else np.array([np.nan])
     spread = ((a - a.mean()) ** 2).sum()

@@ -1,4 +1,4 @@
-"""The tables that ``elmoft`` leaves in the run folder: ``pred_*`` and ``perf_*``, as csv and xlsx."""
+"""The tables that ``elmoft`` writes to the run folder: ``pred_*`` and ``perf_*``, as csv and xlsx."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def write_tables(
     *,
     reference: bool,
 ) -> list[Row]:
-    """Write a split's tables; returns the rows by the old program's rules if they are asked for.
+    """Write a split's tables; returns the rows by the old program's rules, if requested.
 
     Args:
         folder: the run folder.
@@ -50,7 +50,7 @@ def write_tables(
 
 
 def prediction_rows(task: Task, gold: Sequence[Record], predicted: Sequence[Record]) -> list[Row]:
-    """The input table with the predicted label (tag, score) in its column, and what stood there as ``gold``."""
+    """The input table with the predicted label (tag, score) in its column and the original value as ``gold``."""
     rows: list[Row] = []
     for record, prediction in zip(gold, predicted, strict=True):
         if task.type == "tagging":
@@ -77,7 +77,7 @@ def _cell(task: Task, record: Record) -> Any:
 
 
 def score_rows(score: SplitScore) -> list[Row]:
-    """A row a metric, the main one first, then a row a label."""
+    """One row per metric, the main one first, then one row per label."""
     rows: list[Row] = []
     for metric in score.metrics.values():
         shown = {key: getattr(metric, key) for key in ("value", "precision", "recall", "support", "low", "high")}
@@ -89,7 +89,7 @@ def score_rows(score: SplitScore) -> list[Row]:
 
 
 def write_table(stem: Path, rows: Sequence[Row], columns: Sequence[str] | None = None) -> None:
-    """``STEM.csv``, and ``STEM.xlsx`` where openpyxl is installed; an empty cell where a row has no value."""
+    """``STEM.csv``, and ``STEM.xlsx`` if openpyxl is installed; missing values are empty cells."""
     columns = columns or list(rows[0])
     cells = [[row.get(column) for column in columns] for row in rows]
     with atomic_file(stem.with_name(f"{stem.name}.csv"), newline="") as stream:
@@ -117,7 +117,7 @@ def _write_xlsx(path: Path, columns: Sequence[str], rows: Sequence[Sequence[Any]
             text = isinstance(value, str)
             cell = WriteOnlyCell(sheet, ILLEGAL_CHARACTERS_RE.sub(" ", value) if text else value)
             if text:
-                cell.data_type = "s"  # a sentence that begins with "=" is no formula
+                cell.data_type = "s"  # a sentence that begins with "=" is not a formula
             cells.append(cell)
         sheet.append(cells)
     with atomic_file(path, "wb") as stream:

@@ -129,9 +129,9 @@ BROKEN: dict[str, tuple[Callable[[Path], None], str]] = {
     "foreign": (put("CNN/W_cnn_9", [1.0]), "weights.hdf5: CNN/W_cnn_9, expected no such name"),
     "shape": (put("CNN_proj/b_proj", np.zeros(7)), r"CNN_proj/b_proj of shape \[7\], expected \[5\]"),
     "type": (put("CNN_proj/b_proj", np.zeros(5, int)), "CNN_proj/b_proj of type int64, expected floating-point"),
-    "nan": (put("CNN_proj/b_proj", np.full(5, np.nan)), "CNN_proj/b_proj holds values that are no numbers"),
-    "cut in half": (cut(0.5), "weights.hdf5: not a whole hdf5 file"),
-    "empty": (cut(0), "weights.hdf5: not a whole hdf5 file"),
+    "nan": (put("CNN_proj/b_proj", np.full(5, np.nan)), "CNN_proj/b_proj holds values that are not finite numbers"),
+    "cut in half": (cut(0.5), "weights.hdf5: not a complete hdf5 file"),
+    "empty": (cut(0), "weights.hdf5: not a complete hdf5 file"),
     "no weights": (
         lambda folder: (folder / "weights.hdf5").unlink(),
         r"no weights.hdf5, expected one \*weights\*",
@@ -172,7 +172,7 @@ def test_cut_safetensors(share: float, bilm: Elmo, tmp_path: Path) -> None:
     save_elmo(bilm, tmp_path / "elmo")
     data = (tmp_path / "elmo" / "model.safetensors").read_bytes()
     (tmp_path / "elmo" / "model.safetensors").write_bytes(data[: int(share * len(data))])
-    with pytest.raises(InputError, match="not a whole safetensors file"):
+    with pytest.raises(InputError, match="not a complete safetensors file"):
         load_elmo(tmp_path / "elmo")
 
 

@@ -1,4 +1,4 @@
-"""Sentences as a biLM reads them: every distinct word once."""
+"""A batch of sentences as a biLM reads it, with every distinct word once."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ __all__ = ["PADDING", "WordBatch", "word_batch", "word_ids"]
 
 @dataclass(frozen=True)
 class WordBatch:
-    """Sentences without padding: every distinct word once, and where it stands.
+    """Sentences without padding: every distinct word once, and the positions where it occurs.
 
     Attributes:
         characters: ids ``[distinct, size]``; row 0 is the begin marker's, row 1 the end marker's.
-        index: ``[positions]`` rows of ``characters``, sentence after sentence, each between its two markers.
+        index: ``[positions]`` rows of ``characters``, one sentence after another, each between its two markers.
         lengths: positions of each sentence, markers included (so 2 for a sentence of no words).
     """
 
@@ -34,7 +34,7 @@ class WordBatch:
         return WordBatch(self.characters.to(device), self.index.to(device), self.lengths)
 
     def inner(self) -> Tensor:
-        """Positions ``[words]`` (on the CPU) of the words, markers left out."""
+        """Positions ``[words]`` (on the CPU) of the words, without the markers."""
         lengths = np.array(self.lengths, dtype=np.int64)
         ends = np.cumsum(lengths)
         keep = np.ones(int(lengths.sum()), dtype=bool)
@@ -43,7 +43,7 @@ class WordBatch:
 
 
 def word_batch(sentences: Sequence[Sequence[str] | NDArray[np.int16]], size: int = 50) -> WordBatch:
-    """The batch of some sentences.
+    """A batch of sentences.
 
     Args:
         sentences: words, or their ids ``[words, size]``.

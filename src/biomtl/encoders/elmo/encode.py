@@ -12,7 +12,7 @@ from torch import Tensor
 from biomtl.encoders.elmo.characters import word_batch
 from biomtl.encoders.elmo.network import Elmo
 
-BATCH_POSITIONS = 8192  # positions run together: a hundred rows and more a step, where products run at full speed
+BATCH_POSITIONS = 8192  # positions per batch: over a hundred rows per step, enough for matrix products at full speed
 WINDOW_POSITIONS = 4 * BATCH_POSITIONS  # positions sorted by length together (400 MB of layers in the original model)
 WORDS_KEPT = 100_000  # word vectors kept from window to window (200 MB in the original model)
 
@@ -26,11 +26,11 @@ def encode(
     batch_positions: int = BATCH_POSITIONS,
     window_positions: int = WINDOW_POSITIONS,
 ) -> Iterator[Tensor]:
-    """Every sentence's layers ``[layers, words, 2 * projection_dim]``, in the given order, markers left out.
+    """Every sentence's layers ``[layers, words, 2 * projection_dim]``, in the given order, without the markers.
 
-    A distinct word is computed once for all sentences (again only after ``WORDS_KEPT`` others). Sentences are read in
-    windows; a window's sentences run longest first in batches, without padding. A ``stateful`` model reads one
-    sentence after the other instead, as bilm-tf's ``dump_bilm_embeddings`` does.
+    Each distinct word is computed once for all sentences (again only after ``WORDS_KEPT`` others). Sentences are read
+    in windows; a window's sentences run in batches, longest first and without padding. A ``stateful`` model reads one
+    sentence at a time instead, like bilm-tf's ``dump_bilm_embeddings``.
     """
     if model.stateful:
         batch_positions = window_positions = 1
@@ -62,7 +62,7 @@ def _window(model: Elmo, window: list[Sentence], batch_positions: int, known: di
 
 
 def _word_vectors(model: Elmo, characters: Tensor, known: dict[bytes, Tensor]) -> Tensor:
-    """``[words, projection_dim]`` of distinct words; those not ``known`` are computed and become so."""
+    """``[words, projection_dim]`` of distinct words; those missing from ``known`` are computed and added."""
     keys = [word.tobytes() for word in characters.to(torch.int16).numpy()]
     new = [row for row, key in enumerate(keys) if key not in known]
     if new:

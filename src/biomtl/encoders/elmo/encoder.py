@@ -1,4 +1,4 @@
-"""A biLM as an encoder like the others: frozen by default, its layers kept in a store, every task with its own mix."""
+"""A biLM as an encoder like any other: frozen by default, its layers kept in a store, each task with its own mix."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ if TYPE_CHECKING:
     from biomtl.text.base import EncodedRow
 
 SETTINGS = "biomtl"  # our part of config.json
-PREPARED_AT_ONCE = 256  # sentences between two appendings to the store
-SAID_EVERY = 60  # seconds between two lines on how far the store is filled
+PREPARED_AT_ONCE = 256  # sentences added to the store at a time
+SAID_EVERY = 60  # seconds between two progress lines while the store is filled
 
 
 class ElmoEncoder(Encoder):
-    """Hidden states are all layers side by side, ``[rows, words, layers * 2 * projection_dim]``; heads mix them.
+    """Hidden states are all layers concatenated, ``[rows, words, layers * 2 * projection_dim]``; heads mix them.
 
     Args:
         network: the biLM.
-        mixes: learned mixes a task reads side by side (elmoft takes two).
+        mixes: number of learned mixes per task, concatenated (elmoft uses two).
         dropout: on each mix, in training.
-        activations: ``fp32`` or ``bf16``: what the frozen layers are rounded to, in a store or not, so that a trained
-            model meets the same values wherever it is used.
+        activations: ``fp32`` or ``bf16``: the precision to which the frozen layers are rounded, with or without a
+            store, so that a trained model sees the same values wherever it is used.
     """
 
     kind: ClassVar[str] = "elmo"
@@ -57,7 +57,7 @@ class ElmoEncoder(Encoder):
         """The encoder of a biLM's folder (either form) or of a saved model, frozen.
 
         Raises:
-            InputError: nothing loadable there.
+            InputError: there is no biLM that can be loaded.
         """
         config = Path(path) / CONFIG
         settings: dict[str, Any] = {}
@@ -74,7 +74,7 @@ class ElmoEncoder(Encoder):
         return self.frozen
 
     def prepare(self, rows: Sequence[EncodedRow], say: Callable[[str], None]) -> None:
-        """Fill the store with a run's rows: length-sorted, each distinct sentence once."""
+        """Fill the store with a run's rows, sorted by length, each distinct sentence once."""
         if self.store is None or not self.frozen:
             return
         sentences = {sentence_key(ids): ids for ids in (row.inputs["character_ids"] for row in rows)}
@@ -98,7 +98,7 @@ class ElmoEncoder(Encoder):
         if torch.is_grad_enabled() and not self.frozen:
             hidden = self._trained(sentences, ids.shape[1])
         else:
-            # The layers are constants: they must not depend on the precision that the heads are trained in.
+            # The layers are constants: they must not depend on the precision in which the heads are trained.
             with torch.no_grad(), torch.autocast(ids.device.type, enabled=False):
                 hidden = self._frozen(sentences, ids.shape[1])
         return Encoded(hidden.to(ids.device), mask)
@@ -110,7 +110,7 @@ class ElmoEncoder(Encoder):
         return nn.functional.pad(padded, (0, 0, 0, longest - padded.shape[1]))
 
     def _frozen(self, sentences: Sequence[NDArray[np.int16]], longest: int) -> Tensor:
-        """What the store has goes straight to its place; the rest is computed, and kept if there is a store."""
+        """Layers in the store are read straight into place; the rest are computed, and added to the store if any."""
         store = self.store if self.frozen else None
         options = self.network.options
         device = self.network.device if store is None else "cpu"
@@ -138,10 +138,10 @@ class ElmoEncoder(Encoder):
         return TextHead(self.view(), self.dim, labels, self.dropout)
 
     def token_head(self, labels: int) -> nn.Module:
-        """Mixes, one linear layer at every word."""
+        """Mixes, one linear layer on every word."""
         return PositionHead(self.view(), self.dim, labels, self.dropout)
 
     def save(self, folder: Path) -> None:
-        """``config.json`` and ``model.safetensors``, as ``biomtl convert --from elmo`` writes them."""
+        """Write ``config.json`` and ``model.safetensors``, like ``biomtl convert --from elmo``."""
         settings = {"mixes": self.mixes, "dropout": self.dropout, "activations": self.activations}
         write_folder(self.network, folder, {SETTINGS: settings})

@@ -1,4 +1,4 @@
-"""What a task sees of a biLM's layers, and plain heads over it."""
+"""A task's mix of a biLM's layers, and plain heads on top of it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from biomtl.encoders.elmo.scalar_mix import ScalarMix
 
 
 class ElmoView(nn.Module):
-    """Learned mixes of the layers, side by side: ``[rows, words, layers * n]`` to ``[rows, words, mixes * n]``."""
+    """Learned mixes of the layers, concatenated: ``[rows, words, layers * n]`` to ``[rows, words, mixes * n]``."""
 
     def __init__(self, layers: int, mixes: int = 1, dropout: float = 0.5) -> None:
         super().__init__()
@@ -21,14 +21,14 @@ class ElmoView(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, encoded: Encoded) -> Encoded:
-        """The same rows as the task's heads read them."""
+        """The same rows with the layers mixed for the task's heads."""
         layers = encoded.hidden.unflatten(-1, (self.layers, -1)).movedim(-2, 0)
         mixed = [self.dropout(mix(layers, encoded.mask)) for mix in self.mixes]
         return replace(encoded, hidden=torch.cat(mixed, dim=-1))
 
 
 class TextHead(nn.Module):
-    """One output row a text: the mean over its words, dropout, a linear layer."""
+    """One output row per text: the mean over its words, dropout, a linear layer."""
 
     def __init__(self, view: nn.Module, dim: int, labels: int, dropout: float) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class TextHead(nn.Module):
 
 
 class PositionHead(nn.Module):
-    """One output row a word: dropout, a linear layer."""
+    """One output row per word: dropout, a linear layer."""
 
     def __init__(self, view: nn.Module, dim: int, labels: int, dropout: float) -> None:
         super().__init__()

@@ -12,13 +12,13 @@ from biomtl.encoders.elmo.options import LstmOptions
 
 State = tuple[Tensor, Tensor]  # outputs [2, rows, out] and cells [2, rows, cells]
 
-# Rows of gate inputs kept at a time (128 KiB a row and direction pair in the original model, fp32): enough for a
-# product at full speed, small against the machine's memory however long the sentences are.
+# Rows of gate inputs kept at a time (128 KiB per row for both directions of the original model, fp32): enough for
+# matrix products at full speed, and little memory however long the sentences are.
 ROWS_AT_ONCE = 1024
 
 
 class BiLstmLayer(nn.Module):
-    """Both directions of one layer; they share nothing but their length.
+    """Both directions of one layer; they share only their length.
 
     A step with input x, output h and cell c (gate blocks in bilm-tf's order i, j, f, o)::
 
@@ -53,13 +53,13 @@ class BiLstmLayer(nn.Module):
         """Run over packed rows.
 
         Args:
-            inputs: ``[2, sum(sizes), out]``, step after step; the rows of a step are those of the step before
-                less the ones whose sentence has ended (so longest sentence first).
-            sizes: rows of each step, never growing.
-            state: of every row before the first step.
+            inputs: ``[2, sum(sizes), out]``, one step after another; the rows of a step are those of the previous
+                step without the rows whose sentence has ended (so the longest sentence comes first).
+            sizes: the number of rows in each step, never increasing.
+            state: the state of every row before the first step.
 
         Returns:
-            outputs like ``inputs``, and each row's state after its own last step.
+            The outputs, shaped like ``inputs``, and each row's state after its own last step.
         """
         hidden, cell = state
         outputs, ended = [], []
@@ -75,8 +75,8 @@ class BiLstmLayer(nn.Module):
         return torch.cat(outputs, dim=1), (final[0], final[1])
 
     def _gate_inputs(self, inputs: Tensor, sizes: Sequence[int]) -> Iterator[Tensor]:
-        """What the input adds to each step's gates, as one product for many steps."""
-        # The forget gate's +1 is not in bilm-tf's files, and stays out of ours so that they convert back exactly.
+        """The input's contribution to each step's gates, as one product for many steps."""
+        # The forget gate's +1 is not in bilm-tf's files, nor in ours, so that they convert back exactly.
         bias = self.bias + torch.tensor([0.0, 0.0, 1.0, 0.0]).to(self.bias).repeat_interleave(self.cells)
         start, first = 0, 0
         while first < len(sizes):

@@ -1,4 +1,4 @@
-"""bilm-tf's dataset names and ours, as one list that reads both ways."""
+"""bilm-tf's dataset names and our parameter names, as one list that works in both directions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Arrays = Mapping[str, np.ndarray]
 
 @dataclass(frozen=True)
 class Form:
-    """How a dataset's values are turned into a parameter's, and back."""
+    """How a dataset's values are converted to a parameter's, and back."""
 
     ours: Callable[[np.ndarray], np.ndarray]
     theirs: Callable[[np.ndarray], np.ndarray]
@@ -24,21 +24,21 @@ SAME = Form(lambda a: a, lambda a: a)
 TRANSPOSED = Form(lambda a: a.T, lambda a: a.T)
 # [1, width, in, out] and Conv1d's [out, in, width]
 CONVOLUTION = Form(lambda a: a[0].transpose(2, 1, 0), lambda a: a.transpose(2, 1, 0)[None])
-# The row of "no word" stands in front of the file's 261.
+# The row for "no word" comes before the file's 261 rows.
 CHARACTERS = Form(lambda a: np.concatenate([np.zeros_like(a[:1]), a]), lambda a: a[1:])
 FORMS = (SAME, TRANSPOSED, CONVOLUTION, CHARACTERS)
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One parameter's (or one direction of it) place in a dataset.
+    """The location of one parameter (or one direction of it) in a dataset.
 
     Attributes:
         dataset: bilm-tf's name.
-        parameter: ours.
-        shape: of the entry's part of the dataset.
-        form: how the values are turned.
-        direction: index in the parameter's first dimension, where it holds both directions.
+        parameter: our name.
+        shape: the shape of the entry's part of the dataset.
+        form: how the values are converted.
+        direction: index in the parameter's first dimension, if it holds both directions.
         start: first row of the dataset that belongs to the entry.
     """
 
@@ -51,7 +51,7 @@ class Entry:
 
 
 def entries(options: ElmoOptions) -> list[Entry]:
-    """The whole list for a model of these options; parts of one dataset follow each other."""
+    """The whole list for a model with these options; the parts of a dataset are consecutive."""
     return [*_token_entries(options), *_lstm_entries(options)]
 
 
@@ -85,7 +85,7 @@ def _lstm_entries(options: ElmoOptions) -> Iterator[Entry]:
 
 
 def dataset_shapes(options: ElmoOptions) -> dict[str, tuple[int, ...]]:
-    """Every dataset of a weight file with its shape."""
+    """Every dataset of a weight file, with its shape."""
     shapes: dict[str, tuple[int, ...]] = {}
     for entry in entries(options):
         rows, *rest = entry.shape

@@ -1,4 +1,4 @@
-"""The biLM: words from characters, two stacks of LSTM layers, all layers given."""
+"""The biLM: word vectors from characters, two stacks of LSTM layers, all layers returned."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from biomtl.encoders.elmo.words import TokenLayer
 
 
 class Elmo(nn.Module):
-    """A biLM that gives all its layers (Peters et al. 2018, arXiv 1802.05365).
+    """A biLM that returns all its layers (Peters et al. 2018, arXiv 1802.05365).
 
-    Nothing in it is random, so training and evaluation mode are alike. It is stateless unless ``stateful`` is set:
-    then a row starts where the same row of the batch before ended, as in bilm-tf and allennlp (a smaller batch
-    leaves the other rows' state as it was, new rows start at zero).
+    Nothing in it is random, so training and evaluation mode are the same. It is stateless unless ``stateful`` is set:
+    then each row starts with the final state of the same row in the previous batch, as in bilm-tf and allennlp (a
+    smaller batch leaves the other rows' states unchanged; new rows start at zero).
     """
 
     def __init__(self, options: ElmoOptions, *, stateful: bool = False) -> None:
@@ -32,28 +32,28 @@ class Elmo(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """The device of the weights."""
         return self.token.embedding.weight.device
 
     @property
     def dtype(self) -> torch.dtype:
-        """What the weights and the layers are in."""
+        """The type of the weights and layers."""
         return self.token.embedding.weight.dtype
 
     def reset_state(self) -> None:
-        """Forget what earlier batches left behind (matters with ``stateful`` only)."""
+        """Forget the state of earlier batches (matters only with ``stateful``)."""
         self._states: list[State | None] = [None] * len(self.layers)
 
     def forward(self, batch: WordBatch) -> Tensor:
-        """Every layer at every position, markers included: ``[layers, positions, 2 * projection_dim]``.
+        """Every layer at every position, including markers: ``[layers, positions, 2 * projection_dim]``.
 
-        Layer 0 is the word's vector twice, the others are [forward; backward].
+        Layer 0 is the word vector twice; the others are [forward; backward].
         """
         batch = batch.to(self.device)
         return self.contextual(self.token(batch.characters)[batch.index], batch.lengths)
 
     def contextual(self, vectors: Tensor, lengths: Sequence[int]) -> Tensor:
-        """As ``forward``, from the word vectors ``[positions, projection_dim]`` of all positions."""
+        """Like ``forward``, but from the word vectors ``[positions, projection_dim]`` of all positions."""
         order, sizes, places = pack(lengths)
         order, places = order.to(vectors.device), places.to(vectors.device)
         back = torch.argsort(places, dim=1)
@@ -61,13 +61,13 @@ class Elmo(nn.Module):
         layers = [torch.cat([vectors, vectors], dim=-1)]
         for number in range(len(self.layers)):
             outputs = self._run(number, packed, sizes, order)
-            # The skip sum is neither clipped nor fed back, and the first layer has none.
+            # The skip connection is neither clipped nor fed back, and the first layer has none.
             packed = outputs + packed if number and self.options.lstm.use_skip_connections else outputs
             layers.append(torch.cat([packed[0][back[0]], packed[1][back[1]]], dim=-1))
         return torch.stack(layers)
 
     def _run(self, number: int, packed: Tensor, sizes: Sequence[int], order: Tensor) -> Tensor:
-        """One LSTM layer; with ``stateful`` its state is taken up and left behind, in the batch's own row order."""
+        """One LSTM layer; with ``stateful`` it starts from the kept state and keeps its own, in batch row order."""
         layer, rows, kept = self.layers[number], len(order), self._states[number]
         assert isinstance(layer, BiLstmLayer)
         hidden, cell = layer.zero_state(rows)
@@ -87,12 +87,12 @@ class Elmo(nn.Module):
 
 
 def pack(lengths: Sequence[int]) -> tuple[Tensor, list[int], Tensor]:
-    """How to walk sentences of these lengths side by side, the batch shrinking as they end.
+    """How to run sentences of these lengths in parallel, with a batch that shrinks as they end.
 
     Returns:
         order: sentences ``[rows]``, longest first.
-        sizes: how many sentences have a position in each step.
-        places: ``[2, positions]``, the position that each packed row takes in the unpacked sequence; 0 forward,
+        sizes: the number of sentences with a position in each step.
+        places: ``[2, positions]``, the position of each packed row in the unpacked sequence; 0 forward,
             1 backward (every sentence read from its end).
     """
     length = np.array(lengths, dtype=np.int64)

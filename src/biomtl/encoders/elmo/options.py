@@ -1,4 +1,4 @@
-"""The shape of a biLM, as bilm-tf's ``options.json`` says it."""
+"""The shape of a biLM, as given by bilm-tf's ``options.json``."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError,
 
 from biomtl.errors import InputError
 
-N_CHARACTERS = 262  # 256 bytes, five markers, and the zero row that the loader puts in front
+N_CHARACTERS = 262  # 256 bytes, five markers, and the zero row that the loader adds at the start
 Filter = tuple[PositiveInt, PositiveInt]
 Clip = Annotated[float, Field(gt=0)]
 
 
 class _Part(BaseModel):
-    # Files hold training settings too (n_epochs, dropout ...); they say nothing about the network's shape.
+    # Files also hold training settings (n_epochs, dropout ...), which don't affect the network's shape.
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
@@ -38,7 +38,7 @@ class CharacterOptions(_Part):
 
     @property
     def width(self) -> int:
-        """Values a word after the convolutions."""
+        """Values per word after the convolutions."""
         return sum(count for _, count in self.filters)
 
     @model_validator(mode="after")
@@ -57,7 +57,7 @@ class LstmOptions(_Part):
     """The two LSTM stacks. ``None`` as a clip means no clipping."""
 
     dim: PositiveInt = Field(description="cells")
-    projection_dim: PositiveInt = Field(description="values a direction and layer gives a word")
+    projection_dim: PositiveInt = Field(description="values per word, direction and layer")
     n_layers: PositiveInt = 2
     cell_clip: Clip | None = None
     proj_clip: Clip | None = None
@@ -65,7 +65,7 @@ class LstmOptions(_Part):
 
     @property
     def projected(self) -> bool:
-        """Whether cells are projected; bilm-tf leaves the projection out where it would not narrow."""
+        """Whether cells are projected; bilm-tf omits the projection if it would not reduce the size."""
         return self.projection_dim < self.dim
 
     @model_validator(mode="after")
@@ -76,9 +76,9 @@ class LstmOptions(_Part):
 
 
 class ElmoOptions(_Part):
-    """Everything that fixes a biLM's tensors (Peters et al. 2018, arXiv 1802.05365).
+    """Everything that determines a biLM's tensors (Peters et al. 2018, arXiv 1802.05365).
 
-    Layers given to users are ``lstm.n_layers + 1`` with ``2 * lstm.projection_dim`` values a word each.
+    Users get ``lstm.n_layers + 1`` layers, each with ``2 * lstm.projection_dim`` values per word.
     """
 
     char_cnn: CharacterOptions
@@ -86,12 +86,12 @@ class ElmoOptions(_Part):
 
     @property
     def layers(self) -> int:
-        """Layers given to users: the token layer and one for every LSTM layer."""
+        """The number of layers that users get: the token layer and one per LSTM layer."""
         return self.lstm.n_layers + 1
 
     @property
     def dim(self) -> int:
-        """Values a word and layer: both directions."""
+        """Values per word and layer, both directions together."""
         return 2 * self.lstm.projection_dim
 
     @classmethod
@@ -99,7 +99,7 @@ class ElmoOptions(_Part):
         """The options of an ``options.json`` (or of a converted folder's ``config.json``).
 
         Raises:
-            InputError: no such file, not JSON, or a shape that no biLM has.
+            InputError: no such file, not JSON, or an impossible shape.
         """
         path = Path(path)
         try:
@@ -113,7 +113,7 @@ class ElmoOptions(_Part):
 
     @classmethod
     def parse(cls, value: Any, path: str | Path | None = None) -> ElmoOptions:
-        """Options from parsed JSON; ``path`` only names them in errors."""
+        """Options from parsed JSON; ``path`` is only for error messages."""
         if not isinstance(value, dict) or not isinstance(value.get("char_cnn"), dict):
             raise InputError(
                 "no char_cnn", path=path, expected="a character-based biLM", fix="word-based biLMs are not supported"
@@ -148,7 +148,7 @@ def _released(dim: int, projection: int, highway: int) -> ElmoOptions:
     )
 
 
-# The released models' shapes; the 5.5B and PubMed weights have the original's.
+# The shapes of the released models; the 5.5B and PubMed weights have the shape of the original.
 SHAPES = {
     "original": _released(4096, 512, 2),
     "medium": _released(2048, 256, 1),

@@ -10,9 +10,9 @@ class ScalarMix(nn.Module):
     """``gamma * sum_k softmax(weights)_k * layer_k`` (Peters et al. 2018, equation 1).
 
     Args:
-        layers: how many layers are mixed.
-        layer_norm: bring every layer to mean 0 and variance 1 first, over all given positions and features together
-            (so the result depends on the batch, as in allennlp and bilm-tf).
+        layers: the number of layers to mix.
+        layer_norm: first normalise every layer to mean 0 and variance 1 over all given positions and features
+            together (so the result depends on the batch, as in allennlp and bilm-tf).
     """
 
     def __init__(self, layers: int, *, layer_norm: bool = False) -> None:

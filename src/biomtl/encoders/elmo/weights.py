@@ -35,14 +35,14 @@ def load_elmo(
         path: a folder (converted: ``config.json`` + ``model.safetensors``; bilm-tf's: options and weights), or the
             ``options.json`` when ``weights`` is given.
         weights: the ``weights.hdf5``.
-        dtype: of weights and layers; ``torch.bfloat16`` is two to four times as fast where the CPU has it.
+        dtype: type of weights and layers; ``torch.bfloat16`` is two to four times as fast on CPUs that support it.
         stateful: carry the LSTM state from batch to batch, as bilm-tf and allennlp do.
 
     Raises:
-        InputError: files missing or cut off, datasets missing, foreign or of shapes other than the options'.
+        InputError: files missing or truncated; datasets missing, unknown or with other shapes than the options give.
     """
     options, state = read_weights(path, weights)
-    with torch.device("meta"):  # no random weights that the file's replace at once
+    with torch.device("meta"):  # skip random weights, which the file's replace at once
         model = Elmo(options, stateful=stateful)
     tensors = {name: torch.from_numpy(value).to(dtype) for name, value in state.items()}
     model.load_state_dict(tensors, assign=True)
@@ -76,11 +76,11 @@ def find_files(source: str | Path, options: str | Path | None = None) -> tuple[P
     """bilm-tf's options and weights files; ``source`` is their folder or one of them.
 
     Args:
-        source: in a folder with several weight files, the one that is meant.
-        options: the options file, where it lies elsewhere or among others.
+        source: in a folder with several weight files, the one to use.
+        options: the options file, if it is elsewhere or one of several.
 
     Raises:
-        InputError: none, or several that could be meant.
+        InputError: none, or several candidates.
     """
     source = Path(source)
     is_weights, is_options = (source.suffix in kinds for kinds in ((".hdf5", ".h5"), (".json",)))
@@ -92,7 +92,7 @@ def find_files(source: str | Path, options: str | Path | None = None) -> tuple[P
 
 
 def read_options(folder: str | Path) -> ElmoOptions:
-    """The options of a biLM's folder, of either form."""
+    """The options of a biLM's folder, in either form."""
     config = Path(folder) / CONFIG
     return ElmoOptions.read(config if config.is_file() else _find(Path(folder), "options", "json"))
 
@@ -113,7 +113,7 @@ def convert_elmo(
 
 
 def write_hdf5(model: Elmo, path: str | Path) -> None:
-    """Write the weights in bilm-tf's form (the way back of ``load_elmo``)."""
+    """Write the weights in bilm-tf's form (the inverse of ``load_elmo``)."""
     with atomic_file(path, "wb") as stream, _h5py().File(stream, "w") as file:
         for name, value in to_bilm(_arrays(model), model.options).items():
             file[name] = value
@@ -130,7 +130,7 @@ def _arrays(model: Elmo) -> dict[str, np.ndarray]:
 
 
 def _find(folder: Path, word: str, kind: str) -> Path:
-    """``weights.hdf5`` of a folder, or the one file that is named like it."""
+    """``weights.hdf5`` in a folder, or the one file with a similar name."""
     expected = f"one *{word}*.{kind}"
     if not folder.is_dir():
         problem = "a file" if folder.exists() else "no such folder"
@@ -163,9 +163,9 @@ def _read_hdf5(path: Path, options: ElmoOptions) -> dict[str, np.ndarray]:
             _check(path, {name: file[name].shape for name in names}, dataset_shapes(options))
             arrays = {name: _numbers(path, name, file[name].dtype, file[name]) for name in names}
     except (OSError, RuntimeError) as error:
-        # h5py's messages run over several clauses; the first says what is wrong ("truncated file", "bad signature").
+        # h5py's messages have several clauses; the first says what is wrong ("truncated file", "bad signature").
         reason = re.sub(r"\s+", " ", str(error))
-        raise InputError(f"not a whole hdf5 file ({reason})", path=path, fix="download it again") from error
+        raise InputError(f"not a complete hdf5 file ({reason})", path=path, fix="download it again") from error
     return arrays
 
 
@@ -180,25 +180,29 @@ def _read_safetensors(path: Path, options: ElmoOptions) -> dict[str, np.ndarray]
     except FileNotFoundError as error:
         raise InputError("no such file", path=path, expected="a converted biLM's weights") from error
     except (safetensors.SafetensorError, OSError, TypeError) as error:
-        raise InputError(f"not a whole safetensors file ({error})", path=path, fix="convert the model again") from error
+        raise InputError(
+            f"not a complete safetensors file ({error})", path=path, fix="convert the model again"
+        ) from error
 
 
-def _check(path: Path, found: dict[str, tuple[int, ...]], expected: dict[str, tuple[int, ...]]) -> None:
-    """Names and shapes of a weight file against those that its options ask for."""
+def _check(path: Path, present: dict[str, tuple[int, ...]], expected: dict[str, tuple[int, ...]]) -> None:
+    """Compare the names and shapes in a weight file with those given by its options."""
     hint = "are these the options of this weight file?"
     for name, shape in expected.items():
-        if name not in found:
-            close = nearest(name, found)
+        if name not in present:
+            close = nearest(name, present)
             near = f" ({close})" if close.startswith("did you mean") else ""  # all names would fill a page
-            raise InputError(f"no {name}{near}", path=path, expected=f"shape {list(shape)} by the options", fix=hint)
-        if tuple(found[name]) != shape:
-            raise InputError(f"{name} of shape {list(found[name])}", path=path, expected=f"{list(shape)}", fix=hint)
-    foreign = sorted(set(found) - set(expected))
+            raise InputError(
+                f"no {name}{near}", path=path, expected=f"shape {list(shape)} according to the options", fix=hint
+            )
+        if tuple(present[name]) != shape:
+            raise InputError(f"{name} of shape {list(present[name])}", path=path, expected=f"{list(shape)}", fix=hint)
+    foreign = sorted(set(present) - set(expected))
     if foreign:
         raise InputError(
             f"{foreign[0]} (and {len(foreign) - 1} more)" if foreign[1:] else foreign[0],
             path=path,
-            expected="no such name by the options",
+            expected="no such name according to the options",
             fix=hint,
         )
 
@@ -208,5 +212,5 @@ def _numbers(path: Path, name: str, dtype: np.dtype, values: Any) -> np.ndarray:
         raise InputError(f"{name} of type {dtype}", path=path, expected="floating-point numbers")
     array = np.asarray(values, dtype=np.float32)
     if not np.isfinite(array).all():
-        raise InputError(f"{name} holds values that are no numbers", path=path, fix="download it again")
+        raise InputError(f"{name} holds values that are not finite numbers", path=path, fix="download it again")
     return array

@@ -1,4 +1,4 @@
-"""The token layer: a word's vector from its characters, wherever the word stands."""
+"""The token layer: a word's vector from its characters, independent of context."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from biomtl.encoders.elmo.characters import PADDING
 from biomtl.encoders.elmo.options import CharacterOptions
 
-WORDS_AT_ONCE = 256  # words convolved together: the widest filter's output stays near the cache's size
+WORDS_AT_ONCE = 256  # words convolved together: the output of the widest filter stays near the cache's size
 
 
 class Highway(nn.Module):
@@ -33,12 +33,12 @@ class TokenLayer(nn.Module):
         self.embedding = nn.Embedding(options.n_characters, dim)
         self.convolutions = nn.ModuleList(nn.Conv1d(dim, count, width) for width, count in options.filters)
         self.highways = nn.ModuleList(Highway(options.width) for _ in range(options.n_highway))
-        # bilm-tf leaves the projection out where it would change nothing.
+        # bilm-tf omits the projection if it would change nothing.
         self.projection = nn.Linear(options.width, out) if options.width != out else None
         self.activation = torch.relu if options.activation == "relu" else torch.tanh
 
     def forward(self, characters: Tensor) -> Tensor:
-        """Vectors of some words; a word costs in proportion to its own length."""
+        """Vectors of some words; a word's cost is proportional to its own length."""
         lengths = (characters != PADDING).sum(dim=1)
         order = torch.argsort(lengths)
         blocks = [self._convolve(characters[rows], int(lengths[rows[-1]])) for rows in order.split(WORDS_AT_ONCE)]
@@ -55,7 +55,7 @@ class TokenLayer(nn.Module):
         maxima = []
         for convolution in self.convolutions:
             assert isinstance(convolution, nn.Conv1d)
-            # Windows that start behind the longest word see padding only and are all alike: one of them is enough.
+            # Windows that start after the longest word see only padding and are all the same: one of them is enough.
             windows = embedded[:, :, : longest + convolution.kernel_size[0]]
             maxima.append(convolution(windows).amax(dim=2))
         return self.activation(torch.cat(maxima, dim=1))
