@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from biomtl.checkpoints.card import write_card
-from biomtl.checkpoints.hf import quiet
 from biomtl.encoders.transformer import StockHead, TransformerEncoder
 from biomtl.errors import InputError
 from biomtl.model import MultiTaskModel
+from biomtl.pretrained import quiet
 from biomtl.results import Results
 
 _PROBLEMS = {

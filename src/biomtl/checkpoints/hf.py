@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from biomtl import pretrained
 from biomtl.checkpoints.bert import ARCHITECTURES, BertCheckpoint, check_settings
 from biomtl.checkpoints.mtdnn.unpickle import load_pt
 from biomtl.checkpoints.report import Report
@@ -91,7 +90,7 @@ def adopt(folder: Path, tasks: str | None) -> tuple[MultiTaskModel, Report]:
 def copy_encoder(folder: Path, target: Path) -> Report:
     """Write the encoder of a stock or biomtl folder alone, with its tokenizer."""
     network = load_network("AutoModel", folder)
-    with quiet():
+    with pretrained.quiet():
         network.save_pretrained(target)
     report = Report(folder.name, "hf", type(network).__name__)
     tokenizer = _tokenizer(folder)
@@ -129,40 +128,20 @@ def load_network(class_name: str, folder: Path) -> Any:
     Raises:
         InputError: it can't be loaded, parameters are missing, or a ``pytorch_model.bin`` wants to run something.
     """
-    import torch
-    import transformers
-
     pickled = folder / "pytorch_model.bin"
     if pickled.is_file() and not any(folder.glob("*.safetensors")):
         load_pt(pickled)  # says which name a pickle must not have; transformers then reads it as safely
     try:
-        with quiet():
-            network, info = getattr(transformers, class_name).from_pretrained(
-                str(folder), dtype=torch.float32, output_loading_info=True, local_files_only=True
-            )
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        network, lacking = pretrained.load_network(folder, class_name, pickled=True, local_files_only=True)
+    except InputError:
+        raise
+    except Exception as error:  # a broken folder ends in whatever the libraries beneath happen to raise
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(f"no {class_name} could be loaded ({reason})", path=folder) from error
-    missing = sorted(name for name in info["missing_keys"] if class_name != "AutoModel" or "pooler" not in name)
+    missing = [name for name in lacking if class_name != "AutoModel" or "pooler" not in name]
     if missing:
         raise InputError(f"no parameter {missing[0]}", path=folder, expected=f"all of a {type(network).__name__}")
     return network.eval()
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """No progress bars, and no report of which weights a class leaves unused: here that is as it should be."""
-    from transformers.utils import logging
-
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()
 
 
 def _task(folder: Path, spelled: str | None, kind: str, config: Any) -> Task:
@@ -183,14 +162,15 @@ def _task(folder: Path, spelled: str | None, kind: str, config: Any) -> Task:
 
 def _tokenizer(folder: Path) -> Any:
     """The folder's tokenizer, ``None`` where there is none (transformers would make an empty one up)."""
-    from transformers import AutoTokenizer
-
     if not any((folder / name).is_file() for name in _TOKENIZER_FILES):
         return None
     try:
-        return AutoTokenizer.from_pretrained(str(folder))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"the tokenizer can't be loaded ({str(error).splitlines()[0]})", path=folder) from error
+        return pretrained.load_tokenizer(folder)
+    except InputError:
+        raise
+    except Exception as error:  # the tokenizers library raises the bare class for a broken file
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise InputError(f"the tokenizer can't be loaded ({reason})", path=folder) from error
 
 
 def _vocabulary(folder: Path) -> Vocabulary | None:

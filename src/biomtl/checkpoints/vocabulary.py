@@ -29,11 +29,12 @@ class Vocabulary:
 
     def write_tokenizer(self, folder: Path, max_length: int) -> None:
         """Write ``vocab.txt`` and a fast BERT tokenizer that opens with ``AutoTokenizer``."""
-        from transformers import BertTokenizerFast  # type: ignore[attr-defined]
+        from biomtl.pretrained import load_tokenizer
 
         self.write(folder)
-        tokenizer = BertTokenizerFast.from_pretrained(
-            str(folder),
+        tokenizer = load_tokenizer(
+            folder,
+            "BertTokenizerFast",
             do_lower_case=self.lower,
             model_max_length=max_length,
             # Google's tokenizer has no marks in a text: "[SEP]" written there is five pieces, never a separator.

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from biomtl.encoders.base import Encoded, Encoder
 from biomtl.errors import BiomtlError, InputError
+from biomtl.pretrained import load_network
 
 
 class TransformerEncoder(Encoder):
@@ -39,18 +40,10 @@ class TransformerEncoder(Encoder):
         Raises:
             InputError: nothing loadable there, or weights that leave a part of the encoder at random.
         """
-        from transformers import AutoModel
-        from transformers.utils import logging
-
-        level = logging.get_verbosity()
-        logging.set_verbosity_error()  # which head weights of the file go unused is no news here
-        logging.disable_progress_bar()  # a bar of two seconds in the middle of ours
         try:
             _check_weights(Path(name))
-            network, report = AutoModel.from_pretrained(
-                str(name), dtype=torch.float32, use_safetensors=True, trust_remote_code=False, output_loading_info=True
-            )
-            _check_complete(name, report["missing_keys"])
+            network, missing = load_network(name)
+            _check_complete(name, missing)
         except BiomtlError:
             raise
         except Exception as error:  # a broken folder ends in whatever the libraries beneath happen to raise
@@ -61,8 +54,6 @@ class TransformerEncoder(Encoder):
                 expected="a folder with config.json and model.safetensors, or a hub name",
                 fix="convert other formats with `biomtl convert`",
             ) from error
-        finally:
-            logging.set_verbosity(level)
         return cls(network)
 
     @classmethod
@@ -173,8 +164,12 @@ def _output() -> type:
 
 
 def _check_complete(name: str | Path, missing: Collection[str]) -> None:
-    """Refuse weights that lack tensors, which transformers would draw at random; a pooler is often not trained."""
-    lacking = sorted(key for key in missing if "pooler" not in key)
+    """Refuse weights that lack tensors, which transformers would draw at random.
+
+    A pooler may be lacking from an encoder to start from (pre-training often leaves it out), not from a saved model.
+    """
+    saved = (Path(name) / "manifest.json").is_file()
+    lacking = sorted(key for key in missing if saved or "pooler" not in key)
     if lacking:
         found = f"the weights lack {len(lacking)} of the encoder's tensors ({lacking[0]}, …)"
         raise InputError(

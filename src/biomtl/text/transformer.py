@@ -11,6 +11,7 @@ import numpy as np
 
 from biomtl.errors import InputError
 from biomtl.files import write_json
+from biomtl.pretrained import load_tokenizer
 from biomtl.text.base import EncodedRow, EncodedText, TextInput
 
 if TYPE_CHECKING:
@@ -57,13 +58,13 @@ class TransformerProcessor:
         Raises:
             InputError: no tokenizer was found.
         """
-        from transformers import AutoTokenizer
-
         if Path(folder).is_dir() and not _has_vocabulary(Path(folder)):
             # From config.json alone transformers makes an empty tokenizer, to which every word is unknown.
             raise _no_tokenizer(folder, "no tokenizer")
         try:
-            tokenizer = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False)
+            tokenizer = load_tokenizer(folder)
+        except InputError:
+            raise
         except Exception as error:  # the tokenizers library raises the bare class for a broken file
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise _no_tokenizer(folder, f"no tokenizer could be loaded ({reason})") from error

@@ -82,16 +82,17 @@ def write_model(checkpoint: BertCheckpoint, heads: list[tuple[Task, Head]], fold
     """Write encoder and heads as a ``MultiTaskModel`` into ``folder``, which exists and is empty."""
     import tempfile
 
-    from transformers import AutoTokenizer, BertModel
+    from transformers import BertModel
 
     from biomtl.checkpoints.bert import write_hf
     from biomtl.encoders.transformer import TransformerEncoder
     from biomtl.model import MultiTaskModel
+    from biomtl.pretrained import load_tokenizer
     from biomtl.text.transformer import TransformerProcessor
 
     with tempfile.TemporaryDirectory() as place:
         write_hf(checkpoint, Path(place))
-        tokenizer = AutoTokenizer.from_pretrained(place)
+        tokenizer = load_tokenizer(place)
     network = BertModel(checkpoint.config())
     network.load_state_dict({name.removeprefix("bert."): value for name, value in checkpoint.state.items()})
     length = checkpoint.settings.max_position_embeddings

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from biomtl.files import atomic_file, atomic_folder, write_json
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 MODEL_TYPE = "elmo"
+DEEPEST = 20  # groups within groups of an HDF5 file; a biLM has four
 
 
 def load_elmo(
@@ -158,8 +160,7 @@ def _read_hdf5(path: Path, options: ElmoOptions) -> dict[str, np.ndarray]:
         raise InputError("no such file", path=path, expected="the weights.hdf5 of a biLM")
     try:
         with h5py.File(path, "r") as file:
-            names: list[str] = []
-            file.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
+            names = list(_datasets(file, path))
             _check(path, {name: file[name].shape for name in names}, dataset_shapes(options))
             arrays = {name: _numbers(path, name, file[name].dtype, file[name]) for name in names}
     except (OSError, RuntimeError) as error:
@@ -167,6 +168,32 @@ def _read_hdf5(path: Path, options: ElmoOptions) -> dict[str, np.ndarray]:
         reason = re.sub(r"\s+", " ", str(error))
         raise InputError(f"not a complete hdf5 file ({reason})", path=path, fix="download it again") from error
     return arrays
+
+
+def _datasets(group: Any, path: Path) -> Iterator[str]:
+    """Names of all datasets, each of which has its values in this very file.
+
+    HDF5 can also point at other files, whose bytes would then end up in the converted model.
+
+    Raises:
+        InputError: a link, or a dataset with its values elsewhere.
+    """
+    h5py = _h5py()
+    for key in group:
+        name = f"{group.name.rstrip('/')}/{key}".lstrip("/")
+        link = group.get(key, getlink=True)
+        if not isinstance(link, h5py.HardLink):
+            raise InputError(f"{name} is a link", path=path, expected="values in this file", fix="download it again")
+        item = group[key]
+        if isinstance(item, h5py.Group):
+            if name.count("/") > DEEPEST:
+                raise InputError("groups in groups without end", path=path, fix="download it again")
+            yield from _datasets(item, path)
+        elif isinstance(item, h5py.Dataset):
+            if item.external or item.is_virtual:
+                found = f"{name} has its values in another file"
+                raise InputError(found, path=path, expected="values in this file", fix="download it again")
+            yield name
 
 
 def _read_safetensors(path: Path, options: ElmoOptions) -> dict[str, np.ndarray]:

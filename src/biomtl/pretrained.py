@@ -1,0 +1,109 @@
+"""The one place where transformers opens a folder or hub name: data only, no code from there is ever run.
+
+transformers can run what a folder brings along: Python files (``auto_map``), kernels by a hub name, adapters that lead
+to another model. Left to its defaults it asks on the terminal. Here it is always told no, and what can't be had without
+is refused.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from biomtl.errors import InputError
+
+_IMPLEMENTATIONS = ("attn_implementation", "_attn_implementation", "_attn_implementation_internal")
+_EXPERTS = ("experts_implementation", "_experts_implementation", "_experts_implementation_internal")
+_KERNELS = ("use_kernels", "kernel_config")
+
+
+def load_network(name: str | Path, class_name: str = "AutoModel", *, pickled: bool = False, **given: Any) -> Any:
+    """A network in float32, and which of its parameters the file didn't have.
+
+    Args:
+        name: a folder in ``save_pretrained`` form, or a hub name.
+        class_name: a class of transformers.
+        pickled: read ``pytorch_model.bin`` where there is nothing else; torch takes nothing but tensors from it.
+        given: further arguments of ``from_pretrained``.
+
+    Returns:
+        ``(network, names of missing parameters)``.
+
+    Raises:
+        InputError: what was asked for can't be had without running code from there.
+        Exception: whatever transformers raises for a folder that isn't whole.
+    """
+    import torch
+    import transformers
+
+    refuse_code(name)
+    with quiet(), _no_code(name):
+        network, report = getattr(transformers, class_name).from_pretrained(
+            str(name),
+            dtype=torch.float32,
+            use_safetensors=None if pickled else True,
+            weights_only=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+            **given,
+        )
+    return network, sorted(report["missing_keys"])
+
+
+def load_tokenizer(name: str | Path, class_name: str = "AutoTokenizer", **given: Any) -> Any:
+    """A tokenizer; ``given`` are further arguments of ``from_pretrained``, errors as for ``load_network``."""
+    import transformers
+
+    with quiet(), _no_code(name):
+        return getattr(transformers, class_name).from_pretrained(str(name), trust_remote_code=False, **given)
+
+
+def refuse_code(name: str | Path) -> None:
+    """Refuse adapters and kernels, which transformers would fetch or run by itself.
+
+    Raises:
+        InputError: what the folder or hub name asks for.
+    """
+    from transformers import PretrainedConfig
+    from transformers.utils import find_adapter_config_file
+
+    if find_adapter_config_file(str(name), local_files_only=True) is not None:
+        fix = "merge it into its model and save that"
+        raise InputError("an adapter (adapter_config.json)", path=name, expected="a whole model", fix=fix)
+    config, _ = PretrainedConfig.get_config_dict(str(name))
+    for part in (config, *(value for value in config.values() if isinstance(value, dict))):
+        asked = [key for key in _KERNELS if part.get(key)]
+        asked += [key for key in (*_IMPLEMENTATIONS, *_EXPERTS) if "/" in str(part.get(key))]
+        if asked:
+            found = f"{asked[0]} {str(part[asked[0]])[:60]!r}: a kernel is code, which is never loaded"
+            raise InputError(found, path=Path(name) / "config.json", fix=f"delete {asked[0]} from it")
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """No progress bars, and no report of which weights a class leaves unused: here that is as it should be."""
+    from transformers.utils import logging
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
+
+
+@contextlib.contextmanager
+def _no_code(name: str | Path) -> Iterator[None]:
+    """Say in our words that a model wants to run code of its own."""
+    try:
+        yield
+    except ValueError as error:
+        if "trust_remote_code" not in str(error):
+            raise
+        found = "a model with Python code of its own (auto_map), which is never run"
+        raise InputError(found, path=name, expected="a model that transformers knows") from error
