@@ -34,10 +34,10 @@ from biomtl.encoders.elmo.lstm import BiLstmLayer
 from biomtl.files import read_jsonl
 from biomtl.heads.mlp import build_stack
 from biomtl.precision import slow_bf16
-from biomtl.scoring.entities import chunks
 from biomtl.tasks.task import Task
 from biomtl.text.base import EncodedRow, TextInput
 from biomtl.text.elmo import ElmoProcessor
+from biomtl.text.tags import chunks
 from biomtl.training.dropout import FastDropout
 
 Sentences = list[list[str]]

@@ -15,7 +15,7 @@ from biomtl.tasks import known_tasks
 FURTHER = (
     "biomtl.errors.InputError",
     "biomtl.inference.predictor.Result",
-    "biomtl.inference.predictor.Mention",
+    "biomtl.inference.predictor.PredictedMention",
     "biomtl.scoring.result.Score",
     "biomtl.scoring.result.MetricResult",
     "biomtl.scoring.metrics.Metric",

@@ -46,20 +46,6 @@ def test_crlf_and_bom(tmp_path: Path) -> None:
     assert read(tmp_path, "\ufeff" + SAMPLE.replace("\n", "\r\n")) == read(tmp_path, SAMPLE)
 
 
-@pytest.mark.parametrize(
-    ("tags", "expected"),
-    [
-        ("B-x I-x O B-x", "B-x I-x O B-x"),  # IOB2
-        ("I-x I-x O I-x B-x I-y", "B-x I-x O B-x B-x B-y"),  # IOB1
-        ("B-x E-x S-x B-y I-y E-y I-y", "B-x I-x B-x B-y I-y I-y B-y"),  # IOBES
-        ("B-x L-x U-x O", "B-x I-x B-x O"),  # BILOU
-        ("B I O I", "B I O B"),
-    ],
-)
-def test_schemes(tags: str, expected: str) -> None:
-    assert conll.to_iob2(tags.split()) == expected.split()
-
-
 def test_documents_from_sentences(tmp_path: Path) -> None:
     (tmp_path / "x.tsv").write_text("heart\tB-D\nache\tI-D\n\nit\tO\nhurts\tB-S\n")
     (document,) = conll.read(tmp_path / "x.tsv")

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from biomtl.errors import InputError
 from biomtl.formats import Document, Mention, Passage, Relation, bioc, brat, conll, delimited, jsonl, pubtator
 from biomtl.formats.model import covered
+from biomtl.text.tags import to_iob2
 
 FEW = settings(max_examples=25, deadline=None)
 WORD = st.text(string.ascii_letters + string.digits + "_-", min_size=1, max_size=8)
@@ -151,7 +152,7 @@ def test_conll_sentences(rows: list[list[tuple[str, str, str]]]) -> None:
     assert [(s.document, s.rows) for s in again] == [(s.document, s.rows) for s in found]
     for sentence in again:
         assert sentence.tokens == tuple(row[0] for row in sentence.rows)
-        assert sentence.tags == tuple(conll.to_iob2([row[2] for row in sentence.rows]))
+        assert sentence.tags == tuple(to_iob2([row[2] for row in sentence.rows]))
 
 
 @given(st.lists(st.lists(st.tuples(WORD, st.sampled_from(("O", "B-x", "I-x", "B-y"))), min_size=1), min_size=1))

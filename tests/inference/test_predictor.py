@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import tiny
 from biomtl.errors import InputError
 from biomtl.inference.predict import predict_records
-from biomtl.inference.predictor import Predictor, Result, Sentence
+from biomtl.inference.predictor import Predictor, Result, TokenizedText
 from biomtl.model import MultiTaskModel
 from biomtl.text.words import words
 
@@ -63,7 +63,7 @@ def test_mentions_lie_in_the_input(predictor: Predictor, given_texts: list[str])
 def test_the_same_sentence_has_the_same_tags_everywhere(predictor: Predictor, seed: int) -> None:
     rng = random.Random(seed)
     record = tiny.tagging_record(rng, 0)
-    sentence = Sentence.of(record["tokens"], record["offsets"])
+    sentence = TokenizedText.of(record["tokens"], record["offsets"])
     others = [" ".join(tiny.sentence(rng)) for _ in range(3)]
     by_evaluation = predict_records(predictor.model, {"tag-drug": [record]})["tag-drug"][0]
     as_words, as_text = (predictor([*others, text])[-1]["tag-drug"] for text in (sentence, str(sentence)))
@@ -74,18 +74,18 @@ def test_the_same_sentence_has_the_same_tags_everywhere(predictor: Predictor, se
 
 
 def test_given_words_are_kept() -> None:
-    assert Sentence.of(["P<0.01", "in"]) == "P<0.01 in"
-    assert Sentence.of(["P<0.01", "in"]).words == ((0, 6), (7, 9))
-    assert Sentence.of(["a", "b"], [[3, 4], [4, 5]]) == "ab"
+    assert TokenizedText.of(["P<0.01", "in"]) == "P<0.01 in"
+    assert TokenizedText.of(["P<0.01", "in"]).words == ((0, 6), (7, 9))
+    assert TokenizedText.of(["a", "b"], [[3, 4], [4, 5]]) == "ab"
 
 
 def test_given_words_decide_where_mentions_end(predictor: Predictor) -> None:
     tokens = [f"{word}-{word}" for word in tiny.DRUGS * 8]
-    (result,) = predictor([Sentence.of(tokens)])
+    (result,) = predictor([TokenizedText.of(tokens)])
     tags = result["tag-drug"].tags
     assert tags is not None
     assert len(tags) == len(tokens)
-    edges = {span[0] for span in Sentence.of(tokens).words}
+    edges = {span[0] for span in TokenizedText.of(tokens).words}
     mentions = result["tag-drug"].mentions
     assert mentions
     assert {mention.start for mention in mentions} <= edges

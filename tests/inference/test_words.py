@@ -14,7 +14,7 @@ import genia
 import tiny
 from biomtl.formats import Document
 from biomtl.inference.annotate import Annotator
-from biomtl.inference.predictor import Predictor, Sentence
+from biomtl.inference.predictor import Predictor, TokenizedText
 from biomtl.model import MultiTaskModel
 from biomtl.suite import load_suite
 from biomtl.tasks.task import Task
@@ -54,9 +54,9 @@ def test_tokens_and_text_give_the_same_mentions(folder: Path) -> None:
     seen = different = 0
     for record in genia.records(30, seed=2):
         joined, (text, offsets) = " ".join(record["tokens"]), genia.printed(record["tokens"])
-        expected = mentions(predictor, Sentence.of(record["tokens"]))
+        expected = mentions(predictor, TokenizedText.of(record["tokens"]))
         assert mentions(predictor, joined) == expected
-        assert mentions(predictor, text) == mentions(predictor, Sentence.of(record["tokens"], offsets))
+        assert mentions(predictor, text) == mentions(predictor, TokenizedText.of(record["tokens"], offsets))
         different += mentions(Predictor(predictor.model, tasks=["genes"], words="ours"), joined) != expected
         seen += len(expected)
     assert seen > 30

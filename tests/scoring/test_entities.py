@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from biomtl.scoring import score_records
-from biomtl.scoring.entities import Mention, chunks, conlleval_counts, span_counts, tagged_mentions
+from biomtl.scoring.entities import EntityKey, conlleval_counts, span_counts, tagged_mentions
 from biomtl.tasks import Task, get_task
+from biomtl.text.tags import chunks
 
 CASES = [
     ("O O", []),
@@ -50,7 +51,7 @@ def test_a_mention_that_a_sentence_boundary_cuts_is_one_span_and_two_chunks() ->
         ("d", [(10, 14), (15, 19)], ["I-X", "O"]),
         ("e", [(0, 4)], ["I-X"]),  # another document: not a continuation
     ]
-    assert tagged_mentions(sentences) == [Mention("d", "X", ((5, 14),)), Mention("e", "X", ((0, 4),))]
+    assert tagged_mentions(sentences) == [EntityKey("d", "X", ((5, 14),)), EntityKey("e", "X", ((0, 4),))]
     assert [len(chunks(tags)) for _, _, tags in sentences] == [1, 1, 1]
     assert tagged_mentions(reversed(sentences)) == tagged_mentions(sentences)
 
@@ -65,11 +66,11 @@ def test_only_i_of_the_same_type_goes_on_across_the_boundary(last: str, first: s
 
 def test_a_mention_may_span_three_sentences() -> None:
     rows = [("d", [(i, i + 1)], [tag]) for i, tag in enumerate(["B-X", "I-X", "I-X"])]
-    assert tagged_mentions(rows) == [Mention("d", "X", ((0, 3),))]
+    assert tagged_mentions(rows) == [EntityKey("d", "X", ((0, 3),))]
 
 
-def mention(start: int, end: int, doc: str = "d", kind: str = "X") -> Mention:
-    return Mention(doc, kind, ((start, end),))
+def mention(start: int, end: int, doc: str = "d", kind: str = "X") -> EntityKey:
+    return EntityKey(doc, kind, ((start, end),))
 
 
 def test_duplicates_count_as_in_blue() -> None:
@@ -82,9 +83,9 @@ def test_duplicates_count_as_in_blue() -> None:
 
 
 def test_spans_match_in_number_and_order_and_document() -> None:
-    disjoint = Mention("d", "X", ((0, 4), (8, 10)))
+    disjoint = EntityKey("d", "X", ((0, 4), (8, 10)))
     assert span_counts(("X",), ["d"], [disjoint], [disjoint]).correct.sum() == 1
-    for other in (mention(0, 10), mention(0, 4), Mention("d", "X", ((8, 10), (0, 4)))):
+    for other in (mention(0, 10), mention(0, 4), EntityKey("d", "X", ((8, 10), (0, 4)))):
         assert span_counts(("X",), ["d"], [disjoint], [other]).correct.sum() == 0
     assert span_counts(("X",), ["d", "e"], [mention(0, 4)], [mention(0, 4, "e")]).correct.sum() == 0
 

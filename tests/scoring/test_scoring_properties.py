@@ -12,11 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from biomtl.scoring import METRICS, score_records
-from biomtl.scoring.entities import Mention, chunks, conlleval_counts, span_counts
+from biomtl.scoring.entities import EntityKey, conlleval_counts, span_counts
 from biomtl.scoring.labels import count_sets, example_f1, f1
 from biomtl.scoring.measure import Measure, bootstrap
 from biomtl.scoring.regression import mse, pearson, spearman
 from biomtl.tasks import Task
+from biomtl.text.tags import chunks
 
 LABELS = ("A", "B", "C")
 DOCS = st.lists(st.integers(0, 3), min_size=1, max_size=20)
@@ -145,7 +146,7 @@ def test_chunks_lie_in_order_and_cover_every_inside_tag(tags: list[str]) -> None
 
 MENTIONS = st.lists(
     st.builds(
-        Mention,
+        EntityKey,
         st.sampled_from("de"),
         st.sampled_from("XY"),
         st.lists(st.tuples(st.integers(0, 2), st.integers(3, 4)), min_size=1, max_size=2).map(tuple),
@@ -155,8 +156,8 @@ MENTIONS = st.lists(
 
 
 @given(MENTIONS, MENTIONS, st.booleans())
-def test_span_counts(gold: list[Mention], predicted: list[Mention], typed: bool) -> None:
-    def same(a: Mention, b: Mention) -> bool:
+def test_span_counts(gold: list[EntityKey], predicted: list[EntityKey], typed: bool) -> None:
+    def same(a: EntityKey, b: EntityKey) -> bool:
         return a.doc_id == b.doc_id and a.spans == b.spans and (a.type == b.type or not typed)
 
     right = sum(any(same(g, p) for p in predicted) for g in gold)

@@ -9,8 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from torch.nn import functional
 
 import tiny
@@ -20,7 +18,6 @@ from biomtl.inference.predict import predict_records
 from biomtl.model import MultiTaskModel
 from biomtl.tasks.types.base import TaskRows, task_types, type_of
 from biomtl.tasks.types.classification import softmax
-from biomtl.tasks.types.tagging import tag_spans
 
 CLASSES, SCORES, LABELS, TAGS = (tiny.task(name) for name in ("cls-text", "reg-text", "multi-text", "tag-drug"))
 
@@ -124,29 +121,6 @@ def test_mentions() -> None:
         {"type": "Drug", "start": 12, "end": 18, "text": "zal-pi", "probability": 0.5},
         {"type": "Drug", "start": 20, "end": 21, "text": "b", "probability": 0.7},
     ]
-
-
-@pytest.mark.parametrize(
-    ("tags", "spans"),
-    [
-        ("O B-X I-X O", [("X", 1, 3)]),
-        ("I-X I-X", [("X", 0, 2)]),
-        ("B-X B-X I-Y", [("X", 0, 1), ("X", 1, 2), ("Y", 2, 3)]),
-        ("O O", []),
-        ("B-a-b I-a-b", [("a-b", 0, 2)]),
-    ],
-)
-def test_spans_of_tags(tags: str, spans: list[tuple[str, int, int]]) -> None:
-    assert tag_spans(tags.split()) == spans
-
-
-@given(st.lists(st.sampled_from(["O", "B-X", "I-X", "B-Y", "I-Y"]), max_size=20))
-def test_spans_cover_every_tagged_word_once(tags: list[str]) -> None:
-    spans = tag_spans(tags)
-    inside = [i for _, first, last in spans for i in range(first, last)]
-    assert inside == [i for i, tag in enumerate(tags) if tag != "O"]
-    assert all(tags[i].endswith(kind) for kind, first, last in spans for i in range(first, last))
-    assert all(tag[0] == "I" for _, first, last in spans for tag in tags[first + 1 : last])
 
 
 def test_records_are_checked_by_the_type() -> None:

@@ -17,7 +17,7 @@ from biomtl.cli.words import WORDS, WordChoice
 from biomtl.custom.records import join_offsets
 from biomtl.errors import InputError
 from biomtl.files import atomic_file, decode_line, dump_json, read_lines, refuse_existing, suffix_of
-from biomtl.inference.predictor import Predictor, Sentence
+from biomtl.inference.predictor import Predictor, TokenizedText
 from biomtl.json_rows import parse_jsonl
 from biomtl.tasks.check import check_tokens
 
@@ -129,5 +129,5 @@ def record_text(record: dict[str, Any], source: str, number: int) -> str | tuple
             given["offsets"] = join_offsets(list(map(str, record["tokens"])))
         if problem := check_tokens(given):
             raise InputError(problem, path=source, line=number)
-        return Sentence.of(given["tokens"], given["offsets"])
+        return TokenizedText.of(given["tokens"], given["offsets"])
     raise InputError("no input text", path=source, line=number, expected="text, text_a and text_b, or tokens")

@@ -12,9 +12,9 @@ from biomtl.corpora.records import Located
 from biomtl.custom.config import SEPARATOR, TaskDefinition
 from biomtl.custom.tables import Row
 from biomtl.errors import InputError, OnError, nearest
-from biomtl.formats.conll import to_iob2
 from biomtl.tasks.check import INPUT_KEYS
 from biomtl.tasks.kinds import INPUT_CELLS, Cell, RecordKind
+from biomtl.text.tags import to_iob2
 
 NAMES: Mapping[str, Cell] = {"id": "text", "doc_id": "text"}
 _UNPRINTABLE = re.compile(r"[\x00\ud800-\udfff]")

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from biomtl.custom.config import Quoting
 from biomtl.errors import InputError, OnError
 from biomtl.files import read_lines
 from biomtl.formats import delimited
+from biomtl.formats.delimited import Row
 from biomtl.json_rows import parse_jsonl
 from biomtl.tasks.task import Split
 
@@ -22,14 +22,6 @@ SPLIT_NAMES: dict[Split, tuple[str, ...]] = {
     "test": ("test",),
 }
 STATE, DICT, INFO = "state.json", "dataset_dict.json", "dataset_info.json"
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A row: its 1-based number (in text files the line), and its values by column name."""
-
-    line: int
-    values: Mapping[str, Any]
 
 
 def read_table(
@@ -56,7 +48,7 @@ def read_table(
             header=header,
             on_error=on_error,
         )
-        yield from (Row(row.line, row.values) for row in found)
+        yield from found
     elif format == "jsonl":
         lines = parse_jsonl(read_lines(path, on_error), path, on_error)
         yield from (Row(number, value) for number, value in lines)

@@ -9,7 +9,7 @@ begins at ``B``, ``S`` or ``U``, at ``I``, ``E`` or ``L`` after another type or 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -18,6 +18,7 @@ from biomtl.errors import InputError, OnError, fail
 from biomtl.files import atomic_file, read_lines
 from biomtl.formats.mentions import iob_tags
 from biomtl.formats.model import Document, Mention, Span, check_writable
+from biomtl.text.tags import chunks, to_iob2
 from biomtl.text.words import words
 
 _TAG = re.compile(r"O|[BIESLU](?:-(\S+))?")
@@ -136,34 +137,6 @@ def _check(cells: tuple[str, ...], width: int, token: int, tag: int, where: str 
         raise InputError(f"tag {cells[tag][:40]!r}", path=where, line=line, expected=expected, fix=fix)
 
 
-def to_iob2(tags: Sequence[str]) -> list[str]:
-    """Tags of IOB1, IOB2, IOBES or BILOU as IOB2."""
-    result = []
-    inside: str | None = None  # the type of the mention that may go on
-    for tag in tags:
-        kind, dash, name = tag.partition("-")
-        if kind == "O":
-            result.append("O")
-            inside = None
-            continue
-        begins = kind in "BSU" or inside != name
-        result.append(("B" if begins else "I") + dash + name)
-        inside = None if kind in "ESLU" else name
-    return result
-
-
-def chunks(tags: Sequence[str]) -> Iterator[tuple[str, int, int]]:
-    """(type, first token, end token exclusive) of every mention in tags of any of the schemes."""
-    start: int | None = None
-    kind = ""
-    for i, tag in enumerate([*to_iob2(tags), "O"]):
-        if start is not None and tag[0] != "I":
-            yield kind, start, i
-            start = None
-        if tag[0] == "B":
-            start, kind = i, tag[2:]
-
-
 def write_sentences(sentences: Iterable[Sentence], path: str | Path, *, overwrite: bool = False) -> int:
     """Write rows with tabs, with a ``# newdoc id = X`` where the document changes; returns the number of sentences.
 
@@ -215,7 +188,7 @@ def _document(sentences: list[Sentence]) -> Document:
             offsets.append((at, at + len(token)))
             at += len(token) + 1
         parts.append(" ".join(sentence.tokens))
-        for kind, first, last in chunks(sentence.tags):
+        for first, last, kind in chunks(sentence.tags):
             span = (offsets[first][0], offsets[last - 1][1])
             mentions.append(Mention(f"T{len(mentions)}", kind, (span,), " ".join(sentence.tokens[first:last])))
     text = "\n".join(parts)

@@ -6,6 +6,7 @@ import csv
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from biomtl.errors import InputError, OnError, fail
 from biomtl.files import MAX_LINE, atomic_file, read_lines, suffix_of
@@ -15,13 +16,13 @@ Line = tuple[int, str]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row: ``line`` where it begins (a quoted field may hold line ends), ``values`` by column name.
+    """A row: its 1-based number (in text files the line where it begins), and its values by column name.
 
     Without a header the names are ``"0"``, ``"1"`` …
     """
 
     line: int
-    values: dict[str, str]
+    values: Mapping[str, Any]
 
 
 def read_rows(

@@ -19,13 +19,13 @@ from biomtl.text.base import Span
 from biomtl.text.word_rules import BLANKS, OURS, cut_words
 
 
-class Sentence(str):
+class TokenizedText(str):
     """A text with the spans of its words; where a text comes without them, taggers cut it themselves."""
 
     words: tuple[Span, ...]
 
     @classmethod
-    def of(cls, tokens: Sequence[str], offsets: Sequence[Sequence[int]] | None = None) -> Sentence:
+    def of(cls, tokens: Sequence[str], offsets: Sequence[Sequence[int]] | None = None) -> TokenizedText:
         """The sentence of these words: as they stood in their document, or with a blank between any two."""
         if offsets is None:
             offsets = [(2 * i, 2 * i + 1) for i in range(len(tokens))]
@@ -36,7 +36,7 @@ class Sentence(str):
 
 
 @dataclass(frozen=True)
-class Mention:
+class PredictedMention:
     """A tagged span; ``text == source[start:end]``. ``probability`` is that of its least certain word."""
 
     type: str
@@ -55,9 +55,9 @@ class Result:
     score: float | None = None
     labels: tuple[str, ...] | None = None
     probabilities: dict[str, float] | None = None
-    mentions: tuple[Mention, ...] | None = None
+    mentions: tuple[PredictedMention, ...] | None = None
     tags: tuple[str, ...] | None = None
-    """Of each word, where the input was a ``Sentence``."""
+    """Of each word, where the input was a ``TokenizedText``."""
     other: dict[str, Any] | None = None
 
     def to_dict(self) -> dict[str, Any]:
@@ -203,7 +203,7 @@ def as_record(task: Task, text: str | tuple[str, ...], rule: WordRule = OURS) ->
             return {"text": text[0], "candidates": list(text[1:])}
         return {"text_a": text[0], "text_b": text[1]}
     if task.inputs == "tokens":
-        spans = list(text.words) if isinstance(text, Sentence) else cut_words(text, rule)
+        spans = list(text.words) if isinstance(text, TokenizedText) else cut_words(text, rule)
         return {"tokens": [text[start:end] for start, end in spans], "offsets": spans}
     return {"text": text}
 
@@ -214,8 +214,8 @@ def to_result(task: Task, record: Record, prediction: Record, source: str | tupl
     if "mentions" in fields:
         assert isinstance(source, str)
         mentions = [{**m, "text": source[m["start"] : m["end"]]} for m in fields["mentions"]]
-        tags = tuple(fields["tags"]) if isinstance(source, Sentence) else None
-        return Result(task.name, mentions=tuple(Mention(**mention) for mention in mentions), tags=tags)
+        tags = tuple(fields["tags"]) if isinstance(source, TokenizedText) else None
+        return Result(task.name, mentions=tuple(PredictedMention(**mention) for mention in mentions), tags=tags)
     if "labels" in fields:
         fields["labels"] = tuple(fields["labels"])
     known = {key: fields.pop(key) for key in ("label", "score", "labels", "probabilities") if key in fields}

@@ -10,56 +10,16 @@ import numpy as np
 
 from biomtl.scoring.labels import LabelCounts
 from biomtl.scoring.measure import Floats, Ints
-
-Chunk = tuple[int, int, str]  # first token, token after the last, type
+from biomtl.text.tags import chunks, parse_tag
 
 
 @dataclass(frozen=True)
-class Mention:
-    """A mention of a document: its type and its character spans (more than one if it is discontinuous)."""
+class EntityKey:
+    """What must agree for a mention to be right: document, type and character spans (several if discontinuous)."""
 
     doc_id: str
     type: str
     spans: tuple[tuple[int, int], ...]
-
-
-def parse_tag(tag: str) -> tuple[str, str]:
-    """``B-Chemical`` is (``B``, ``Chemical``), ``B`` is (``B``, ``""``); everything after the first ``-`` is type."""
-    prefix, _, kind = tag.partition("-")
-    return prefix, kind
-
-
-def chunks(tags: Sequence[str]) -> list[Chunk]:
-    """The chunks of one sentence as the CoNLL-2000 script ``conlleval`` counts them.
-
-    A chunk starts at ``B`` (or ``S``), at ``I`` (or ``E``) after ``O``, ``E``, ``S`` or the sentence start, and where
-    the type changes; so ``I`` after ``O`` opens a chunk, and ``B-X I-Y`` are two. The sentence's end closes a chunk.
-    """
-    found: list[Chunk] = []
-    start = -1
-    before, kind_before = "O", ""
-    for at, tag in enumerate(tags):
-        prefix, kind = parse_tag(tag)
-        changed = kind != kind_before
-        begins = (
-            prefix in ("B", "S")
-            or (prefix in ("I", "E") and before in ("O", "E", "S"))
-            or (changed and prefix not in ("O", "."))
-        )
-        ends = (
-            before in ("E", "S")
-            or (before in ("B", "I") and prefix in ("B", "S", "O"))
-            or (changed and before not in ("O", "."))
-        )
-        if start >= 0 and (begins or ends):
-            found.append((start, at, kind_before))
-            start = -1
-        if begins:
-            start = at
-        before, kind_before = prefix, kind
-    if start >= 0:
-        found.append((start, len(tags), kind_before))
-    return found
 
 
 def conlleval_counts(
@@ -77,21 +37,21 @@ def conlleval_counts(
     return LabelCounts(types, tables[0], tables[1], tables[2])
 
 
-def tagged_mentions(rows: Iterable[tuple[str, Sequence[tuple[int, int]], Sequence[str]]]) -> list[Mention]:
+def tagged_mentions(rows: Iterable[tuple[str, Sequence[tuple[int, int]], Sequence[str]]]) -> list[EntityKey]:
     """Mentions from (document, token offsets, tags) of sentences, in any order.
 
     A mention that a sentence boundary cuts is one mention, as in BLUE's gold: ``I-X`` at a sentence start goes on with
     the mention of type X that ends the sentence before it in the same document. All else is as in :func:`chunks`.
     A discontinuous gold mention that was written as tags comes out as one mention for each run of tags.
     """
-    mentions: list[Mention] = []
+    mentions: list[EntityKey] = []
     carry: tuple[str, str] | None = None  # document and type of a mention that ends its sentence
     for doc_id, offsets, tags in sorted(rows, key=lambda row: (row[0], *row[1][:1])):
         for start, end, kind in chunks(tags):
             span = (offsets[start][0], offsets[end - 1][1])
             if start == 0 and carry == (doc_id, kind) and parse_tag(tags[0])[0] in ("I", "E"):
                 span = (mentions.pop().spans[0][0], span[1])
-            mentions.append(Mention(doc_id, kind, (span,)))
+            mentions.append(EntityKey(doc_id, kind, (span,)))
         if tags:
             prefix, kind = parse_tag(tags[-1])
             carry = (doc_id, kind) if prefix in ("B", "I") else None
@@ -101,8 +61,8 @@ def tagged_mentions(rows: Iterable[tuple[str, Sequence[tuple[int, int]], Sequenc
 def span_counts(
     types: tuple[str, ...],
     documents: Sequence[str],
-    gold: Sequence[Mention],
-    predicted: Sequence[Mention],
+    gold: Sequence[EntityKey],
+    predicted: Sequence[EntityKey],
     *,
     typed: bool = True,
 ) -> LabelCounts:
@@ -115,8 +75,8 @@ def span_counts(
     unit = {doc_id: at for at, doc_id in enumerate(documents)}
     column = {kind: at for at, kind in enumerate(types)}
 
-    def key(mention: Mention) -> Mention:
-        return mention if typed else Mention(mention.doc_id, "", mention.spans)
+    def key(mention: EntityKey) -> EntityKey:
+        return mention if typed else EntityKey(mention.doc_id, "", mention.spans)
 
     def table(counts: Counter[tuple[str, str]]) -> Floats:
         filled = np.zeros((len(unit), len(types)))

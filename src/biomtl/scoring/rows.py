@@ -11,7 +11,7 @@ import numpy as np
 
 from biomtl.errors import InputError
 from biomtl.scoring import table
-from biomtl.scoring.entities import Mention, tagged_mentions
+from biomtl.scoring.entities import EntityKey, tagged_mentions
 from biomtl.scoring.labels import LabelCounts, count_sets
 from biomtl.scoring.measure import Floats, Ints
 from biomtl.scoring.table import Table
@@ -34,8 +34,8 @@ class Matched:
     unit_of: Ints
     units: int
     documents: tuple[str, ...] = ()
-    gold_mentions: tuple[Mention, ...] | None = None
-    predicted_mentions: tuple[Mention, ...] | None = None
+    gold_mentions: tuple[EntityKey, ...] | None = None
+    predicted_mentions: tuple[EntityKey, ...] | None = None
 
     @cached_property
     def counts(self) -> LabelCounts:
@@ -70,7 +70,7 @@ def matched_rows(task: Task, gold: Table, predicted: Table, read: Read | None = 
     documents = {name: unit for unit, name in enumerate(dict.fromkeys(names))}
     unit_of = np.array([documents[name] for name in names], dtype=np.int64)
     unit = "row" if len(documents) == len(names) else "document"
-    mentions: tuple[tuple[Mention, ...], tuple[Mention, ...]] | tuple[None, None] = (None, None)
+    mentions: tuple[tuple[EntityKey, ...], tuple[EntityKey, ...]] | tuple[None, None] = (None, None)
     if task.type == "tagging":
         _same_lengths(gold, predicted, order, wanted, found)
         offsets = _offsets(gold, wanted)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from biomtl.errors import InputError, nearest
-from biomtl.scoring.entities import Mention
+from biomtl.scoring.entities import EntityKey
 from biomtl.tasks.task import Task
 
 Record = dict[str, Any]
@@ -136,7 +136,7 @@ def tags(table: Table, task: Task) -> list[list[str]]:
     return found
 
 
-def mentions(table: Table, kinds: tuple[str, ...]) -> list[Mention]:
+def mentions(table: Table, kinds: tuple[str, ...]) -> list[EntityKey]:
     """Each row's mention, as BLUE's NER gold files have them: ``docid``, ``type``, ``locations``.
 
     ``doc_id`` and ``[start, end]`` lists do as well. A task with one entity type takes mentions without a type.
@@ -149,7 +149,7 @@ def mentions(table: Table, kinds: tuple[str, ...]) -> list[Mention]:
         kind = _OTHER_TYPES.get(str(record.get("type")), record.get("type")) or (kinds[0] if len(kinds) == 1 else "")
         if kinds and kind not in kinds:
             raise table.error(row, f"unknown type {kind!r}", expected=f"one of {', '.join(kinds)}")
-        found.append(Mention(document, kind, _spans(table, row, record.get("locations"))))
+        found.append(EntityKey(document, kind, _spans(table, row, record.get("locations"))))
     return found
 
 

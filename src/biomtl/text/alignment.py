@@ -52,8 +52,7 @@ def word_positions(rows: Sequence[EncodedRow], words: Sequence[Span], side: int 
         first = np.searchsorted(np.maximum.accumulate(piece_ends), starts, side="right")
         inside = np.minimum(first, len(positions) - 1)
         found = (first < len(positions)) & (piece_starts[inside] < ends)
-        # A window that starts in the middle of a word holds a later piece of it, not its first.
-        found &= (inside > 0) | (number == 0) | (piece_starts[inside] <= starts)
+        # A window that starts in the middle of a word has a later piece of it first, without context: it never speaks.
         context = np.minimum(inside, len(positions) - 1 - inside)
         better = found & (context > best)
         places[better, 0] = number

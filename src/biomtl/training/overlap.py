@@ -17,7 +17,7 @@ MOST_LINES = 6
 
 
 @dataclass(frozen=True)
-class Overlap:
+class TrainingOverlap:
     """Training rows with a document or text that one of the run's tasks is scored on."""
 
     rows: list[Shared]
@@ -47,7 +47,7 @@ class Overlap:
         return "\n".join([f"{head}:", *lines[:MOST_LINES], *more])
 
 
-def look_for_overlap(suite: Suite, recipe: Recipe) -> tuple[Suite, Overlap]:
+def look_for_overlap(suite: Suite, recipe: Recipe) -> tuple[Suite, TrainingOverlap]:
     """The suite, without its offending training rows if the recipe says so, and what was found.
 
     The comparison is exact, by document and by the words of a text; ``biomtl audit`` also finds near-duplicates.
@@ -59,7 +59,7 @@ def look_for_overlap(suite: Suite, recipe: Recipe) -> tuple[Suite, Overlap]:
     records = {name: {split: entry.records(split) for split in entry.files} for name, entry in suite.data.items()}
     found = shared_rows(records, trained)
     sizes = {name: sum(len(splits.get(split, ())) for split in trained) for name, splits in records.items()}
-    overlap = Overlap(found, sizes, recipe.exclude_overlap)
+    overlap = TrainingOverlap(found, sizes, recipe.exclude_overlap)
     if not recipe.exclude_overlap:
         return suite, overlap
     entries = []

@@ -17,7 +17,7 @@ EXPECTED = "4 columns (token, document id or -, offset, tag) or 2 (token, tag), 
 
 
 @dataclass
-class Sentence:
+class TokenRows:
     """A sentence whose lines are being read."""
 
     line: int
@@ -98,7 +98,7 @@ def _read_blue(source: Source, name: str, task: Task) -> Iterator[Located]:
     where, typed = source.where(name), _typed(task)
     document: str | None = None
     for lines in _sentences(source, name, 4):
-        sentence = Sentence(lines[0][0])
+        sentence = TokenRows(lines[0][0])
         for number, (token, owner, offset, tag) in lines:
             owner = owner.strip()
             if owner not in ("-", ""):
@@ -116,7 +116,7 @@ def _read_blue(source: Source, name: str, task: Task) -> Iterator[Located]:
 def _read_iob(source: Source, name: str, task: Task, split: Split) -> Iterator[Located]:
     where, typed = source.where(name), _typed(task)
     for count, lines in enumerate(_sentences(source, name, 2)):
-        sentence = Sentence(lines[0][0])
+        sentence = TokenRows(lines[0][0])
         start = 0
         for number, (token, tag) in lines:
             sentence.add(token, start, _tag(tag, typed, task, where, number))
@@ -142,7 +142,7 @@ def _read_canonical(source: Source, name: str, task: Task) -> Iterator[Located]:
         if not sound:
             expected = 'uid and three JSON lists of equal length: tags, tokens, "start;end"'
             raise InputError("a malformed row", path=where, line=number, expected=expected)
-        sentence = Sentence(number)
+        sentence = TokenRows(number)
         for token, start, tag in rows:
             token = '"' if token == '""""' else token
             sentence.add(token, start, _tag(tag, typed, task, where, number))

@@ -16,12 +16,12 @@ BATCH_POSITIONS = 8192  # positions per batch: over a hundred rows per step, eno
 WINDOW_POSITIONS = 4 * BATCH_POSITIONS  # positions sorted by length together (400 MB of layers in the original model)
 WORDS_KEPT = 100_000  # word vectors kept from window to window (200 MB in the original model)
 
-Sentence = Sequence[str] | NDArray[np.int16]  # words, or their character ids [words, size]
+WordsOrIds = Sequence[str] | NDArray[np.int16]  # words, or their character ids [words, size]
 
 
 def encode(
     model: Elmo,
-    sentences: Iterable[Sentence],
+    sentences: Iterable[WordsOrIds],
     *,
     batch_positions: int = BATCH_POSITIONS,
     window_positions: int = WINDOW_POSITIONS,
@@ -34,7 +34,7 @@ def encode(
     """
     if model.stateful:
         batch_positions = window_positions = 1
-    window: list[Sentence] = []
+    window: list[WordsOrIds] = []
     known: dict[bytes, Tensor] = {}
     positions = 0
     for words in sentences:
@@ -48,7 +48,7 @@ def encode(
 
 
 @torch.inference_mode()
-def _window(model: Elmo, window: list[Sentence], batch_positions: int, known: dict[bytes, Tensor]) -> list[Tensor]:
+def _window(model: Elmo, window: list[WordsOrIds], batch_positions: int, known: dict[bytes, Tensor]) -> list[Tensor]:
     batch = word_batch(window, model.options.char_cnn.max_characters_per_token)
     vectors = _word_vectors(model, batch.characters, known)
     index = batch.index.to(model.device).split(list(batch.lengths))

@@ -15,6 +15,7 @@ from biomtl.tasks.types.base import Record, TaskRows, TaskType, check_head
 from biomtl.tasks.types.classification import softmax
 from biomtl.text.alignment import render_tokens
 from biomtl.text.base import Span, TextInput
+from biomtl.text.tags import chunks
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -111,7 +112,7 @@ class Tagging(TaskType):
         """Adds ``mentions``: type (the task's name where tags have none), character offsets in the record's document,
         text, lowest word probability."""
         mentions = []
-        for kind, first, last in tag_spans(prediction["tags"]):
+        for first, last, kind in chunks(prediction["tags"]):
             start, end = record["offsets"][first][0], record["offsets"][last - 1][1]
             text = render_tokens(record["tokens"][first:last], record["offsets"][first:last])[0]
             probability = min(prediction["probabilities"][first:last])
@@ -119,17 +120,3 @@ class Tagging(TaskType):
                 {"type": kind or task.name, "start": start, "end": end, "text": text, "probability": probability}
             )
         return {**prediction, "mentions": mentions}
-
-
-def tag_spans(tags: Sequence[str]) -> list[tuple[str, int, int]]:
-    """``(type, first word, end word)`` of each chunk, as conlleval reads tags: an ``I`` without a start opens one."""
-    spans: list[tuple[str, int, int]] = []
-    start, kind = -1, ""
-    for i, tag in enumerate([*tags, "O"]):
-        prefix, _, now = tag.partition("-")
-        if start >= 0 and (prefix != "I" or now != kind):
-            spans.append((kind, start, i))
-            start = -1
-        if start < 0 and prefix in ("B", "I"):
-            start, kind = i, now
-    return spans
