@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import gc
 import importlib
 import os
@@ -83,19 +84,21 @@ class Started:
         out, err = (path.read_text(encoding="utf-8", errors="replace") for path in self.outputs)
         return Ended(os.waitstatus_to_exitcode(status), out, err, seconds, usage.ru_maxrss * 1024, hung)
 
-    def left_behind(self, patience: float = 5.0) -> list[int]:
-        """Processes of the command's session that outlive it by more than ``patience`` seconds; they are ended."""
-        deadline = time.monotonic() + patience
-        while (alive := session(self.pid)) and time.monotonic() < deadline:
-            time.sleep(0.02)
-        for pid in alive:
-            os.kill(pid, signal.SIGKILL)
-        return alive
-
 
 def run(arguments: Sequence[str] | Callable[[], None], folder: Path, scratch: Path, limit: float = LONGEST) -> Ended:
     """Run a command to its end."""
     return Started(arguments, folder, scratch).wait(limit)
+
+
+def left_behind(number: int, patience: float = 5.0) -> list[int]:
+    """Processes of a session that outlive its command by more than ``patience`` seconds; they are ended."""
+    deadline = time.monotonic() + patience
+    while (alive := session(number)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    for pid in alive:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    return alive
 
 
 def session(number: int) -> list[int]:

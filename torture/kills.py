@@ -7,13 +7,14 @@ import os
 import random
 import shutil
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from torture.forked import Ended, Started, run
+from torture.forked import LONGEST, Ended, Started, left_behind, run
 from torture.inputs import InputsError
 from torture.scenarios import Scenario, filled
 from torture.trees import Tree, difference, tree
@@ -24,6 +25,8 @@ WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.symlink", "os.truncate", "os.chmod"}
 """Audit events of operations that change a folder; opening for writing and ``fsync`` count too."""
 MINE = "mine.txt"  # a user's file beside every output
+FROM_START = 0.04  # share of the trials that start the program anew instead of forking
+STARTING = 1.5  # seconds, within which such a trial is killed
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,11 @@ class Killer:
         replacing = reference.old is not None and rng.random() < 0.4
         with self._fresh(scenario, reference if replacing else None):
             words = filled(scenario.words, self.inputs) + ["--overwrite"] * replacing
-            if rng.random() < 0.5:
+            if rng.random() < FROM_START:
+                after = rng.uniform(0, STARTING)
+                moment, detail = "while the program starts", f"{after:.3f} s"
+                ended, left = self._kill_starting(words, number, after)
+            elif rng.random() < 0.5:
                 at = rng.randint(1, reference.operations)
                 moment, detail = "before an operation", f"operation {at} of {reference.operations}"
                 ended, left = self._kill_before(scenario, words, number, at)
@@ -106,7 +113,7 @@ class Killer:
                 moment, detail = "at random", f"{after:.3f} of {reference.seconds:.3f} s"
                 ended, left = self._kill_after(scenario, words, number, after)
             counted = ended.code != 0
-            problem = _manners(ended, number) if counted else ""
+            problem = _manners(ended, number, moment == "while the program starts") if counted else ""
             state, torn = self._look(scenario, reference, replacing)
             if left:
                 problem = problem or f"{len(left)} processes live on"
@@ -177,14 +184,30 @@ class Killer:
             count_operations(act)
 
         started = Started(words, self.folder, self.scratch, before)
-        return started.wait(), started.left_behind()
+        return started.wait(), left_behind(started.pid)
 
     def _kill_after(self, scenario: Scenario, words: list[str], number: int, after: float) -> tuple[Ended, list[int]]:
         started = Started(words, self.folder, self.scratch, scenario.before)
         time.sleep(max(0.0, started.begun + after - time.monotonic()))
         with contextlib.suppress(ProcessLookupError):
             started.kill(number)
-        return started.wait(), started.left_behind()
+        return started.wait(), left_behind(started.pid)
+
+    def _kill_starting(self, words: list[str], number: int, after: float) -> tuple[Ended, list[int]]:
+        """The same of the installed program, of which nothing is imported yet."""
+        outputs = [self.scratch / name for name in ("stdout", "stderr")]
+        program = [str(Path(sys.executable).parent / "biomtl"), *words]
+        with outputs[0].open("wb") as out, outputs[1].open("wb") as err:
+            process = subprocess.Popen(program, cwd=self.folder, stdout=out, stderr=err, start_new_session=True)
+        time.sleep(after)
+        process.send_signal(number)
+        try:
+            code = process.wait(LONGEST)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            return Ended(process.wait(), "", "", after, 0, hung=True), []
+        said = [path.read_text(encoding="utf-8", errors="replace") for path in outputs]
+        return Ended(code, said[0], said[1], after, 0), left_behind(process.pid)
 
     def _look(self, scenario: Scenario, reference: Reference, replacing: bool) -> tuple[str, str]:
         """What stands under the output's name, and what is wrong with it."""
@@ -226,11 +249,11 @@ class Killer:
         return Started(words, self.folder, self.scratch, scenario.before).wait()
 
 
-def _manners(ended: Ended, number: int) -> str:
-    """What is wrong with how a killed command ended."""
+def _manners(ended: Ended, number: int, starting: bool) -> str:
+    """What is wrong with how a killed command ended; Python itself, when starting, ends by the signal."""
     if ended.hung:
         return "hung"
-    if ended.code != CODES[signal.Signals(number)]:
+    if ended.code != CODES[signal.Signals(number)] and not (starting and ended.code == -number):
         return f"code {ended.code}: {ended.err[-300:]}"
     if "Traceback" in ended.err:
         return f"a traceback: {ended.err[-300:]}"
