@@ -117,7 +117,7 @@ class Killer:
             state, torn = self._look(scenario, reference, replacing)
             if left:
                 problem = problem or f"{len(left)} processes live on"
-            again = rng.choice(scenario.again)
+            again = "--overwrite" if state == "old" else rng.choice(scenario.again)
             problem = problem or torn or self._again(scenario, reference, again, finished=not counted or state == "new")
             detail += f"{', replacing' * replacing}, then {again or 'the same'}"
         return Killed(scenario.name, signal.Signals(number).name, moment, detail, state, problem, counted)
