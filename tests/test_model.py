@@ -223,7 +223,7 @@ def test_a_broken_head_is_one_line(model: MultiTaskModel, tmp_path: Path, damage
         weights.write_bytes((tmp_path / "m" / "heads" / "cls-pair" / "head.safetensors").read_bytes())
     else:
         (place / "head.json").write_text('{"name": "cls-text"')
-    with pytest.raises(InputError, match="the head can't be loaded") as caught:
+    with pytest.raises(InputError, match=r"the head can't be loaded|head\.json: not JSON") as caught:
         MultiTaskModel.from_pretrained(tmp_path / "m")
     assert "\n" not in str(caught.value)
 

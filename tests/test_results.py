@@ -52,9 +52,9 @@ def test_a_file_of_the_first_release_is_read(tmp_path: Path) -> None:
     ("text", "message"),
     [
         (None, "no such file"),
-        ("{", "the scores can't be read"),
-        ("[]", "expected the scores of a run"),
-        ("[" * 100_000, "the scores can't be read"),
+        ("{", "not JSON"),
+        ("[]", "a JSON list, expected the scores of a finished run"),
+        ("[" * 100_000, "not JSON (nested too deep)"),
         (
             json.dumps({"format": FORMAT + 1}),
             f"scores of format {FORMAT + 1}, expected {FORMAT} or older, update biomtl",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from biomtl.errors import InputError, nearest
 from biomtl.files import atomic_folder, link, write_json
 from biomtl.heads.pairs import ApartHead
 from biomtl.ownership import OWNED
+from biomtl.structured import read_json, validated
 from biomtl.tasks.registry import pick
 from biomtl.tasks.task import Task
 from biomtl.tasks.types.base import TaskRows, type_of
@@ -25,6 +25,7 @@ from biomtl.tensors import disk_errors, save_tensors
 from biomtl.text.base import TextProcessor
 
 MANIFEST = "manifest.json"
+COPY = "copy the model again"
 FORMAT = 1  # of the saved folder; raised when an older biomtl could not read it
 
 
@@ -226,15 +227,13 @@ class MultiTaskModel(nn.Module):
         wanted = list(manifest["tasks"]) if tasks is None else [pick(name, manifest["tasks"], folder) for name in tasks]
         for name in wanted:
             place = folder / "heads" / name
+            record = read_json(place / "head.json", "the task of a head", COPY)
             try:
-                record = json.loads((place / "head.json").read_text(encoding="utf-8"))
-                model.add_task(Task.model_validate(record))
+                model.add_task(validated(Task, record, place / "head.json", "the task of a head", COPY))
                 model.head(name).load_state_dict(load_file(place / "head.safetensors"))
-            except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-                reason = str(error).splitlines()[0]
-                raise InputError(
-                    f"the head can't be loaded ({reason})", path=place, fix="copy the model again"
-                ) from error
+            except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+                reason = next(iter(str(error).splitlines()), type(error).__name__)
+                raise InputError(f"the head can't be loaded ({reason})", path=place, fix=COPY) from error
         model.trained_heads = set(wanted)
         return model.eval()
 
@@ -253,17 +252,18 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         InputError: missing, unreadable, or of a newer format.
     """
     path = folder / MANIFEST
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-        newer = manifest["format"] > FORMAT
-        known = isinstance(manifest["tasks"], dict)
-    except (FileNotFoundError, NotADirectoryError) as error:
+    if not path.exists():
         fix = "give a run folder or its model/ folder"
-        raise InputError("no biomtl model", path=folder, expected=MANIFEST, fix=fix) from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError("not a model's manifest", path=path, fix="copy the model again") from error
-    if newer or not known:
-        raise InputError(f"a model of format {manifest['format']}", path=path, expected=f"{FORMAT} or older")
+        raise InputError("no biomtl model", path=folder, expected=MANIFEST, fix=fix)
+    manifest = read_json(path, "a model's manifest", COPY)
+    version = manifest.get("format")
+    if not (isinstance(version, int) and isinstance(manifest.get("tasks"), dict)):
+        raise InputError("not a model's manifest", path=path, fix=COPY)
+    if version > FORMAT:
+        raise InputError(f"a model of format {version}", path=path, expected=f"{FORMAT} or older", fix="update biomtl")
+    provenance, length = manifest.setdefault("provenance", {}), manifest.get("max_length")
+    if not isinstance(provenance, dict) or not (type(length) is int and length > 0):
+        raise InputError("not a model's manifest (provenance or max_length)", path=path, fix=COPY)
     return manifest
 
 

@@ -6,7 +6,6 @@ The file is written by a run, by ``evaluate`` and by ``elmoft``; report, model c
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from biomtl.errors import InputError
 from biomtl.files import write_json
 from biomtl.scoring.result import Confusion, MetricResult, Score
+from biomtl.structured import read_json
 from biomtl.tasks.task import Split
 
 FILE = "metrics.json"
@@ -95,13 +95,8 @@ class Results(BaseModel):
             InputError: no such file, not JSON, missing or wrong fields, or a newer format.
         """
         path = Path(path)
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError as error:
-            raise InputError("no such file", path=path, expected="the scores of a finished run") from error
-        except (OSError, ValueError, RecursionError) as error:
-            raise InputError(f"the scores can't be read ({str(error).splitlines()[0]})", path=path) from error
-        found = content.get("format", FORMAT) if isinstance(content, dict) else None
+        content = read_json(path, "the scores of a finished run")
+        found = content.get("format", FORMAT)
         if isinstance(found, int) and found > FORMAT:
             raise InputError(f"scores of format {found}", path=path, expected=f"{FORMAT} or older", fix="update biomtl")
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from biomtl.checkpoints.report import Report
 from biomtl.checkpoints.vocabulary import Vocabulary
 from biomtl.errors import InputError
+from biomtl.structured import read_json
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -69,11 +69,7 @@ def read_settings(path: Path) -> Settings:
     Raises:
         InputError: no JSON, or a field that is missing or impossible.
     """
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"not JSON ({error})", path=path, expected="the configuration of a BERT") from error
-    return check_settings(value, path)
+    return check_settings(read_json(path, "the configuration of a BERT"), path)
 
 
 def check_settings(value: Any, path: Path) -> Settings:

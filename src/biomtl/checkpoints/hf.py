@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from biomtl.checkpoints.mtdnn.unpickle import load_pt
 from biomtl.checkpoints.report import Report
 from biomtl.checkpoints.vocabulary import Vocabulary
 from biomtl.errors import InputError
+from biomtl.structured import read_json
 from biomtl.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -113,13 +113,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     path = folder / "config.json"
     if not path.is_file():
         raise InputError("no config.json", path=folder, expected="a model in save_pretrained form")
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"not JSON ({error})", path=path) from error
-    if not isinstance(value, dict):
-        raise InputError("no mapping", path=path, expected="a model's configuration")
-    return value
+    return read_json(path, "a model's configuration")
 
 
 def load_network(class_name: str, folder: Path) -> Any:

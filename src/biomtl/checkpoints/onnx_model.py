@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ from biomtl.encoders.base import Encoded, Encoder
 from biomtl.errors import InputError
 from biomtl.heads.pairs import ApartHead
 from biomtl.model import MultiTaskModel
+from biomtl.structured import read_json
 from biomtl.tasks.task import Task
 
 FILE = "model.onnx"
@@ -34,10 +34,7 @@ class OnnxModel(MultiTaskModel):
 
     def __init__(self, folder: str | Path) -> None:
         folder = Path(folder)
-        try:
-            facts = json.loads((folder / "onnx.json").read_text(encoding="utf-8"))
-        except OSError as error:
-            raise InputError("no onnx.json", path=folder, expected="a folder of `biomtl export --to onnx`") from error
+        facts = read_json(folder / "onnx.json", "a folder of `biomtl export --to onnx`")
         super().__init__(_OnnxEncoder(folder / FILE, facts), load_processor(folder, None, None))
         self.apart = set(facts["apart"])
         for name, record in facts["tasks"].items():

@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from biomtl.custom.config import TaskDefinition
 from biomtl.errors import InputError
-from biomtl.files import read_lines
+from biomtl.structured import read_yaml
 
 
 def read_definitions(path: Path) -> dict[str, TaskDefinition]:
@@ -19,10 +18,7 @@ def read_definitions(path: Path) -> dict[str, TaskDefinition]:
     Raises:
         InputError: no YAML, no own task in it, or an impossible definition.
     """
-    try:
-        value = yaml.safe_load("\n".join(line for _, line in read_lines(path)))
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise InputError(f"not YAML ({str(error).splitlines()[0]})", path=path) from error
+    value, _ = read_yaml(path)
     listed = value.get("tasks") if isinstance(value, dict) else None
     entries = _by_name(listed)
     found = {name: _definition(name, entry, path) for name, entry in entries.items() if "files" in entry}

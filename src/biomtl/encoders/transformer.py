@@ -8,7 +8,6 @@ activation, dropout) whatever the family, and writes back as an ordinary stock m
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Collection, Mapping
 from functools import cache
 from pathlib import Path
@@ -20,6 +19,7 @@ from torch import Tensor, nn
 from biomtl.encoders.base import Encoded, Encoder
 from biomtl.errors import BiomtlError, InputError
 from biomtl.pretrained import load_network
+from biomtl.structured import read_json
 
 
 class TransformerEncoder(Encoder):
@@ -193,5 +193,5 @@ def _check_weights(folder: Path) -> None:
     config = folder / "config.json"
     if not config.is_file():
         raise InputError("no config.json", path=folder, expected="an encoder in save_pretrained form")
-    kind = json.loads(config.read_text(encoding="utf-8")).get("model_type")
+    kind = read_json(config, "an encoder's configuration").get("model_type")
     raise InputError("no model.safetensors", path=folder, expected=f"the weights of this {kind} encoder")

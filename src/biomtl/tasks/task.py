@@ -7,10 +7,10 @@ import re
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from biomtl.errors import InputError
+from biomtl.structured import read_yaml, validated
 from biomtl.tasks.words import WordRule
 
 NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
@@ -122,20 +122,12 @@ class Task(BaseModel):
             InputError: missing file, broken YAML, unknown or impossible fields.
         """
         path = Path(path)
-        try:
-            value = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except FileNotFoundError as error:
-            raise InputError("no such file", path=path, expected="a task record", fix="run `biomtl prepare`") from error
-        except (UnicodeDecodeError, yaml.YAMLError) as error:
-            raise InputError(f"not YAML ({str(error).splitlines()[0]})", path=path) from error
+        if not path.exists():
+            raise InputError("no such file", path=path, expected="a task record", fix="run `biomtl prepare`")
+        value, _ = read_yaml(path)
         if not isinstance(value, dict):
             raise InputError("no mapping", path=path, expected="the fields of a task")
-        try:
-            return cls.model_validate(value)
-        except ValidationError as error:
-            first = error.errors()[0]
-            field = ".".join(str(part) for part in first["loc"])
-            raise InputError(f"{field}: {first['msg']}".strip(": "), path=path) from error
+        return validated(cls, value, path, "the fields of a task")
 
     def dump(self) -> dict[str, Any]:
         """The record as plain values, defaults left out, for YAML or JSON."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from biomtl.errors import InputError
 from biomtl.files import write_json
 from biomtl.text.base import EncodedRow, EncodedText, Span, TextInput
+from biomtl.text.lengths import Lengths
 from biomtl.text.words import words
 
 if TYPE_CHECKING:
@@ -70,10 +70,9 @@ class ElmoProcessor:
         cls, folder: str | Path, max_length: int | None = None, stride: int | None = None, *, size: int = 50
     ) -> ElmoProcessor:
         """The processor for a biLM's folder, with the lengths saved beside it unless given."""
-        settings = Path(folder) / cls.settings_file
-        saved = json.loads(settings.read_text(encoding="utf-8")) if settings.is_file() else {}
-        length = saved.get("max_length", 512) if max_length is None else max_length
-        saved_stride = saved.get("stride") if stride is None and max_length is None else stride
+        saved = Lengths.of(Path(folder) / cls.settings_file)
+        length = saved.max_length or 512 if max_length is None else max_length
+        saved_stride = saved.stride if stride is None and max_length is None else stride
         return cls(length, saved_stride, size)
 
     def identity(self, text: TextInput) -> Hashable:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -13,6 +12,7 @@ from biomtl.errors import InputError
 from biomtl.files import write_json
 from biomtl.pretrained import load_tokenizer
 from biomtl.text.base import EncodedRow, EncodedText, TextInput
+from biomtl.text.lengths import Lengths
 
 if TYPE_CHECKING:
     import torch
@@ -68,10 +68,9 @@ class TransformerProcessor:
         except Exception as error:  # the tokenizers library raises the bare class for a broken file
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise _no_tokenizer(folder, f"no tokenizer could be loaded ({reason})") from error
-        settings = Path(folder) / cls.settings_file
-        saved = json.loads(settings.read_text(encoding="utf-8")) if settings.is_file() else {}
-        length = max_length or saved.get("max_length", 128)
-        return cls(tokenizer, length, saved.get("stride") if stride is None and max_length is None else stride)
+        saved = Lengths.of(Path(folder) / cls.settings_file)
+        length = max_length or saved.max_length or 128
+        return cls(tokenizer, length, saved.stride if stride is None and max_length is None else stride)
 
     def identity(self, text: TextInput) -> Hashable:
         """The texts and how they are encoded; given words make no difference to a tokenizer."""

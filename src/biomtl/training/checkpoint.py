@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
 from torch import Tensor
 
 from biomtl.errors import InputError
 from biomtl.files import atomic_folder, link, write_json
+from biomtl.structured import read_json
 from biomtl.tensors import disk_errors, save_tensors
 from biomtl.training.methods.base import MethodState
 from biomtl.training.state import Progress, TrainState, random_state, restore_random_state
@@ -59,11 +60,10 @@ def load_checkpoint(folder: Path, state: TrainState, process: int = 0, processes
     Raises:
         InputError: a file is missing or broken, or belongs to another model or number of processes.
     """
-    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     try:
-        saved = json.loads((folder / "progress.json").read_text(encoding="utf-8"))
+        saved = read_json(folder / "progress.json", "where the run stood", "delete it with its folder and resume")
         if saved.get("processes", 1) != processes:
             found = f"a checkpoint of {saved['processes']} processes"
             raise InputError(found, path=folder, expected=f"{processes}", fix="resume with as many as before")
@@ -82,8 +82,10 @@ def load_checkpoint(folder: Path, state: TrainState, process: int = 0, processes
         states = load_file(folder / "random.safetensors")
         own = {name: states.get(_of_process(process, name)) for name in random_state()}
         restore_random_state({name: value for name, value in own.items() if value is not None})
-        state.progress = Progress(**saved["progress"])
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        state.progress = TypeAdapter(Progress).validate_python(saved["progress"])
+    except InputError:
+        raise
+    except Exception as error:  # damaged tensors and numbers fail in whatever way torch comes to them
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise InputError(f"the checkpoint can't be read ({reason})", path=folder, fix="delete it and resume") from error
 

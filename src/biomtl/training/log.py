@@ -104,10 +104,13 @@ class RunLog:
 
 
 def kept_lines(path: Path, step: int) -> list[dict[str, Any]]:
-    """The lines up to ``step``; a torn one, which a killed process or a full disk leaves behind, ends them."""
+    """The lines up to ``step``. A torn one, which a killed process or a full disk leaves behind, ends them."""
     lines: list[dict[str, Any]] = []
     with contextlib.suppress(InputError):
         for _, line in read_jsonl(path):
-            if line["step"] <= step:
+            number = line.get("step")
+            if not isinstance(number, int | float):
+                break
+            if number <= step:
                 lines.append(line)
     return lines

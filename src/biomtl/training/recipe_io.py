@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from biomtl.custom.config import Files, TaskDefinition
 from biomtl.errors import InputError, nearest
-from biomtl.files import read_lines
+from biomtl.structured import parse_yaml, read_yaml
 from biomtl.tasks.registry import known_tasks
 from biomtl.training.recipe import Recipe, TaskOptions, tasks_by_name
 
@@ -123,17 +123,7 @@ def dump_recipe(recipe: Recipe) -> str:
 
 def _read(path: Path) -> tuple[dict[str, Any], Lines]:
     """The file's mapping with ``tasks`` by name, and the line of every key."""
-    text = "\n".join(line for _, line in read_lines(path))
-    loader = yaml.SafeLoader(text)
-    try:
-        node = loader.get_single_node()
-        value = None if node is None else loader.construct_document(node)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        what = getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise InputError(f"not YAML ({what})", path=path, line=mark.line + 1 if mark else None) from error
-    finally:
-        loader.dispose()
+    value, node = read_yaml(path)
     if value is None:
         return {}, {}
     if not isinstance(value, dict):
@@ -195,9 +185,9 @@ def _override(values: dict[str, Any], lines: Lines, override: str) -> None:
             f"override {override!r}", path=COMMAND_LINE, expected="key=value", fix="such as learning_rate=1e-4"
         )
     try:
-        value = yaml.safe_load(text)
+        value, _ = parse_yaml(text)
         value = tasks_by_name(value) if key == "tasks" else value
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except ValueError as error:
         what = str(error).splitlines()[0]
         raise InputError(f"override {override!r}: {what}", path=COMMAND_LINE, fix="quote the value") from error
     keys = _override_keys(values, key)

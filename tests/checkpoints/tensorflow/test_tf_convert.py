@@ -187,7 +187,7 @@ def test_a_configuration_that_does_not_fit(tmp_path: Path, settings: dict[str, o
         ("vocab.txt", None, "vocab.txt: no such file"),
         ("bert_config.json", None, "bert_config.json: no such file"),
         ("bert_config.json", "{", "not JSON"),
-        ("bert_config.json", "[]", "not a mapping"),
+        ("bert_config.json", "[]", "a JSON list"),
         ("bert_model.ckpt.index", None, "bert_model.ckpt.index: no such file"),
     ],
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
@@ -22,6 +21,8 @@ from biomtl.encoders.elmo.heads import ElmoView, PositionHead, TextHead
 from biomtl.encoders.elmo.network import Elmo
 from biomtl.encoders.elmo.store import DEFAULT_LIMIT, DTYPES, ActivationStore, default_folder, sentence_key
 from biomtl.encoders.elmo.weights import CONFIG, load_elmo, write_folder
+from biomtl.errors import InputError
+from biomtl.structured import read_json
 
 if TYPE_CHECKING:
     from biomtl.text.base import EncodedRow
@@ -63,8 +64,11 @@ class ElmoEncoder(Encoder):
         settings: dict[str, Any] = {}
         network = load_elmo(path, dtype=dtype)
         if config.is_file():
-            settings = json.loads(config.read_text(encoding="utf-8")).get(SETTINGS, {})
-        return cls(network, **settings)
+            settings = read_json(config, "the settings of a saved model").get(SETTINGS, {})
+        try:
+            return cls(network, **settings)
+        except TypeError as error:
+            raise InputError(f"not the settings of an ELMo encoder ({error})", path=config) from error
 
     def keep_activations(self, folder: Path | None, dtype: str = "bf16", limit: int = DEFAULT_LIMIT) -> bool:
         """Keep the layers of every sentence while the biLM is frozen (see ``ActivationStore``)."""

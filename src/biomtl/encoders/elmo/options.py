@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
 
 from biomtl.errors import InputError
+from biomtl.structured import read_json
 
 N_CHARACTERS = 262  # 256 bytes, five markers, and the zero row that the loader adds at the start
 Filter = tuple[PositiveInt, PositiveInt]
@@ -102,14 +103,7 @@ class ElmoOptions(_Part):
             InputError: no such file, not JSON, or an impossible shape.
         """
         path = Path(path)
-        try:
-            return cls.parse(json.loads(path.read_text(encoding="utf-8")), path)
-        except FileNotFoundError as error:
-            raise InputError("no such file", path=path, expected="the options.json of a biLM") from error
-        except IsADirectoryError as error:
-            raise InputError("a folder", path=path, expected="the options.json of a biLM") from error
-        except (ValueError, RecursionError) as error:
-            raise InputError(f"not JSON ({error})", path=path, expected="the options.json of a biLM") from error
+        return cls.parse(read_json(path, "the options.json of a biLM"), path)
 
     @classmethod
     def parse(cls, value: Any, path: str | Path | None = None) -> ElmoOptions:

@@ -57,7 +57,7 @@ def is_elmo(path: str | Path) -> bool:
     if (path / CONFIG).is_file():
         try:
             return json.loads((path / CONFIG).read_text(encoding="utf-8")).get("model_type") == MODEL_TYPE
-        except (ValueError, AttributeError):
+        except (ValueError, AttributeError, RecursionError):
             return False
     return path.is_dir() and any(path.glob("*options*.json")) and any(path.glob("*weights*.hdf5"))
 

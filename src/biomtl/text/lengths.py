@@ -1,0 +1,27 @@
+"""The lengths that a saved model's text processor was made with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, Field
+
+from biomtl.structured import read_json, validated
+
+_WHAT, _FIX = "the lengths of a saved model", "copy the model again"
+
+
+class Lengths(BaseModel):
+    """``processor.json``: positions of a row, and how many a window shares with the next."""
+
+    max_length: int | None = Field(None, strict=True, ge=1)
+    stride: int | None = Field(None, strict=True, ge=0)
+
+    @classmethod
+    def of(cls, path: Path) -> Lengths:
+        """What the file says; nothing where there is none.
+
+        Raises:
+            InputError: no JSON object, or lengths that are none.
+        """
+        return validated(cls, read_json(path, _WHAT, _FIX), path, _WHAT, _FIX) if path.exists() else cls()

@@ -1,0 +1,98 @@
+"""JSON and YAML beyond the limits, or of other kinds, are one line."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from biomtl.errors import InputError
+from biomtl.structured import MAX_YAML, NotYamlError, parse_yaml, read_json, read_yaml, validated
+
+BOMB = "\n".join(f"x{i}: &a{i} [{', '.join([f'*a{i - 1}' if i else 'lol'] * 9)}]" for i in range(12))
+MERGES = "a0: &a0 {k: 1}\n" + "\n".join(f"a{i}: &a{i} {{<<: [{', '.join([f'*a{i - 1}'] * 9)}]}}" for i in range(1, 12))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"{", "not JSON (Expecting property name"),
+        (b"[1]", "a JSON list, expected a thing, mend it"),
+        (b"1", "a JSON int"),
+        (b"\xff", "not JSON ('utf-8' codec can't decode byte 0xff"),
+        (b'{"a": NaN}', "not JSON (NaN is no number of JSON)"),
+        (b'{"a": ' + b"1" * 5000 + b"}", "not JSON (Exceeds the limit"),
+        (b'{"a": "\\ud800"}', "not JSON ("),
+        (b'{"a":' * 100 + b"1" + b"}" * 100, "not JSON (nested more than 64 levels)"),
+        (b"[" * 100_000, "not JSON (nested too deep)"),
+        (None, "no such file, expected a thing"),
+    ],
+)
+def test_json_that_is_none(tmp_path: Path, content: bytes | None, message: str) -> None:
+    path = tmp_path / "input.json"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(InputError) as caught:
+        read_json(path, "a thing", "mend it")
+    assert str(caught.value).startswith(f"{path}: {message}")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_json_object_is_read_with_its_byte_order_mark(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_bytes(b'\xef\xbb\xbf{"a": [{}, []], "b": "\xce\xb8 \\ud83d\\ude00"}')
+    assert read_json(tmp_path / "a.json", "a thing") == {"a": [{}, []], "b": "θ 😀"}
+
+
+def test_a_device_is_not_read_for_ever() -> None:
+    with pytest.raises(InputError, match="/dev/zero: over 64 MiB, expected a thing"):
+        read_json("/dev/zero", "a thing")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (BOMB, "aliases that unfold to over 200,000 values"),
+        (MERGES, "aliases that unfold to over 200,000 values"),
+        ("a: &a [*a]", "an alias that contains itself"),
+        ("[" * 5000 + "]" * 5000, "nested too deep"),
+        ("[" * 70 + "]" * 70, "nested more than 64 levels"),
+        ("a: \x07", "special characters are not allowed"),
+        ("a: !!int x", "invalid literal"),
+        ("a: !!bool x", "a value that is not what its tag says"),
+        ("a: !!binary x", "a value of type tag:yaml.org,2002:binary"),
+        ("a: !!set {b}", "a value of type tag:yaml.org,2002:set"),
+        ("a: !!python/object/apply:os.system [ls]", "could not determine a constructor"),
+        ("? [a]\n: 1", "found unhashable key"),
+        ("a: " + "1" * 5000, "Exceeds the limit"),
+        ("a: [1", "expected ',' or ']'"),
+        ("x" * (MAX_YAML + 1), "over 1 MiB"),
+    ],
+    ids=lambda value: value[:20],
+)
+def test_yaml_beyond_the_limits(tmp_path: Path, text: str, message: str) -> None:
+    started = time.monotonic()
+    with pytest.raises(NotYamlError, match=message.replace("]", r"\]").replace("[", r"\[")):
+        parse_yaml(text)
+    assert time.monotonic() - started < 5
+    (tmp_path / "input.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=r"input\.yaml(:\d+)?: not YAML \("):
+        read_yaml(tmp_path / "input.yaml")
+
+
+def test_dates_are_text_and_aliases_are_read() -> None:
+    value, node = parse_yaml("a: 2020-01-01\nb: !!timestamp 1\nc: &x {d: [1, 2.5, true, null]}\ne: {<<: *x, f: g}\n")
+    inner = {"d": [1, 2.5, True, None]}
+    assert value == {"a": "2020-01-01", "b": "1", "c": inner, "e": {**inner, "f": "g"}}
+    assert node is not None
+    assert parse_yaml("") == (None, None)
+
+
+def test_fields_of_another_type_name_the_file() -> None:
+    class Thing(BaseModel):
+        size: int
+
+    assert validated(Thing, {"size": 3}, "a.json", "a thing").size == 3
+    with pytest.raises(InputError, match=r"a\.json: size: Input should be .*, expected a thing, mend it"):
+        validated(Thing, {"size": "x"}, "a.json", "a thing", "mend it")
