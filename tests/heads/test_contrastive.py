@@ -39,6 +39,19 @@ def test_loss_by_hand() -> None:
     assert loss.item() == pytest.approx((0.25 + 0.64 + 0) / 3)
 
 
+@pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (1.0, 3.0), (-2.0, 2.0)])
+def test_the_loss_is_least_at_the_score_whatever_the_range(low: float, high: float) -> None:
+    """The lowest score asks for vectors that are far apart, the highest for equal ones."""
+    head = ContrastiveHead(2, "distance", low=low, high=high)
+    first, apart = torch.zeros(1, 2), torch.tensor([[1.0, 0.0]])
+    lowest, highest = torch.tensor([low]), torch.tensor([high])
+    assert head.loss(first, apart, lowest).item() == pytest.approx(0, abs=1e-6)
+    assert head.loss(first, first, highest).item() == pytest.approx(0, abs=1e-6)
+    assert head.loss(first, first, lowest).item() == pytest.approx(1, abs=1e-4)
+    assert head(first, apart).item() == pytest.approx(low, abs=1e-6)
+    assert head(first, first).item() == pytest.approx(high, abs=1e-5)
+
+
 @pytest.mark.parametrize("kind", ["distance", "cosine"])
 def test_gradients_are_finite_for_equal_texts_and_learning_works(kind: str) -> None:
     torch.manual_seed(0)

@@ -19,11 +19,14 @@ import tiny
 from biomtl.checkpoints.export import export_hf
 from biomtl.encoders.transformer import TransformerEncoder
 from biomtl.errors import InputError
+from biomtl.inference.predict import predict_records
 from biomtl.model import MultiTaskModel
 from biomtl.results import Results
 from biomtl.suite import load_suite
+from biomtl.training.observer import Observer
 from biomtl.training.recipe_io import load_recipe, make_recipe
 from biomtl.training.run import Run, train
+from biomtl.training.state import Progress
 
 
 @pytest.fixture
@@ -140,6 +143,43 @@ def test_a_frozen_encoder_stays(run: Callable[..., Run], bert: Path) -> None:
     folder = run(freeze_encoder=True, predict_test=False).folder
     before, after = (load_file(place / "model.safetensors") for place in (bert, folder / "model"))
     assert all(torch.equal(before[key], after[key]) for key in before)
+
+
+def test_the_chosen_weights_are_saved_and_scored(
+    run: Callable[..., Run], small_suite: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dev likes the third of five steps best, after the first two: encoder, heads and scores are the third's."""
+    scores = iter([0.1, 0.2, 0.5, 0.4, 0.3])
+    evaluated = Observer.evaluate
+
+    def scripted(self: Observer, progress: Progress) -> float:
+        evaluated(self, progress)
+        return next(scores)
+
+    monkeypatch.setattr(Observer, "evaluate", scripted)
+    keys = {"max_steps": 5, "eval_steps": 1, "save_steps": 1, "save_total_limit": 9, "warmup_steps": 0}
+    result = run(**keys, learning_rate=1e-2)
+    saved = MultiTaskModel.from_pretrained(result.folder)
+    steps = [load_file(result.folder / f"checkpoints/step-{n:06d}/model.safetensors") for n in range(1, 6)]
+    for name, value in saved.state_dict().items():
+        assert torch.equal(value, steps[2][name]), name
+        assert torch.equal(result.model.state_dict()[name], steps[2][name]), name
+    changed = [name for name in steps[2] if not torch.equal(steps[2][name], steps[1][name])]
+    assert any(name.startswith("encoder.") for name in changed)
+    assert any(name.startswith("heads.") for name in changed)
+    for split in ("dev", "test"):
+        gold = {name: entry.records(split) for name, entry in load_suite(small_suite).data.items()}  # type: ignore[arg-type]
+        written = [row["score"] for row in lines_of(result.folder / "predictions" / "reg-pair" / f"{split}.jsonl")]
+        chosen = [row["score"] for row in predict_records(saved, gold)["reg-pair"]]
+        assert written == pytest.approx(chosen, abs=1e-5), split
+        last = MultiTaskModel.from_pretrained(result.folder)
+        last.load_state_dict(steps[4])
+        assert written != pytest.approx([row["score"] for row in predict_records(last, gold)["reg-pair"]], abs=1e-3)
+    assert result.metrics.provenance["best_step"] == 3
+
+
+def lines_of(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def test_a_frozen_encoder_is_written_once(run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> None:
