@@ -252,7 +252,7 @@ def test_what_is_no_run_is_never_deleted(run: Callable[..., Run], tmp_path: Path
         (target / "thesis.txt").write_text("years of work")
     else:
         target.write_text("years of work")
-    with pytest.raises(InputError, match="not a run folder, choose another output; nothing was deleted"):
+    with pytest.raises(InputError, match="a run folder, choose another output; nothing was deleted"):
         run(overwrite=True)
     assert (target / "thesis.txt" if kind == "folder" else target).read_text() == "years of work"
 
