@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import pytest
@@ -115,3 +116,21 @@ def test_pubtator_has_a_relation_between_concepts_once(tmp_path: Path) -> None:
     write_documents([document], tmp_path / "p.txt", "pubtator")
     (read,) = pubtator.read(tmp_path / "p.txt")
     assert [[value for _, value in relation.arguments] for relation in read.relations] == [["D1", "D2"], ["D1", "T3"]]
+
+
+@pytest.mark.parametrize("end", ["txt", "pubtator", "xml", "json", "jsonl"])
+def test_compressed_documents_are_read_as_plain_ones(tmp_path: Path, end: str) -> None:
+    plain = tmp_path / f"plain.{end}"
+    document = Document("plain", "Aspirin stops pain.")
+    if end == "txt":
+        plain.write_text(document.text)
+    else:
+        write_documents([document], plain, target_format(plain, "text"))
+    packed = tmp_path / "packed" / f"plain.{end}.gz"
+    packed.parent.mkdir()
+    packed.write_bytes(gzip.compress(plain.read_bytes()))
+    assert source_format(packed) == source_format(plain)
+    assert list(read_documents(packed, source_format(packed))) == list(read_documents(plain, source_format(plain)))
+    packed.write_bytes(packed.read_bytes()[:-10])
+    with pytest.raises(InputError, match=r"plain\.\w+\.gz.*can't be unpacked"):
+        list(read_documents(packed, source_format(plain)))

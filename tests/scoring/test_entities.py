@@ -126,3 +126,9 @@ def test_a_users_task_with_two_types_and_no_offsets() -> None:
     result = score_records(task, gold, predicted)
     assert result.main.value == pytest.approx(0.5)
     assert [(row.label, row.support, row.predicted) for row in result.main.labels] == [("X", 1, 2), ("Y", 1, 0)]
+
+
+def test_plain_tags_are_counted_under_the_name_of_their_task() -> None:
+    task = Task(name="genes", type="tagging", inputs="tokens", labels=("O", "B", "I"), metric="entity_f1_spans")
+    rows = [{"id": "1", "doc_id": "d", "tokens": ["a"], "offsets": [[0, 1]], "tags": ["B"]}]
+    assert [row.label for row in score_records(task, rows, rows).main.labels] == ["genes"]

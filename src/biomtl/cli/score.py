@@ -87,7 +87,7 @@ def tables(result: Score) -> Iterator[Table]:
         for row in result.main.labels:
             shares = (f"{share:.4f}" for share in (row.precision, row.recall, row.f1))
             counts = (f"{count:,}" for count in (row.support, row.predicted, row.correct))
-            table.add_row(row.label or "(no type)", *shares, *counts)
+            table.add_row(row.label, *shares, *counts)
         yield table
     if result.confusion is not None:
         table = Table("gold \\ predicted", title="confusions", title_justify="left")

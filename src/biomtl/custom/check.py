@@ -67,7 +67,7 @@ def check_file(name: str, definition: TaskDefinition, kind: RecordKind) -> Check
         return report
     report.task, report.notes = own.task, own.notes
     for record in own.records("train", report.bad.append):
-        _count(report, record, kind)
+        _count(report, record, kind, name)
     if not (report.records or report.bad):
         raise InputError("no rows", path=path, expected=f"rows of {report.format}")
     if own.task.inputs == "tokens" and report.records:
@@ -76,9 +76,9 @@ def check_file(name: str, definition: TaskDefinition, kind: RecordKind) -> Check
     return report
 
 
-def _count(report: CheckReport, record: Record, kind: RecordKind) -> None:
+def _count(report: CheckReport, record: Record, kind: RecordKind, name: str) -> None:
     report.records.append(record)
-    report.labels.update(_gold(record, kind))
+    report.labels.update(_gold(record, kind, name))
     report.special.update(getattr(record, "cases", {}))
     report.lengths.append(sum(1 for text in texts_of(record) for _ in words(text)))
 
@@ -100,7 +100,7 @@ def _sort_out(report: CheckReport, task: Task, definition: TaskDefinition, kind:
             path, line = record.where  # type: ignore[attr-defined]
             report.bad.append(InputError(problem, path=path, line=line, fix="mend the row"))
         else:
-            _count(report, record, kind)
+            _count(report, record, kind, task.name)
     report.bad.sort(key=lambda error: (str(error.path), error.line or 0))
 
 
@@ -108,11 +108,12 @@ def _pass(error: InputError) -> None:
     """Pass over a bad row: it is counted when the rows are read again."""
 
 
-def _gold(record: Record, kind: RecordKind) -> list[str]:
+def _gold(record: Record, kind: RecordKind, name: str) -> list[str]:
+    """What a record says; a mention without a type has the name of its task."""
     value = record[kind.gold_key]
     cell = kind.gold_cells[kind.gold_key]
     if cell == "words":
-        return [tag[2:] or "mention" for tag in value if tag.startswith("B")]
+        return [tag[2:] or name for tag in value if tag.startswith("B")]
     if cell == "texts":
         return list(value) or ["(none)"]
     return [str(value)] if cell == "text" else []

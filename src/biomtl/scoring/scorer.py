@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -115,7 +116,8 @@ def _results(metrics: list[Metric], rows: Matched, seed: int, resamples: int) ->
             support=measure.support,
             low=low,
             high=high,
-            labels=measure.labels,
+            # Plain B and I tags have no type of their own: what they mark is what the task is about.
+            labels=tuple(replace(row, label=row.label or rows.task.name) for row in measure.labels),
             notes=measure.notes,
         )
         for metric, measure, (low, high) in zip(metrics, measures, intervals, strict=True)
