@@ -32,9 +32,8 @@ from biomtl.encoders.elmo import SHAPES, Elmo, encode, word_ids
 from biomtl.encoders.elmo.encoder import ElmoEncoder
 from biomtl.encoders.elmo.lstm import BiLstmLayer
 from biomtl.files import read_jsonl
-from biomtl.heads.mlp import build_stack
+from biomtl.heads.mlp import MlpOptions, MlpWords
 from biomtl.precision import slow_bf16
-from biomtl.tasks.task import Task
 from biomtl.text.base import EncodedRow, TextInput
 from biomtl.text.elmo import ElmoProcessor
 from biomtl.text.tags import chunks
@@ -288,8 +287,7 @@ def train(
 ) -> nn.Module:
     """elmoft's tagging head (norm and one linear layer) trained as ``biomtl train`` does."""
     torch.manual_seed(seed)
-    task = Task(name="words", type="tagging", labels=data.labels, metric="span_f1", head_options={"norm": "batch"})
-    head = build_stack(task, encoder, len(data.labels), apart=False)
+    head = MlpWords(encoder, len(data.labels), MlpOptions(norm="batch"))
     optimiser = torch.optim.AdamW(head.parameters(), lr=1e-2, fused=True)
     for _ in range(count):
         for batch, targets in batches:

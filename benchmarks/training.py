@@ -58,7 +58,7 @@ def plain(suite: Suite, recipe: Recipe) -> Callable[[], Done]:
 
     def step() -> Done:
         batch = collate(next(batches), model.processor)
-        losses = model.loss(model(batch.inputs, batch.tasks), batch)
+        losses = {name: answer.loss for name, answer in model(batch.inputs, batch.tasks).items()}
         sum(losses.values()).backward()  # type: ignore[union-attr]
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()

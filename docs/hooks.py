@@ -28,7 +28,7 @@ FURTHER = (
     "biomtl.formats.delimited",
     "biomtl.encoders.elmo.weights.load_elmo",
     "biomtl.encoders.elmo.encode.encode",
-    "biomtl.checkpoints.onnx_model.OnnxModel",
+    "biomtl.inference.engines.onnx.OnnxEngine",
 )
 
 

@@ -78,9 +78,6 @@ def small_suite(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def small_model(tmp_path_factory: pytest.TempPathFactory, bert: Path) -> Path:
     """A saved model of one task of each type and a pair encoded apart, untrained."""
-    from biomtl.model import MultiTaskModel
-
-    tasks = [tiny.task(name) for name in (*tiny.FOUR, "reg-apart")]
     folder = tmp_path_factory.mktemp("model") / "five"
-    MultiTaskModel.from_encoder(bert, tasks, max_length=24).save_pretrained(folder)
+    tiny.model(bert, (*tiny.FOUR, "reg-apart"), max_length=24).save_pretrained(folder)
     return folder

@@ -19,12 +19,13 @@ from biomtl.batch import collate, encode_examples
 from biomtl.errors import InputError
 from biomtl.inference.predict import predict_records
 from biomtl.model import FORMAT, MultiTaskModel, read_manifest
+from biomtl.tasks.head import HeadChoice
 from biomtl.tasks.task import Task
 
 
 @pytest.fixture(scope="module")
 def model(bert: Path) -> MultiTaskModel:
-    return MultiTaskModel.from_encoder(bert, [tiny.task(name) for name in tiny.TASKS], max_length=16).eval()
+    return tiny.model(bert, tiny.TASKS, max_length=16).eval()
 
 
 @pytest.fixture(scope="module")
@@ -55,14 +56,16 @@ def counted_calls(model: MultiTaskModel, monkeypatch: pytest.MonkeyPatch) -> lis
 def test_one_encoder_pass_a_batch_whatever_tasks(
     model: MultiTaskModel, records: dict[str, list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    examples = encode_examples(model.processor, model.tasks, records, targets=True)
+    examples = encode_examples(model.processor, model.tasks, records, targets=True, apart=model.apart)
     batch = collate(examples, model.processor)
     calls = counted_calls(model, monkeypatch)
     outputs = model(batch.inputs, batch.tasks)
     assert len(calls) == 1
     assert set(outputs) == set(tiny.TASKS)
-    losses = model.loss(outputs, batch)
-    assert all(loss.ndim == 0 and torch.isfinite(loss) for loss in losses.values())
+    assert all(answer.loss.ndim == 0 and torch.isfinite(answer.loss) for answer in outputs.values())
+    assert {name: answer.count for name, answer in outputs.items()} == {
+        name: batch.loss_denominator(name) for name in outputs
+    }
 
 
 def test_a_text_of_several_tasks_is_encoded_once(model: MultiTaskModel, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,7 +85,7 @@ def test_the_same_text_asked_about_in_other_ways(model: MultiTaskModel) -> None:
     pair = {"text_a": text, "text_b": "rimu ."}
     asked = {"cls-text": [{"text": text}] * 2, "reg-text": [{"text": text}]}
     asked |= {"cls-pair": [pair], "multi-pair": [pair], "cls-apart": [pair], "reg-apart": [pair]}
-    examples = encode_examples(model.processor, model.tasks, asked, targets=False)
+    examples = encode_examples(model.processor, model.tasks, asked, targets=False, apart=model.apart)
     assert [sorted(example.tasks) for example in examples] == [
         ["cls-text", "reg-text"],
         ["cls-pair", "multi-pair"],
@@ -100,15 +103,15 @@ def test_outputs_depend_on_no_neighbour(
     alone = outputs_one_by_one(model, records)
     rng = random.Random(seed)
     shuffled = {name: rng.sample(rows, len(rows)) for name, rows in rng.sample(list(records.items()), len(records))}
-    examples = encode_examples(model.processor, model.tasks, shuffled, targets=False)
+    examples = encode_examples(model.processor, model.tasks, shuffled, targets=False, apart=model.apart)
     rng.shuffle(examples)
     width = max(1, budget // 16)
     seen = 0
     with torch.inference_mode():
         for start in range(0, len(examples), width):
             batch = collate(examples[start : start + width], model.processor)
-            for name, values in model(batch.inputs, batch.tasks).items():
-                parts = values.split(batch.tasks[name].output_counts.tolist())
+            for name, answer in model(batch.inputs, batch.tasks).items():
+                parts = answer.outputs.split(batch.tasks[name].output_counts)
                 for example, part in zip(batch.examples[name], parts, strict=True):
                     key = (name, shuffled[name][example.index]["id"])
                     np.testing.assert_allclose(part.numpy(), alone[key], atol=1e-5)
@@ -128,20 +131,24 @@ def outputs_one_by_one(
         with torch.inference_mode():
             for name, rows in records.items():
                 for row in rows:
-                    (example,) = encode_examples(model.processor, model.tasks, {name: [row]}, targets=False)
+                    (example,) = encode_examples(
+                        model.processor, model.tasks, {name: [row]}, targets=False, apart=model.apart
+                    )
                     batch = collate([example], model.processor)
-                    found[name, row["id"]] = model(batch.inputs, batch.tasks)[name].numpy()
+                    found[name, row["id"]] = model(batch.inputs, batch.tasks)[name].outputs.numpy()
         _ALONE[id(model)] = found
     return _ALONE[id(model)]
 
 
 def test_a_long_text_is_the_mean_of_its_windows(model: MultiTaskModel) -> None:
     text = " ".join(tiny.sentence(random.Random(5), 60))
-    (example,) = encode_examples(model.processor, model.tasks, {"cls-text": [{"text": text}]}, targets=False)
+    (example,) = encode_examples(
+        model.processor, model.tasks, {"cls-text": [{"text": text}]}, targets=False, apart=model.apart
+    )
     assert len(example.rows) > 3
     batch = collate([example], model.processor)
     with torch.inference_mode():
-        whole = model(batch.inputs, batch.tasks)["cls-text"]
+        whole = model(batch.inputs, batch.tasks)["cls-text"].outputs
         rows = model.logits("cls-text", **batch.inputs)
     torch.testing.assert_close(whole, rows.mean(0, keepdim=True))
 
@@ -174,7 +181,10 @@ def test_the_saved_folder(model: MultiTaskModel, tmp_path: Path) -> None:
     assert manifest["tasks"]["cls-text"] == {"type": "classification", "inputs": "text", "labels": ["none", "drug"]}
     for name in tiny.TASKS:
         assert sorted(path.name for path in (folder / "heads" / name).iterdir()) == ["head.json", "head.safetensors"]
-        assert Task.model_validate(json.loads((folder / "heads" / name / "head.json").read_text())) == model.tasks[name]
+        saved = json.loads((folder / "heads" / name / "head.json").read_text())
+        assert saved.keys() == {"task", "head"}
+        assert Task.model_validate(saved["task"]) == model.tasks[name]
+        assert HeadChoice.model_validate(saved["head"]) == model.choices[name]
     assert {path.name for path in folder.iterdir()} >= {"config.json", "model.safetensors", "tokenizer.json", "heads"}
     assert [path.name for path in tmp_path.joinpath("deep").iterdir()] == ["model"]
     with pytest.raises(InputError, match="exists already"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import tiny
 from biomtl.errors import InputError
 from biomtl.files import sha256
 from biomtl.suite import load_suite, read_records
+from biomtl.tasks.head import HeadChoice
 from biomtl.training.recipe import TaskOptions
 
 
@@ -123,15 +125,29 @@ def test_predictions_need_no_gold(tmp_path: Path) -> None:
 
 def test_options_of_a_recipe(small_suite: Path) -> None:
     suite = load_suite(small_suite)
-    changed = suite.with_options({"reg-pair": TaskOptions(pairs="apart", head={"turns": 2})})
-    assert changed.tasks["reg-pair"].pairs == "apart"
-    assert changed.tasks["reg-pair"].head_options == {"turns": 2}
+    changed = suite.with_options({"reg-pair": TaskOptions(pairs="apart", head="mlp", head_options={"hidden": 2})})
+    assert changed.heads["reg-pair"] == HeadChoice(name="mlp", options={"hidden": 2}, pairs="apart")
+    assert (changed.apart, suite.apart) == ({"reg-pair"}, set())
+    assert changed.heads["cls-text"] == HeadChoice()
     assert changed.tasks["cls-text"] == suite.tasks["cls-text"]
     # What a trained model does holds where the recipe says nothing.
-    kept = suite.with_options({}, changed.tasks)
-    assert kept.tasks["reg-pair"].pairs == "apart"
-    assert kept.tasks["reg-pair"].head_options == {"turns": 2}
-    assert (
-        suite.with_options({"reg-pair": TaskOptions(pairs="together")}, changed.tasks).tasks["reg-pair"].pairs
-        == "together"
-    )
+    assert suite.with_options({}, changed.heads).heads == changed.heads
+    together = suite.with_options({"reg-pair": TaskOptions(pairs="together")}, changed.heads).heads["reg-pair"]
+    assert together == HeadChoice(name="mlp", options={"hidden": 2})
+    wider = suite.with_options({"reg-pair": TaskOptions(head_options={"size": 9})}, changed.heads).heads["reg-pair"]
+    assert wider.options == {"hidden": 2, "size": 9}
+    default = suite.with_options({"reg-pair": TaskOptions(head="default")}, changed.heads).heads["reg-pair"]
+    assert default == HeadChoice(pairs="apart")
+
+
+def test_options_as_recipes_once_had_them(small_suite: Path, tmp_path: Path) -> None:
+    """The head's name in the task's record, its options under the recipe's ``head``, by their old names."""
+    shutil.copytree(small_suite, tmp_path / "suite")
+    with (tmp_path / "suite" / "cls-text" / "task.yaml").open("a") as file:
+        file.write("head: stack\nhead_options: {reducer: max, hidden: 4}\n")
+    suite = load_suite(tmp_path / "suite")
+    assert suite.heads["cls-text"] == HeadChoice(name="mlp", options={"seq2vec": "max", "hidden": 4})
+    options = TaskOptions.model_validate({"head": {"reducer": "gru"}})
+    assert options == TaskOptions(head_options={"reducer": "gru"})
+    changed = suite.with_options({"cls-text": options})
+    assert changed.heads["cls-text"] == HeadChoice(name="mlp", options={"seq2vec": "gru", "hidden": 4})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -153,9 +154,27 @@ FOUR = ("cls-text", "reg-pair", "multi-text", "tag-drug")
 
 def task(name: str) -> Any:
     """The record of a task."""
+    from biomtl.tasks.head import split_record
     from biomtl.tasks.task import Task
 
-    return Task.model_validate({"name": name, **TASKS[name]})
+    return Task.model_validate(split_record({"name": name, **TASKS[name]})[0])
+
+
+def head(name: str, **options: Any) -> Any:
+    """A task's head: the default one, or with options the one that they are of."""
+    from biomtl.tasks.head import HeadChoice, split_record
+
+    choice = HeadChoice.model_validate(split_record(TASKS[name])[1])
+    return HeadChoice(name="mlp", options=options, pairs=choice.pairs) if options else choice
+
+
+def model(encoder: Path, names: Iterable[str], **keys: Any) -> Any:
+    """A model of these tasks, with their heads, on an encoder."""
+    from biomtl.model import MultiTaskModel
+
+    names = list(names)
+    heads = {name: head(name) for name in names}
+    return MultiTaskModel.from_encoder(encoder, [task(name) for name in names], heads=heads, **keys)
 
 
 def record(name: str, rng: random.Random, number: int) -> dict[str, Any]:

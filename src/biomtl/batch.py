@@ -7,20 +7,23 @@ one ``EncodedExample``, which is encoded once.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from biomtl.tasks.task import Task
-from biomtl.tasks.types.base import Record, TaskRows, type_of
-from biomtl.text.alignment import word_positions
+from biomtl.tasks.types.base import Record, type_of
 from biomtl.text.base import EncodedRow, TextInput, TextProcessor
 
 if TYPE_CHECKING:
     import torch
+
+    from biomtl.heads.rows import TaskRows
+
+MISSING = -100  # the target of an output that reads a word without any piece
 
 
 @dataclass(slots=True)
@@ -30,14 +33,17 @@ class TaskExample:
     Attributes:
         task: the task's name.
         index: the record's position among the task's records.
-        word_positions: ``[words, 2]`` row and position of each word, ``None`` where the whole text has one output.
-        target: ``[outputs, …]`` gold values, ``None`` when predicting.
+        word_positions: ``[outputs, k, 2]`` row and position of the words that each output reads, -1 without piece;
+            ``None`` where the whole text has one output.
+        target: ``[outputs, …]`` gold values, -100 where a word has no piece; ``None`` when predicting.
+        loss_denominator: how many of the outputs count in the mean loss.
     """
 
     task: str
     index: int
     word_positions: NDArray[np.int32] | None
     target: NDArray[Any] | None
+    loss_denominator: int = 0
 
 
 @dataclass(slots=True)
@@ -77,6 +83,7 @@ def encode_examples(
     records: Mapping[str, Sequence[Record]],
     *,
     targets: bool,
+    apart: Collection[str] = (),
 ) -> list[EncodedExample]:
     """Encode the records of all tasks, each distinct text once.
 
@@ -85,6 +92,7 @@ def encode_examples(
         tasks: the tasks by name.
         records: each task's records.
         targets: whether the records carry gold values to learn from.
+        apart: the tasks whose texts are rows of their own, where a record has several.
 
     Returns:
         Examples in order of first appearance. Every record stands in exactly one of them.
@@ -95,6 +103,8 @@ def encode_examples(
         kind = type_of(tasks[name])
         for index, record in enumerate(rows):
             text = kind.text(record, tasks[name])
+            if name in apart and len(text.texts) > 1:
+                text = replace(text, apart=True)
             key = processor.identity(text)
             inputs.setdefault(key, text)
             asked.setdefault(key, []).append((name, index))
@@ -103,14 +113,21 @@ def encode_examples(
     for key, result in zip(asked, encoded, strict=True):
         example = EncodedExample(result.rows, truncated=result.truncated)
         for name, index in asked[key]:
-            task, record = tasks[name], records[name][index]
-            kind = type_of(task)
-            words = kind.words(record, task)
-            positions = None if words is None else word_positions(result.rows, words)
-            target = kind.target(record, task) if targets else None
-            example.task_examples.append(TaskExample(name, index, positions, target))
+            example.task_examples.append(_ask(tasks[name], index, records[name][index], result.rows, targets))
         examples.append(example)
     return examples
+
+
+def _ask(task: Task, index: int, record: Record, rows: Sequence[EncodedRow], targets: bool) -> TaskExample:
+    """What a record asks about its text's rows."""
+    kind = type_of(task)
+    positions = kind.positions(record, task, rows)
+    if not targets:
+        return TaskExample(task.name, index, positions, None)
+    target = kind.target(record, task)
+    if positions is not None:
+        target[(positions[..., 0] < 0).any(1)] = MISSING
+    return TaskExample(task.name, index, positions, target, kind.loss_denominator(target))
 
 
 @dataclass(slots=True)
@@ -131,6 +148,10 @@ class Batch:
     real_tokens: int
     padded_tokens: int
 
+    def loss_denominator(self, task: str) -> int:
+        """How many outputs the task's mean loss in the batch is over; 0 where the batch has no target of it."""
+        return self.tasks[task].loss_denominator if task in self.tasks else 0
+
     def to(self, device: torch.device) -> Batch:
         """The same on another device."""
         inputs = {name: value.to(device) for name, value in self.inputs.items()}
@@ -147,37 +168,38 @@ def collate(examples: Sequence[EncodedExample], processor: TextProcessor) -> Bat
         for task_example in example.task_examples:
             asked.setdefault(task_example.task, []).append((int(start), example, task_example))
     inputs = processor.collate(rows)
-    tasks = {name: _task_rows(asked[name]) for name in sorted(asked)}
+    tasks = {name: _task_rows(asked[name], len(rows)) for name in sorted(asked)}
     by_task = {name: [example for _, _, example in asked[name]] for name in sorted(asked)}
     real = sum(len(row) for row in rows)
     return Batch(inputs, tasks, by_task, real, len(rows) * max(len(row) for row in rows))
 
 
-def _task_rows(asked: list[tuple[int, EncodedExample, TaskExample]]) -> TaskRows:
+def _task_rows(asked: Sequence[tuple[int, EncodedExample, TaskExample]], batch_rows: int) -> TaskRows:
     import torch
+
+    from biomtl.heads.rows import TaskRows
 
     rows: list[int] = []
     example_ids: list[int] = []
     segment_ids: list[int] = []
-    output_counts: list[int] = []
     positions: list[NDArray[np.int32]] = []
-    targets: list[NDArray[Any]] = []
     for number, (start, encoded, example) in enumerate(asked):
-        own = example.word_positions
-        if own is not None:
-            # Positions point into the task's own list of rows, since its head sees only those.
+        if (own := example.word_positions) is not None:
+            # Positions point into the task's own list of rows.
             positions.append(np.where(own >= 0, own + np.array([len(rows), 0], dtype=np.int32), -1))
-        output_counts.append(1 if own is None else len(own))
-        if example.target is not None:
-            targets.append(example.target if own is None else np.where(own[:, 0] >= 0, example.target, -100))
         rows.extend(range(start, start + len(encoded.rows)))
         example_ids.extend([number] * len(encoded.rows))
         segment_ids.extend(row.segment_id for row in encoded.rows)
+    examples = [example for _, _, example in asked]
+    targets = [example.target for example in examples if example.target is not None]
     return TaskRows(
         torch.tensor(rows),
         torch.tensor(example_ids),
         torch.tensor(segment_ids),
-        torch.tensor(output_counts),
-        torch.from_numpy(np.concatenate(positions).astype(np.int64)) if positions else None,
-        torch.from_numpy(np.concatenate(targets)) if targets else None,
+        tuple(1 if example.word_positions is None else len(example.word_positions) for example in examples),
+        segments=max(segment_ids) + 1,
+        every_row=rows == list(range(batch_rows)),
+        word_positions=torch.from_numpy(np.concatenate(positions).astype(np.int64)) if positions else None,
+        targets=torch.from_numpy(np.concatenate(targets)) if targets else None,
+        loss_denominator=sum(example.loss_denominator for example in examples),
     )

@@ -4,29 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 import biomtl
-from biomtl.batch import Batch
 from biomtl.encoders import load_encoder, load_processor
 from biomtl.encoders.base import Encoder
 from biomtl.errors import InputError, nearest
 from biomtl.files import atomic_folder, link, write_json
-from biomtl.heads.pairs import ApartHead
+from biomtl.heads.base import Head, HeadOutput
+from biomtl.heads.build import build_head
+from biomtl.heads.rows import TaskRows
 from biomtl.ownership import OWNED
 from biomtl.structured import read_json, validated
+from biomtl.tasks.head import DEFAULT_HEAD, HeadChoice, split_record
 from biomtl.tasks.registry import pick
 from biomtl.tasks.task import Task
-from biomtl.tasks.types.base import TaskRows, type_of
+from biomtl.tasks.types.base import type_of
 from biomtl.tensors import disk_errors, save_tensors
 from biomtl.text.base import TextProcessor
 
 MANIFEST = "manifest.json"
 COPY = "copy the model again"
-FORMAT = 1  # of the saved folder; raised when an older biomtl could not read it
+FORMAT = 2  # of the saved folder; raised when an older biomtl could not read it
 
 
 class MultiTaskModel(nn.Module):
@@ -36,15 +38,22 @@ class MultiTaskModel(nn.Module):
         encoder: the shared encoder.
         processor: turns text into its inputs.
         tasks: the tasks to build fresh heads for.
+        heads: which head each of them gets; default the encoder family's own.
     """
 
     def __init__(
-        self, encoder: Encoder, processor: TextProcessor, tasks: Iterable[Task] | Mapping[str, Task] = ()
+        self,
+        encoder: Encoder,
+        processor: TextProcessor,
+        tasks: Iterable[Task] | Mapping[str, Task] = (),
+        heads: Mapping[str, HeadChoice] | None = None,
     ) -> None:
         super().__init__()
         self.encoder = encoder
         self.processor = processor
         self.tasks: dict[str, Task] = {}
+        self.choices: dict[str, HeadChoice] = {}
+        """Which head each task has."""
         self.heads = nn.ModuleDict()
         self.provenance: dict[str, Any] = {}
         self.source: str | None = None
@@ -52,7 +61,7 @@ class MultiTaskModel(nn.Module):
         self.trained_heads: set[str] = set()
         """The tasks whose heads came from there too."""
         for task in tasks.values() if isinstance(tasks, Mapping) else tasks:
-            self.add_task(task)
+            self.add_task(task, (heads or {}).get(task.name, DEFAULT_HEAD))
 
     @classmethod
     def from_encoder(
@@ -60,6 +69,7 @@ class MultiTaskModel(nn.Module):
         name: str | Path,
         tasks: Iterable[Task] | Mapping[str, Task],
         *,
+        heads: Mapping[str, HeadChoice] | None = None,
         max_length: int | None = None,
         stride: int | None = None,
     ) -> MultiTaskModel:
@@ -68,17 +78,23 @@ class MultiTaskModel(nn.Module):
         Args:
             name: an encoder in ``save_pretrained`` form (or a biomtl model, whose heads are left out).
             tasks: the tasks to learn, such as ``suite.tasks``.
+            heads: which head each of them gets, such as ``suite.heads``; default the encoder family's own.
             max_length: positions a row may have, special ones included.
             stride: positions that neighbouring windows of a long text share.
 
         Raises:
             InputError: no encoder or no tokenizer there, or ``max_length`` beyond what the encoder can take.
         """
-        model = cls(*_load(model_folder(name), max_length, stride), tasks)
+        model = cls(*_load(model_folder(name), max_length, stride), tasks, heads)
         model.source = str(name)
         return model
 
-    def add_task(self, task: Task) -> None:
+    @property
+    def apart(self) -> frozenset[str]:
+        """The tasks whose texts are encoded as rows of their own."""
+        return frozenset(name for name, choice in self.choices.items() if choice.pairs == "apart")
+
+    def add_task(self, task: Task, head: HeadChoice = DEFAULT_HEAD) -> None:
         """Build a fresh head for a task; an older head of that name is replaced."""
         kind = type_of(task)
         if task.inputs not in kind.inputs:
@@ -86,15 +102,16 @@ class MultiTaskModel(nn.Module):
             raise InputError(f"task {task.name}: inputs {task.inputs!r} for type {task.type}", expected=expected)
         self.tasks[task.name] = task
         self.trained_heads.discard(task.name)
-        self.heads[_key(task.name)] = kind.build_head(task, self.encoder)
+        self.choices[task.name] = head
+        self.heads[_key(task.name)] = build_head(task, self.encoder, head)
 
     def keep_tasks(self, names: Iterable[str]) -> None:
         """Drop every other head."""
         names = set(names)
         for name in [n for n in self.tasks if n not in names]:
-            del self.tasks[name], self.heads[_key(name)]
+            del self.tasks[name], self.choices[name], self.heads[_key(name)]
 
-    def head(self, task: str) -> nn.Module:
+    def head(self, task: str) -> Head:
         """A task's head.
 
         Raises:
@@ -102,38 +119,16 @@ class MultiTaskModel(nn.Module):
         """
         if task not in self.tasks:
             raise InputError(f"the model has no task {task!r}", fix=nearest(task, self.tasks))
-        return self.heads[_key(task)]
+        return cast(Head, self.heads[_key(task)])
 
-    def forward(self, inputs: Mapping[str, Tensor], tasks: Mapping[str, TaskRows]) -> dict[str, Tensor]:
+    def forward(self, inputs: Mapping[str, Tensor], tasks: Mapping[str, TaskRows]) -> dict[str, HeadOutput]:
         """One encoder pass, then every task's head on its own rows.
 
         Returns:
-            Task name to outputs ``[outputs, labels]``: an output a text, or a word.
+            Task name to outputs ``[outputs, labels]`` and, where the rows have targets, their mean loss.
         """
         encoded = self.encoder(inputs)
-        count = len(encoded.mask)
-        results = {}
-        for name, rows in tasks.items():
-            whole = len(rows.rows) == count and bool((rows.rows == torch.arange(count, device=rows.rows.device)).all())
-            chosen = encoded if whole else encoded.select(rows.rows)
-            results[name] = type_of(self.tasks[name]).outputs(self.head(name), chosen, rows)
-        return results
-
-    def loss(self, outputs: Mapping[str, Tensor], batch: Batch) -> dict[str, Tensor]:
-        """Each task's mean loss over the batch's examples of it."""
-        losses = {}
-        for name, values in outputs.items():
-            rows = batch.tasks[name]
-            assert rows.targets is not None
-            own = getattr(self.head(name), "own_loss", None)  # of a head that needs more than outputs and targets
-            task = self.tasks[name]
-            losses[name] = own(values, rows) if own else type_of(task).loss(values, rows.targets, task)
-        return losses
-
-    def loss_denominator(self, task: str, batch: Batch) -> int:
-        """How many outputs the task's mean loss in the batch is over; 0 where the batch has no row of it."""
-        rows = batch.tasks.get(task)
-        return 0 if rows is None or rows.targets is None else type_of(self.tasks[task]).loss_denominator(rows.targets)
+        return {name: self.head(name).answer(encoded, rows) for name, rows in tasks.items()}
 
     def logits(self, task: str, **inputs: Tensor) -> Tensor:
         """A task's raw head outputs for encoder inputs as a tokenizer makes them.
@@ -144,14 +139,16 @@ class MultiTaskModel(nn.Module):
         Raises:
             InputError: no such task, or one whose pairs are encoded apart: a row alone has no logits there.
         """
-        head = self.head(task)
-        if isinstance(head, ApartHead):
-            found = f"task {task} compares two texts that are encoded apart"
-            raise InputError(found, expected="a task whose rows stand alone", fix="call the model with a batch")
+        network = self.head(task).row_network(task)
         given = {name: value for name, value in inputs.items() if value is not None}
         if "attention_mask" not in given and "input_ids" in given:
             given["attention_mask"] = torch.ones_like(given["input_ids"])
-        return head(self.encoder(given))
+        return network(self.encoder(given))
+
+    def head_record(self, task: str) -> dict[str, Any]:
+        """What is saved beside a head's weights: the task, and which head it has."""
+        record = self.tasks[task].model_dump(mode="json", exclude={"catalogue", "files"})
+        return {"task": record, "head": self.choices[task].model_dump(mode="json")}
 
     def save_pretrained(
         self, folder: str | Path, *, overwrite: bool = False, encoder_from: str | Path | None = None
@@ -177,11 +174,11 @@ class MultiTaskModel(nn.Module):
                 for path in Path(encoder_from).iterdir():
                     if path.is_file() and path.name not in (MANIFEST, OWNED):
                         link(path, work / path.name)
-            for name, task in self.tasks.items():
+            for name in self.tasks:
                 place = work / "heads" / name
                 place.mkdir(parents=True)
                 save_tensors(self.head(name).state_dict(), place / "head.safetensors")
-                write_json(place / "head.json", task.model_dump(mode="json", exclude={"catalogue", "files"}))
+                write_json(place / "head.json", self.head_record(name))
             manifest = {
                 "format": FORMAT,
                 "biomtl": biomtl.__version__,
@@ -229,13 +226,29 @@ class MultiTaskModel(nn.Module):
             place = folder / "heads" / name
             record = read_json(place / "head.json", "the task of a head", COPY)
             try:
-                model.add_task(validated(Task, record, place / "head.json", "the task of a head", COPY))
+                model.add_task(*read_head(record, place / "head.json"))
                 model.head(name).load_state_dict(load_file(place / "head.safetensors"))
             except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
                 reason = next(iter(str(error).splitlines()), type(error).__name__)
                 raise InputError(f"the head can't be loaded ({reason})", path=place, fix=COPY) from error
         model.trained_heads = set(wanted)
         return model.eval()
+
+
+def read_head(record: Mapping[str, Any], path: Path) -> tuple[Task, HeadChoice]:
+    """The task and the head of a ``head.json``; in format 1 the task's record held its head.
+
+    Args:
+        record: the file's content.
+        path: the file, for messages.
+
+    Raises:
+        InputError: fields that no task or head can have.
+    """
+    today = isinstance(record.get("task"), dict)
+    own, given = (record["task"], record.get("head", {})) if today else split_record(record)
+    task = validated(Task, own, path, "the task of a head", COPY)
+    return task, validated(HeadChoice, given, path, "a choice of head", COPY)
 
 
 def model_folder(folder: str | Path) -> Path:

@@ -13,9 +13,10 @@ from biomtl.custom import OwnTask, TaskDefinition, own_task, read_definitions
 from biomtl.errors import InputError, nearest
 from biomtl.files import read_jsonl, sha256
 from biomtl.scoring.metrics import metrics_of
+from biomtl.tasks.head import DEFAULT_HEAD, HeadChoice
 from biomtl.tasks.registry import known_tasks, pick
-from biomtl.tasks.task import SPLITS, Split, Task
-from biomtl.tasks.types.base import Record, task_types, type_of
+from biomtl.tasks.task import SPLITS, Split, Task, read_task
+from biomtl.tasks.types.base import Record, task_type, type_names, type_of
 
 
 class TaskData:
@@ -24,10 +25,12 @@ class TaskData:
     Args:
         task: the record of the task.
         files: the JSONL file of each split that exists.
+        head: which head the task gets.
     """
 
-    def __init__(self, task: Task, files: Mapping[Split, Path]) -> None:
+    def __init__(self, task: Task, files: Mapping[Split, Path], head: HeadChoice = DEFAULT_HEAD) -> None:
         self.task = task
+        self.head = head
         self.files = dict(files)
         self.notes: tuple[str, ...] = ()
         """What was inferred about the task, for the plan."""
@@ -41,10 +44,10 @@ class TaskData:
         """What defines a task of the user's own, its files by absolute paths."""
         return None
 
-    def with_task(self, task: Task) -> TaskData:
-        """The same data under another record of the task."""
+    def with_head(self, head: HeadChoice) -> TaskData:
+        """The same data for another head."""
         changed = copy.copy(self)
-        changed.task = task
+        changed.head = head
         return changed
 
     def without(self, split: Split, rows: Collection[int]) -> TaskData:
@@ -118,20 +121,30 @@ class Suite:
         """The task records by name."""
         return {name: entry.task for name, entry in self.data.items()}
 
+    @property
+    def heads(self) -> dict[str, HeadChoice]:
+        """Which head each task gets."""
+        return {name: entry.head for name, entry in self.data.items()}
+
+    @property
+    def apart(self) -> frozenset[str]:
+        """The tasks whose texts are encoded as rows of their own."""
+        return frozenset(name for name, entry in self.data.items() if entry.head.pairs == "apart")
+
     def __getitem__(self, task: str) -> TaskData:
         return self.data[task]
 
-    def with_options(self, options: Mapping[str, Any], trained: Mapping[str, Task] | None = None) -> Suite:
-        """The suite with what a recipe says about its tasks; else what a trained model's tasks say."""
+    def with_options(self, options: Mapping[str, Any], trained: Mapping[str, HeadChoice] | None = None) -> Suite:
+        """The suite with the heads that a recipe's task options ask for.
+
+        Args:
+            options: what the recipe says about each task.
+            trained: the heads of a trained model, which stand where the recipe says nothing; else the data's own.
+        """
         data = []
         for name, entry in self.data.items():
-            chosen = options.get(name)
-            known = entry.task if not trained or name not in trained else trained[name]
-            update: dict[str, Any] = {"pairs": known.pairs, "head_options": known.head_options}
-            if chosen is not None:
-                update["pairs"] = chosen.pairs or known.pairs
-                update["head_options"] = {**known.head_options, **chosen.head}
-            data.append(entry.with_task(entry.task.model_copy(update=update)))
+            head = (trained or {}).get(name, entry.head)
+            data.append(entry.with_head(options[name].choose(head) if name in options else head))
         return Suite(data, self.source)
 
     def only(self, names: Iterable[str]) -> Suite:
@@ -179,11 +192,10 @@ def load_suite(
 
 
 def _load_own(name: str, definition: TaskDefinition, known: Mapping[str, Task]) -> TaskData:
-    kinds = task_types()
-    if definition.type not in kinds:
+    if not definition.type or definition.type not in type_names():
         found = f"task {name}: " + (f"unknown type {definition.type!r}" if definition.type else "no type")
-        raise InputError(found, fix=nearest(definition.type or "", kinds))
-    own = own_task(name, definition, kinds[definition.type], known.get(name))
+        raise InputError(found, fix=nearest(definition.type or "", type_names()))
+    own = own_task(name, definition, task_type(definition.type), known.get(name))
     metrics_of(own.task)
     return OwnTaskData(own)
 
@@ -211,7 +223,7 @@ def _order(found: Mapping[str, Path]) -> list[str]:
 
 
 def _load_task(path: Path) -> TaskData:
-    task = Task.read(path)
+    task, head = read_task(path)
     type_of(task)
     metrics_of(task)  # what doesn't fit is said now, not after an epoch
     if task.name != path.parent.name:
@@ -224,7 +236,7 @@ def _load_task(path: Path) -> TaskData:
             files[split] = file
         elif split in task.files:
             raise InputError("no such file", path=file, expected=f"the {split} split of {task.name}")
-    return TaskData(task, files)
+    return TaskData(task, files, head)
 
 
 def read_records(path: Path, task: Task, *, gold: bool = True) -> list[Record]:

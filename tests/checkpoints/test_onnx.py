@@ -13,26 +13,28 @@ import torch
 
 import tiny
 from biomtl.checkpoints.onnx import export_onnx
-from biomtl.checkpoints.onnx_model import OnnxModel
 from biomtl.errors import InputError
+from biomtl.inference.engines.onnx import OnnxEngine
 from biomtl.inference.evaluate import evaluate
 from biomtl.inference.predictor import Predictor
 from biomtl.model import MultiTaskModel
 from biomtl.suite import load_suite
+from biomtl.tasks.head import HeadChoice
 from biomtl.tasks.task import Task
 from biomtl.tasks.words import WordRule
 
 HYPHENS = WordRule(name="corpus", join=("a|-", "-|a"))
 APART = ("cls-apart", "reg-apart")
-SAN = Task(name="nli.san", inputs="pair", labels=("a", "b", "c"), metric="accuracy", head="san")
+SAN = Task(name="nli.san", inputs="pair", labels=("a", "b", "c"), metric="accuracy")
 
 
 @pytest.fixture(scope="module")
 def model(bert: Path) -> MultiTaskModel:
     torch.manual_seed(0)
-    model = MultiTaskModel.from_encoder(bert, [*map(tiny.task, (*tiny.FOUR, *APART)), SAN], max_length=16).eval()
-    model.tasks["tag-drug"] = model.tasks["tag-drug"].model_copy(update={"words": HYPHENS})
-    return model
+    made = tiny.model(bert, (*tiny.FOUR, *APART), max_length=16)
+    made.add_task(SAN, HeadChoice(name="san"))
+    made.tasks["tag-drug"] = made.tasks["tag-drug"].model_copy(update={"words": HYPHENS})
+    return made.eval()
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +53,7 @@ def exported(model: MultiTaskModel, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 def test_words_are_cut_as_by_the_model(model: MultiTaskModel, exported: Path) -> None:
-    onnx = OnnxModel(exported)
+    onnx = OnnxEngine(exported)
     assert onnx.tasks["tag-drug"].words == HYPHENS
     text = "pola-rimu, zalpidine-suno."
     one, other = (Predictor(m, tasks=["tag-drug"])(text)["tag-drug"] for m in (model, onnx))
@@ -81,7 +83,7 @@ def test_it_is_evaluated_like_the_model(model: MultiTaskModel, exported: Path, t
     # Rows are short, so that texts take several windows, also those of pairs encoded apart.
     suite = load_suite(tiny.write_suite(tmp_path / "suite", (*tiny.FOUR, *APART)))
     expected = evaluate(model, suite, "dev", resamples=0)
-    found = evaluate(OnnxModel(exported), suite, "dev", resamples=0)
+    found = evaluate(OnnxEngine(exported), suite, "dev", resamples=0)
     for name, rows in expected.predictions.items():
         for old, new in zip(rows, found.predictions[name], strict=True):
             kept = {"probabilities", "score"}
@@ -97,20 +99,27 @@ def test_eight_bits(model: MultiTaskModel, tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.glob("*.onnx")) == ["model.onnx"]
     facts = json.loads((tmp_path / "onnx.json").read_text())
     assert facts["int8"] is True
-    assert list(OnnxModel(tmp_path).tasks) == ["cls-text"]
+    assert list(OnnxEngine(tmp_path).tasks) == ["cls-text"]
 
 
 def test_what_cannot_go(bert: Path, tmp_path: Path) -> None:
-    stack = Task(name="st", labels=("a", "b"), metric="accuracy", head="stack")
-    with pytest.raises(InputError, match="task st: classification with"):
-        export_onnx(MultiTaskModel.from_encoder(bert, [stack], max_length=40), ["st"], tmp_path)
+    task = Task(name="st", labels=("a", "b"), metric="accuracy")
+    model = MultiTaskModel.from_encoder(bert, [task], heads={"st": HeadChoice(name="mlp")}, max_length=40)
+    with pytest.raises(InputError, match="task st: classification with MlpTexts"):
+        export_onnx(model, ["st"], tmp_path)
     with pytest.raises(InputError, match=r"onnx\.json: no such file"):
-        OnnxModel(tmp_path)
+        OnnxEngine(tmp_path)
 
 
-def test_an_onnx_model_takes_no_new_head(exported: Path) -> None:
-    loaded = OnnxModel(exported)
-    with pytest.raises(InputError, match="no new head"):
-        loaded.add_task(tiny.task("cls-pair"))
-    with pytest.raises(InputError, match="no task 'cls'"):
-        loaded.head("cls")
+def test_no_path_of_this_machine_is_in_the_graph(exported: Path) -> None:
+    content = (exported / "model.onnx").read_bytes()
+    assert b".py" not in content
+
+
+def test_a_predictor_takes_an_engine(model: MultiTaskModel, exported: Path) -> None:
+    texts = ["pola zalpidine .", ("rimu .", "rimu .")]
+    expected, found = Predictor(model)(texts), Predictor(OnnxEngine(exported))(texts)
+    assert [result.keys() for result in found] == [result.keys() for result in expected]
+    assert found[0]["tag-drug"].mentions is not None
+    assert [m.text for m in found[0]["tag-drug"].mentions] == [m.text for m in expected[0]["tag-drug"].mentions or ()]
+    assert found[1]["reg-apart"].score == pytest.approx(expected[1]["reg-apart"].score, abs=1e-4)

@@ -18,6 +18,7 @@ from biomtl.checkpoints.convert import convert
 from biomtl.checkpoints.export import export_encoder, export_hf
 from biomtl.errors import InputError
 from biomtl.model import MultiTaskModel
+from biomtl.tasks.head import HeadChoice
 from biomtl.tasks.task import Task
 from biomtl.text.transformer import TransformerProcessor
 
@@ -33,8 +34,7 @@ def inputs(model: MultiTaskModel) -> dict[str, torch.Tensor]:
 @pytest.fixture(scope="module")
 def model(bert: Path) -> MultiTaskModel:
     torch.manual_seed(0)
-    tasks = [tiny.task(name) for name in (*TASKS, "cls-apart")]
-    return MultiTaskModel.from_encoder(bert, tasks, max_length=40).eval()
+    return tiny.model(bert, (*TASKS, "cls-apart"), max_length=40).eval()
 
 
 @pytest.mark.parametrize("family", tiny.FAMILIES)
@@ -91,13 +91,14 @@ def test_encoder_alone(model: MultiTaskModel, tmp_path: Path) -> None:
 
 
 def test_heads_that_no_stock_class_has(bert: Path, model: MultiTaskModel, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="task cls-apart: ApartHead"):
+    with pytest.raises(InputError, match="task cls-apart: PairHead"):
         export_hf(model, "cls-apart", tmp_path)
     with pytest.raises(InputError, match="did you mean 'cls-text'"):
         export_hf(model, "cls-txt", tmp_path)
-    san = Task(name="nli", inputs="pair", labels=("a", "b"), metric="accuracy", head="san")
-    with pytest.raises(InputError, match="task nli: SanHead"):
-        export_hf(MultiTaskModel.from_encoder(bert, [san], max_length=40), "nli", tmp_path)
+    san = Task(name="nli", inputs="pair", labels=("a", "b"), metric="accuracy")
+    heads = {"nli": HeadChoice(name="san")}
+    with pytest.raises(InputError, match="task nli: SanNetwork"):
+        export_hf(MultiTaskModel.from_encoder(bert, [san], heads=heads, max_length=40), "nli", tmp_path)
 
 
 def test_adopted_pairs_and_names(model: MultiTaskModel, tmp_path: Path) -> None:

@@ -68,9 +68,9 @@ def test_the_trained_way_to_read_pairs_is_kept(command: Command, small_model: Pa
     (suite / "reg-apart" / "task.yaml").write_text(yaml.safe_dump(task))
     base = ["finetune", small_model, "--task", "reg-apart", "--data", suite, "--out", tmp_path / "run", "max_steps=1"]
     assert command(*base).code == 0
-    assert MultiTaskModel.from_pretrained(tmp_path / "run").tasks["reg-apart"].pairs == "apart"
+    assert MultiTaskModel.from_pretrained(tmp_path / "run").choices["reg-apart"].pairs == "apart"
     assert command(*base, "--fresh-head", "--overwrite").code == 0
-    assert MultiTaskModel.from_pretrained(tmp_path / "run").tasks["reg-apart"].pairs == "together"
+    assert MultiTaskModel.from_pretrained(tmp_path / "run").choices["reg-apart"].pairs == "together"
 
 
 def test_mistakes(

@@ -17,7 +17,7 @@ from biomtl.custom import Files, TaskDefinition
 from biomtl.custom.config import SEPARATOR
 from biomtl.errors import InputError
 from biomtl.suite import Suite, load_suite
-from biomtl.tasks.types.base import task_types
+from biomtl.tasks.types.base import type_names
 from biomtl.training.recipe_io import dump_recipe, load_recipe
 
 DATA = Path(__file__).parents[1] / "data/custom"
@@ -65,7 +65,7 @@ def test_the_page_shows_the_fixtures() -> None:
 
 def test_the_page_has_every_type() -> None:
     page = PAGE.read_text(encoding="utf-8")
-    assert set(re.findall(r"^## `(\w+)`", page, re.MULTILINE)) == set(task_types())
+    assert set(re.findall(r"^## `(\w+)`", page, re.MULTILINE)) == set(type_names())
 
 
 def test_the_sample_recipe_reads() -> None:

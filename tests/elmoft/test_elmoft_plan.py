@@ -15,7 +15,7 @@ from biomtl.elmoft.data import FOLDERS, load_data, task_of
 from biomtl.elmoft.flags import Flags
 from biomtl.elmoft.plan import SEQ2SEQ, SEQ2VEC, Plan, check, class_weights, devices, make_plan
 from biomtl.errors import InputError
-from biomtl.heads.mlp import StackOptions
+from biomtl.heads.mlp import MlpOptions
 from biomtl.heads.seq2seq import SEQUENCE_LAYERS
 from biomtl.heads.seq2vec import REDUCERS
 from biomtl.tasks import get_task
@@ -35,6 +35,10 @@ def plan_of(layout: Path, task: str, **values: Any) -> Plan:
     return make_plan(flags, load_data(task_of(task), flags.data_dir, flags.input))
 
 
+def options_of(plan: Plan) -> MlpOptions:
+    return MlpOptions.model_validate(plan.suite.heads[plan.task.name].options)
+
+
 def test_defaults_are_the_old_ones(layout: Path) -> None:
     plan = plan_of(layout, "ddi")
     recipe = plan.recipe
@@ -45,10 +49,11 @@ def test_defaults_are_the_old_ones(layout: Path) -> None:
     assert recipe.output == "runs/elmoft-ddi"
     assert recipe.activations_folder == ".cache/elmo"
     assert plan.task.name == "ddi2013"
-    assert plan.task.head == "stack"
-    options = StackOptions.of(plan.task)
-    assert options.model_dump(exclude_defaults=True) == {"reducer": "last", "dropout": 0.2}
-    assert recipe.tasks["ddi2013"].head == plan.task.head_options
+    choice = plan.suite.heads["ddi2013"]
+    assert choice.name == "mlp"
+    options = options_of(plan)
+    assert options.model_dump(exclude_defaults=True) == {"seq2vec": "last", "dropout": 0.2}
+    assert (recipe.tasks["ddi2013"].head, recipe.tasks["ddi2013"].head_options) == ("mlp", choice.options)
     assert plan.notes == ()
 
 
@@ -65,18 +70,18 @@ def test_every_flag_reaches_recipe_or_head(layout: Path) -> None:
     given |= {"es_patience": 2, "es_delta": 0.1, "wdecay": 0.5, "clipmaxn": 2.0, "seed": 7, "cache": Path("c")}
     given |= {"out": Path("here"), "activations": "fp32"}
     plan = plan_of(layout, "hoc", seq2vec="pytorch-gru", pthrshld=0.3, weight_class=True, **given)
-    recipe, options = plan.recipe, StackOptions.of(plan.task)
+    recipe, options = plan.recipe, options_of(plan)
     assert (recipe.max_length, recipe.stride, recipe.learning_rate, recipe.batch_size) == (256, 64, 5e-4, 32)
     assert (recipe.num_train_epochs, recipe.early_stopping_patience, recipe.early_stopping_threshold) == (9, 2, 0.1)
     assert (recipe.weight_decay, recipe.max_grad_norm, recipe.seed, recipe.output) == (0.5, 2.0, 7, "here")
     assert (recipe.activations, recipe.activations_folder) == ("fp32", "c/elmo")
     assert (options.hidden, options.dropout, options.norm, options.last_dropout) == (500, 0.5, "layer", True)
-    assert (options.init_mean, options.init_std, options.reducer, options.threshold) == (0.1, 0.3, "gru", 0.3)
+    assert (options.init_mean, options.init_std, options.seq2vec, options.threshold) == (0.1, 0.3, "gru", 0.3)
     assert options.class_weights is not None
-    tags = StackOptions.of(plan_of(layout, "bc5cdr-dz", seq2vec="boe", seq2seq="isa", do_crf=True).task)
-    assert (tags.sequence, tags.crf) == ("isa", True)
-    pair = StackOptions.of(plan_of(layout, "biosses", ssfunc="dist", pool="max").task)
-    assert (pair.compare, pair.reducer) == ("distance", "max")
+    tags = options_of(plan_of(layout, "bc5cdr-dz", seq2vec="boe", seq2seq="isa", do_crf=True))
+    assert (tags.seq2seq, tags.crf) == ("isa", True)
+    pair = options_of(plan_of(layout, "biosses", ssfunc="dist", pool="max"))
+    assert (pair.compare, pair.seq2vec) == ("distance", "max")
 
 
 def test_every_name_has_its_module() -> None:

@@ -46,7 +46,7 @@ def inputs_of(model: MultiTaskModel, pairs: bool) -> dict[str, torch.Tensor]:
 def stock_model(model: MultiTaskModel, name: str) -> Any:
     """The ordinary class with the encoder's and the head's weights, loaded strictly."""
     head = model.head(name)
-    assert isinstance(head, StockHead)
+    assert isinstance(head.network, StockHead)
     tagging = model.tasks[name].type == "tagging"
     kind = transformers.AutoModelForTokenClassification if tagging else transformers.AutoModelForSequenceClassification
     config = transformers.AutoConfig.for_model(**model.encoder.config.to_dict())  # type: ignore[attr-defined]
@@ -55,7 +55,7 @@ def stock_model(model: MultiTaskModel, name: str) -> Any:
     prefix = stock.base_model_prefix
     encoder = {f"{prefix}.{k}": v for k, v in model.encoder.network.state_dict().items()}  # type: ignore[union-attr]
     weights = {k: v for k, v in encoder.items() if k in stock.state_dict()}  # token classifiers have no pooler
-    weights |= {k.removeprefix("stock."): v for k, v in head.state_dict().items()}
+    weights |= {k.removeprefix("network.stock."): v for k, v in head.state_dict().items()}
     assert weights.keys() == stock.state_dict().keys()
     stock.load_state_dict(weights)
     return stock.eval()

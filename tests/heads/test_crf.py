@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from itertools import pairwise
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from biomtl.heads.crf import Crf, iob_transitions
+from biomtl.text.tags import chunks
 
 
 def path_score(crf: Crf, emissions: Tensor, path: tuple[int, ...]) -> Tensor:
@@ -89,11 +91,13 @@ def test_padding_and_company_make_no_difference() -> None:
 
 def test_iob_transitions() -> None:
     labels = ["O", "B-Drug", "I-Drug", "B-Cell", "I-Cell"]
-    allowed, first = iob_transitions(labels)
+    rules = iob_transitions(labels)
+    allowed, first, opening = rules
+    assert opening.tolist() == [0, 1, 1, 3, 3]
     assert first.tolist() == [True, True, False, True, False]
     assert [labels[i] for i in range(5) if allowed[i, 2]] == ["B-Drug", "I-Drug"]
     assert allowed[:, [0, 1, 3]].all()
-    crf = Crf(5, allowed, first)
+    crf = Crf(5, rules)
     emissions = torch.zeros(1, 6, 5)
     emissions[:, :, 2] = 5  # an inside everywhere: the first word has to begin the mention
     assert crf.decode(emissions, torch.ones(1, 6)) == [[1, 2, 2, 2, 2, 2]]
@@ -118,3 +122,36 @@ def test_one_word(tags: int) -> None:
     emissions = torch.randn(1, 1, tags)
     total = torch.logsumexp(emissions[0, 0] + crf.start + crf.end, 0)
     torch.testing.assert_close(crf.log_partition(emissions, torch.ones(1, 1).bool())[0], total)
+
+
+def test_labels_without_a_begin_are_free() -> None:
+    labels = ["I-Drug", "O", "B", "I", "X"]
+    allowed, first, opening = iob_transitions(labels)
+    assert first.tolist() == [True, True, True, False, True]
+    assert [labels[i] for i in range(5) if allowed[i, 3]] == ["B", "I"]
+    assert allowed[:, [0, 1, 2, 4]].all()
+    assert opening.tolist() == [0, 1, 2, 2, 4]
+
+
+@given(st.lists(st.lists(st.integers(0, 4), min_size=4, max_size=4), min_size=1, max_size=5))
+def test_gold_tags_become_legal_and_keep_their_mentions(rows: list[list[int]]) -> None:
+    labels = ["O", "B-Drug", "I-Drug", "B-Cell", "I-Cell"]
+    crf = Crf(5, iob_transitions(labels))
+    legal = crf.legal(torch.tensor(rows))
+    for before, after in zip(rows, legal.tolist(), strict=True):
+        assert chunks([labels[tag] for tag in before]) == chunks([labels[tag] for tag in after])
+        assert crf.first[after[0]]
+        assert all(crf.allowed[a, b] for a, b in pairwise(after))
+    loss = crf.loss(torch.zeros(len(rows), 4, 5), legal, torch.ones(len(rows), 4))
+    assert (loss < 100).all()  # a forbidden move would cost 10,000
+
+
+@given(seed=st.integers(0, 10_000))
+def test_no_path_breaks_the_rules(seed: int) -> None:
+    labels = ["O", "B-Drug", "I-Drug", "B-Cell", "I-Cell"]
+    crf = Crf(5, iob_transitions(labels))
+    emissions = 20 * torch.randn(2, 6, 5, generator=torch.Generator().manual_seed(seed))
+    mask = torch.ones(2, 6)
+    for path in (*crf.decode(emissions, mask), *crf.max_marginals(emissions, mask).argmax(-1).tolist()):
+        assert crf.first[path[0]]
+        assert all(crf.allowed[a, b] for a, b in pairwise(path))

@@ -1,4 +1,4 @@
-"""The ``stack`` head on a transformer and on a biLM's encoder: every option, every task type."""
+"""The ``mlp`` head on a transformer and on a biLM's encoder: every option, every task type."""
 
 from __future__ import annotations
 
@@ -12,37 +12,35 @@ import tiny
 from biomtl.batch import collate, encode_examples
 from biomtl.errors import InputError
 from biomtl.heads.contrastive import contrastive_loss
-from biomtl.heads.crf import Crf
-from biomtl.heads.mlp import BatchNorm, TagStack
+from biomtl.heads.mlp import BatchNorm
+from biomtl.heads.words import CrfHead
 from biomtl.inference.predict import predict_records
 from biomtl.model import MultiTaskModel
-from biomtl.tasks.task import Task
 
 
-def stack(name: str, **options: Any) -> Task:
-    return tiny.task(name).model_copy(update={"head": "stack", "head_options": options})
-
-
-def model_and_batch(encoder: Path, task: Task, count: int = 8) -> tuple[MultiTaskModel, Any, list[dict[str, Any]]]:
+def model_and_batch(
+    encoder: Path, name: str, options: dict[str, Any], count: int = 8
+) -> tuple[MultiTaskModel, Any, list[dict[str, Any]]]:
     torch.manual_seed(0)
-    model = MultiTaskModel.from_encoder(encoder, [task], max_length=48)
-    rows = tiny.records(task.name, count)
-    examples = encode_examples(model.processor, model.tasks, {task.name: rows}, targets=True)
+    choice = tiny.head(name).model_copy(update={"name": "mlp", "options": options})
+    model = MultiTaskModel.from_encoder(encoder, [tiny.task(name)], heads={name: choice}, max_length=48)
+    rows = tiny.records(name, count)
+    examples = encode_examples(model.processor, model.tasks, {name: rows}, targets=True, apart=model.apart)
     return model, collate(examples, model.processor), rows
 
 
 CASES = [
-    ("cls-text", {"reducer": "max", "norm": "batch", "hidden": 6, "dropout": 0.0}),
-    ("cls-text", {"reducer": "stkaltlstm", "size": 4, "last_dropout": True, "class_weights": [0.2, 1.8]}),
+    ("cls-text", {"seq2vec": "max", "norm": "batch", "hidden": 6, "dropout": 0.0}),
+    ("cls-text", {"seq2vec": "stkaltlstm", "size": 4, "last_dropout": True, "class_weights": [0.2, 1.8]}),
     ("cls-apart", {"norm": "layer", "hidden": 5, "class_weights": [1.0, 1.0, 2.0]}),
-    ("cls-pair", {"reducer": "cnn", "size": 3}),
+    ("cls-pair", {"seq2vec": "cnn", "size": 3}),
     ("multi-text", {"norm": "batch", "threshold": 0.3, "class_weights": [1.0, 0.5, 1.5]}),
     ("reg-text", {"hidden": 4, "init_std": 0.02}),
     ("reg-apart", {"norm": "batch", "hidden": 6}),
     ("reg-apart", {"compare": "distance", "hidden": 6}),
-    ("reg-apart", {"compare": "cosine", "reducer": "gru", "size": 4}),
+    ("reg-apart", {"compare": "cosine", "seq2vec": "gru", "size": 4}),
     ("tag-drug", {"norm": "batch", "hidden": 6, "class_weights": [0.5, 2.0, 0.5]}),
-    ("tag-drug", {"crf": True, "sequence": "isa", "size": 4}),
+    ("tag-drug", {"crf": True, "seq2seq": "isa", "size": 4}),
     ("tag-drug", {"crf": True, "norm": "layer", "last_dropout": True}),
 ]
 
@@ -51,14 +49,13 @@ CASES = [
 def test_learns_saves_and_predicts_alone_as_in_company(
     name: str, options: dict[str, Any], bert: Path, tmp_path: Path
 ) -> None:
-    task = stack(name, **options)
-    model, batch, rows = model_and_batch(bert, task)
+    model, batch, rows = model_and_batch(bert, name, options)
     model.train()
     optimiser = torch.optim.Adam(model.heads.parameters(), lr=0.02)
     history = []
     for _ in range(40):
         optimiser.zero_grad()
-        loss = model.loss(model(batch.inputs, batch.tasks), batch)[name]
+        loss = model(batch.inputs, batch.tasks)[name].loss
         loss.backward()
         assert all(torch.isfinite(p.grad).all() for p in model.heads.parameters() if p.grad is not None)
         optimiser.step()
@@ -75,46 +72,54 @@ def test_learns_saves_and_predicts_alone_as_in_company(
 
 
 def test_crf_decodes_the_best_path_and_learns_its_likelihood(bert: Path) -> None:
-    task = stack("tag-drug", crf=True, dropout=0.0)
-    model, batch, rows = model_and_batch(bert, task, 5)
-    head = model.head("tag-drug")
-    assert isinstance(head, TagStack)
-    assert isinstance(head.crf, Crf)
+    model, batch, rows = model_and_batch(bert, "tag-drug", {"crf": True, "dropout": 0.0}, 5)
+    head, asked = model.head("tag-drug"), batch.tasks["tag-drug"]
+    assert isinstance(head, CrfHead)
     torch.nn.init.normal_(head.crf.transitions, std=2)
-    model.train()
-    sizes = batch.tasks["tag-drug"].output_counts.tolist()
-    emissions = model(batch.inputs, batch.tasks)["tag-drug"].detach()
-    loss = model.loss({"tag-drug": emissions}, batch)["tag-drug"]
-    gold = batch.tasks["tag-drug"].targets.split(sizes)
+    model.eval().heads.train()
+    answer = model(batch.inputs, batch.tasks)["tag-drug"]
+    emissions = answer.outputs.detach().split(asked.output_counts)
     alone = [
         head.crf.loss(part[None], tags[None], torch.ones(1, len(tags)))
-        for part, tags in zip(emissions.split(sizes), gold, strict=True)
+        for part, tags in zip(emissions, asked.targets.split(asked.output_counts), strict=True)
     ]
-    torch.testing.assert_close(loss, torch.cat(alone).sum() / sum(sizes))
+    torch.testing.assert_close(answer.loss, torch.cat(alone).sum() / sum(asked.output_counts))
+    again = model.eval()(batch.inputs, batch.tasks)["tag-drug"]
+    torch.testing.assert_close(again.loss, answer.loss)  # of the emissions, though the outputs are paths now
     found = predict_records(model, {"tag-drug": rows})["tag-drug"]
-    head.training = True  # raw emissions; everything below it stays as it predicts
-    raw = model(batch.inputs, batch.tasks)["tag-drug"].detach().split(sizes)
     order = [example.index for example in batch.examples["tag-drug"]]
-    for index, part in zip(order, raw, strict=True):
+    for index, part in zip(order, emissions, strict=True):
         path = head.crf.decode(part[None], torch.ones(1, len(part)))[0]
-        assert found[index]["tags"] == [task.labels[tag] for tag in path]
+        assert found[index]["tags"] == [model.tasks["tag-drug"].labels[tag] for tag in path]
+
+
+def test_a_crf_head_knows_the_rules_of_its_tags(bert: Path) -> None:
+    model, batch, _ = model_and_batch(bert, "tag-drug", {"crf": True}, 5)
+    head = model.head("tag-drug")
+    assert isinstance(head, CrfHead)
+    assert not head.crf.first[2]
+    assert head.crf.allowed[:, 2].tolist() == [False, True, True]
+    with torch.no_grad():
+        head.network.layers[-1].bias.copy_(torch.tensor([0.0, -50.0, 50.0]))  # an inside wherever that may be
+    outputs = model.eval()(batch.inputs, batch.tasks)["tag-drug"].outputs.split(batch.tasks["tag-drug"].output_counts)
+    assert all(part.argmax(-1).tolist() == [1, *[2] * (len(part) - 1)] for part in outputs)
+    batch.tasks["tag-drug"].targets[:] = 2  # as corpora may write it: an inside without a begin
+    assert model.train()(batch.inputs, batch.tasks)["tag-drug"].loss < 200
 
 
 def test_contrastive_loss_of_scores_is_that_of_distances(bert: Path) -> None:
-    task = stack("reg-apart", compare="distance", dropout=0.0)
-    model, batch, _ = model_and_batch(bert, task, 4)
-    scores = model(batch.inputs, batch.tasks)["reg-apart"]
-    distances = 1 - scores.squeeze(-1) / 4
-    wanted = contrastive_loss(distances, batch.tasks["reg-apart"].targets / 4)
-    torch.testing.assert_close(model.loss({"reg-apart": scores}, batch)["reg-apart"], wanted)
+    model, batch, _ = model_and_batch(bert, "reg-apart", {"compare": "distance", "dropout": 0.0}, 4)
+    answer = model(batch.inputs, batch.tasks)["reg-apart"]
+    distances = 1 - answer.outputs.squeeze(-1) / 4
+    torch.testing.assert_close(answer.loss, contrastive_loss(distances, batch.tasks["reg-apart"].targets / 4))
 
 
 def test_balanced_weights_leave_the_size_of_the_loss(bert: Path) -> None:
-    plain, batch, _ = model_and_batch(bert, stack("cls-text", dropout=0.0))
-    even, _, _ = model_and_batch(bert, stack("cls-text", dropout=0.0, class_weights=[1.0, 1.0]))
+    plain, batch, _ = model_and_batch(bert, "cls-text", {"dropout": 0.0})
+    even, _, _ = model_and_batch(bert, "cls-text", {"dropout": 0.0, "class_weights": [1.0, 1.0]})
     even.load_state_dict(plain.state_dict())
-    values = plain(batch.inputs, batch.tasks)
-    torch.testing.assert_close(plain.loss(values, batch)["cls-text"], even.loss(values, batch)["cls-text"])
+    losses = [model.eval()(batch.inputs, batch.tasks)["cls-text"].loss for model in (plain, even)]
+    torch.testing.assert_close(*losses)
 
 
 def test_batch_norm_takes_one_row() -> None:
@@ -126,8 +131,8 @@ def test_batch_norm_takes_one_row() -> None:
 
 
 def test_init_is_normal(bert: Path) -> None:
-    model, _, _ = model_and_batch(bert, stack("cls-text", hidden=300, init_mean=1.0, init_std=0.01))
-    weight = dict(model.head("cls-text").named_parameters())["layers.2.weight"]
+    model, _, _ = model_and_batch(bert, "cls-text", {"hidden": 300, "init_mean": 1.0, "init_std": 0.01})
+    weight = dict(model.head("cls-text").named_parameters())["network.layers.2.weight"]
     assert weight.mean().item() == pytest.approx(1.0, abs=0.01)
     assert weight.std().item() == pytest.approx(0.01, rel=0.05)
 
@@ -135,8 +140,8 @@ def test_init_is_normal(bert: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("cls-text", {"reducr": "max"}, "head option reducr: .*did you mean 'reducer'"),
-        ("cls-text", {"reducer": "bow"}, "unknown sequence reducer 'bow'"),
+        ("cls-text", {"seq2ve": "max"}, "head option seq2ve: .*did you mean 'seq2vec'"),
+        ("cls-text", {"seq2vec": "bow"}, "unknown sequence reducer 'bow'"),
         ("cls-text", {"crf": True}, "head option crf for classification"),
         ("cls-text", {"class_weights": [1.0]}, "1 class_weights, expected 2"),
         ("tag-drug", {"crf": True, "class_weights": [1.0, 1.0, 1.0]}, "class_weights for tagging"),
@@ -146,4 +151,4 @@ def test_init_is_normal(bert: Path) -> None:
 )
 def test_bad_options(name: str, options: dict[str, Any], message: str, bert: Path) -> None:
     with pytest.raises(InputError, match=message):
-        MultiTaskModel.from_encoder(bert, [stack(name, **options)], max_length=48)
+        model_and_batch(bert, name, options)

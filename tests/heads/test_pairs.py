@@ -11,8 +11,9 @@ import torch
 import tiny
 from biomtl.batch import collate, encode_examples
 from biomtl.encoders.base import Encoded
-from biomtl.heads.pairs import ApartHead, ComparisonHead, CosineHead, mean_by_example
-from biomtl.model import MultiTaskModel
+from biomtl.heads.losses import squared_error
+from biomtl.heads.pairs import ComparisonHead, CosineHead, PairHead
+from biomtl.heads.rows import TaskRows, mean_by_id
 
 
 def test_the_cosine_at_the_start() -> None:
@@ -32,9 +33,9 @@ def test_the_comparison_sees_both_texts() -> None:
     torch.testing.assert_close(head(first, second), head.classifier(joined))
 
 
-def test_mean_by_owner() -> None:
+def test_mean_by_id() -> None:
     values = torch.tensor([[2.0], [4.0], [9.0]])
-    torch.testing.assert_close(mean_by_example(values, torch.tensor([0, 0, 2]), 3), torch.tensor([[3.0], [0.0], [9.0]]))
+    torch.testing.assert_close(mean_by_id(values, torch.tensor([0, 0, 2]), 3), torch.tensor([[3.0], [0.0], [9.0]]))
 
 
 def test_windows_of_a_text_are_pooled_first() -> None:
@@ -48,7 +49,8 @@ def test_windows_of_a_text_are_pooled_first() -> None:
             return first[:, :1]
 
     # Two windows of the first text, one of the second; padding doesn't count.
-    ApartHead(Spy())(Encoded(hidden, mask), torch.tensor([0, 0, 0]), torch.tensor([0, 0, 1]), 1)
+    rows = TaskRows(torch.arange(3), torch.tensor([0, 0, 0]), torch.tensor([0, 0, 1]), (1,), 2, every_row=True)
+    PairHead(Spy(), squared_error(0, 1))(Encoded(hidden, mask), rows)
     first, second = compared[0]
     torch.testing.assert_close(first, torch.tensor([[(1 + 4) / 2, (2 + 5) / 2]]))
     torch.testing.assert_close(second, torch.tensor([[9.0, 10.0]]))
@@ -56,13 +58,13 @@ def test_windows_of_a_text_are_pooled_first() -> None:
 
 @pytest.mark.parametrize("name", ["reg-apart", "cls-apart", "multi-apart"])
 def test_apart_pairs_of_any_length(bert: Path, name: str) -> None:
-    model = MultiTaskModel.from_encoder(bert, [tiny.task(name)], max_length=16).eval()
+    model = tiny.model(bert, [name], max_length=16).eval()
     rng = random.Random(0)
     texts = [" ".join(tiny.sentence(rng, n)) for n in (3, 50, 3, 7)]
     pairs = [{"text_a": a, "text_b": b} for a in texts for b in texts]
-    examples = encode_examples(model.processor, model.tasks, {name: pairs}, targets=False)
+    examples = encode_examples(model.processor, model.tasks, {name: pairs}, targets=False, apart=model.apart)
     batch = collate(examples, model.processor)
-    outputs = model(batch.inputs, batch.tasks)[name]
+    outputs = model(batch.inputs, batch.tasks)[name].outputs
     outputs = outputs[torch.tensor([example.index for example in batch.examples[name]]).argsort()]
     assert outputs.shape == (16, max(1, len(model.tasks[name].labels)))
     if name == "reg-apart":

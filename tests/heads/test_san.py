@@ -7,13 +7,13 @@ import torch
 
 from biomtl.encoders.base import Encoded
 from biomtl.errors import InputError
-from biomtl.heads.san import SanHead
+from biomtl.heads.san import SanNetwork
 
 
 @pytest.fixture
-def head() -> SanHead:
+def head() -> SanNetwork:
     torch.manual_seed(0)
-    return SanHead(6, 3).eval()
+    return SanNetwork(6, 3).eval()
 
 
 def rows(*lengths: tuple[int, int], width: int = 9) -> Encoded:
@@ -27,7 +27,7 @@ def rows(*lengths: tuple[int, int], width: int = 9) -> Encoded:
     return Encoded(torch.randn(len(lengths), width, 6), mask, segments=segments)
 
 
-def by_hand(head: SanHead, x: torch.Tensor, first: int, second: int) -> torch.Tensor:
+def by_hand(head: SanNetwork, x: torch.Tensor, first: int, second: int) -> torch.Tensor:
     """One row, text by text, without masks."""
     q, p = x[:first], x[first : first + second]
     h = head.summary(q).softmax(0).T @ q
@@ -39,7 +39,7 @@ def by_hand(head: SanHead, x: torch.Tensor, first: int, second: int) -> torch.Te
     return torch.stack(answers).mean(0).log()[0]
 
 
-def test_formulas(head: SanHead) -> None:
+def test_formulas(head: SanNetwork) -> None:
     encoded = rows((3, 6), (2, 2), (5, 1))
     found = head(encoded)
     for i, (first, second) in enumerate([(3, 6), (2, 2), (5, 1)]):
@@ -47,17 +47,17 @@ def test_formulas(head: SanHead) -> None:
     torch.testing.assert_close(found.exp().sum(-1), torch.ones(3))
 
 
-def test_padding_makes_no_difference(head: SanHead) -> None:
+def test_padding_makes_no_difference(head: SanNetwork) -> None:
     encoded = rows((3, 4), width=12)
     short = Encoded(encoded.hidden[:, :7], encoded.mask[:, :7], segments=encoded.segments[:, :7])
     torch.testing.assert_close(head(encoded), head(short))
 
 
-def test_one_text_alone_is_finite(head: SanHead) -> None:
+def test_one_text_alone_is_finite(head: SanNetwork) -> None:
     assert head(rows((4, 0))).isfinite().all()
 
 
-def test_turns_are_dropped_in_training_but_never_all(head: SanHead) -> None:
+def test_turns_are_dropped_in_training_but_never_all(head: SanNetwork) -> None:
     head.dropout.p = 0.0
     encoded = rows((3, 6))
     still = head(encoded)
@@ -71,7 +71,7 @@ def test_turns_are_dropped_in_training_but_never_all(head: SanHead) -> None:
     torch.testing.assert_close(head(encoded), still)
 
 
-def test_it_learns(head: SanHead) -> None:
+def test_it_learns(head: SanNetwork) -> None:
     head.train()
     encoded, gold = rows((3, 4), (2, 6), (4, 4)), torch.tensor([0, 1, 2])
     optimiser = torch.optim.Adam(head.parameters(), 0.03)
@@ -85,7 +85,7 @@ def test_it_learns(head: SanHead) -> None:
     assert losses[-1] < 0.3 < losses[0]
 
 
-def test_segments_are_needed(head: SanHead) -> None:
+def test_segments_are_needed(head: SanNetwork) -> None:
     encoded = rows((3, 4))
     encoded.segments = None
     with pytest.raises(InputError, match="segment ids"):

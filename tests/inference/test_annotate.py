@@ -122,12 +122,12 @@ def test_mentions_are_those_that_evaluation_sees(predictor: Predictor) -> None:
     documents = invented(1)
     seen = 0
     for name in TAGGERS:
-        only = Annotator(Predictor(predictor.model, tasks=[name]))
+        only = Annotator(Predictor(predictor.engine, tasks=[name]))
         for source, found in zip(documents, only(documents), strict=True):
             cut = [list(words(source.text, *span)) for span in document_sentences(source)]
             records = [{"tokens": [source.text[start:end] for start, end in spans], "offsets": spans} for spans in cut]
-            task = predictor.model.tasks[name]
-            predicted = predict_records(predictor.model, {name: records})[name]
+            task = predictor.engine.model.tasks[name]
+            predicted = predict_records(predictor.engine.model, {name: records})[name]
             expected = [
                 (m["type"], m["start"], m["end"], f"{m['probability']:.4f}")
                 for record, prediction in zip(records, predicted, strict=True)
@@ -144,8 +144,8 @@ def test_mentions_are_those_that_evaluation_sees(predictor: Predictor) -> None:
 def test_a_text_is_encoded_once_for_all_tasks(request: pytest.FixtureRequest, kind: str) -> None:
     predictor = request.getfixturevalue(kind)
     documents = [document("a", "Pola zalpidine.", "Rimu  korinosis."), document("b", "Rimu korinosis.", "Vono.")]
-    annotator = Annotator(Predictor(predictor.model, tasks=[*TAGGERS, *TEXTS]), whole=["multi-text"])
-    with rows_read(predictor.model) as rows:
+    annotator = Annotator(Predictor(predictor.engine, tasks=[*TAGGERS, *TEXTS]), whole=["multi-text"])
+    with rows_read(predictor.engine.model) as rows:
         found = list(annotator(documents))
     # Two sentences are the same words; the two documents are texts of their own.
     assert sum(rows) == 3 + 2
@@ -180,9 +180,9 @@ def test_documents_stream(predictor: Predictor, monkeypatch: pytest.MonkeyPatch)
 
 def test_labels_of_sentences_and_documents(predictor: Predictor) -> None:
     (source,) = invented(3, 1)
-    annotator = Annotator(Predictor(predictor.model, tasks=TEXTS), whole=["reg-text"])
+    annotator = Annotator(Predictor(predictor.engine, tasks=TEXTS), whole=["reg-text"])
     (found,) = annotator([source])
-    direct = Predictor(predictor.model, tasks=TEXTS)
+    direct = Predictor(predictor.engine, tasks=TEXTS)
     expected = []
     for start, end in document_sentences(source):
         (result,) = direct([source.text[start:end]])
@@ -214,7 +214,7 @@ def asked(annotator: Annotator, documents: list[Document], monkeypatch: pytest.M
 
 
 def test_candidates_are_masked_as_in_training(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
-    annotator = Annotator(Predictor(predictor.model, tasks=RELATIONS), keep=True)
+    annotator = Annotator(Predictor(predictor.engine, tasks=RELATIONS), keep=True)
     text = "Pola met\nrimu and dasu. Quari α-Teksa hits milo."
     first = marked(text, Pola="drug", rimu="brand", dasu="group", Quari="GENE-Y", Teksa="CHEMICAL", milo="gene")
     assert asked(annotator, [first], monkeypatch) == {
@@ -234,7 +234,7 @@ def test_candidates_are_masked_as_in_training(predictor: Predictor, monkeypatch:
 
 
 def test_arguments_that_overlap_share_a_placeholder(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
-    annotator = Annotator(Predictor(predictor.model, tasks=["ddi2013"]), keep=True)
+    annotator = Annotator(Predictor(predictor.engine, tasks=["ddi2013"]), keep=True)
     source = Document(
         "d",
         "Pola-rimu now",
@@ -249,7 +249,7 @@ def test_arguments_that_overlap_share_a_placeholder(predictor: Predictor, monkey
 
 
 def test_relations_join_found_mentions(predictor: Predictor) -> None:
-    annotator = Annotator(Predictor(predictor.model, tasks=["tag-drug", "ddi2013"]))
+    annotator = Annotator(Predictor(predictor.engine, tasks=["tag-drug", "ddi2013"]))
     assert annotator.relations == ["ddi2013"]
     relations = 0
     for found in annotator(invented(4, 6)):
@@ -265,14 +265,14 @@ def test_relations_join_found_mentions(predictor: Predictor) -> None:
 
 def test_what_was_there_stays_only_if_asked(predictor: Predictor) -> None:
     (source,) = invented(5, 1)
-    (found,) = Annotator(Predictor(predictor.model, tasks=["tag-drug"]))([source])
+    (found,) = Annotator(Predictor(predictor.engine, tasks=["tag-drug"]))([source])
     assert found.mentions
     same = Mention("T1", "Drug", found.mentions[0].spans, found.mentions[0].text, ("D1",), (("note", "x"),))
     other = Mention("T7", "Gene", ((0, 2),), source.text[:2])
     old = Document(source.id, source.text, source.passages, (same, other), (Relation("R0", "x", (("a", "T1"),)),))
-    annotator = Annotator(Predictor(predictor.model, tasks=["tag-drug"]))
+    annotator = Annotator(Predictor(predictor.engine, tasks=["tag-drug"]))
     assert list(annotator([old])) == [found]
-    (kept,) = Annotator(Predictor(predictor.model, tasks=["tag-drug"]), keep=True)([old])
+    (kept,) = Annotator(Predictor(predictor.engine, tasks=["tag-drug"]), keep=True)([old])
     assert kept.relations == old.relations
     assert kept.mentions[1] == other
     assert kept.mentions[0].identifiers == ("D1",)
@@ -307,7 +307,7 @@ def test_what_is_not_applied_is_said(predictor: Predictor) -> None:
     assert {annotator.skipped[name] for name in TEXTS} == {"the format has no place for labels of texts"}
     assert set(Annotator(predictor, keep=True).skipped) == {"reg-pair"}
     with pytest.raises(InputError, match=r"no task that can annotate documents \(reg-pair: it compares two texts\)"):
-        Annotator(Predictor(predictor.model, tasks=["reg-pair"]))
+        Annotator(Predictor(predictor.engine, tasks=["reg-pair"]))
     for name in ("tag-drug", "reg-pair", "DDI"):
         with pytest.raises(InputError, match="does not label documents, expected a task over single texts"):
             Annotator(predictor, whole=[name])

@@ -60,7 +60,7 @@ def test_every_gold_mention_of_a_long_sentence_is_scored(bert: Path, tmp_path: P
     record = {"id": "long", "doc_id": "long", "tokens": tokens, "offsets": offsets, "tags": tags}
     tiny.write_rows(folder / "tag-drug" / "test.jsonl", [record])
     suite = load_suite(folder)
-    model = MultiTaskModel.from_encoder(bert, suite.tasks.values(), max_length=16)
+    model = MultiTaskModel.from_encoder(bert, suite.tasks, heads=suite.heads, max_length=16)
     result = evaluate(model, suite, "test", resamples=0)
     assert len(result.predictions["tag-drug"][0]["tags"]) == len(tokens) > 150
     assert result.scores["tag-drug"].main.support == tags.count("B-Drug") > 20

@@ -22,7 +22,7 @@ from biomtl.text.words import words
 def predictor(bert: Path) -> Predictor:
     """Heads wide enough that a fresh tagger finds mentions everywhere."""
     torch.manual_seed(0)
-    model = MultiTaskModel.from_encoder(bert, [tiny.task(name) for name in tiny.TASKS], max_length=16)
+    model = tiny.model(bert, tiny.TASKS, max_length=16)
     with torch.no_grad():
         for parameter in model.heads.parameters():
             parameter.mul_(50)
@@ -65,7 +65,7 @@ def test_the_same_sentence_has_the_same_tags_everywhere(predictor: Predictor, se
     record = tiny.tagging_record(rng, 0)
     sentence = TokenizedText.of(record["tokens"], record["offsets"])
     others = [" ".join(tiny.sentence(rng)) for _ in range(3)]
-    by_evaluation = predict_records(predictor.model, {"tag-drug": [record]})["tag-drug"][0]
+    by_evaluation = predict_records(predictor.engine.model, {"tag-drug": [record]})["tag-drug"][0]
     as_words, as_text = (predictor([*others, text])[-1]["tag-drug"] for text in (sentence, str(sentence)))
     assert list(as_words.tags or ()) == by_evaluation["tags"]
     assert as_words.mentions == as_text.mentions
@@ -134,7 +134,7 @@ def test_some_tasks(predictor: Predictor, small_model: Path) -> None:
     with pytest.raises(InputError, match="did you mean 'reg-pair'"):
         Predictor(small_model, tasks=["reg-pairs"])
     with pytest.raises(InputError, match="did you mean 'tag-drug'"):
-        Predictor(predictor.model, tasks=["tag-drugs"])
+        Predictor(predictor.engine, tasks=["tag-drugs"])
 
 
 def test_progress_counts_texts(predictor: Predictor) -> None:

@@ -57,7 +57,7 @@ def test_tokens_and_text_give_the_same_mentions(folder: Path) -> None:
         expected = mentions(predictor, TokenizedText.of(record["tokens"]))
         assert mentions(predictor, joined) == expected
         assert mentions(predictor, text) == mentions(predictor, TokenizedText.of(record["tokens"], offsets))
-        different += mentions(Predictor(predictor.model, tasks=["genes"], words="ours"), joined) != expected
+        different += mentions(Predictor(predictor.engine, tasks=["genes"], words="ours"), joined) != expected
         seen += len(expected)
     assert seen > 30
     assert different > 10  # as it was: every text cut one way
@@ -67,7 +67,7 @@ def test_each_task_annotates_with_its_own_words_in_one_pass(folder: Path) -> Non
     predictor = Predictor(folder)
     text = "The NF-pola B gene binds 5'-zalpidine in cells. RI-2/RI-4 was shown (p65/p50)."
     calls: list[int] = []
-    hook = predictor.model.encoder.register_forward_pre_hook(
+    hook = predictor.engine.model.encoder.register_forward_pre_hook(
         lambda _, given: calls.append(len(given[0]["attention_mask"]))
     )
     (document,) = Annotator(predictor)([Document("1", text)])
@@ -108,7 +108,7 @@ def test_the_option(command: Callable[..., Any], folder: Path, choice: str, tmp_
 
 def test_a_model_saved_without_a_rule_has_our_words(folder: Path) -> None:
     predictor = Predictor(folder, tasks=["genes"])
-    model = predictor.model
+    model = predictor.engine.model
     model.tasks["genes"] = model.tasks["genes"].model_copy(update={"words": None})
     text = "NF-pola binds RI-2/RI-4."
     assert mentions(Predictor(model), text) == mentions(Predictor(model, words="ours"), text)
@@ -125,8 +125,8 @@ def test_training_keeps_the_rule(command: Callable[..., Any], bert: Path, tmp_pa
     assert ended.code == 0, ended.err
     assert "task genes: text is cut by a rule learned from its tokens" in ended.out
     head = json.loads((tmp_path / "run" / "model" / "heads" / "genes" / "head.json").read_text())
-    assert Task.model_validate(head).words is not None
-    assert head["words"]["name"] == "corpus"
+    assert Task.model_validate(head["task"]).words is not None
+    assert head["task"]["words"]["name"] == "corpus"
 
 
 def test_check_says_how_words_are_cut(command: Callable[..., Any], tmp_path: Path) -> None:

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from biomtl.tasks import get_task
-from biomtl.tasks.check import check_record, unknown_label
 from biomtl.tasks.task import Task
+from biomtl.tasks.types.base import check_record
+from biomtl.tasks.types.checks import unknown_label
 
 TEXT = {"id": "1", "doc_id": "1", "text": "@DRUG$ and more", "label": "DDI-int"}
 PAIR = {"id": "1", "doc_id": "1", "text_a": "One.", "text_b": "Two.", "score": 2.5}

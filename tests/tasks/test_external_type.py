@@ -12,10 +12,8 @@ import pytest
 from biomtl.errors import InputError
 from biomtl.scoring import score_records
 from biomtl.scoring.metrics import metrics_of
-from biomtl.tasks.check import check_record
-from biomtl.tasks.families import basic, family
 from biomtl.tasks.task import Task
-from biomtl.tasks.types.base import task_types
+from biomtl.tasks.types.base import check_record, task_type, type_names
 
 CODE = """
 from biomtl.tasks.types.classification import Classification
@@ -34,19 +32,20 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: graded-types\nVersion: 1.0\n")
     (metadata / "entry_points.txt").write_text("[biomtl.task_types]\ngraded = graded_types:Graded\n")
     monkeypatch.syspath_prepend(tmp_path)
-    for cached in (task_types, family):
+    for cached in (task_type, type_names):
         cached.cache_clear()
     yield
-    for cached in (task_types, family):
+    for cached in (task_type, type_names):
         cached.cache_clear()
 
 
 def test_its_kind_is_that_of_the_class_it_derives_from() -> None:
-    assert family("graded") == ("graded", "classification")
-    assert basic("graded") == "classification"
-    assert family("span") == ("span",)
-    assert basic("span") == "span"
-    assert basic("nothing") == "nothing"
+    assert task_type("graded").family == ("graded", "classification")
+    assert task_type("graded").answer == "label"
+    assert task_type("span").family == ("span",)
+    assert task_type("span").answer == "other"
+    with pytest.raises(InputError, match="unknown type 'nothing'"):
+        task_type("nothing")
 
 
 def test_records_are_checked_as_those_of_its_kind() -> None:

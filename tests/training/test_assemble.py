@@ -17,7 +17,8 @@ from biomtl.custom import TaskDefinition
 from biomtl.custom.config import Files
 from biomtl.errors import InputError
 from biomtl.model import MultiTaskModel
-from biomtl.suite import Suite, load_suite
+from biomtl.suite import Suite, TaskData, load_suite
+from biomtl.tasks.head import HeadChoice
 from biomtl.training.assemble import IN_PYTHON, assemble, keep_heads, with_task_names
 from biomtl.training.recipe_io import load_recipe, make_recipe
 from biomtl.training.run import train
@@ -42,8 +43,8 @@ def test_the_recipe_is_enough(bert: Path, small_suite: Path, tmp_path: Path) -> 
 def test_what_is_passed_in_is_what_is_recorded(encoders: dict[str, Path], small_suite: Path, tmp_path: Path) -> None:
     roberta = encoders["roberta"]
     suite = load_suite(small_suite, ["cls-text", "reg-pair"])
-    apart = suite.tasks["reg-pair"].model_copy(update={"pairs": "apart"})
-    model = MultiTaskModel.from_encoder(roberta, [suite.tasks["cls-text"], apart], max_length=24, stride=5)
+    heads = {"reg-pair": HeadChoice(pairs="apart"), "cls-text": HeadChoice(name="mlp", options={"hidden": 3})}
+    model = MultiTaskModel.from_encoder(roberta, suite.tasks, heads=heads, max_length=24, stride=5)
     run = train({**SHORT, "output": str(tmp_path / "run")}, model=model, suite=suite, console=Console(quiet=True))
     recipe = load_recipe(run.folder / "recipe.yaml")
     assert (recipe.encoder, recipe.suite, recipe.heads) == (str(roberta), str(small_suite), "fresh")
@@ -58,6 +59,7 @@ def test_what_is_passed_in_is_what_is_recorded(encoders: dict[str, Path], small_
     # The record builds the same kind of model again.
     again = assemble(recipe).model
     assert again.tasks == run.model.tasks
+    assert again.choices == run.model.choices
     # A model that was trained is another model: a second run says where it starts.
     second = train({**SHORT, "output": str(tmp_path / "b")}, model=model, suite=suite, console=Console(quiet=True))
     recipe = load_recipe(second.folder / "recipe.yaml")
@@ -75,7 +77,10 @@ def test_what_is_passed_in_is_what_is_recorded(encoders: dict[str, Path], small_
         ({"tasks": ["cls-text"]}, "the suite's task 'reg-pair' is not among the recipe's tasks"),
         ({"tasks": ["cls-text", "reg-pair", "hoc"]}, "no data for task 'hoc', expected one of: cls-text, reg-pair"),
         ({"tasks": {"cls-text": {}, "reg-pair": {"pairs": "apart"}}}, "tasks.reg-pair.pairs is 'apart' in the recipe"),
-        ({"tasks": {"cls-text": {"head": {"turns": 2}}, "reg-pair": {}}}, "tasks.cls-text.head.turns is 2 in the"),
+        (
+            {"tasks": {"cls-text": {"head": {"turns": 2}}, "reg-pair": {}}},
+            "head_options.turns is 2 in the",
+        ),
     ],
 )
 def test_what_contradicts_is_refused(
@@ -197,11 +202,13 @@ def test_heads_that_can_t_be_kept(bert: Path, small_suite: Path) -> None:
 
     def with_task(**update: Any) -> Suite:
         entry = suite["cls-text"]
-        return Suite([entry.with_task(entry.task.model_copy(update=update))])
+        return Suite([TaskData(entry.task.model_copy(update=update), entry.files)])
 
     with pytest.raises(InputError, match="trained on other labels or inputs, expected classification over 2 labels"):
         keep_heads(model, with_task(labels=("none", "drug", "more")))
     with pytest.raises(InputError, match="head option turns for cls-text, whose trained head was built otherwise"):
-        keep_heads(model, with_task(head_options={"turns": 2}))
+        keep_heads(model, Suite([suite["cls-text"].with_head(HeadChoice(options={"turns": 2}))]))
+    with pytest.raises(InputError, match="head mlp for cls-text, whose trained head was built otherwise"):
+        keep_heads(model, Suite([suite["cls-text"].with_head(HeadChoice(name="mlp"))]))
     keep_heads(model, load_suite(small_suite, ["tag-drug"]))  # a task that the model doesn't know yet
     assert list(model.tasks) == ["tag-drug"]

@@ -48,12 +48,12 @@ class Still:
 
 def model_of(folder: Path, names: tuple[str, ...] = ALL) -> MultiTaskModel:
     torch.manual_seed(0)
-    return MultiTaskModel.from_encoder(folder, [tiny.task(name) for name in names], max_length=24)
+    return tiny.model(folder, names, max_length=24)
 
 
 def examples_of(model: MultiTaskModel, count: int = 6) -> list[EncodedExample]:
     records = {name: tiny.records(name, count) for name in model.tasks}
-    return encode_examples(model.processor, model.tasks, records, targets=True)
+    return encode_examples(model.processor, model.tasks, records, targets=True, apart=model.apart)
 
 
 def one_step(
@@ -100,7 +100,7 @@ def test_the_loss_is_the_weighted_mean_of_the_tasks_means(bert: Path) -> None:
     counts = {name: sum(e.task == name for example in examples for e in example.task_examples) for name in ALL}
     batch = collate(examples, model.processor)
     with torch.no_grad():
-        means = model.loss(model(batch.inputs, batch.tasks), batch)
+        means = {name: answer.loss for name, answer in model(batch.inputs, batch.tasks).items()}
     assert done["losses"] == pytest.approx({name: float(value) for name, value in means.items()}, abs=1e-5)
     total = sum(weights.get(name, 1.0) * counts[name] * float(means[name]) for name in ALL) / sum(counts.values())
     assert done["loss"] == pytest.approx(total, abs=1e-5)
@@ -172,7 +172,7 @@ def test_dropout_reaches_every_family(encoders: dict[str, Path]) -> None:
         configure(model, make_recipe({"dropout": 0.0}))
         model.train()
         batch = collate(examples_of(model), model.processor)
-        first, second = (model(batch.inputs, batch.tasks)["tag-drug"] for _ in range(2))
+        first, second = (model(batch.inputs, batch.tasks)["tag-drug"].outputs for _ in range(2))
         assert torch.equal(first, second), family
         configure(model, make_recipe({"dropout": 0.4}))
         first, second = (model.encoder(batch.inputs).hidden for _ in range(2))

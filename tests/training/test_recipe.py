@@ -92,7 +92,7 @@ def test_overrides_win_and_null_unsets(write):
         "x",
         "y",
     ]
-    assert load_recipe(path, ["tasks.hoc.head.dropout=0.3"]).tasks["hoc"].head == {"dropout": 0.3}
+    assert load_recipe(path, ["tasks.hoc.head.dropout=0.3"]).tasks["hoc"].head_options == {"dropout": 0.3}
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from biomtl.files import atomic_file
 from biomtl.results import Results
 from biomtl.scoring.result import MARK, few_units_note
 from biomtl.tasks.task import Task
+from biomtl.tasks.types.base import type_of
 
 Form = Literal["biomtl", "hf", "onnx", "encoder"]
 _OPEN: Mapping[Form, str] = {
@@ -117,7 +118,7 @@ def _score_entries(tasks: Sequence[Task], results: Results | None) -> list[EvalR
 
 def _pipeline(tasks: Sequence[Task]) -> str:
     """The hub's word for what a model does."""
-    return "token-classification" if tasks and tasks[0].type == "tagging" else "text-classification"
+    return "token-classification" if tasks and type_of(tasks[0]).answer == "tags" else "text-classification"
 
 
 def _origin(tasks: Sequence[Task], provenance: Mapping[str, Any], max_length: int | None) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from biomtl.checkpoints.card import write_card
-from biomtl.encoders.transformer import StockHead, TransformerEncoder
+from biomtl.encoders.transformer import TransformerEncoder
 from biomtl.errors import InputError
 from biomtl.model import MultiTaskModel
 from biomtl.pretrained import quiet
@@ -36,14 +36,15 @@ def export_hf(model: MultiTaskModel, task: str, folder: Path, results: Results |
         InputError: no such task, or a head or encoder that no stock class has.
     """
     head = model.head(task)
-    if not isinstance(head, StockHead) or not isinstance(model.encoder, TransformerEncoder):
-        found = f"task {task}: {type(head).__name__} on a {model.encoder.kind} encoder"
+    stock = head.stock_model()
+    if stock is None or not isinstance(model.encoder, TransformerEncoder):
+        found = f"task {task}: {type(head.network or head).__name__} on a {model.encoder.kind} encoder"
         fix = "use the folder itself, or --to onnx"
         raise InputError(found, expected="a head that stock transformers has", fix=fix)
-    network = type(head.stock)(_config(model, task, head))
+    network = type(stock)(_config(model, task, stock))
     base = network.base_model_prefix
     state = {f"{base}.{name}": value for name, value in model.encoder.network.state_dict().items()}
-    state |= {name.removeprefix("stock."): value for name, value in head.state_dict().items()}
+    state |= stock.state_dict()
     missing, unexpected = network.load_state_dict(state, strict=False)
     # A stock class may do without the encoder's pooler; anything else amiss would change its answers.
     surplus = [name for name in unexpected if not name.startswith(f"{base}.pooler.")]
@@ -68,12 +69,12 @@ def export_encoder(model: MultiTaskModel, folder: Path) -> str:
     return type(network).__name__
 
 
-def _config(model: MultiTaskModel, task: str, head: StockHead) -> Any:
-    config = copy.deepcopy(head.stock.config)
+def _config(model: MultiTaskModel, task: str, stock: Any) -> Any:
+    config = copy.deepcopy(stock.config)
     record = model.tasks[task]
     labels = record.labels or ("score",)
     config.id2label = dict(enumerate(labels))
     config.label2id = {label: i for i, label in enumerate(labels)}
     config.problem_type = _PROBLEMS.get(record.type)
-    config.architectures = [type(head.stock).__name__]
+    config.architectures = [type(stock).__name__]
     return config

@@ -78,7 +78,7 @@ def adopt(folder: Path, tasks: str | None) -> tuple[MultiTaskModel, Report]:
     model = MultiTaskModel(encoder, processor, [task])
     base = f"{stock.base_model_prefix}."
     head = {name: value for name, value in stock.state_dict().items() if not name.startswith(base)}
-    model.head(task.name).load_state_dict({f"stock.{name}": value.float() for name, value in head.items()})
+    model.head(task.name).load_state_dict({f"network.stock.{name}": value.float() for name, value in head.items()})
     report = Report(folder.name, "hf", "MultiTaskModel")
     report.used = dict.fromkeys(head, f"heads/{task.name}")
     report.notes = [f"encoder: {architecture} without its head", f"labels of {task.name}: {', '.join(task.labels)}"]

@@ -7,19 +7,18 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from biomtl.checkpoints.card import write_card
-from biomtl.checkpoints.onnx_model import FILE, need, open_session
-from biomtl.encoders.base import Encoded
-from biomtl.encoders.transformer import StockHead, TransformerEncoder
+from biomtl.checkpoints.onnx_session import FACTS, FILE, need, open_session
+from biomtl.encoders.transformer import TransformerEncoder
 from biomtl.errors import InputError
 from biomtl.files import write_json
-from biomtl.heads.pairs import ApartHead
-from biomtl.heads.san import SanHead
+from biomtl.heads.base import Head
 from biomtl.model import MultiTaskModel
 from biomtl.results import Results
 
@@ -56,9 +55,9 @@ def export_onnx(
         _quantise(path)
         difference = _difference(graph, path)
     model.processor.save(folder)
-    records = {name: model.tasks[name].model_dump(mode="json", exclude={"catalogue", "files"}) for name in tasks}
-    apart = [name for name in tasks if isinstance(model.head(name), ApartHead)]
-    write_json(folder / "onnx.json", {"inputs": graph.inputs, "int8": int8, "apart": apart, "tasks": records})
+    readings = {name: model.head(name).reading for name in tasks}
+    records = {name: model.head_record(name) for name in tasks}
+    write_json(folder / FACTS, {"inputs": graph.inputs, "int8": int8, "readings": readings, "tasks": records})
     chosen, length = [model.tasks[name] for name in tasks], model.processor.max_length
     write_card(folder, "onnx", chosen, model.provenance, max_length=length, results=results)
     return difference
@@ -79,23 +78,21 @@ class _Graph(nn.Module):
         self.encoder = model.encoder
         self.heads = nn.ModuleList([model.head(name) for name in tasks])
         self.tasks = list(tasks)
-        for name, head in zip(tasks, self.heads, strict=True):
-            if not isinstance(head, StockHead | SanHead | ApartHead) or model.tasks[name].type == "ranking":
-                found = f"task {name}: {model.tasks[name].type} with {type(head).__name__}"
+        for name in tasks:
+            if not (head := model.head(name)).traceable:
+                found = f"task {name}: {model.tasks[name].type} with {type(head.network or head).__name__}"
                 raise InputError(found, expected="a head that one graph can hold", fix="name other tasks with --task")
         names = model.processor.tokenizer.model_input_names  # type: ignore[attr-defined]
         self.rows = [name for name in _ROWS if name in names or name == "attention_mask"]
-        self.pairs = list(_PAIRS) if any(isinstance(head, ApartHead) for head in self.heads) else []
+        self.pairs = list(_PAIRS) if any(model.head(name).reading == "pairs" for name in tasks) else []
         self.inputs = [*self.rows, *self.pairs]
         self.vocabulary = int(model.encoder.config.vocab_size)
         self.eval()
 
     def forward(self, *values: Tensor) -> tuple[Tensor, ...]:
         encoded = self.encoder(dict(zip(self.rows, values, strict=False)))
-        return tuple(
-            _compare(head, encoded, *values[-2:]) if isinstance(head, ApartHead) else head(encoded)
-            for head in self.heads
-        )
+        first, second = values[-2:]  # not looked at where no head compares
+        return tuple(cast(Head, head).trace(encoded, first, second) for head in self.heads)
 
     def example(self, rows: int, positions: int) -> tuple[Tensor, ...]:
         """Rows of random pieces in two segments, the last ones padded, and one pair fewer than rows."""
@@ -108,13 +105,6 @@ class _Graph(nn.Module):
         made = {"input_ids": ids, "attention_mask": mask, "token_type_ids": segments * mask}
         made |= dict(zip(_PAIRS, (torch.eye(rows)[:-1], torch.eye(rows)[1:]), strict=True))
         return tuple(made[name] for name in self.inputs)
-
-
-def _compare(head: ApartHead, encoded: Encoded, first: Tensor, second: Tensor) -> Tensor:
-    """What the head says of pairs: ``[pairs, labels]``; the same as its ``forward``, with the owners as matrices."""
-    seen = encoded if head.view is None else head.view(encoded)
-    vectors = seen.mean() if head.reducer is None else head.reducer(seen.hidden, seen.mask)
-    return head.compare(first @ vectors, second @ vectors)
 
 
 @contextmanager
@@ -148,6 +138,18 @@ def _write(graph: _Graph, path: Path) -> None:
             dynamo=True,
             verbose=False,
         )
+    _drop_traces(path)
+
+
+def _drop_traces(path: Path) -> None:
+    """Take out the notes on which lines of code made each node: they hold this machine's paths."""
+    import onnx
+
+    model = onnx.load(path)
+    nodes = [node for function in model.functions for node in function.node]
+    for part in (model, model.graph, *model.functions, *model.graph.node, *nodes):
+        del part.metadata_props[:]
+    onnx.save(model, path)
 
 
 def _difference(graph: _Graph, path: Path) -> float:

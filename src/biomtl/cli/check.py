@@ -20,7 +20,7 @@ from biomtl.errors import InputError, nearest
 from biomtl.packaged import PACKAGED_ENCODER, packaged_encoder
 from biomtl.prepare.counts import SPECIAL
 from biomtl.report.console import table_console
-from biomtl.tasks.types.base import Record, TaskType, task_types
+from biomtl.tasks.types.base import Record, TaskType, task_type, type_names, type_of
 from biomtl.text.alignment import word_positions
 from biomtl.text.base import TextProcessor
 
@@ -67,9 +67,8 @@ def check(
         biomtl check train.tsv --type classification --columns text=sentence,label=gold
     """
 
-    kinds = task_types()
-    if type not in kinds:
-        raise InputError(f"unknown type {type!r}", fix=nearest(type, kinds))
+    if type not in type_names():
+        raise InputError(f"unknown type {type!r}", fix=nearest(type, type_names()))
     given: dict[str, Any] = {"type": type, "format": format, "header": header, "separator": separator}
     given |= {"mentions": mentions, "quoting": quoting}
     given |= {"columns": named_columns(columns), "labels": labels.split(",") if labels else None}
@@ -80,12 +79,12 @@ def check(
         option = str(first["loc"][0])
         expected = first["msg"].removeprefix("Input should be ")
         raise InputError(f"--{option} {first['input']!r}", expected=expected) from error
-    report = check_file(file.stem, definition, kinds[type])
+    report = check_file(file.stem, definition, task_type(type))
     console = table_console()
     show(report, console)
     if report.task is not None and report.records:
         if encoder := encoder or (PACKAGED_ENCODER if packaged_encoder() else None):
-            show_pieces(report, kinds[type], encoder, max_length, console)
+            show_pieces(report, task_type(type), encoder, max_length, console)
         console.print("First record:", json.dumps(report.records[0], ensure_ascii=False, indent=1), **PLAIN)
     if report.bad:
         show_bad(report, console)
@@ -119,7 +118,7 @@ def show(report: CheckReport, console: Console) -> None:
     for note in (*report.notes, *report.words):
         console.print(note, **PLAIN)
     if report.labels:
-        table = Table("label", "rows" if report.task.type != "tagging" else "mentions", "share")
+        table = Table("label", "mentions" if type_of(report.task).answer == "tags" else "rows", "share")
         total = sum(report.labels.values())
         for label, count in report.labels.most_common(MOST_LABELS):
             table.add_row(label, f"{count:,}", f"{count / total:.1%}")

@@ -12,10 +12,10 @@ from rich.table import Table
 
 from biomtl.checkpoints.export import export_encoder, export_hf
 from biomtl.checkpoints.onnx import export_onnx
-from biomtl.checkpoints.onnx_model import OnnxModel
 from biomtl.cli.evaluate import SplitName
 from biomtl.errors import InputError
 from biomtl.files import atomic_file, atomic_folder, refuse_existing, write_json
+from biomtl.inference.engines.onnx import OnnxEngine
 from biomtl.inference.evaluate import evaluate, shared_tasks
 from biomtl.model import MultiTaskModel
 from biomtl.report.console import table_console
@@ -111,7 +111,7 @@ def _losses(model: MultiTaskModel, folder: Path, data: str, split: SplitName) ->
 
     suite = shared_tasks(model, load_suite(data), asked=False, split=split.value)
     before = evaluate(model, suite, split.value, resamples=0).scores
-    after = evaluate(OnnxModel(folder), suite, split.value, resamples=0).scores
+    after = evaluate(OnnxEngine(folder), suite, split.value, resamples=0).scores
     return {
         name: {
             "metric": score.main.id,

@@ -19,7 +19,7 @@ from biomtl.errors import InputError
 from biomtl.files import atomic_file, decode_line, dump_json, read_lines, refuse_existing, suffix_of
 from biomtl.inference.predictor import Predictor, TokenizedText
 from biomtl.json_rows import parse_jsonl
-from biomtl.tasks.check import check_tokens
+from biomtl.tasks.types.checks import check_tokens
 
 
 def predict(

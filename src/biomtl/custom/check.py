@@ -12,8 +12,8 @@ from biomtl.custom.config import TaskDefinition
 from biomtl.custom.detect import detect
 from biomtl.custom.task import own_task, raw_records
 from biomtl.errors import InputError
-from biomtl.tasks.kinds import RecordKind
 from biomtl.tasks.task import Task
+from biomtl.tasks.types.base import TaskType
 from biomtl.text.word_rules import describe, learn_words
 from biomtl.text.words import words
 
@@ -47,7 +47,7 @@ class CheckReport:
     special: Counter[str] = field(default_factory=Counter)
 
 
-def check_file(name: str, definition: TaskDefinition, kind: RecordKind) -> CheckReport:
+def check_file(name: str, definition: TaskDefinition, kind: TaskType) -> CheckReport:
     """Read a definition's training files to their end, whatever is wrong with single rows.
 
     Raises:
@@ -76,14 +76,14 @@ def check_file(name: str, definition: TaskDefinition, kind: RecordKind) -> Check
     return report
 
 
-def _count(report: CheckReport, record: Record, kind: RecordKind, name: str) -> None:
+def _count(report: CheckReport, record: Record, kind: TaskType, name: str) -> None:
     report.records.append(record)
     report.labels.update(_gold(record, kind, name))
     report.special.update(getattr(record, "cases", {}))
     report.lengths.append(sum(1 for text in texts_of(record) for _ in words(text)))
 
 
-def _provisional(name: str, definition: TaskDefinition, kind: RecordKind) -> Task:
+def _provisional(name: str, definition: TaskDefinition, kind: TaskType) -> Task:
     """A task that takes any score and the labels that occur, to tell good rows from bad ones."""
     labels: set[str] = set()
     if kind.gold_cells.get(kind.gold_key) in ("text", "texts", "words"):
@@ -94,7 +94,7 @@ def _provisional(name: str, definition: TaskDefinition, kind: RecordKind) -> Tas
     return Task(name=name, type=kind.name, inputs=kind.inputs[0], labels=known, metric=kind.metric)
 
 
-def _sort_out(report: CheckReport, task: Task, definition: TaskDefinition, kind: RecordKind) -> None:
+def _sort_out(report: CheckReport, task: Task, definition: TaskDefinition, kind: TaskType) -> None:
     for record in raw_records(kind, definition, task.inputs, "train", report.bad.append):
         if problem := kind.check(record, task):
             path, line = record.where  # type: ignore[attr-defined]
@@ -108,7 +108,7 @@ def _pass(error: InputError) -> None:
     """Pass over a bad row: it is counted when the rows are read again."""
 
 
-def _gold(record: Record, kind: RecordKind, name: str) -> list[str]:
+def _gold(record: Record, kind: TaskType, name: str) -> list[str]:
     """What a record says; a mention without a type has the name of its task."""
     value = record[kind.gold_key]
     cell = kind.gold_cells[kind.gold_key]

@@ -12,8 +12,8 @@ from biomtl.corpora.records import Located
 from biomtl.custom.config import SEPARATOR, TaskDefinition
 from biomtl.custom.tables import Row
 from biomtl.errors import InputError, OnError, nearest
-from biomtl.tasks.check import INPUT_KEYS
-from biomtl.tasks.kinds import INPUT_CELLS, Cell, RecordKind
+from biomtl.tasks.types.base import INPUT_CELLS, Cell, TaskType
+from biomtl.tasks.types.checks import INPUT_KEYS
 from biomtl.text.tags import to_iob2
 
 NAMES: Mapping[str, Cell] = {"id": "text", "doc_id": "text"}
@@ -31,7 +31,7 @@ class Columns:
         InputError: ``columns`` names a field that the type doesn't have.
     """
 
-    def __init__(self, kind: RecordKind, definition: TaskDefinition) -> None:
+    def __init__(self, kind: TaskType, definition: TaskDefinition) -> None:
         self.kind, self.definition = kind, definition
         self.named = definition.columns or {}
         inputs = {key: INPUT_CELLS[key] for name in kind.inputs for key in INPUT_KEYS[name]}

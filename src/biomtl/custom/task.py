@@ -19,8 +19,8 @@ from biomtl.custom.tables import Row, read_table
 from biomtl.errors import InputError, OnError, fail
 from biomtl.files import sha256
 from biomtl.formats import delimited
-from biomtl.tasks.kinds import Cell, RecordKind
 from biomtl.tasks.task import Split, Task
+from biomtl.tasks.types.base import Cell, TaskType
 
 MOST_SHOWN = 12  # labels in a note
 MOST_SINGLE = 0.9  # share of a tagging table's rows that may hold one word
@@ -38,7 +38,7 @@ class OwnTask:
     """
 
     task: Task
-    kind: RecordKind
+    kind: TaskType
     definition: TaskDefinition
     notes: tuple[str, ...] = field(default=())
 
@@ -74,7 +74,7 @@ class OwnTask:
         return found
 
 
-def own_task(name: str, definition: TaskDefinition, kind: RecordKind, known: Task | None = None) -> OwnTask:
+def own_task(name: str, definition: TaskDefinition, kind: TaskType, known: Task | None = None) -> OwnTask:
     """The task of a definition; labels and score range that it doesn't give are taken from its files.
 
     Labels come from train alone, so that a label which stands only in dev or test is a bad row. A score range covers
@@ -117,7 +117,7 @@ def own_task(name: str, definition: TaskDefinition, kind: RecordKind, known: Tas
 
 
 def raw_records(
-    kind: RecordKind, definition: TaskDefinition, inputs: str, split: Split, on_error: OnError
+    kind: TaskType, definition: TaskDefinition, inputs: str, split: Split, on_error: OnError
 ) -> Iterator[Record]:
     """Stream a split's records with where they stand, not yet checked against the task."""
     for path in (definition.files or Files()).of(split):
@@ -138,7 +138,7 @@ def _table(path: Path, format: str, split: Split, columns: Columns, on_error: On
     return read_table(path, format, split, header=columns.header, quoting=quoting, on_error=on_error)
 
 
-def _format(path: Path, kind: RecordKind, definition: TaskDefinition) -> str:
+def _format(path: Path, kind: TaskType, definition: TaskDefinition) -> str:
     format = definition.format or detect(path, tagging="tokens" in kind.inputs)
     if format in DOCUMENTS and "tokens" not in kind.inputs:
         expected = "TSV, CSV, JSON lines, Parquet or a saved dataset"
@@ -146,7 +146,7 @@ def _format(path: Path, kind: RecordKind, definition: TaskDefinition) -> str:
     return format
 
 
-def _inputs(definition: TaskDefinition, kind: RecordKind, split: Split) -> str:
+def _inputs(definition: TaskDefinition, kind: TaskType, split: Split) -> str:
     """Which of its type's inputs the task has, by the columns of its first row."""
     if len(kind.inputs) == 1:
         return kind.inputs[0]
@@ -157,7 +157,7 @@ def _inputs(definition: TaskDefinition, kind: RecordKind, split: Split) -> str:
 
 
 def _labels(
-    name: str, kind: RecordKind, definition: TaskDefinition, inputs: str, split: Split, known: Task | None
+    name: str, kind: TaskType, definition: TaskDefinition, inputs: str, split: Split, known: Task | None
 ) -> tuple[str, ...]:
     """The labels that were given, else the known task's if they hold those of a split, else those, sorted."""
     faults: list[InputError] = []
@@ -180,7 +180,7 @@ def _labels(
 
 def _range(
     name: str,
-    kind: RecordKind,
+    kind: TaskType,
     definition: TaskDefinition,
     inputs: str,
     splits: Sequence[Split],
@@ -200,7 +200,7 @@ def _range(
     return low, high
 
 
-def _refuse_single_words(name: str, kind: RecordKind, definition: TaskDefinition, inputs: str, split: Split) -> None:
+def _refuse_single_words(name: str, kind: TaskType, definition: TaskDefinition, inputs: str, split: Split) -> None:
     """A file with a word on each line, read as a table, would train on sentences of one word without complaint."""
     path = (definition.files or Files()).of(split)[0]
     if _format(path, kind, definition) in DOCUMENTS:
@@ -213,7 +213,7 @@ def _refuse_single_words(name: str, kind: RecordKind, definition: TaskDefinition
         raise InputError(found, path=path, expected="a sentence a row", fix=fix)
 
 
-def _quoted_cells(name: str, kind: RecordKind, definition: TaskDefinition, split: Split) -> list[str]:
+def _quoted_cells(name: str, kind: TaskType, definition: TaskDefinition, split: Split) -> list[str]:
     """A note on cells of a TSV that a CSV writer put in quotes, which are read as they stand."""
     notes = []
     for path in (definition.files or Files()).of(split):

@@ -10,7 +10,7 @@ from biomtl.elmoft.flags import Flags
 from biomtl.errors import InputError, nearest
 from biomtl.suite import Suite
 from biomtl.tasks.task import Task
-from biomtl.tasks.types.base import Record
+from biomtl.tasks.types.base import Record, type_of
 from biomtl.training.recipe import Recipe
 from biomtl.training.recipe_io import make_recipe
 
@@ -72,13 +72,13 @@ IDLE = {
     "lm_loss": "the released weights have no word predictor, so there is no language-model loss",
     "fmt": "tables are written as xlsx and csv",
 }
-# Flags that matter only for some task types.
-FOR_TYPES = {
-    "seq2seq": ("tagging",),
-    "ssfunc": ("regression",),
-    "pthrshld": ("multilabel",),
-    "pool": ("classification", "multilabel", "regression"),
-    "weight_class": ("classification", "multilabel", "tagging"),
+# Flags that matter only for some answers.
+FOR_ANSWERS = {
+    "seq2seq": ("tags",),
+    "ssfunc": ("score",),
+    "pthrshld": ("labels",),
+    "pool": ("label", "labels", "score"),
+    "weight_class": ("label", "labels", "tags"),
 }
 
 
@@ -137,12 +137,11 @@ def make_plan(flags: Flags, suite: Suite) -> Plan:
     """
     task = next(iter(suite.tasks.values()))
     options = head_options(flags, task, suite[task.name].records("train") if flags.weight_class else [])
-    task = task.model_copy(update={"head": "stack", "head_options": options})
     recipe = make_recipe(
         {
             "encoder": encoder_name(flags),
             "suite": str(flags.input or flags.data_dir),
-            "tasks": {task.name: {"head": options}},
+            "tasks": {task.name: {"head": "mlp", "head_options": options}},
             "output": str(flags.out or f"runs/elmoft-{flags.task}"),
             "seed": flags.seed,
             "max_length": flags.maxlen,
@@ -161,30 +160,31 @@ def make_plan(flags: Flags, suite: Suite) -> Plan:
             "save_strategy": "no",
         }
     )
-    return Plan(Suite([suite[task.name].with_task(task)]), recipe, tuple(notes(flags, task)))
+    return Plan(suite.only([task.name]).with_options(recipe.tasks), recipe, tuple(notes(flags, task)))
 
 
 def head_options(flags: Flags, task: Task, train: Sequence[Record]) -> dict[str, Any]:
-    """The options of the ``stack`` head (see ``biomtl.heads.mlp``)."""
+    """The options of the ``mlp`` head (see ``biomtl.heads.mlp``)."""
     options: dict[str, Any] = {"hidden": flags.fchdim, "dropout": flags.pdrop, "last_dropout": flags.do_lastdrop}
     if flags.do_norm:
         options["norm"] = flags.norm_type
     if flags.initln:
         options |= {"init_mean": flags.initln_mean, "init_std": flags.initln_std}
-    if flags.do_crf and task.type != "tagging":
+    answer = type_of(task).answer
+    if flags.do_crf and answer != "tags":
         raise InputError(f"--do_crf with --task {flags.task}", expected="an NER task", fix="leave it out")
     if flags.do_crf and flags.weight_class:
         raise InputError("both --do_crf and --weight_class", fix="give one: a CRF's loss has no class weights")
-    if task.type == "tagging":
-        options |= {"sequence": SEQ2SEQ[flags.seq2seq]} if flags.seq2seq else {}
+    if answer == "tags":
+        options |= {"seq2seq": SEQ2SEQ[flags.seq2seq]} if flags.seq2seq else {}
         options |= {"crf": True} if flags.do_crf else {}
     else:
-        options["reducer"] = SEQ2VEC[flags.seq2vec] if flags.seq2vec else POOL[flags.pool] if flags.pool else "last"
-    if task.type == "regression" and flags.ssfunc:
+        options["seq2vec"] = SEQ2VEC[flags.seq2vec] if flags.seq2vec else POOL[flags.pool] if flags.pool else "last"
+    if answer == "score" and flags.ssfunc:
         options["compare"] = SSFUNC[flags.ssfunc]
-    if task.type == "multilabel":
+    if answer == "labels":
         options["threshold"] = flags.pthrshld
-    if flags.weight_class and task.type != "regression":
+    if flags.weight_class and answer != "score":
         options["class_weights"] = class_weights(task, train)
     return options
 
@@ -192,9 +192,10 @@ def head_options(flags: Flags, task: Task, train: Sequence[Record]) -> dict[str,
 def class_weights(task: Task, records: Sequence[Record]) -> list[float]:
     """Weights by inverse frequency, with mean 1 over all gold labels of ``records``; 1 for a label never seen."""
     counts = dict.fromkeys(task.labels, 0)
+    answer = type_of(task).answer
     for record in records:
-        gold = record.get("labels", record.get("tags")) if task.type != "classification" else [record["label"]]
-        for label in gold or ():
+        gold = record[answer]
+        for label in [gold] if isinstance(gold, str) else gold:
             counts[label] += 1
     seen = {label: count for label, count in counts.items() if count}
     total = sum(seen.values())
@@ -226,8 +227,8 @@ def notes(flags: Flags, task: Task) -> Iterable[str]:
     for name, why in IDLE.items():
         if getattr(flags, name) != defaults[name]:
             yield f"--{name} has no effect: {why}"
-    for name, types in FOR_TYPES.items():
-        if getattr(flags, name) != defaults[name] and task.type not in types:
+    for name, answers in FOR_ANSWERS.items():
+        if getattr(flags, name) != defaults[name] and type_of(task).answer not in answers:
             yield f"--{name} has no effect: {flags.task} is a {task.type} task"
     if flags.seq2vec and flags.pool:
         yield "--pool has no effect: --seq2vec determines how words become one vector"

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from biomtl.tasks.task import Task
+from biomtl.tasks.types.base import type_of
 
 Record = dict[str, Any]
 Row = dict[str, Any]
@@ -26,11 +27,12 @@ def reference_scores(task: Task, gold: Sequence[Record], predicted: Sequence[Rec
 
     For regression ``name`` and ``value``. Predictions are in the order of the gold records.
     """
-    if task.type == "regression":
+    answer = type_of(task).answer
+    if answer == "score":
         return similarity([r["score"] for r in gold], [r["score"] for r in predicted])
-    if task.type == "multilabel":
+    if answer == "labels":
         return report_sets(task.labels, [r["labels"] for r in gold], [r["labels"] for r in predicted])
-    key = "tags" if task.type == "tagging" else "label"
+    key = "tags" if answer == "tags" else "label"
     wanted = [tag for r in gold for tag in (r[key] if key == "tags" else [r[key]])]
     answers = [tag for r in predicted for tag in (r[key] if key == "tags" else [r[key]])]
     if task.inputs != "pair":

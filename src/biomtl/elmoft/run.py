@@ -83,7 +83,8 @@ def build_model(flags: Flags, plan: Plan) -> MultiTaskModel:
     size = network.options.char_cnn.max_characters_per_token
     processor = ElmoProcessor(plan.recipe.max_length, plan.recipe.stride, size)
     torch.manual_seed(plan.recipe.seed)
-    return MultiTaskModel(ElmoEncoder(network, mixes=MIXES, dropout=MIX_DROPOUT), processor, plan.suite.tasks)
+    encoder = ElmoEncoder(network, mixes=MIXES, dropout=MIX_DROPOUT)
+    return MultiTaskModel(encoder, processor, plan.suite.tasks, plan.suite.heads)
 
 
 def cross_validate(flags: Flags, plan: Plan, command: str, console: Console) -> Path:

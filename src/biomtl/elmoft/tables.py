@@ -12,6 +12,7 @@ from biomtl.elmoft.reference import NAME, reference_scores
 from biomtl.files import atomic_file
 from biomtl.results import SplitScore
 from biomtl.tasks.task import Task
+from biomtl.tasks.types.base import type_of
 
 Record = dict[str, Any]
 Row = Mapping[str, Any]
@@ -52,8 +53,9 @@ def write_tables(
 def prediction_rows(task: Task, gold: Sequence[Record], predicted: Sequence[Record]) -> list[Row]:
     """The input table with the predicted label (tag, score) in its column and the original value as ``gold``."""
     rows: list[Row] = []
+    answer = type_of(task).answer
     for record, prediction in zip(gold, predicted, strict=True):
-        if task.type == "tagging":
+        if answer == "tags":
             owners = [record["doc_id"], *["-"] * (len(record["tokens"]) - 1)]
             words = zip(record["tokens"], owners, record["offsets"], prediction["tags"], record["tags"], strict=True)
             for token, owner, (start, _), tag, wanted in words:
@@ -64,16 +66,16 @@ def prediction_rows(task: Task, gold: Sequence[Record], predicted: Sequence[Reco
             if task.inputs == "pair"
             else {"sentence": record["text"]}
         )
-        column = {"regression": "score", "multilabel": "labels"}.get(task.type, "label")
-        answers = {column: _cell(task, prediction), "gold": _cell(task, record)}
+        answers = {answer: _cell(task, prediction), "gold": _cell(task, record)}
         rows.append({"index": record["id"], **texts, **answers})
     return rows
 
 
 def _cell(task: Task, record: Record) -> Any:
-    if task.type == "multilabel":
+    answer = type_of(task).answer
+    if answer == "labels":
         return ",".join(f"{i}_{int(label in record['labels'])}" for i, label in enumerate(task.labels))
-    return record["score"] if task.type == "regression" else record["label"]
+    return record[answer]
 
 
 def score_rows(score: SplitScore) -> list[Row]:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, ClassVar
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
     from biomtl.text.base import EncodedRow
 
 
@@ -42,8 +44,23 @@ class Encoded:
         return (self.hidden * mask).sum(1) / mask.sum(1).clamp(min=1)
 
 
+class RowNetwork(nn.Module, ABC):
+    """Layers over an encoder's rows, each row by itself; heads read their logits."""
+
+    traceable: ClassVar[bool] = False
+    """Whether one static graph holds it, for any number of rows and positions."""
+
+    @abstractmethod
+    def forward(self, encoded: Encoded) -> Tensor:
+        """``[rows, labels]`` or ``[rows, positions, labels]``."""
+
+    def stock_model(self) -> PreTrainedModel | None:
+        """The stock class whose head these layers are, a stub for its encoder; ``None`` if there is none."""
+        return None
+
+
 class Encoder(nn.Module, ABC):
-    """A shared encoder. ``dim`` is the width of its hidden states as heads see them (through ``view``)."""
+    """A shared encoder. ``dim`` is the width of its hidden states as heads see them (through ``layer_mix``)."""
 
     kind: ClassVar[str]
     joins_pairs: ClassVar[bool] = True
@@ -59,8 +76,8 @@ class Encoder(nn.Module, ABC):
     def forward(self, inputs: Mapping[str, Tensor]) -> Encoded:
         """Encode the rows that the encoder's text processor collated."""
 
-    def view(self) -> nn.Module | None:
-        """A fresh ``Encoded -> Encoded`` that gives a task its own view of the hidden states, where there is one.
+    def layer_mix(self) -> nn.Module | None:
+        """A fresh ``Encoded -> Encoded`` that gives a task its own mix of the layers, where there is one.
 
         The encoder's own heads hold one; other heads over hidden states have to take it in.
         """
@@ -84,12 +101,12 @@ class Encoder(nn.Module, ABC):
         return
 
     @abstractmethod
-    def sequence_head(self, labels: int) -> nn.Module:
-        """The family's own head for whole rows: ``Encoded -> [rows, labels]``."""
+    def sequence_head(self, labels: int) -> RowNetwork:
+        """The layers of the family's own head for whole rows: ``Encoded -> [rows, labels]``."""
 
     @abstractmethod
-    def token_head(self, labels: int) -> nn.Module:
-        """The family's own head for positions: ``Encoded -> [rows, positions, labels]``."""
+    def token_head(self, labels: int) -> RowNetwork:
+        """The layers of the family's own head for positions: ``Encoded -> [rows, positions, labels]``."""
 
     @abstractmethod
     def save(self, folder: Path) -> None:

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from biomtl.encoders.base import Encoded, Encoder
+from biomtl.encoders.base import Encoded, Encoder, RowNetwork
 from biomtl.errors import BiomtlError, InputError
 from biomtl.pretrained import load_network
 from biomtl.structured import read_json
@@ -84,11 +84,11 @@ class TransformerEncoder(Encoder):
         pooled = getattr(output, "pooler_output", None)
         return Encoded(output.last_hidden_state, inputs["attention_mask"], pooled, inputs.get("token_type_ids"))
 
-    def sequence_head(self, labels: int) -> nn.Module:
+    def sequence_head(self, labels: int) -> RowNetwork:
         """The head of the family's sequence classifier."""
         return StockHead("AutoModelForSequenceClassification", self.config, labels)
 
-    def token_head(self, labels: int) -> nn.Module:
+    def token_head(self, labels: int) -> RowNetwork:
         """The head of the family's token classifier."""
         return StockHead("AutoModelForTokenClassification", self.config, labels)
 
@@ -105,7 +105,7 @@ class TransformerEncoder(Encoder):
             self.network.gradient_checkpointing_enable(gradient_checkpointing_kwargs=options)
 
 
-class StockHead(nn.Module):
+class StockHead(RowNetwork):
     """The head of a stock class over hidden states that were computed elsewhere.
 
     Args:
@@ -113,6 +113,8 @@ class StockHead(nn.Module):
         config: the encoder's configuration.
         labels: outputs of the last layer.
     """
+
+    traceable: ClassVar[bool] = True
 
     def __init__(self, auto_class: str, config: Any, labels: int) -> None:
         import transformers
@@ -138,6 +140,10 @@ class StockHead(nn.Module):
             return self.stock(input_ids=encoded.mask, attention_mask=encoded.mask).logits
         finally:
             stub.encoded = None
+
+    def stock_model(self) -> Any:
+        """The family's class."""
+        return self.stock
 
 
 class _Stub(nn.Module):

@@ -6,11 +6,26 @@ Written here because no well-kept library has it: pytorch-crf and torchcrf have 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 FORBIDDEN = -1e4  # a score that no path chooses, and finite, so that no gradient is NaN
+
+
+class Transitions(NamedTuple):
+    """Which tags may stand where.
+
+    Attributes:
+        allowed: ``[tags, tags]``, false where the second tag may not follow the first.
+        first: ``[tags]``, false where a row may not start with the tag.
+        opening: ``[tags]``, the tag that stands in for one that isn't allowed where it stands.
+    """
+
+    allowed: Tensor
+    first: Tensor
+    opening: Tensor
 
 
 class Crf(nn.Module):
@@ -21,19 +36,20 @@ class Crf(nn.Module):
 
     Args:
         tags: how many there are.
-        allowed: ``[tags, tags]``, false where the second tag may not follow the first (see ``iob_transitions``).
-        first: ``[tags]``, false where a row may not start with the tag.
+        rules: which tags may follow each other; default any.
     """
 
-    def __init__(self, tags: int, allowed: Tensor | None = None, first: Tensor | None = None) -> None:
+    def __init__(self, tags: int, rules: Transitions | None = None) -> None:
         super().__init__()
         self.transitions = nn.Parameter(torch.empty(tags, tags).uniform_(-0.1, 0.1))
         self.start = nn.Parameter(torch.empty(tags).uniform_(-0.1, 0.1))
         self.end = nn.Parameter(torch.empty(tags).uniform_(-0.1, 0.1))
+        rules = rules or Transitions(torch.ones(tags, tags), torch.ones(tags), torch.arange(tags))
         self.allowed: Tensor
         self.first: Tensor
-        self.register_buffer("allowed", torch.ones(tags, tags) if allowed is None else allowed, persistent=False)
-        self.register_buffer("first", torch.ones(tags) if first is None else first, persistent=False)
+        self.opening: Tensor
+        for name, value in zip(Transitions._fields, rules, strict=True):
+            self.register_buffer(name, value, persistent=False)
 
     def loss(self, emissions: Tensor, tags: Tensor, mask: Tensor) -> Tensor:
         """Negative log-likelihood of each row's gold tags: ``[rows]``.
@@ -47,6 +63,14 @@ class Crf(nn.Module):
         # The largest emission of a word is in every path's score: without it the sums stay small and exact.
         emissions = emissions - emissions.amax(-1, keepdim=True).detach()
         return self.log_partition(emissions, mask) - self.score(emissions, tags, mask)
+
+    def legal(self, tags: Tensor) -> Tensor:
+        """Gold tags ``[rows, words]`` that the rules allow: an inside tag that continues nothing opens a mention.
+
+        Corpora write such tags, also where the word before has no piece, and scoring reads them so.
+        """
+        continues = torch.cat([self.first[tags[:, :1]] != 0, self.allowed[tags[:, :-1], tags[:, 1:]] != 0], dim=1)
+        return tags.where(continues, self.opening[tags])
 
     def score(self, emissions: Tensor, tags: Tensor, mask: Tensor) -> Tensor:
         """The score of given tag sequences: ``[rows]``."""
@@ -108,12 +132,19 @@ class Crf(nn.Module):
         return start, self.transitions.masked_fill(self.allowed == 0, FORBIDDEN)
 
 
-def iob_transitions(labels: Sequence[str]) -> tuple[Tensor, Tensor]:
-    """``allowed`` and ``first`` for IOB2 tags: ``I-X`` follows ``B-X`` or ``I-X`` only, and starts no row."""
-    inside = [label[2:] if label.startswith("I-") else None for label in labels]
-    open_after = [label[2:] if label[:2] in ("B-", "I-") else None for label in labels]
-    allowed = [[kind is None or kind == before for kind in inside] for before in open_after]
-    return torch.tensor(allowed), torch.tensor([kind is None for kind in inside])
+def iob_transitions(labels: Sequence[str]) -> Transitions:
+    """The rules of IOB2 tags: ``I-X`` follows ``B-X`` or ``I-X`` only, and starts no row.
+
+    An inside tag whose type has no ``B-`` among the labels may stand anywhere.
+    """
+    prefixes, types = zip(*((label.partition("-")[0], label.partition("-")[2]) for label in labels), strict=True)
+    begins = {type: i for i, (prefix, type) in enumerate(zip(prefixes, types, strict=True)) if prefix == "B"}
+    bound = [prefix == "I" and type in begins for prefix, type in zip(prefixes, types, strict=True)]
+    # The type that a row is inside of after each tag; None after one that is in no mention.
+    inside = [type if prefix in ("B", "I") else None for prefix, type in zip(prefixes, types, strict=True)]
+    allowed = [[not held or type == before for held, type in zip(bound, types, strict=True)] for before in inside]
+    opening = [begins[types[i]] if bound[i] else i for i in range(len(labels))]
+    return Transitions(torch.tensor(allowed), ~torch.tensor(bound), torch.tensor(opening))
 
 
 def _precise(emissions: Tensor) -> Tensor:

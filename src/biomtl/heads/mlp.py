@@ -1,44 +1,39 @@
-"""The ``stack`` head of every task type: words -> one vector -> norm -> dropout -> linear layers.
+"""The ``mlp`` head of every task type: words -> one vector -> norm -> dropout -> linear layers.
 
-The shape of the heads in Peng, Yan and Lu 2019 (arXiv 1906.05474), on any encoder. A task asks for it by
-``head: stack`` and gives ``StackOptions`` as ``head_options``. Tagging keeps a vector for every word, pairs have one
-for each text.
+The shape of the heads in Peng, Yan and Lu 2019 (arXiv 1906.05474), on any encoder. A recipe asks for it by
+``head: mlp`` and gives ``MlpOptions`` as ``head_options``. Tagging keeps a vector for every word, pairs have one for
+each text.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.utils.rnn import pad_sequence
 
-from biomtl.encoders.base import Encoded, Encoder
+from biomtl.encoders.base import Encoded, Encoder, RowNetwork
 from biomtl.errors import InputError, nearest
 from biomtl.heads.contrastive import ContrastiveHead, contrastive_loss
-from biomtl.heads.crf import Crf
-from biomtl.heads.pairs import ApartHead
+from biomtl.heads.losses import targets_of
+from biomtl.heads.rows import TaskRows
 from biomtl.heads.seq2seq import build_sequence_layer
 from biomtl.heads.seq2vec import Reducer, build_reducer
+from biomtl.tasks.head import HeadChoice
 from biomtl.tasks.task import Task
 
-if TYPE_CHECKING:
-    from biomtl.tasks.types.base import TaskRows
 
-Loss = Callable[[Tensor, "TaskRows"], Tensor]
-
-
-class StackOptions(BaseModel):
-    """What a task says under ``head_options``."""
+class MlpOptions(BaseModel):
+    """What a recipe may say under ``head_options``."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    reducer: str = Field("boe", description="words to one vector, see `heads.seq2vec`")
-    sequence: str | None = Field(None, description="layer between the words and a tagger, see `heads.seq2seq`")
-    size: int = Field(384, gt=0, description="states a direction, filters a width of those two")
+    seq2vec: str = Field("boe", description="words to one vector, see `heads.seq2vec`")
+    seq2seq: str | None = Field(None, description="layer between the words and a tagger, see `heads.seq2seq`")
+    size: int = Field(384, gt=0, description="states per direction, filters per width of those two")
     hidden: int = Field(0, ge=0, description="width of the two hidden layers; 0: one linear layer alone")
     dropout: float = Field(0.1, ge=0, lt=1, description="after the norm")
     norm: Literal["batch", "layer"] | None = Field(None, description="of the features, before the layers")
@@ -53,22 +48,34 @@ class StackOptions(BaseModel):
     threshold: float = Field(0.5, gt=0, lt=1, description="multilabel: least probability of a predicted label")
 
     @classmethod
-    def of(cls, task: Task) -> StackOptions:
-        """The options of a task.
+    def of(cls, task: Task, choice: HeadChoice, *fitting: str) -> MlpOptions:
+        """The options of a task's head.
+
+        Args:
+            task: the task.
+            choice: its head, with the options as they were given.
+            fitting: which of the options that make sense for some task types only do so here.
 
         Raises:
-            InputError: an unknown option or an impossible value.
+            InputError: an unknown option, an impossible value, or no sense for the task's type.
         """
         try:
-            options = cls.model_validate(task.head_options)
+            options = cls.model_validate(choice.options)
         except ValidationError as error:
             first = error.errors()[0]
             name = ".".join(map(str, first["loc"]))
             fix = nearest(name, cls.model_fields) if first["type"] == "extra_forbidden" else None
             raise InputError(f"task {task.name}: head option {name}: {first['msg']}", fix=fix) from error
+        for name in ("crf", "seq2seq", "compare", "class_weights"):
+            if getattr(options, name) != cls.model_fields[name].default and name not in fitting:
+                raise InputError(f"task {task.name}: head option {name} for {task.type}", fix="leave it out")
+        if options.crf and options.class_weights:
+            raise InputError(
+                f"task {task.name}: head option class_weights for {task.type} with a crf", fix="leave one out"
+            )
         if options.class_weights is not None and len(options.class_weights) != len(task.labels):
             found = f"task {task.name}: {len(options.class_weights)} class_weights"
-            raise InputError(found, expected=f"{len(task.labels)}, one a label")
+            raise InputError(found, expected=f"{len(task.labels)}, one per label")
         return options
 
 
@@ -86,7 +93,7 @@ class BatchNorm(nn.BatchNorm1d):
 class Features(nn.Module):
     """Norm and dropout: ``[n, dim]`` to the same."""
 
-    def __init__(self, dim: int, options: StackOptions) -> None:
+    def __init__(self, dim: int, options: MlpOptions) -> None:
         super().__init__()
         norms: dict[str | None, Callable[[int], nn.Module]] = {"batch": BatchNorm, "layer": nn.LayerNorm}
         self.norm = norms[options.norm](dim) if options.norm else nn.Identity()
@@ -97,8 +104,8 @@ class Features(nn.Module):
         return self.dropout(self.norm(values))
 
 
-def linear_layers(dim: int, labels: int | None, options: StackOptions) -> nn.Sequential:
-    """Two hidden layers with ReLU if the options give them a width, then one output a label (if any are wanted)."""
+def linear_layers(dim: int, labels: int | None, options: MlpOptions) -> nn.Sequential:
+    """Two hidden layers with ReLU if the options give them a width, then one output per label (if any are wanted)."""
     layers: list[nn.Module] = []
     for _ in range(2 if options.hidden else 0):
         layers += [nn.Linear(dim, options.hidden), nn.ReLU()]
@@ -125,172 +132,76 @@ class Bounded(nn.Module):
         return self.low + (self.high - self.low) * torch.sigmoid(values)
 
 
-class TextStack(nn.Module):
-    """One output row a text."""
+class MlpTexts(RowNetwork):
+    """One output row per text."""
 
-    def __init__(self, task: Task, encoder: Encoder, labels: int, options: StackOptions) -> None:
+    def __init__(self, encoder: Encoder, labels: int, options: MlpOptions, output: nn.Module | None = None) -> None:
         super().__init__()
-        self.view = encoder.view()
-        self.reducer: Reducer = build_reducer(options.reducer, encoder.dim, options.size)
-        self.features = Features(self.reducer.dim, options)
-        self.layers = linear_layers(self.reducer.dim, labels, options)
+        self.layer_mix = encoder.layer_mix()
+        self.seq2vec: Reducer = build_reducer(options.seq2vec, encoder.dim, options.size)
+        self.features = Features(self.seq2vec.dim, options)
+        self.layers = linear_layers(self.seq2vec.dim, labels, options)
         self.last = nn.Dropout(options.dropout if options.last_dropout else 0.0)
-        self.output = _output(task)
-        self.own_loss = weighted_loss(task, options)
+        self.output = output or nn.Identity()
 
     def forward(self, encoded: Encoded) -> Tensor:
         """``[rows, labels]``."""
-        seen = encoded if self.view is None else self.view(encoded)
-        return self.output(self.last(self.layers(self.features(self.reducer(seen.hidden, seen.mask)))))
+        mixed = encoded if self.layer_mix is None else self.layer_mix(encoded)
+        return self.output(self.last(self.layers(self.features(self.seq2vec(mixed.hidden, mixed.mask)))))
+
+
+class MlpWords(RowNetwork):
+    """One output row per word."""
+
+    def __init__(self, encoder: Encoder, labels: int, options: MlpOptions) -> None:
+        super().__init__()
+        self.layer_mix = encoder.layer_mix()
+        self.seq2seq = build_sequence_layer(options.seq2seq, encoder.dim, options.size) if options.seq2seq else None
+        dim = encoder.dim if self.seq2seq is None else self.seq2seq.dim
+        self.features = Features(dim, options)
+        self.layers = linear_layers(dim, labels, options)
+        self.last = nn.Dropout(options.dropout if options.last_dropout else 0.0)
+
+    def forward(self, encoded: Encoded) -> Tensor:
+        """``[rows, words, labels]``; zeros where there is no word."""
+        mixed = encoded if self.layer_mix is None else self.layer_mix(encoded)
+        words = mixed.hidden if self.seq2seq is None else self.seq2seq(mixed.hidden, mixed.mask)
+        real = mixed.mask.bool()
+        # Statistics of a batch are those of its words, whatever the padding.
+        values = self.last(self.layers(self.features(words[real])))
+        return values.new_zeros(*real.shape, values.shape[-1]).index_put((real,), values)
 
 
 class ConcatenatedPair(nn.Module):
     """Layers over both texts' vectors side by side."""
 
-    def __init__(self, task: Task, dim: int, labels: int, options: StackOptions) -> None:
+    def __init__(self, dim: int, labels: int, options: MlpOptions, output: nn.Module | None = None) -> None:
         super().__init__()
         self.features = Features(dim, options)
         self.layers = linear_layers(2 * dim, labels, options)
-        self.output = _output(task)
+        self.output = output or nn.Identity()
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
         """``[pairs, dim]`` twice to ``[pairs, labels]``."""
         return self.output(self.layers(torch.cat([self.features(first), self.features(second)], dim=-1)))
 
 
-class NearPair(nn.Module):
+class ContrastivePair(nn.Module):
     """The same layers over either text's vector; the score is how near they end."""
 
-    def __init__(self, task: Task, dim: int, options: StackOptions) -> None:
+    def __init__(self, dim: int, options: MlpOptions, low: float, high: float) -> None:
         super().__init__()
         self.features = Features(dim, options)
         self.layers = linear_layers(dim, None, options)
         kind: Literal["distance", "cosine"] = "distance" if options.compare == "distance" else "cosine"
-        low, high = task.score_range or (0.0, 1.0)
-        self.near = ContrastiveHead(options.hidden or dim, kind, low, high)
+        self.contrastive = ContrastiveHead(options.hidden or dim, kind, low, high)
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
         """``[pairs, dim]`` twice to scores ``[pairs, 1]``."""
-        return self.near(self.layers(self.features(first)), self.layers(self.features(second)))
+        return self.contrastive(self.layers(self.features(first)), self.layers(self.features(second)))
 
     def loss(self, scores: Tensor, rows: TaskRows) -> Tensor:
         """The contrastive loss; a score says the distance that it was made of."""
-        low, span = self.near.low, self.near.high - self.near.low
-        distances = (1 - (scores.float().squeeze(-1) - low) / span) * self.near.margin
-        assert rows.targets is not None
-        return contrastive_loss(distances, (rows.targets - low) / span, self.near.margin)
-
-
-class PairStack(ApartHead):
-    """Both texts of a pair through one reducer, then compared."""
-
-    def __init__(self, task: Task, encoder: Encoder, labels: int, options: StackOptions) -> None:
-        reducer = build_reducer(options.reducer, encoder.dim, options.size)
-        near = None if options.compare == "concat" else NearPair(task, reducer.dim, options)
-        super().__init__(near or ConcatenatedPair(task, reducer.dim, labels, options), encoder.view(), reducer)
-        self.own_loss = near.loss if near else weighted_loss(task, options)
-
-
-class TagStack(nn.Module):
-    """One output row a word."""
-
-    def __init__(self, task: Task, encoder: Encoder, labels: int, options: StackOptions) -> None:
-        super().__init__()
-        self.view = encoder.view()
-        self.sequence = build_sequence_layer(options.sequence, encoder.dim, options.size) if options.sequence else None
-        dim = encoder.dim if self.sequence is None else self.sequence.dim
-        self.features = Features(dim, options)
-        self.layers = linear_layers(dim, labels, options)
-        self.last = nn.Dropout(options.dropout if options.last_dropout else 0.0)
-        self.crf = Crf(labels) if options.crf else None
-        self.outside = task.outside
-        self.own_loss = weighted_loss(task, options) if self.crf is None else self.sequence_loss
-
-    def forward(self, encoded: Encoded) -> Tensor:
-        """``[rows, words, labels]``; zeros where there is no word."""
-        seen = encoded if self.view is None else self.view(encoded)
-        words = seen.hidden if self.sequence is None else self.sequence(seen.hidden, seen.mask)
-        real = seen.mask.bool()
-        # Statistics of a batch are those of its words, whatever the padding.
-        values = self.last(self.layers(self.features(words[real])))
-        logits = values.new_zeros(*real.shape, values.shape[-1]).index_put((real,), values)
-        # Every parameter has to stand in the outputs where several processes train (DDP looks for them there).
-        return logits if self.crf is None else logits + 0 * sum(part.sum() for part in self.crf.parameters())
-
-    def paths(self, emissions: Tensor, sizes: Tensor) -> Tensor:
-        """What to decode of the emissions ``[words, tags]``: scores of the best paths, where the head knows paths.
-
-        Args:
-            emissions: words of all examples one after another.
-            sizes: ``[examples]`` words of each.
-        """
-        if self.crf is None or self.training or not len(emissions):
-            return emissions
-        padded, mask = _by_example(emissions, sizes)
-        return self.crf.max_marginals(padded, mask)[mask]
-
-    def sequence_loss(self, emissions: Tensor, rows: TaskRows) -> Tensor:
-        """The gold sequences' negative log-likelihood a word; a word without piece counts as outside."""
-        assert self.crf is not None
-        assert rows.targets is not None
-        if not len(emissions):
-            return emissions.sum()
-        padded, mask = _by_example(emissions, rows.output_counts)
-        tags, _ = _by_example(rows.targets.where(rows.targets >= 0, self.outside), rows.output_counts)
-        return self.crf.loss(padded, tags, mask).sum() / mask.sum().clamp(min=1)
-
-
-def build_stack(task: Task, encoder: Encoder, labels: int, *, apart: bool) -> nn.Module:
-    """The head for a task.
-
-    Args:
-        task: the task, its options under ``head_options``.
-        encoder: what the head stands on.
-        labels: outputs.
-        apart: whether the task's pairs are encoded apart.
-
-    Raises:
-        InputError: an option that is unknown, impossible, or no sense for the task's type.
-    """
-    options = StackOptions.of(task)
-    for name, wanted, fits in (
-        ("crf", options.crf, task.type == "tagging"),
-        ("sequence", options.sequence, task.type == "tagging"),
-        ("compare", options.compare != "concat", task.type == "regression" and apart),
-        ("class_weights", options.class_weights, task.type != "regression" and not options.crf),
-    ):
-        if wanted and not fits:
-            raise InputError(f"task {task.name}: head option {name} for {task.type}", fix="leave it out")
-    kind: Any = TagStack if task.type == "tagging" else PairStack if apart else TextStack
-    return kind(task, encoder, labels, options)
-
-
-def weighted_loss(task: Task, options: StackOptions) -> Loss | None:
-    """The type's own loss with a factor for each label, or ``None`` without weights."""
-    if options.class_weights is None:
-        return None
-    weights = torch.tensor(options.class_weights)
-
-    def classes(outputs: Tensor, rows: TaskRows) -> Tensor:
-        assert rows.targets is not None
-        counted = (rows.targets != -100).sum().clamp(min=1)
-        factors = weights.to(outputs.device)
-        return functional.cross_entropy(outputs.float(), rows.targets, factors, reduction="sum") / counted
-
-    def labels(outputs: Tensor, rows: TaskRows) -> Tensor:
-        assert rows.targets is not None
-        each = functional.binary_cross_entropy_with_logits(outputs.float(), rows.targets, reduction="none")
-        return (each * weights.to(outputs.device)).sum() / max(outputs.numel(), 1)
-
-    return labels if task.type == "multilabel" else classes
-
-
-def _output(task: Task) -> nn.Module:
-    return Bounded(*(task.score_range or (0.0, 1.0))) if task.type == "regression" else nn.Identity()
-
-
-def _by_example(values: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor]:
-    """``[words, …]`` of all examples as ``[examples, longest, …]`` and the mask of its real words."""
-    padded = pad_sequence(values.split(sizes.tolist()), batch_first=True)
-    mask = torch.arange(padded.shape[1], device=values.device) < sizes.to(values.device).unsqueeze(1)
-    return padded, mask
+        low, span = self.contrastive.low, self.contrastive.high - self.contrastive.low
+        distances = (1 - (scores.float().squeeze(-1) - low) / span) * self.contrastive.margin
+        return contrastive_loss(distances, (targets_of(rows) - low) / span, self.contrastive.margin)

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from biomtl.encoders.base import Encoded
+from biomtl.heads.base import Head, Loss, Reading
+from biomtl.heads.losses import text_cross_entropy
+from biomtl.heads.rows import TaskRows, mean_by_id
+from biomtl.heads.texts import candidate_slots
 
 
 class CosineHead(nn.Module):
@@ -45,38 +51,65 @@ class ComparisonHead(nn.Module):
         return self.classifier(self.dropout(features))
 
 
-class ApartHead(nn.Module):
+class PairHead(Head):
     """Pools the rows of both texts and compares the two vectors.
 
     Args:
         compare: ``[pairs, dim]`` twice to ``[pairs, labels]``.
-        view: the task's own view of the encoder's hidden states, where the encoder gives one.
-        reducer: word vectors and mask to a row's vector; default their mean.
+        objective: the loss.
+        layer_mix: the task's own mix of the encoder's layers, where the encoder gives one.
+        seq2vec: word vectors and mask to a row's vector; default their mean.
     """
 
-    def __init__(self, compare: nn.Module, view: nn.Module | None = None, reducer: nn.Module | None = None) -> None:
-        super().__init__()
+    reading: ClassVar[Reading | None] = "pairs"
+
+    def __init__(
+        self,
+        compare: nn.Module,
+        objective: Loss,
+        layer_mix: nn.Module | None = None,
+        seq2vec: nn.Module | None = None,
+    ) -> None:
+        super().__init__(objective)
+        self.network = None
         self.compare = compare
-        self.view = view
-        self.reducer = reducer
+        self.layer_mix = layer_mix
+        self.seq2vec = seq2vec
 
-    def forward(self, encoded: Encoded, example_ids: Tensor, segment_ids: Tensor, count: int) -> Tensor:
-        """``[pairs, labels]`` of ``count`` pairs.
+    @property
+    def traceable(self) -> bool:
+        """Texts are compared in the graph."""
+        return self.reading is not None
 
-        Args:
-            encoded: the rows of both texts of all pairs.
-            example_ids: ``[rows]`` the pair a row belongs to.
-            segment_ids: ``[rows]`` 0 for the first text, 1 for the second.
-            count: how many pairs there are.
-        """
-        encoded = encoded if self.view is None else self.view(encoded)
-        pooled = encoded.mean() if self.reducer is None else self.reducer(encoded.hidden, encoded.mask)
-        vectors = mean_by_example(pooled, example_ids * 2 + segment_ids, 2 * count)
+    def trace(self, encoded: Encoded, first: Tensor, second: Tensor) -> Tensor:
+        """``[pairs, labels]``; the same as `forward`, with the examples as matrices."""
+        vectors = self.vectors(encoded)
+        return self.compare(first @ vectors, second @ vectors)
+
+    def vectors(self, encoded: Encoded) -> Tensor:
+        """``[rows, dim]``: each row's vector."""
+        mixed = encoded if self.layer_mix is None else self.layer_mix(encoded)
+        return mixed.mean() if self.seq2vec is None else self.seq2vec(mixed.hidden, mixed.mask)
+
+    def forward(self, encoded: Encoded, rows: TaskRows) -> Tensor:
+        """``[pairs, labels]``."""
+        vectors = mean_by_id(
+            self.vectors(rows.select(encoded)), rows.example_ids * 2 + rows.segment_ids, 2 * rows.count
+        )
         return self.compare(vectors[0::2], vectors[1::2])
 
 
-def mean_by_example(values: Tensor, example_ids: Tensor, count: int) -> Tensor:
-    """``[rows, n]`` to ``[count, n]``: the mean of each owner's rows (the windows of a long text)."""
-    sums = values.new_zeros(count, values.shape[-1]).index_add(0, example_ids, values)
-    rows = values.new_zeros(count).index_add(0, example_ids, values.new_ones(len(example_ids)))
-    return sums / rows.clamp(min=1).unsqueeze(-1)
+class RankingPairHead(PairHead):
+    """A score for each candidate: its vector compared with the text's."""
+
+    reading: ClassVar[Reading | None] = None
+
+    def __init__(self, compare: nn.Module, layer_mix: nn.Module | None = None) -> None:
+        super().__init__(compare, text_cross_entropy, layer_mix)
+
+    def forward(self, encoded: Encoded, rows: TaskRows) -> Tensor:
+        """``[texts, most candidates]``, ``-inf`` where a text has fewer."""
+        slots, filled = candidate_slots(rows)
+        vectors = mean_by_id(self.vectors(rows.select(encoded)), slots, filled.numel()).view(*filled.shape, -1)
+        text = vectors[:, :1].expand(-1, rows.segments - 1, -1)
+        return self.compare(text, vectors[:, 1:]).squeeze(-1).masked_fill(~filled[:, 1:], -torch.inf)

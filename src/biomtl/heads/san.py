@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from biomtl.encoders.base import Encoded
+from biomtl.encoders.base import Encoded, RowNetwork
 from biomtl.errors import InputError
 
 
-class SanHead(nn.Module):
+class SanNetwork(RowNetwork):
     """Reads the second text several times, with the first text's summary as the state, and averages the answers.
 
     With ``x`` the hidden states, ``h`` the state and ``s`` what is read: ``h`` starts as a self-attended sum over the
@@ -25,6 +26,8 @@ class SanHead(nn.Module):
         drop_turns: probability that a training row leaves a turn out of its mean; one turn is always kept.
         dropout: dropout on the hidden states.
     """
+
+    traceable: ClassVar[bool] = True
 
     def __init__(self, dim: int, labels: int, turns: int = 5, drop_turns: float = 0.1, dropout: float = 0.1) -> None:
         super().__init__()

@@ -19,9 +19,9 @@ from biomtl.errors import InputError
 from biomtl.formats.model import Attributes, Document, Mention, Relation, Span
 from biomtl.inference.predict import Advance
 from biomtl.inference.predictor import Predictor, Result
-from biomtl.tasks.families import BASIC, basic
 from biomtl.tasks.registry import pick, relation_of
 from biomtl.tasks.task import RelationArguments, Task
+from biomtl.tasks.types.base import type_of
 from biomtl.text.sentences import sentences
 
 WINDOW = 512  # sentences labelled together: enough for batches of like length, and little to keep in memory
@@ -67,7 +67,7 @@ class Annotator:
         self, predictor: Predictor, *, whole: Iterable[str] = (), keep: bool = False, labels: bool = True
     ) -> None:
         self.predictor, self.keep, self.labels = predictor, keep, labels
-        tasks = {name: predictor.model.tasks[name] for name in predictor.names}
+        tasks = {name: predictor.tasks[name] for name in predictor.names}
         asked_about = {name: relation_of(task) for name, task in tasks.items()}
         self.arguments = {name: relation for name, relation in asked_about.items() if relation is not None}
         self.whole = [pick(name, tasks, "model") for name in whole]
@@ -88,7 +88,7 @@ class Annotator:
         """Why a task can't annotate documents, or ``None``; ``found`` are the types of mentions that taggers find."""
         if task.inputs == "pair":
             return "it compares two texts"
-        if task.inputs == "candidates" or basic(task.type) not in BASIC:
+        if task.inputs == "candidates" or type_of(task).answer == "other":
             return f"documents have no place for its answers ({task.type})"
         if task.name in self.arguments:
             arguments = self.arguments[task.name]
@@ -122,7 +122,7 @@ class Annotator:
         asked: dict[str, list[str]] = {name: [cut.text for _, cut in cuts] for name in self.sentences}
         asked |= {name: [draft.document.text for draft in full] for name in self.whole}
         results = self.predictor.ask(asked, advance=advance)
-        tasks = self.predictor.model.tasks
+        tasks = self.predictor.tasks
         for name in self.sentences:
             for (draft, cut), result in zip(cuts, results[name], strict=True):
                 draft.add(tasks[name], result, cut)

@@ -6,15 +6,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from biomtl.errors import InputError
+from biomtl.errors import InputError, nearest
 from biomtl.files import write_jsonl
+from biomtl.inference.engines import Model
 from biomtl.inference.predict import BATCH_TOKENS, Advance, predict_records
-from biomtl.model import MultiTaskModel
 from biomtl.scoring import METRICS, Score, score_records
 from biomtl.suite import Suite
-from biomtl.tasks.check import INPUT_KEYS
 from biomtl.tasks.task import Split, Task
 from biomtl.tasks.types.base import Record, type_of
+from biomtl.tasks.types.checks import INPUT_KEYS
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def _with_gold(task: Task, record: Record, prediction: Record) -> Record:
 
 
 def evaluate(
-    model: MultiTaskModel,
+    model: Model,
     suite: Suite,
     split: Split,
     *,
@@ -66,7 +66,7 @@ def evaluate(
     """Score a split of every task that has it; no gold item is left out.
 
     Args:
-        model: the model; its tasks' labels decide, the suite's records are gold.
+        model: a model or an engine; its tasks' labels decide, the suite's records are gold.
         suite: the gold records.
         split: train, dev or test.
         tasks: only these.
@@ -87,7 +87,7 @@ def evaluate(
     return Evaluation(split, scores, predicted)
 
 
-def shared_tasks(model: MultiTaskModel, suite: Suite, *, asked: bool, split: Split) -> Suite:
+def shared_tasks(model: Model, suite: Suite, *, asked: bool, split: Split) -> Suite:
     """The suite's tasks that the model has, with the model's way to read pairs.
 
     Args:
@@ -103,11 +103,11 @@ def shared_tasks(model: MultiTaskModel, suite: Suite, *, asked: bool, split: Spl
     for name, task in suite.tasks.items():
         if name not in model.tasks:
             if asked:
-                model.head(name)  # raises, with the nearest name
+                raise InputError(f"the model has no task {name!r}", fix=nearest(name, model.tasks))
             continue
         own = model.tasks[name]
         known = type_of(own).answers(own)  # in whatever order: predictions bear names
-        if frozenset(task.labels) != known or task.type != own.type:
+        if (frozenset(task.labels), task.type) != (known, own.type):
             expected = f"{own.type} over {', '.join(sorted(known)) or 'scores'}"
             raise InputError(f"task {name}: the data's labels are not the model's", expected=expected)
         if split in suite[name]:

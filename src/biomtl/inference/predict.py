@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
-import torch
 
 from biomtl.batch import EncodedExample, collate, encode_examples
 from biomtl.errors import InputError
-from biomtl.model import MultiTaskModel
+from biomtl.inference.engines.base import Engine, Model, apart, as_engine
 from biomtl.tasks.types.base import Record, type_of
 
 BATCH_TOKENS = 2048  # positions of a batch: keeps a CPU busy while its activations stay near its cache
@@ -17,7 +16,7 @@ Advance = Callable[[int], None]
 
 
 def predict_records(
-    model: MultiTaskModel,
+    model: Model,
     records: Mapping[str, Sequence[Record]],
     *,
     batch_tokens: int = BATCH_TOKENS,
@@ -27,10 +26,10 @@ def predict_records(
     """Predict every record of every task, each distinct text in one encoder pass for all tasks that ask about it.
 
     Args:
-        model: the model; it is put into evaluation mode and left so.
+        model: an engine, or a model, which is put into evaluation mode and left so.
         records: each task's records; gold values are not looked at.
         batch_tokens: positions of a batch, padding included.
-        bf16: compute in bfloat16.
+        bf16: let a model compute in bfloat16.
         advance: called with the number of texts done, for a progress bar.
 
     Returns:
@@ -40,12 +39,14 @@ def predict_records(
     Raises:
         InputError: outputs that are no numbers.
     """
-    tasks = {name: model.tasks[name] for name in records}
-    examples = encode_examples(model.processor, tasks, records, targets=False)
+    engine = as_engine(model, bf16=bf16)
+    tasks = {name: engine.tasks[name] for name in records}
+    examples = encode_examples(engine.processor, tasks, records, targets=False, apart=apart(engine))
     results: dict[str, list[Record | None]] = {name: [None] * len(rows) for name, rows in records.items()}
-    for name, index, values in _outputs(model, examples, batch_tokens, bf16, advance):
-        record = records[name][index]
-        results[name][index] = {"id": record.get("id"), **type_of(tasks[name]).predict(values, record, tasks[name])}
+    for name, index, values in _outputs(engine, examples, batch_tokens, advance):
+        record, task = records[name][index], tasks[name]
+        prediction = type_of(task).predict(values, record, task, engine.choices[name])
+        results[name][index] = {"id": record.get("id"), **prediction}
     complete = {}
     for name, predictions in results.items():
         complete[name] = [prediction for prediction in predictions if prediction is not None]
@@ -54,23 +55,18 @@ def predict_records(
 
 
 def _outputs(
-    model: MultiTaskModel, examples: Sequence[EncodedExample], batch_tokens: int, bf16: bool, advance: Advance | None
+    engine: Engine, examples: Sequence[EncodedExample], batch_tokens: int, advance: Advance | None
 ) -> Iterator[tuple[str, int, np.ndarray]]:
     """``(task, record index, outputs)`` of every example, longest texts first."""
-    model.eval()
-    device = next(model.parameters()).device
     for chosen in length_batches(examples, batch_tokens):
-        batch = collate([examples[i] for i in chosen], model.processor).to(device)
-        # Both contexts end before the yield: leaving inference mode between two batches would end autocast too.
-        with torch.inference_mode(), torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16):
-            outputs = {name: values.float().cpu() for name, values in model(batch.inputs, batch.tasks).items()}
-        for name, values in outputs.items():
-            if values.isnan().any():
+        batch = collate([examples[i] for i in chosen], engine.processor)
+        for name, values in engine.outputs(batch).items():
+            if np.isnan(values).any():
                 found = f"the model's outputs for task {name} are no numbers"
                 raise InputError(found, fix="it diverged in training: train with a lower learning_rate")
-            parts = values.split(batch.tasks[name].output_counts.tolist())
-            for example, part in zip(batch.examples[name], parts, strict=True):
-                yield name, example.index, part.numpy()
+            ends = np.cumsum(batch.tasks[name].output_counts)[:-1]
+            for example, own in zip(batch.examples[name], np.split(values, ends), strict=True):
+                yield name, example.index, own
         if advance is not None:
             advance(len(chosen))
 

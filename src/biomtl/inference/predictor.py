@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, overload
 
 from biomtl.errors import InputError
+from biomtl.inference.engines import Model, as_engine
 from biomtl.inference.predict import BATCH_TOKENS, Advance, predict_records
 from biomtl.model import MultiTaskModel
 from biomtl.tasks.registry import pick
@@ -71,9 +72,9 @@ class Predictor:
     """A saved model at work on raw text.
 
     Args:
-        folder: a model or run folder.
+        model: a model or run folder, a model, or an engine, such as ``OnnxEngine`` of an exported graph.
         tasks: only these tasks, by name or alias; default every task of the model.
-        bf16: compute in bfloat16.
+        bf16: let a model compute in bfloat16.
         words: how taggers cut text: each as its training corpus does (``model``), or all by one rule.
 
     Examples:
@@ -83,19 +84,19 @@ class Predictor:
 
     def __init__(
         self,
-        folder: str | Path | MultiTaskModel,
+        model: str | Path | Model,
         *,
         tasks: Iterable[str] | None = None,
         bf16: bool = False,
         words: WordChoice = "model",
     ) -> None:
-        if isinstance(folder, MultiTaskModel):
-            self.model = folder
-            self.names = [pick(name, folder.tasks, "model") for name in (folder.tasks if tasks is None else tasks)]
-        else:
-            self.model = MultiTaskModel.from_pretrained(folder, tasks=tasks)
-            self.names = list(self.model.tasks)
-        self.bf16, self.words = bf16, words
+        if isinstance(model, str | Path):
+            model = MultiTaskModel.from_pretrained(model, tasks=tasks)
+            tasks = None
+        self.engine = as_engine(model, bf16=bf16)
+        self.tasks = self.engine.tasks
+        self.names = [pick(name, self.tasks, "model") for name in (self.tasks if tasks is None else tasks)]
+        self.words = words
 
     @overload
     def __call__(  # type: ignore[overload-overlap]  # a string is a sequence of strings too
@@ -159,10 +160,10 @@ class Predictor:
         Returns:
             Each task's results in the order of its inputs.
         """
-        tasks = self.model.tasks
+        tasks = self.tasks
         rules = {name: word_rule(tasks[name], self.words) for name in asked}
         records = {name: [as_record(tasks[name], text, rules[name]) for text in texts] for name, texts in asked.items()}
-        predictions = predict_records(self.model, records, batch_tokens=batch_tokens, bf16=self.bf16, advance=advance)
+        predictions = predict_records(self.engine, records, batch_tokens=batch_tokens, advance=advance)
         return {
             name: [
                 to_result(tasks[name], record, prediction, text)
@@ -177,7 +178,7 @@ class Predictor:
         Raises:
             InputError: there is none.
         """
-        names = [name for name in self.names if takes(self.model.tasks[name], text)]
+        names = [name for name in self.names if takes(self.tasks[name], text)]
         if not names:
             kind = "single texts" if isinstance(text, str) else "pairs" if len(text) == 2 else "candidates"
             raise InputError(f"no task of the model takes {kind}", expected=f"input for {', '.join(self.names)}")

@@ -14,6 +14,7 @@ import yaml
 from biomtl.corpora.reader import ReadOptions
 from biomtl.corpora.shelf import Shelf
 from biomtl.tasks.task import SPLITS, Split, Task
+from biomtl.tasks.types.base import type_of
 
 Kind = Literal["original", "blue"]
 ROWS = ("rows", "pairs", "sentences")  # what a catalogue calls a task's records
@@ -67,8 +68,9 @@ class Tally:
     def keys(self) -> list[str]:
         """What there is to count in this task, expected or not."""
         unit = {"pair": "pairs", "tokens": "sentences"}.get(self._task.inputs, "rows")
-        unit = "sentences" if self._task.type == "multilabel" else unit
-        labels = ["mentions"] if self._task.type == "tagging" else list(self._task.labels)
+        answer = type_of(self._task).answer
+        unit = "sentences" if answer == "labels" else unit
+        labels = ["mentions"] if answer == "tags" else list(self._task.labels)
         return [unit, *labels, *(case for case in SPECIAL if self.cases[case])]
 
 

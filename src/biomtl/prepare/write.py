@@ -21,8 +21,8 @@ from biomtl.corpora.source import Source
 from biomtl.errors import InputError
 from biomtl.files import dump_json, sha256, write_json
 from biomtl.prepare.counts import Kind, Line, Tally, compare
-from biomtl.tasks.check import check_record
 from biomtl.tasks.task import SPLITS, Split, Task
+from biomtl.tasks.types.base import check_record
 
 MOST_FILES = 20  # of one folder that are listed one by one in the provenance
 

@@ -18,9 +18,9 @@ from biomtl.files import MAX_LINE, decode_line
 from biomtl.json_rows import parse_jsonl
 from biomtl.scoring.table import Record, Table
 from biomtl.tasks.task import Task
+from biomtl.tasks.types.base import type_of
 
 Shape = Literal["records", "mentions", "rows", "relations", "tokens", "probabilities"]
-_KEY = {"classification": "label", "regression": "score", "multilabel": "labels"}
 _RELATION = ("index", "docid", "arg1", "arg2", "label")
 
 
@@ -58,20 +58,21 @@ def load(path: str | Path, task: Task, *, may_be_empty: bool = False) -> Loaded:
         raise InputError(f"an archive of {len(names)} files", path=path, expected="one file")
     name = names[0]
     path = Path(source.where(name)) if isinstance(source, Piped) else path
+    answer = type_of(task).answer
     first = next((text for _, text in source.lines(name) if text.strip()), None)
     if first is None and may_be_empty:
         return Loaded(Table([], str(path), []), "mentions")
     if first is None:
         raise InputError("an empty file", path=path, expected="one record a row")
-    if first.lstrip().startswith("[{") or (first.strip() == "[" and task.type != "tagging"):
+    if first.lstrip().startswith("[{") or (first.strip() == "[" and answer != "tags"):
         raise InputError("a JSON list", path=path, line=1, expected="JSON lines: one object a line")
     if first.lstrip().startswith("{"):
         lines, records = zip(*parse_jsonl(source.lines(name), path), strict=True)
         return Loaded(Table(records, str(path), lines), "mentions" if "locations" in records[0] else "records")
-    if task.type == "tagging":
+    if answer == "tags":
         sentences = list(read_ner(source, name, task, "test"))
         return Loaded(Table(sentences, str(path), [sentence.where[1] for sentence in sentences]), "tokens")
-    if task.type not in _KEY:
+    if answer == "other":
         raise InputError("not JSON lines", path=path, expected=f"JSON lines for a task of type {task.type}")
     return _load_table(source, name, task)
 
@@ -119,7 +120,7 @@ class Piped(Source):
 def _load_table(source: Source, name: str, task: Task) -> Loaded:
     table = tsv.read_table(source, name)
     rows = list(table.rows)
-    key = _KEY[task.type]
+    key: str = type_of(task).answer
     if table.header is None:
         return Loaded(_probabilities(table.where, rows, task), "probabilities")
     if not rows:
@@ -171,28 +172,28 @@ def _pick(where: str, rows: Sequence[tsv.Row], at: Sequence[int], width: int) ->
 
 
 def _value(cell: str, task: Task, where: str, line: int) -> Any:
-    if task.type == "classification":
+    answer = type_of(task).answer
+    if answer == "label":
         return cell
     try:
-        return float(cell) if task.type == "regression" else decode_labels(cell, task.labels)
+        return float(cell) if answer == "score" else decode_labels(cell, task.labels)
     except ValueError as error:
-        found = f"score {cell!r}" if task.type == "regression" else str(error)
-        expected = "a number" if task.type == "regression" else None
+        found = f"score {cell!r}" if answer == "score" else str(error)
+        expected = "a number" if answer == "score" else None
         raise InputError(found, path=where, line=line, expected=expected) from error
 
 
 def _probabilities(where: str, rows: Sequence[tsv.Row], task: Task) -> Table:
     """Rows of class probabilities in label order, without ids, as BlueBERT writes them; the likeliest class counts."""
+    answer = type_of(task).answer
     records: list[Record] = []
     for number, cells in rows:
         try:
-            values = [float(cell) for cell in cells] if task.type == "classification" else []
+            values = [float(cell) for cell in cells] if answer == "label" else []
         except ValueError:
             values = []
         if not values:
-            raise InputError(
-                "no header", path=where, line=number, expected=f"a header with index and {_KEY[task.type]}"
-            )
+            raise InputError("no header", path=where, line=number, expected=f"a header with index and {answer}")
         if len(values) != len(task.labels) or not all(0 <= value <= 1.000001 for value in values):
             expected = f"{len(task.labels)} probabilities, one a label"
             raise InputError(f"{len(values)} numbers {cells[0]:.20} …", path=where, line=number, expected=expected)

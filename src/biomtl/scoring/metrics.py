@@ -14,8 +14,8 @@ from biomtl.scoring.labels import accuracy, example_f1, f1
 from biomtl.scoring.measure import Measure
 from biomtl.scoring.rows import Matched
 from biomtl.scoring.table import Table
-from biomtl.tasks.families import family
 from biomtl.tasks.task import Task
+from biomtl.tasks.types.base import type_of
 
 
 @dataclass(frozen=True)
@@ -153,4 +153,4 @@ def metrics_of(task: Task) -> list[Metric]:
 
 def _fits(metric: Metric, task: Task) -> bool:
     """Whether a metric is made for the task's type, or for one that it derives from."""
-    return any(kind in metric.types for kind in family(task.type))
+    return any(name in metric.types for name in type_of(task).family)

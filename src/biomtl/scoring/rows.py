@@ -16,6 +16,7 @@ from biomtl.scoring.labels import LabelCounts, count_sets
 from biomtl.scoring.measure import Floats, Ints
 from biomtl.scoring.table import Table
 from biomtl.tasks.task import Task
+from biomtl.tasks.types.base import type_of
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def matched_rows(task: Task, gold: Table, predicted: Table, read: Read | None = 
     unit_of = np.array([documents[name] for name in names], dtype=np.int64)
     unit = "row" if len(documents) == len(names) else "document"
     mentions: tuple[tuple[EntityKey, ...], tuple[EntityKey, ...]] | tuple[None, None] = (None, None)
-    if task.type == "tagging":
+    if type_of(task).answer == "tags":
         _same_lengths(gold, predicted, order, wanted, found)
         offsets = _offsets(gold, wanted)
         if offsets is not None:
@@ -81,14 +82,15 @@ def matched_rows(task: Task, gold: Table, predicted: Table, read: Read | None = 
 
 
 def _values(task: Task, gold: Table, predicted: Table) -> tuple[list[Any], list[Any], tuple[str, ...]]:
-    if task.type == "regression":
+    answer = type_of(task).answer
+    if answer == "score":
         return table.scores(gold), table.scores(predicted), ()
-    if task.type == "tagging":
+    if answer == "tags":
         wanted, found = table.tags(gold, task), table.tags(predicted, task)
         used = task.labels or sorted({tag for side in (wanted, found) for row in side for tag in row})
         return wanted, found, table.types_of(used)
-    read = table.classes if task.type == "classification" else table.sets
-    labels = table.label_set(task, gold, "label" if task.type == "classification" else "labels")
+    read = table.classes if answer == "label" else table.sets
+    labels = table.label_set(task, gold, "label" if answer == "label" else "labels")
     return list(read(gold, labels)), list(read(predicted, labels)), labels
 
 

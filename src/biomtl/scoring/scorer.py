@@ -16,9 +16,9 @@ from biomtl.scoring.reconcile import reconcile, unite_documents
 from biomtl.scoring.result import Confusion, MetricResult, Score
 from biomtl.scoring.rows import Matched, is_mentions, matched_rows, mention_rows
 from biomtl.scoring.table import Record, Table
-from biomtl.tasks.families import basic
 from biomtl.tasks.registry import get_task
 from biomtl.tasks.task import Task
+from biomtl.tasks.types.base import type_of
 
 Rows = str | Path | Sequence[Record]
 
@@ -40,12 +40,12 @@ def score(task: str | Task, gold: Rows, predicted: Rows, *, seed: int = 0, resam
         InputError: unreadable input; a missing, doubled or unknown id; an unknown label; a score that is no number.
     """
     task = get_task(task) if isinstance(task, str) else task
+    answer = type_of(task).answer
     metrics = metrics_of(task)  # a task that can't be scored is said before files are read
-    task = task.model_copy(update={"type": basic(task.type)})  # from here on its kind of records counts
     left = _loaded(task, gold, "gold")
     # Against gold mentions an empty file is an answer: that there are none.
     right = _loaded(task, predicted, "predicted", may_be_empty=left.shape == "mentions")
-    if left.shape == "relations" or (left.shape == "rows" and task.type == "classification"):
+    if left.shape == "relations" or (left.shape == "rows" and answer == "label"):
         formats.refuse_repeated(left)
     first, second, notes = reconcile(task, left, right)
     return _score(task, metrics, first, second, seed=seed, resamples=resamples, notes=notes)
@@ -74,7 +74,8 @@ def _score(
     resamples: int,
     notes: tuple[str, ...],
 ) -> Score:
-    if task.type == "tagging" and (is_mentions(gold) or is_mentions(predicted)):
+    answer = type_of(task).answer
+    if answer == "tags" and (is_mentions(gold) or is_mentions(predicted)):
         rows = mention_rows(task, gold, predicted)
         notes += ("scored on mentions: a file of mentions has no tags for conlleval",)
         notes += () if predicted.records else (f"{predicted.where} is empty: no mention is predicted",)
@@ -86,7 +87,7 @@ def _score(
             notes += united
         rows, unit = matched_rows(task, gold, predicted, metrics[0].read)
         unit = "document" if by_document else unit
-        if task.type == "tagging" and rows.gold_mentions is None:
+        if answer == "tags" and rows.gold_mentions is None:
             notes += ("scored as conlleval does: records without offsets have no document spans",)
             metrics = [METRICS["entity_f1_conlleval"]]
     return Score(
@@ -97,7 +98,7 @@ def _score(
         unit=unit,
         seed=seed,
         resamples=resamples,
-        confusion=_confusion(rows) if task.type == "classification" and metrics[0].read is None else None,
+        confusion=_confusion(rows) if answer == "label" and metrics[0].read is None else None,
         notes=notes,
     )
 

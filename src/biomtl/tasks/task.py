@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from biomtl.errors import InputError
 from biomtl.structured import read_yaml, validated
+from biomtl.tasks.head import HeadChoice, split_record
 from biomtl.tasks.words import WordRule
 
 NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
@@ -83,11 +84,6 @@ class Task(BaseModel):
     negative: str | None = Field(None, description="the class that F1 leaves out")
     metric: str = Field(description="id of the main metric in biomtl.scoring")
     metrics: tuple[str, ...] = Field((), description="further metrics printed beside it")
-    pairs: Literal["together", "apart"] = Field(
-        "together", description="two texts as one sequence, or encoded apart and compared"
-    )
-    head: str = Field("default", description="the encoder family's own head, or another by name")
-    head_options: dict[str, Any] = Field(default_factory=dict, description="settings of a named head")
     score_range: tuple[float, float] | None = Field(None, description="lowest and highest score of a regression")
     relation: RelationArguments | None = Field(None, description="a relation task's arguments, for new documents")
     words: WordRule | None = Field(
@@ -110,24 +106,14 @@ class Task(BaseModel):
         return self
 
     @property
-    def outside(self) -> int:
+    def o_index(self) -> int:
         """The place among a tagger's labels of ``O``, the tag of words in no mention; 0 where there is none."""
         return self.labels.index("O") if "O" in self.labels else 0
 
     @classmethod
     def read(cls, path: str | Path) -> Task:
-        """The task of a ``task.yaml``.
-
-        Raises:
-            InputError: missing file, broken YAML, unknown or impossible fields.
-        """
-        path = Path(path)
-        if not path.exists():
-            raise InputError("no such file", path=path, expected="a task record", fix="run `biomtl prepare`")
-        value, _ = read_yaml(path)
-        if not isinstance(value, dict):
-            raise InputError("no mapping", path=path, expected="the fields of a task")
-        return validated(cls, value, path, "the fields of a task")
+        """The task of a ``task.yaml``, without the head that it may ask for (see ``read_task``)."""
+        return read_task(path)[0]
 
     def dump(self) -> dict[str, Any]:
         """The record as plain values, defaults left out, for YAML or JSON."""
@@ -141,3 +127,20 @@ def name_problem(name: str) -> str | None:
     if not NAME.fullmatch(name):
         return f"a task named {name!r:.60}, write letters, digits, '.', '_' and '-', a letter or digit first"
     return None
+
+
+def read_task(path: str | Path) -> tuple[Task, HeadChoice]:
+    """The task of a ``task.yaml``, and the head that it asks for.
+
+    Raises:
+        InputError: missing file, broken YAML, unknown or impossible fields.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise InputError("no such file", path=path, expected="a task record", fix="run `biomtl prepare`")
+    value, _ = read_yaml(path)
+    if not isinstance(value, dict):
+        raise InputError("no mapping", path=path, expected="the fields of a task")
+    own, head = split_record(value)
+    what = "the fields of a task"
+    return validated(Task, own, path, what), validated(HeadChoice, head, path, what)

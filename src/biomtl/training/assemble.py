@@ -15,6 +15,7 @@ import torch
 from biomtl.errors import InputError
 from biomtl.model import MultiTaskModel
 from biomtl.suite import Suite, load_suite
+from biomtl.tasks.head import HeadChoice
 from biomtl.tasks.registry import known_tasks
 from biomtl.tasks.task import Task
 from biomtl.training.recipe import Recipe, TaskOptions
@@ -55,15 +56,17 @@ def assemble(recipe: Recipe, model: MultiTaskModel | None = None, suite: Suite |
         facts |= {"max_length": start.processor.max_length, "stride": start.processor.stride}
     if facts:
         recipe = recorded(recipe, facts)
-    suite = suite.with_options(recipe.tasks, start.tasks if start else None)
+    suite = suite.with_options(recipe.tasks, start.choices if start else None)
     if model is not None:
         return Assembly(recipe, suite, model)
     torch.manual_seed(recipe.seed)  # the seed decides fresh heads too
     if start is not None:
         keep_heads(start, suite)
         return Assembly(recipe, suite, start)
-    lengths = {"max_length": recipe.max_length, "stride": recipe.stride}
-    return Assembly(recipe, suite, MultiTaskModel.from_encoder(recipe.encoder, suite.tasks, **lengths))
+    model = MultiTaskModel.from_encoder(
+        recipe.encoder, suite.tasks, heads=suite.heads, max_length=recipe.max_length, stride=recipe.stride
+    )
+    return Assembly(recipe, suite, model)
 
 
 def with_task_names(recipe: Recipe, suite: Suite) -> Recipe:
@@ -119,7 +122,7 @@ def facts_of_model(
         old = model.tasks.get(name)
         if old is None:
             raise InputError(f"the model has no head for task {name!r}", fix="model.add_task(suite.tasks[name])")
-        if problem := _difference(old, task.model_copy(update={"pairs": old.pairs})):
+        if problem := _difference(old, task):
             raise InputError(f"the model's head for {name} is for {problem}", fix="build the model from suite.tasks")
     facts = {
         "encoder": model.source or IN_PYTHON,
@@ -127,7 +130,10 @@ def facts_of_model(
         "max_length": model.processor.max_length,
         "stride": model.processor.stride,
     }
-    tasks = {name: _as_built(options.get(name, TaskOptions()), model.tasks[name]) for name in suite.tasks}
+    tasks = {
+        name: _as_built(options.get(name, TaskOptions()), task, model.choices[name])
+        for name, task in suite.tasks.items()
+    }
     return {**{key: _settled(recipe, key, value) for key, value in facts.items()}, "tasks": tasks}
 
 
@@ -146,34 +152,48 @@ def keep_heads(model: MultiTaskModel, suite: Suite) -> None:
     for name, task in suite.tasks.items():
         old = model.tasks.get(name)
         if old is None:
-            model.add_task(task)
+            model.add_task(task, suite.heads[name])
             continue
         fresh = "add --fresh-head (in a recipe, heads: fresh)"
         if problem := _difference(old, task):
             raise InputError(f"the model's head for {name} was trained on {problem}", fix=fresh)
-        if changed := [key for key, value in task.head_options.items() if old.head_options.get(key) != value]:
-            found = f"head option {changed[0]} for {name}, whose trained head was built otherwise"
+        if changed := _changed(model.choices[name], suite.heads[name]):
+            found = f"{changed} for {name}, whose trained head was built otherwise"
             raise InputError(found, fix=f"leave it out or {fresh}")
     model.keep_tasks(suite.tasks)
 
 
 def _difference(old: Task, task: Task) -> str | None:
     """What a head's task has other than the data's, or nothing."""
-    if (old.type, old.labels, old.inputs, old.pairs) == (task.type, task.labels, task.inputs, task.pairs):
+    if (old.type, old.labels, old.inputs) == (task.type, task.labels, task.inputs):
         return None
     return f"other labels or inputs, expected {old.type} over {len(old.labels)} labels"
 
 
-def _as_built(options: TaskOptions, task: Task) -> TaskOptions:
+def _changed(old: HeadChoice, new: HeadChoice) -> str | None:
+    """What is asked for that a trained head doesn't have, or nothing."""
+    if new.name != old.name:
+        return f"head {new.name}"
+    if new.pairs != old.pairs:
+        return f"pairs: {new.pairs}"
+    changed = [key for key, value in new.options.items() if old.options.get(key) != value]
+    return f"head option {changed[0]}" if changed else None
+
+
+def _as_built(options: TaskOptions, task: Task, head: HeadChoice) -> TaskOptions:
     """A task's options with what its head was built with."""
-    update: dict[str, Any] = {"head": task.head_options}
-    if options.pairs not in (None, task.pairs):
-        raise _contradiction(f"tasks.{task.name}.pairs", options.pairs, task.pairs)
-    for key, value in options.head.items():
-        if task.head_options.get(key) != value:
-            raise _contradiction(f"tasks.{task.name}.head.{key}", value, task.head_options.get(key))
-    if task.inputs == "pair":
-        update["pairs"] = task.pairs
+    place = f"tasks.{task.name}"
+    if options.pairs not in (None, head.pairs):
+        raise _contradiction(f"{place}.pairs", options.pairs, head.pairs)
+    wanted = options.choose(head)
+    if wanted.name != head.name:
+        raise _contradiction(f"{place}.head", wanted.name, head.name)
+    for key, value in wanted.options.items():
+        if head.options.get(key) != value:
+            raise _contradiction(f"{place}.head_options.{key}", value, head.options.get(key))
+    update: dict[str, Any] = {"head": head.name, "head_options": head.options}
+    if task.inputs in ("pair", "candidates"):
+        update["pairs"] = head.pairs
     return options.model_copy(update=update)
 
 

@@ -82,7 +82,7 @@ class TrainingData:
     def __init__(self, processor: TextProcessor, suite: Suite, recipe: Recipe, world: int = 1) -> None:
         self.recipe = recipe
         records = {name: training_records(suite, name, recipe) for name in suite.tasks}
-        whole = encode_examples(processor, suite.tasks, records, targets=True)
+        whole = encode_examples(processor, suite.tasks, records, targets=True, apart=suite.apart)
         self.truncated = sum(example.truncated for example in whole)
         self.records = {name: len(rows) for name, rows in records.items()}
         self.unlike = texts_with_unlike_answers(whole)

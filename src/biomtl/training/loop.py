@@ -160,7 +160,7 @@ def loss_weights(
     """
     names = list(model.tasks)
     examples = [[float(len(batch.examples.get(name, ()))) for name in names] for batch in batches]
-    counts = [[float(model.loss_denominator(name, batch)) for name in names] for batch in batches]
+    counts = [[float(batch.loss_denominator(name)) for name in names] for batch in batches]
     local = torch.tensor([examples, counts], device=accelerator.device).sum(1)
     per_task, outputs = accelerator.reduce(local, "sum").tolist()
     total = sum(per_task)
@@ -187,7 +187,8 @@ def backward(
     fast = device == "cpu" and not recipe.gradient_checkpointing
     with FastDropout() if fast else contextlib.nullcontext():
         with torch.autocast(device, dtype=torch.bfloat16, enabled=recipe.bf16):
-            losses = state.model.loss(wrapped(batch.inputs, batch.tasks), batch)
+            answers = wrapped(batch.inputs, batch.tasks)
+            losses = {name: answer.loss for name, answer in answers.items() if answer.loss is not None}
             for method in state.methods.values():
                 losses = method.losses(losses, batch, wrapped)
         loss = torch.stack([losses[name] * weights[name] for name in losses]).sum()

@@ -21,6 +21,7 @@ from pydantic_core import PydanticCustomError
 
 from biomtl.custom.config import TaskDefinition
 from biomtl.packaged import PACKAGED_ENCODER
+from biomtl.tasks.head import HeadChoice
 from biomtl.tasks.task import name_problem
 
 MEAN = "mean"  # the dev aggregate: mean of every task's main metric
@@ -67,9 +68,25 @@ class TaskOptions(TaskDefinition):
     pairs: Literal["together", "apart"] | None = Field(
         None, description="Encode two texts as one sequence, or apart and compare them; default the task's own way."
     )
-    head: dict[str, Any] = Field(
-        default_factory=dict, description="Options of a named head (`head:` of the task's record), such as `turns`."
+    head: str | None = Field(
+        None, description="`default` (the encoder family's own), `mlp` or `san`; default the task record's `head`."
     )
+    head_options: dict[str, Any] = Field(default_factory=dict, description="Options of a named head, such as `turns`.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _old_head(cls, values: Any) -> Any:
+        """Options under ``head``, as recipes once had them."""
+        if isinstance(values, Mapping) and isinstance(values.get("head"), Mapping):
+            options = {**values["head"], **(values.get("head_options") or {})}
+            return {**{key: value for key, value in values.items() if key != "head"}, "head_options": options}
+        return values
+
+    def choose(self, head: HeadChoice) -> HeadChoice:
+        """The head that is wanted, where ``head`` would be the task's without these options."""
+        wanted = HeadChoice(name=self.head or head.name, options=self.head_options, pairs=self.pairs or head.pairs)
+        options = {**head.options, **wanted.options} if wanted.name == head.name else wanted.options
+        return wanted.model_copy(update={"options": options})
 
 
 class Recipe(BaseModel):

@@ -127,7 +127,7 @@ def test_the_files_own_task_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert model.tasks["clinicalsts"].score_range == (0, 5)
     assert model.tasks["mednli"].labels == ("contradiction", "neutral", "entailment")  # its order, not BLUE's
     assert model.tasks["ddi2013-type"].negative == "DDI-false"
-    assert model.tasks["snli"].head_options["turns"] == 3
+    assert model.choices["snli"].options["turns"] == 3
 
 
 class Runs:

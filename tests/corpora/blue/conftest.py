@@ -13,7 +13,7 @@ from biomtl.corpora.blue.reader import BlueFiles
 from biomtl.corpora.reader import ReadOptions
 from biomtl.corpora.source import Source
 from biomtl.tasks import get_task
-from biomtl.tasks.check import check_record
+from biomtl.tasks.types.base import check_record
 
 Read = Callable[..., dict[str, dict[str, list[dict[str, Any]]]]]
 

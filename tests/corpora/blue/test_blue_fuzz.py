@@ -13,7 +13,7 @@ from biomtl.corpora.blue.table import split_quoted
 from biomtl.corpora.source import Source
 from biomtl.errors import InputError
 from biomtl.tasks import get_task
-from biomtl.tasks.check import check_record
+from biomtl.tasks.types.base import check_record
 
 SAMPLES = {
     "chemprot": b'index\tsentence\tlabel\r\n7.T1.T2\t"@CHEMICAL$ ""blocks"" @GENE$."\tCPR:4\r\n7.T1.T3\tA.\tfalse\r\n',

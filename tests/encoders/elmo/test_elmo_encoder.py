@@ -49,7 +49,7 @@ def test_every_task_type_learns_with_a_frozen_bilm(model: MultiTaskModel) -> Non
     model.train()
     history = []
     for _ in range(30):
-        losses = model.loss(model(batch.inputs, batch.tasks), batch)
+        losses = {name: answer.loss for name, answer in model(batch.inputs, batch.tasks).items()}
         assert losses.keys() == tiny.TASKS.keys()
         optimiser.zero_grad()
         torch.stack(list(losses.values())).sum().backward()
@@ -67,7 +67,7 @@ def test_fine_tuning_reaches_every_weight(model: MultiTaskModel, bf16: bool) -> 
     model.encoder.requires_grad_(True)
     batch = batch_of(model, records(3))
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
-        losses = model.loss(model(batch.inputs, batch.tasks), batch)
+        losses = {name: answer.loss for name, answer in model(batch.inputs, batch.tasks).items()}
     torch.stack(list(losses.values())).sum().backward()
     for name, value in model.encoder.named_parameters():
         assert value.grad is not None, name
@@ -100,7 +100,7 @@ def test_saved_and_loaded_to_equal_outputs(model: MultiTaskModel, bilm_folder: P
     batch = batch_of(model, records())
     model.eval()
     wanted, got = model(batch.inputs, batch.tasks), again(batch.inputs, batch.tasks)
-    assert all(torch.equal(wanted[name], got[name]) for name in wanted)
+    assert all(torch.equal(wanted[name].outputs, got[name].outputs) for name in wanted)
 
 
 def test_the_store_changes_nothing_and_spares_the_bilm(
@@ -126,9 +126,10 @@ def test_the_store_changes_nothing_and_spares_the_bilm(
 
     monkeypatch.setattr(encoder.network, "contextual", never)
     got = model(batch.inputs, batch.tasks)
-    for name, values in wanted.items():
-        torch.testing.assert_close(got[name], values, atol=1e-5, rtol=1e-5)
-    torch.stack([value.sum() for value in got.values()]).sum().backward()  # what the store gives can be trained on
+    for name, answer in wanted.items():
+        torch.testing.assert_close(got[name].outputs, answer.outputs, atol=1e-5, rtol=1e-5)
+    # What the store gives can be trained on.
+    torch.stack([answer.outputs.sum() for answer in got.values()]).sum().backward()
 
 
 def test_unprepared_rows_enter_the_store_as_they_are_met(model: MultiTaskModel, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from biomtl.training.optimiser import configure
 from biomtl.training.recipe import Recipe
 from biomtl.training.state import Progress
 
-WEIGHT = "heads.cls-text.stock.classifier.weight"
+WEIGHT = "heads.cls-text.network.stock.classifier.weight"
 CALLS: list[str] = []
 
 

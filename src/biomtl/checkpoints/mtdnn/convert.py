@@ -97,7 +97,8 @@ def write_model(checkpoint: BertCheckpoint, heads: list[tuple[Task, Head]], fold
     network.load_state_dict({name.removeprefix("bert."): value for name, value in checkpoint.state.items()})
     length = checkpoint.settings.max_position_embeddings
     processor = TransformerProcessor(tokenizer, length)
-    model = MultiTaskModel(TransformerEncoder(network), processor, [task for task, _ in heads])
+    choices = {task.name: head.choice for task, head in heads}
+    model = MultiTaskModel(TransformerEncoder(network), processor, [task for task, _ in heads], choices)
     for task, head in heads:
         try:
             model.head(task.name).load_state_dict({name: value.float() for name, value in head.state().items()})
@@ -135,6 +136,8 @@ def _heads(
     encoder_only: bool,
 ) -> list[tuple[Task, Head]]:
     heads = find_heads(state)
+    for head in heads:
+        head.choose(settings)
     keys = [f"scoring_list.{head.number}.{name}" for head in heads for name in head.parameters]
     spelled = tasks if tasks is not None else own_tasks(heads, settings)
     if encoder_only or (not heads and tasks is None):
@@ -147,7 +150,7 @@ def _heads(
         raise InputError(f"{len(heads)} heads without a name", path=path, fix=fix)
     if tasks is None:
         report.notes.append(f"the tasks are those of the checkpoint's own settings: {spelled}")
-    pairs = list(zip(parse_tasks(spelled, heads, settings, path), heads, strict=True))
+    pairs = list(zip(parse_tasks(spelled, heads, path), heads, strict=True))
     for task, head in pairs:
         for name in head.parameters:
             key = f"scoring_list.{head.number}.{name}"

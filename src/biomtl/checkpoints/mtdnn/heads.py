@@ -13,8 +13,10 @@ import yaml
 from pydantic import ValidationError
 
 from biomtl.errors import InputError, nearest
+from biomtl.tasks.head import DEFAULT_HEAD, HeadChoice
 from biomtl.tasks.registry import get_task
 from biomtl.tasks.task import Task
+from biomtl.tasks.types.base import type_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,12 +25,12 @@ SPELLING = "NAME=TYPE:COUNT for each head in the checkpoint's order, such as nli
 _TYPES = ("classification", "pair-classification", "san-classification", "regression", "tagging")
 _CODES = {1: "classification", 2: "regression", 5: "tagging"}  # TaskType of the reference
 _METRICS = {"classification": "accuracy", "regression": "pearson", "tagging": "entity_f1_spans"}
-_PLAIN = {"weight": "stock.classifier.weight", "bias": "stock.classifier.bias"}
+_PLAIN = {"weight": "network.stock.classifier.weight", "bias": "network.stock.classifier.bias"}
 _SAN = {
-    "query_wsum.att.linear.": "summary.",
-    "attn.score_func.linear.": "attention.",
-    "rnn.": "cell.",
-    "classifier.proj.": "classifier.",
+    "query_wsum.att.linear.": "network.summary.",
+    "attn.score_func.linear.": "network.attention.",
+    "rnn.": "network.cell.",
+    "classifier.proj.": "network.classifier.",
 }
 
 #: MT-BlueBERT's label orders (id 0 first), as in its users' checkpoints. The taggers' last three labels are its
@@ -44,6 +46,7 @@ class Head:
 
     number: int
     parameters: dict[str, Tensor]
+    choice: HeadChoice = DEFAULT_HEAD
 
     @property
     def san(self) -> bool:
@@ -55,6 +58,13 @@ class Head:
         """The number of logits."""
         last = "classifier.proj.weight" if self.san else "weight"
         return len(self.parameters[last]) if last in self.parameters else 0
+
+    def choose(self, settings: Mapping[str, Any]) -> None:
+        """Say which of our heads it is, by the checkpoint's ``config``."""
+        if self.san:
+            given = {"turns": settings.get("answer_num_turn"), "drop_turns": settings.get("answer_mem_drop_p")}
+            options = {name: value for name, value in given.items() if value is not None}
+            self.choice = HeadChoice(name="san", options=options)
 
     def state(self) -> dict[str, Tensor]:
         """The parameters with our modules' names, without SAN's ``alpha``, which the reference never reads."""
@@ -78,13 +88,12 @@ def find_heads(state: Mapping[str, Tensor]) -> list[Head]:
     return [heads[number] for number in sorted(heads)]
 
 
-def parse_tasks(text: str, heads: Sequence[Head], settings: Mapping[str, Any], path: Path) -> list[Task]:
+def parse_tasks(text: str, heads: Sequence[Head], path: Path) -> list[Task]:
     """The tasks that the user gives for the heads, in order.
 
     Args:
         text: ``NAME=TYPE:COUNT,…``, or with labels instead of the count, ``NAME=TYPE:first|second``.
         heads: the checkpoint's heads.
-        settings: the checkpoint's ``config``.
         path: the checkpoint, for error messages.
 
     Raises:
@@ -94,7 +103,7 @@ def parse_tasks(text: str, heads: Sequence[Head], settings: Mapping[str, Any], p
     if len(entries) != len(heads):
         fix = f'such as --tasks "{suggest(heads)}"'
         raise InputError(f"{len(entries)} tasks for {len(heads)} heads", path=path, expected=SPELLING, fix=fix)
-    tasks = [_parse(entry, head, settings, path) for entry, head in zip(entries, heads, strict=True)]
+    tasks = [_parse(entry, head, path) for entry, head in zip(entries, heads, strict=True)]
     for i, task in enumerate(tasks):
         if task.name in {other.name for other in tasks[:i]}:
             raise InputError(f"task {task.name} occurs twice in --tasks", path=path, expected="each name once")
@@ -118,7 +127,7 @@ def suggest(heads: Sequence[Head]) -> str:
     return ",".join(f"task{head.number}={kind}:{head.outputs}" for head, kind in zip(heads, kinds, strict=True))
 
 
-def _parse(entry: str, head: Head, settings: Mapping[str, Any], path: Path) -> Task:
+def _parse(entry: str, head: Head, path: Path) -> Task:
     match = re.fullmatch(r"([A-Za-z0-9][A-Za-z0-9._-]*)=([a-z-]+):(.+)", entry)
     if not match:
         raise InputError(f"--tasks {entry!r}", expected=SPELLING)
@@ -130,10 +139,10 @@ def _parse(entry: str, head: Head, settings: Mapping[str, Any], path: Path) -> T
     if count != head.outputs or (kind == "san-classification") != head.san:
         is_ = f"a {'SAN' if head.san else 'linear'} head of {head.outputs} outputs"
         raise InputError(f"head {head.number} is {is_}, not {kind}:{count}", path=path, expected=SPELLING)
-    return _task(name, kind, labels, count, settings)
+    return _task(name, kind, labels, count)
 
 
-def _task(name: str, kind: str, labels: tuple[str, ...] | None, count: int, settings: Mapping[str, Any]) -> Task:
+def _task(name: str, kind: str, labels: tuple[str, ...] | None, count: int) -> Task:
     base = kind.split("-")[-1]
     fields: dict[str, Any] = {"name": name, "type": base, "metric": _METRICS[base]}
     known = _known(name, base)
@@ -151,10 +160,6 @@ def _task(name: str, kind: str, labels: tuple[str, ...] | None, count: int, sett
         fields["labels"] = labels or tuple(f"LABEL_{i}" for i in range(count))
         if known is not None and known.negative in fields["labels"]:
             fields["negative"] = known.negative
-    if kind == "san-classification":
-        turns, drop = settings.get("answer_num_turn"), settings.get("answer_mem_drop_p")
-        options = {"turns": turns, "drop_turns": drop}
-        fields |= {"head": "san", "head_options": {key: value for key, value in options.items() if value is not None}}
     try:
         return Task(**fields)
     except ValidationError as error:
@@ -167,4 +172,4 @@ def _known(name: str, base: str) -> Task | None:
         task = get_task(name)
     except InputError:
         return None
-    return task if task.type == base and (base == "regression" or task.name in LABELS) else None
+    return task if base in type_of(task).family and (base == "regression" or task.name in LABELS) else None

@@ -9,8 +9,8 @@ from biomtl.corpora.blue.table import Row, Table, read_table
 from biomtl.corpora.records import Located
 from biomtl.corpora.source import Source
 from biomtl.errors import InputError
-from biomtl.tasks.check import unknown_label
 from biomtl.tasks.task import Split, Task
+from biomtl.tasks.types.checks import unknown_label
 
 COLUMNS = ("index", "label", "sentence")
 CODE = re.compile(r"(\d+)_(\d+)")

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from biomtl.corpora.records import Located
 from biomtl.corpora.source import Source
 from biomtl.errors import InputError
-from biomtl.tasks.check import unknown_label
 from biomtl.tasks.task import Split, Task
+from biomtl.tasks.types.checks import unknown_label
 
 Line = tuple[int, list[str]]
 EXPECTED = "4 columns (token, document id or -, offset, tag) or 2 (token, tag), separated by tabs"

@@ -50,7 +50,7 @@ class BlueFiles:
         return list(locate(source, self.assume))
 
     def read(self, source: Source, tasks: Sequence[str], options: ReadOptions) -> Iterator[tuple[str, Split, Record]]:
-        """Stream the records by task; labels are checked with the record (see `tasks.check`)."""
+        """Stream the records by task; labels are checked with the record (see `tasks.types`)."""
         located = locate(source, self.assume)
         for name in tasks:
             files = best(located[name], source).files

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from biomtl.encoders.base import Encoded, Encoder
+from biomtl.encoders.base import Encoded, Encoder, RowNetwork
 from biomtl.encoders.elmo.characters import word_batch
 from biomtl.encoders.elmo.encode import encode
-from biomtl.encoders.elmo.heads import ElmoView, PositionHead, TextHead
+from biomtl.encoders.elmo.heads import ElmoTextNetwork, ElmoWordNetwork, LayerMix
 from biomtl.encoders.elmo.network import Elmo
 from biomtl.encoders.elmo.store import DEFAULT_LIMIT, DTYPES, ActivationStore, default_folder, sentence_key
 from biomtl.encoders.elmo.weights import CONFIG, load_elmo, write_folder
@@ -133,17 +133,17 @@ class ElmoEncoder(Encoder):
             store.add(new)
         return hidden
 
-    def view(self) -> ElmoView:
+    def layer_mix(self) -> LayerMix:
         """A task's own mixes of the layers, with fresh weights."""
-        return ElmoView(self.network.options.layers, self.mixes, self.dropout)
+        return LayerMix(self.network.options.layers, self.mixes, self.dropout)
 
-    def sequence_head(self, labels: int) -> nn.Module:
+    def sequence_head(self, labels: int) -> RowNetwork:
         """Mixes, mean over the words, one linear layer."""
-        return TextHead(self.view(), self.dim, labels, self.dropout)
+        return ElmoTextNetwork(self.layer_mix(), self.dim, labels, self.dropout)
 
-    def token_head(self, labels: int) -> nn.Module:
+    def token_head(self, labels: int) -> RowNetwork:
         """Mixes, one linear layer on every word."""
-        return PositionHead(self.view(), self.dim, labels, self.dropout)
+        return ElmoWordNetwork(self.layer_mix(), self.dim, labels, self.dropout)
 
     def save(self, folder: Path) -> None:
         """Write ``config.json`` and ``model.safetensors``, like ``biomtl convert --from elmo``."""

@@ -1,4 +1,4 @@
-"""A task's mix of a biLM's layers, and plain heads on top of it."""
+"""A task's mix of a biLM's layers, and plain networks on top of it."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from biomtl.encoders.base import Encoded
+from biomtl.encoders.base import Encoded, RowNetwork
 from biomtl.encoders.elmo.scalar_mix import ScalarMix
 
 
-class ElmoView(nn.Module):
+class LayerMix(nn.Module):
     """Learned mixes of the layers, concatenated: ``[rows, words, layers * n]`` to ``[rows, words, mixes * n]``."""
 
     def __init__(self, layers: int, mixes: int = 1, dropout: float = 0.5) -> None:
@@ -27,29 +27,29 @@ class ElmoView(nn.Module):
         return replace(encoded, hidden=torch.cat(mixed, dim=-1))
 
 
-class TextHead(nn.Module):
+class ElmoTextNetwork(RowNetwork):
     """One output row per text: the mean over its words, dropout, a linear layer."""
 
-    def __init__(self, view: nn.Module, dim: int, labels: int, dropout: float) -> None:
+    def __init__(self, layer_mix: nn.Module, dim: int, labels: int, dropout: float) -> None:
         super().__init__()
-        self.view = view
+        self.layer_mix = layer_mix
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(dim, labels)
 
     def forward(self, encoded: Encoded) -> Tensor:
         """``[rows, labels]``."""
-        return self.classifier(self.dropout(self.view(encoded).mean()))
+        return self.classifier(self.dropout(self.layer_mix(encoded).mean()))
 
 
-class PositionHead(nn.Module):
+class ElmoWordNetwork(RowNetwork):
     """One output row per word: dropout, a linear layer."""
 
-    def __init__(self, view: nn.Module, dim: int, labels: int, dropout: float) -> None:
+    def __init__(self, layer_mix: nn.Module, dim: int, labels: int, dropout: float) -> None:
         super().__init__()
-        self.view = view
+        self.layer_mix = layer_mix
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(dim, labels)
 
     def forward(self, encoded: Encoded) -> Tensor:
         """``[rows, words, labels]``."""
-        return self.classifier(self.dropout(self.view(encoded).hidden))
+        return self.classifier(self.dropout(self.layer_mix(encoded).hidden))

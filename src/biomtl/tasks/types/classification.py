@@ -3,46 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from biomtl.tasks.kinds import Cell
+from biomtl.tasks.head import DEFAULT_HEAD, HeadChoice
 from biomtl.tasks.task import Task
-from biomtl.tasks.types.base import Record, TaskType, sequence_head
-
-if TYPE_CHECKING:
-    from torch import Tensor, nn
-
-    from biomtl.encoders.base import Encoder
+from biomtl.tasks.types.base import Answer, Cell, Record, TaskType
+from biomtl.tasks.types.checks import unknown_label
 
 
 class Classification(TaskType):
-    """Cross-entropy over the task's labels; the prediction is the likeliest."""
+    """One of the task's labels; the prediction is the likeliest."""
 
     name: ClassVar[str] = "classification"
     inputs: ClassVar[tuple[str, ...]] = ("text", "pair")
+    answer: ClassVar[Answer] = "label"
     gold_key: ClassVar[str] = "label"
     gold_cells: ClassVar[Mapping[str, Cell]] = {"label": "text"}
     metric: ClassVar[str] = "accuracy"
     positive_metric: ClassVar[str | None] = "micro_f1_positive"
 
+    def check_gold(self, record: Mapping[str, Any], task: Task) -> str | None:
+        """A label that isn't the task's."""
+        return unknown_label(record["label"], task.labels)
+
     def target(self, record: Record, task: Task) -> NDArray[Any]:
         """``[1]``: the label's index."""
         return np.array([task.labels.index(record["label"])], dtype=np.int64)
 
-    def build_head(self, task: Task, encoder: Encoder) -> nn.Module:
-        """The family's own head with one output a label."""
-        return sequence_head(task, encoder, len(task.labels))
-
-    def loss(self, outputs: Tensor, targets: Tensor, task: Task) -> Tensor:
-        """Mean cross-entropy."""
-        from torch.nn.functional import cross_entropy
-
-        return cross_entropy(outputs.float(), targets)
-
-    def decode(self, outputs: NDArray[np.float32], task: Task) -> Record:
+    def decode(self, outputs: NDArray[np.float32], task: Task, head: HeadChoice = DEFAULT_HEAD) -> Record:
         """``label`` and ``probabilities`` (label -> probability)."""
         probabilities = softmax(outputs[0])
         values = {label: round(float(p), 6) for label, p in zip(task.labels, probabilities, strict=True)}

@@ -2,68 +2,45 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from biomtl.tasks.kinds import Cell
+from biomtl.tasks.head import DEFAULT_HEAD, HeadChoice
 from biomtl.tasks.task import Task
-from biomtl.tasks.types.base import Record, TaskType, check_head, encoded_apart, sequence_head
+from biomtl.tasks.types.base import Answer, Cell, Record, TaskType
 
-if TYPE_CHECKING:
-    from torch import Tensor, nn
-
-    from biomtl.encoders.base import Encoder
+MOST = 1e38  # of a score: heads learn in float32; an integer in JSON may be too large even for a float
 
 
 class Regression(TaskType):
-    """Squared error in units of the score range, so that a 0-to-5 task weighs no more than a 0-to-1 task.
-
-    Outputs are scores as the corpus writes them.
-    """
+    """A score as the corpus writes it; the loss is in units of its range, so that 0 to 5 weighs no more than 0 to 1."""
 
     name: ClassVar[str] = "regression"
     inputs: ClassVar[tuple[str, ...]] = ("text", "pair")
+    answer: ClassVar[Answer] = "score"
     gold_key: ClassVar[str] = "score"
     gold_cells: ClassVar[Mapping[str, Cell]] = {"score": "number"}
     metric: ClassVar[str] = "pearson"
-    target_dtype: ClassVar[str] = "float32"
+
+    def check_gold(self, record: Mapping[str, Any], task: Task) -> str | None:
+        """No number, or one out of the task's range."""
+        score = record["score"]
+        if isinstance(score, bool) or not isinstance(score, int | float):
+            return f"score is a {type(score).__name__}, expected a number"
+        if not abs(score) < MOST:  # NaN isn't either
+            return f"score is {score!s:.20}, expected a number"
+        low, high = task.score_range or (-math.inf, math.inf)
+        return None if low <= score <= high else f"score {score:g}, expected {low:g} to {high:g}"
 
     def target(self, record: Record, task: Task) -> NDArray[Any]:
         """``[1]``: the score."""
         return np.array([record["score"]], dtype=np.float32)
 
-    def build_head(self, task: Task, encoder: Encoder) -> nn.Module:
-        """The family's own head with one output that starts at the middle of the range.
-
-        For two texts encoded apart, a head that starts as their cosine.
-        """
-        import torch
-
-        check_head(task, "stack")
-        if task.head == "stack":
-            return sequence_head(task, encoder, 1)
-        low, high = score_range(task)
-        if encoded_apart(task, encoder):
-            from biomtl.heads.pairs import ApartHead, CosineHead
-
-            return ApartHead(CosineHead(low, high), encoder.view())
-        head = sequence_head(task, encoder, 1)
-        final = [m for m in head.modules() if isinstance(m, torch.nn.Linear)][-1]
-        if final.bias is not None:
-            torch.nn.init.constant_(final.bias, (low + high) / 2)
-        return head
-
-    def loss(self, outputs: Tensor, targets: Tensor, task: Task) -> Tensor:
-        """Mean squared error of the score divided by its range."""
-        from torch.nn.functional import mse_loss
-
-        low, high = score_range(task)
-        return mse_loss(outputs.float().squeeze(-1), targets) / (high - low) ** 2
-
-    def decode(self, outputs: NDArray[np.float32], task: Task) -> Record:
+    def decode(self, outputs: NDArray[np.float32], task: Task, head: HeadChoice = DEFAULT_HEAD) -> Record:
         """``score``, not clipped to the range: ranks stay as the model sees them."""
         return {"score": round(float(outputs[0, 0]), 6)}
 

@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from biomtl.errors import InputError
-from biomtl.tasks.check import check_record
-from biomtl.tasks.kinds import Cell
+from biomtl.tasks.head import DEFAULT_HEAD, HeadChoice
 from biomtl.tasks.task import Task
-from biomtl.tasks.types.base import Record, TaskRows, TaskType, check_head, encoded_apart
+from biomtl.tasks.types.base import Cell, Record, TaskType
 from biomtl.text.base import Span as Offsets
 from biomtl.text.base import TextInput
 from biomtl.text.words import words
-
-if TYPE_CHECKING:
-    from torch import Tensor, nn
-
-    from biomtl.encoders.base import Encoded, Encoder
 
 LONGEST = 50  # words of a predicted answer
 START, END = 1, 2  # bits of a word's target
@@ -39,11 +32,9 @@ class Span(TaskType):
     gold_cells: ClassVar[Mapping[str, Cell]] = {"start": "integer", "end": "integer"}
     metric: ClassVar[str] = "span_token_f1"
 
-    def check(self, record: Record, task: Task) -> str | None:
-        """What is wrong with a record, in a few words, or ``None``."""
-        if problem := check_record(task, record):
-            return problem
-        text, start, end = record[_key(task)], record.get("start"), record.get("end")
+    def check_gold(self, record: Mapping[str, Any], task: Task) -> str | None:
+        """A span that isn't one of the text, or holds no word."""
+        text, start, end = record[_key(task)], record["start"], record["end"]
         if type(start) is not int or type(end) is not int or not 0 <= start < end <= len(text):
             return f"start {start!r:.20}, end {end!r:.20}, expected a span of the text's {len(text)} characters"
         if not any(a < end and start < b for a, b in words(text)):
@@ -67,40 +58,11 @@ class Span(TaskType):
         target[touched[-1]] += END
         return target
 
-    def build_head(self, task: Task, encoder: Encoder) -> nn.Module:
-        """The family's own token head with two outputs a word, start and end.
-
-        Raises:
-            InputError: a question with an encoder that joins no texts, which so couldn't see it.
-        """
-        check_head(task)
-        if encoded_apart(task, encoder):
-            fix = "use pairs: together and a transformer, or texts without questions"
-            raise InputError(f"task {task.name}: the question would be encoded apart from its text", fix=fix)
-        return encoder.token_head(2)
-
-    def outputs(self, head: nn.Module, encoded: Encoded, rows: TaskRows) -> Tensor:
-        """``[words, 2]``: log-probability of each word to begin and to end its text's answer."""
-        import torch
-
-        assert rows.word_positions is not None
-        row, position = rows.word_positions.unbind(1)
-        logits = head(encoded)[row.clamp(min=0), position.clamp(min=0)].float()
-        logits = logits.masked_fill((row < 0).unsqueeze(-1), torch.finfo(torch.float32).min)
-        return torch.cat([part.log_softmax(0) for part in logits.split(rows.output_counts.tolist())])
-
-    def loss(self, outputs: Tensor, targets: Tensor, task: Task) -> Tensor:
-        """Mean over starts and ends of their negative log-probability; a word without any piece doesn't count."""
-        import torch
-
-        bits = torch.stack([_holds(targets, bit) for bit in (START, END)], dim=1)
-        return -(outputs * bits).sum() / bits.sum().clamp(min=1)
-
-    def loss_denominator(self, targets: Tensor) -> int:
+    def loss_denominator(self, target: NDArray[Any]) -> int:
         """The starts and ends at words that have a piece."""
-        return sum(int(_holds(targets, bit).sum()) for bit in (START, END))
+        return sum(int(((target == bit) | (target == START + END)).sum()) for bit in (START, END))
 
-    def decode(self, outputs: NDArray[np.float32], task: Task) -> Record:
+    def decode(self, outputs: NDArray[np.float32], task: Task, head: HeadChoice = DEFAULT_HEAD) -> Record:
         """``words``: the likeliest first and last word (of at most 50), and the span's ``probability``."""
         if not len(outputs):
             return {"words": [0, 0], "probability": 0.0}
@@ -112,18 +74,15 @@ class Span(TaskType):
             best = max(best, (float(together[first]), first, first + further))
         return {"words": [best[1], best[2]], "probability": round(float(np.exp(best[0])), 6)}
 
-    def predict(self, outputs: NDArray[np.float32], record: Record, task: Task) -> Record:
+    def predict(
+        self, outputs: NDArray[np.float32], record: Record, task: Task, head: HeadChoice = DEFAULT_HEAD
+    ) -> Record:
         """``start`` and ``end`` (characters of the text), the ``answer`` between them, and its ``probability``."""
-        found = self.decode(outputs, task)
+        found = self.decode(outputs, task, head)
         spans = self.words(record, task) or [(0, 0)]
         start, end = spans[found["words"][0]][0], spans[found["words"][1]][1]
         answer = record[_key(task)][start:end]
         return {"start": start, "end": end, "answer": answer, "probability": found["probability"]}
-
-
-def _holds(targets: Tensor, bit: int) -> Tensor:
-    """Which words are an answer's start, or its end; -100 stands for a word without any piece."""
-    return (targets == bit) | (targets == START + END)
 
 
 def _key(task: Task) -> str:

@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from biomtl.tasks.kinds import Cell
+from biomtl.tasks.head import DEFAULT_HEAD, HeadChoice
 from biomtl.tasks.task import Task
-from biomtl.tasks.types.base import Record, TaskRows, TaskType, check_head
+from biomtl.tasks.types.base import Answer, Cell, Record, TaskType
+from biomtl.tasks.types.checks import check_labels
 from biomtl.tasks.types.classification import softmax
 from biomtl.text.alignment import render_tokens
 from biomtl.text.base import Span, TextInput
 from biomtl.text.tags import chunks
-
-if TYPE_CHECKING:
-    from torch import Tensor, nn
-
-    from biomtl.encoders.base import Encoded, Encoder
-
 
 MARKS = frozenset({"X", "CLS", "SEP"})
 """Classes that MT-BlueBERT's taggers have for later pieces and special positions; on a word they mean ``O``."""
@@ -36,6 +31,7 @@ class Tagging(TaskType):
 
     name: ClassVar[str] = "tagging"
     inputs: ClassVar[tuple[str, ...]] = ("tokens",)
+    answer: ClassVar[Answer] = "tags"
     gold_key: ClassVar[str] = "tags"
     gold_cells: ClassVar[Mapping[str, Cell]] = {"tags": "words"}
     metric: ClassVar[str] = "entity_f1_spans"
@@ -54,52 +50,27 @@ class Tagging(TaskType):
         kinds = dict.fromkeys("" if name in ("B", "I") else re.sub("^[BI]-", "", name) for name in names if name != "O")
         return ("O", *(f"{prefix}-{kind}" if kind else prefix for kind in kinds for prefix in "BI"))
 
+    def check_gold(self, record: Mapping[str, Any], task: Task) -> str | None:
+        """No list, another number of tags than of tokens, or a tag that isn't the task's."""
+        tags, tokens = record["tags"], record["tokens"]
+        if isinstance(tags, list | tuple) and len(tags) != len(tokens):
+            return f"{len(tokens)} tokens with {len(tags)} tags, expected one tag a token"
+        return check_labels(tags, "tags", task)
+
     def target(self, record: Record, task: Task) -> NDArray[Any]:
         """``[words]``: each tag's index."""
         index = {label: i for i, label in enumerate(task.labels)}
         return np.array([index[tag] for tag in record["tags"]], dtype=np.int64)
 
-    def build_head(self, task: Task, encoder: Encoder) -> nn.Module:
-        """The family's own token head with one output a tag, or the ``stack`` that the task asks for."""
-        import torch
-
-        check_head(task, "stack")
-        if task.head == "stack":
-            from biomtl.heads.mlp import build_stack
-
-            return build_stack(task, encoder, len(task.labels), apart=False)
-        head = encoder.token_head(len(task.labels))
-        head.register_buffer("outside", torch.tensor(task.outside), persistent=False)
-        return head
-
-    def outputs(self, head: nn.Module, encoded: Encoded, rows: TaskRows) -> Tensor:
-        """``[words, tags]``, words of all examples one after another; ``O`` where a word has no piece."""
-        assert rows.word_positions is not None
-        logits = head(encoded)
-        row, position = rows.word_positions.unbind(1)
-        chosen = logits[row.clamp(min=0), position.clamp(min=0)]
-        nothing = logits.new_zeros(logits.shape[-1])
-        nothing[getattr(head, "outside", 0)] = 100.0
-        emissions = chosen.where((row >= 0).unsqueeze(-1), nothing)
-        paths = getattr(head, "paths", None)  # of a head that scores whole sequences
-        return emissions if paths is None else paths(emissions, rows.output_counts)
-
-    def loss(self, outputs: Tensor, targets: Tensor, task: Task) -> Tensor:
-        """Mean cross-entropy over the words; a target of -100 (a word without any piece) doesn't count."""
-        from torch.nn.functional import cross_entropy
-
-        total = cross_entropy(outputs.float(), targets, reduction="sum", ignore_index=-100)
-        return total / (targets != -100).sum().clamp(min=1)
-
-    def loss_denominator(self, targets: Tensor) -> int:
+    def loss_denominator(self, target: NDArray[Any]) -> int:
         """The words that have a piece."""
-        return int((targets != -100).sum())
+        return int((target >= 0).sum())
 
     def answers(self, task: Task) -> frozenset[str]:
         """Its tags but for the marks of pieces."""
         return super().answers(task) - MARKS
 
-    def decode(self, outputs: NDArray[np.float32], task: Task) -> Record:
+    def decode(self, outputs: NDArray[np.float32], task: Task, head: HeadChoice = DEFAULT_HEAD) -> Record:
         """``tags`` and ``probabilities`` (of each word's predicted tag)."""
         if not len(outputs):
             return {"tags": [], "probabilities": []}

@@ -1,34 +1,33 @@
-"""What a record must hold, checked once for every way in: `prepare`, a loaded suite, a user's own file."""
+"""What every record must hold besides its gold value: identifiers, inputs, and offsets that give their text."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping
 from typing import Any
 
 from biomtl.errors import nearest
-from biomtl.tasks.families import basic
 from biomtl.tasks.task import Task
 
-INPUT_KEYS = {
+INPUT_KEYS: Mapping[str, tuple[str, ...]] = {
     "text": ("text",),
     "pair": ("text_a", "text_b"),
     "tokens": ("tokens", "offsets"),
     "candidates": ("text", "candidates"),
 }
-MOST = 1e38  # of a score: heads learn in float32; an integer in JSON may be too large even for a float
-TARGET_KEYS = {"classification": "label", "regression": "score", "multilabel": "labels", "tagging": "tags"}
 
 
-def check_record(task: Task, record: Mapping[str, Any]) -> str | None:
+def check_inputs(record: Mapping[str, Any], task: Task, gold: Collection[str]) -> str | None:
     """What is wrong with a record of ``task`` (found, expected), or None.
 
-    Checked are the keys and their kinds, that labels are the task's, that a score is a number within the task's range,
-    that entities' offsets give their text, and that tokens, offsets and tags fit each other. Ids are looked at one
-    record at a time: whether two records share one is the caller's to know.
+    Checked are the keys, identifiers and texts, that entities' offsets give their text, and that tokens and offsets fit
+    each other. Ids are looked at one record at a time: whether two records share one is the caller's to know.
+
+    Args:
+        record: the record.
+        task: its task.
+        gold: the keys of its gold value, which must be there too.
     """
-    target = TARGET_KEYS.get(basic(task.type))
-    wanted = ("id", "doc_id", *INPUT_KEYS[task.inputs], *((target,) if target else ()))
+    wanted = ("id", "doc_id", *INPUT_KEYS[task.inputs], *gold)
     missing = [key for key in wanted if key not in record]
     if missing:
         return f"a record without {missing[0]!r}, expected the keys {', '.join(wanted)}"
@@ -37,8 +36,17 @@ def check_record(task: Task, record: Mapping[str, Any]) -> str | None:
             return f"{key} is a {type(record[key]).__name__}, expected text"
         if not record[key].strip():
             return f"{key} is empty"
-    inputs = check_tokens(record) if task.inputs == "tokens" else _check_entities(record)
-    return inputs or (_check_target(task, record[target], record) if target else None)
+    return check_tokens(record) if task.inputs == "tokens" else _check_entities(record)
+
+
+def check_labels(labels: Any, key: str, task: Task) -> str | None:
+    """What is wrong with a list of a task's labels."""
+    if not isinstance(labels, list | tuple):
+        return f"{key} is a {type(labels).__name__}, expected a list"
+    for label in labels:
+        if not isinstance(label, str) or label not in task.labels:
+            return unknown_label(label, task.labels)
+    return None
 
 
 def unknown_label(label: object, known: Collection[str]) -> str | None:
@@ -51,33 +59,6 @@ def unknown_label(label: object, known: Collection[str]) -> str | None:
     return f"unknown label {label!r}, expected one of {', '.join(known)}" + (
         f", {guess}" if guess.startswith("did") else ""
     )
-
-
-def _check_target(task: Task, target: Any, record: Mapping[str, Any]) -> str | None:
-    kind = basic(task.type)
-    if kind == "regression":
-        return _check_score(task, target)
-    if kind == "classification":
-        return unknown_label(target, task.labels)
-    if not isinstance(target, list | tuple):
-        return f"{TARGET_KEYS[kind]} is a {type(target).__name__}, expected a list"
-    if kind == "tagging" and len(target) != len(record["tokens"]):
-        return f"{len(record['tokens'])} tokens with {len(target)} tags, expected one tag a token"
-    for label in target:
-        if not isinstance(label, str) or label not in task.labels:
-            return unknown_label(label, task.labels)
-    if kind == "multilabel" and len(set(target)) != len(target):
-        return f"a label given twice ({', '.join(target)})"
-    return None
-
-
-def _check_score(task: Task, score: Any) -> str | None:
-    if isinstance(score, bool) or not isinstance(score, int | float):
-        return f"score is a {type(score).__name__}, expected a number"
-    if not abs(score) < MOST:  # NaN isn't either
-        return f"score is {score!s:.20}, expected a number"
-    low, high = task.score_range or (-math.inf, math.inf)
-    return None if low <= score <= high else f"score {score:g}, expected {low:g} to {high:g}"
 
 
 def _span(value: Any) -> tuple[int, int] | None:

@@ -1,0 +1,32 @@
+"""What an exported folder's files are called, and onnxruntime over its graph."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from biomtl.errors import InputError
+
+FILE = "model.onnx"
+FACTS = "onnx.json"
+
+
+def open_session(path: Path) -> Any:
+    """An onnxruntime session on the CPU.
+
+    Raises:
+        InputError: onnxruntime isn't installed.
+    """
+    need("onnxruntime")
+    import onnxruntime
+
+    return onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+
+
+def need(*packages: str) -> None:
+    """Raise if a package of the extra ``onnx`` isn't installed."""
+    from importlib.util import find_spec
+
+    missing = [name for name in packages if find_spec(name) is None]
+    if missing:
+        raise InputError(f"{missing[0]} is not installed", fix="run `pip install biomtl[onnx]`")

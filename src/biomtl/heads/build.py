@@ -1,0 +1,235 @@
+"""The heads of our task types.
+
+A package that brings a task type registers a head for it under the entry point ``biomtl.heads``: a function like those
+here, from a task, an encoder and a choice of head to a ``Head``. A type that derives from another has that one's heads,
+unless it registers its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from importlib.metadata import entry_points
+
+from torch import nn
+
+from biomtl.encoders.base import Encoder, RowNetwork
+from biomtl.errors import InputError
+from biomtl.heads.base import Head, Loss
+from biomtl.heads.crf import Crf, iob_transitions
+from biomtl.heads.losses import (
+    WeightedBinaryCrossEntropy,
+    WeightedCrossEntropy,
+    binary_cross_entropy,
+    squared_error,
+    text_cross_entropy,
+    word_cross_entropy,
+)
+from biomtl.heads.mlp import Bounded, ConcatenatedPair, ContrastivePair, MlpOptions, MlpTexts, MlpWords
+from biomtl.heads.pairs import ComparisonHead, CosineHead, PairHead, RankingPairHead
+from biomtl.heads.san import SanNetwork
+from biomtl.heads.seq2vec import build_reducer
+from biomtl.heads.texts import RankingHead, TextHead
+from biomtl.heads.words import CrfHead, SpanHead, TagHead
+from biomtl.tasks.head import DEFAULT, HeadChoice
+from biomtl.tasks.task import Task
+from biomtl.tasks.types.base import type_of
+from biomtl.tasks.types.regression import score_range
+
+Builder = Callable[[Task, Encoder, HeadChoice], Head]
+
+
+def build_head(task: Task, encoder: Encoder, choice: HeadChoice) -> Head:
+    """A fresh head for a task over an encoder.
+
+    Raises:
+        InputError: a head that the task's type doesn't have, options that it doesn't take, or no heads for the type.
+    """
+    return builder(type_of(task).family)(task, encoder, choice)
+
+
+@cache
+def builder(family: tuple[str, ...]) -> Builder:
+    """The function that builds heads for a task type: its own, else that of the type that it derives from.
+
+    Args:
+        family: the type's name, then those of its parents, nearest first.
+
+    Raises:
+        InputError: nobody brings heads for the type.
+    """
+    for name in family:
+        if name in BUILDERS:
+            return BUILDERS[name]
+        for entry in entry_points(group="biomtl.heads", name=name):
+            return entry.load()
+    fix = "register a function for it under the entry point biomtl.heads, see docs/own-tasks.md"
+    raise InputError(f"no head for tasks of type {family[0]}", fix=fix)
+
+
+def classification(task: Task, encoder: Encoder, choice: HeadChoice) -> Head:
+    """One of the labels: the family's own head, ``mlp``, ``san``; for texts apart a comparison of two vectors."""
+    check_choice(task, choice, "mlp", "san")
+    if choice.name == "mlp":
+        options = MlpOptions.of(task, choice, "class_weights")
+        weights = options.class_weights
+        return mlp_texts(
+            task, encoder, choice, options, WeightedCrossEntropy(weights) if weights else text_cross_entropy
+        )
+    if choice.name == "san":
+        return TextHead(san(task, encoder, choice), text_cross_entropy)
+    return texts(task, encoder, choice, text_cross_entropy)
+
+
+def multilabel(task: Task, encoder: Encoder, choice: HeadChoice) -> Head:
+    """A sigmoid per label: the family's own head, ``mlp``; for texts apart a comparison of two vectors."""
+    check_choice(task, choice, "mlp")
+    if choice.name == "mlp":
+        options = MlpOptions.of(task, choice, "class_weights")
+        weights = options.class_weights
+        objective = WeightedBinaryCrossEntropy(weights) if weights else binary_cross_entropy
+        return mlp_texts(task, encoder, choice, options, objective)
+    return texts(task, encoder, choice, binary_cross_entropy)
+
+
+def regression(task: Task, encoder: Encoder, choice: HeadChoice) -> Head:
+    """A score: the family's own head, started at the middle of the range, or ``mlp``.
+
+    For texts apart a head that starts as their cosine.
+    """
+    check_choice(task, choice, "mlp")
+    low, high = score_range(task)
+    objective = squared_error(low, high)
+    apart = encoded_apart(task, encoder, choice)
+    if choice.name == "mlp":
+        options = MlpOptions.of(task, choice, *(["compare"] if apart else []))
+        if options.compare != "concat":
+            seq2vec = build_reducer(options.seq2vec, encoder.dim, options.size)
+            near = ContrastivePair(seq2vec.dim, options, low, high)
+            return PairHead(near, near.loss, encoder.layer_mix(), seq2vec)
+        return mlp_texts(task, encoder, choice, options, objective, 1, Bounded(low, high))
+    if apart:
+        return PairHead(CosineHead(low, high), objective, encoder.layer_mix())
+    network = encoder.sequence_head(1)
+    final = [module for module in network.modules() if isinstance(module, nn.Linear)][-1]
+    if final.bias is not None:
+        nn.init.constant_(final.bias, (low + high) / 2)
+    return TextHead(network, objective)
+
+
+def tagging(task: Task, encoder: Encoder, choice: HeadChoice) -> Head:
+    """A tag for every word: the family's own token head, or ``mlp``, also with a CRF."""
+    check_choice(task, choice, "mlp")
+    labels = len(task.labels)
+    if choice.name == DEFAULT:
+        return TagHead(encoder.token_head(labels), task.o_index)
+    options = MlpOptions.of(task, choice, "crf", "seq2seq", "class_weights")
+    network = MlpWords(encoder, labels, options)
+    if options.crf:
+        return CrfHead(network, Crf(labels, iob_transitions(task.labels)), task.o_index)
+    weights = options.class_weights
+    return TagHead(network, task.o_index, WeightedCrossEntropy(weights) if weights else word_cross_entropy)
+
+
+def ranking(task: Task, encoder: Encoder, choice: HeadChoice) -> Head:
+    """A score per candidate: the family's own head; for texts apart a comparison of two vectors."""
+    check_choice(task, choice)
+    if choice.pairs == "apart" or not encoder.joins_pairs:
+        return RankingPairHead(ComparisonHead(encoder.dim, 1), encoder.layer_mix())
+    return RankingHead(encoder.sequence_head(1))
+
+
+def span(task: Task, encoder: Encoder, choice: HeadChoice) -> Head:
+    """The answer's first and last word: the family's own token head with two outputs.
+
+    Raises:
+        InputError: a question with an encoder that joins no texts, which so couldn't see it.
+    """
+    check_choice(task, choice)
+    if encoded_apart(task, encoder, choice):
+        fix = "use pairs: together and a transformer, or texts without questions"
+        raise InputError(f"task {task.name}: the question would be encoded apart from its text", fix=fix)
+    return SpanHead(encoder.token_head(2))
+
+
+def encoded_apart(task: Task, encoder: Encoder, choice: HeadChoice) -> bool:
+    """Whether a task's pairs are compared as two rows: by choice, or as the encoder can't join them."""
+    return task.inputs == "pair" and (choice.pairs == "apart" or not encoder.joins_pairs)
+
+
+def check_choice(task: Task, choice: HeadChoice, *named: str) -> None:
+    """Refuse what a task's type would pass over: a head that it doesn't have, or options of the default one.
+
+    Args:
+        task: the task.
+        choice: what was asked for.
+        named: the heads of its type beside the default.
+
+    Raises:
+        InputError: as said.
+    """
+    if choice.name not in (DEFAULT, *named):
+        found = f"task {task.name}: no head {choice.name!r} for type {task.type}"
+        raise InputError(found, expected=", ".join((DEFAULT, *named)))
+    if choice.name == DEFAULT and choice.options:
+        options = ", ".join(choice.options)
+        found = f"task {task.name}: options of the default head ({options})"
+        raise InputError(found, expected="none: it has no options")
+
+
+def texts(task: Task, encoder: Encoder, choice: HeadChoice, objective: Loss) -> Head:
+    """The family's own head for whole texts, or a comparison of two."""
+    labels = len(task.labels)
+    if encoded_apart(task, encoder, choice):
+        return PairHead(ComparisonHead(encoder.dim, labels), objective, encoder.layer_mix())
+    return TextHead(encoder.sequence_head(labels), objective)
+
+
+def mlp_texts(
+    task: Task,
+    encoder: Encoder,
+    choice: HeadChoice,
+    options: MlpOptions,
+    objective: Loss,
+    labels: int | None = None,
+    output: nn.Module | None = None,
+) -> Head:
+    """The ``mlp`` head for whole texts: over one vector, or over those of both texts side by side.
+
+    Args:
+        task: the task.
+        encoder: what the head stands on.
+        choice: says whether the texts of a pair are encoded apart.
+        options: sizes and shapes.
+        objective: the loss.
+        labels: outputs; default one per label.
+        output: after the layers, such as a bound on scores.
+    """
+    labels = len(task.labels) if labels is None else labels
+    if not encoded_apart(task, encoder, choice):
+        return TextHead(MlpTexts(encoder, labels, options, output), objective)
+    seq2vec = build_reducer(options.seq2vec, encoder.dim, options.size)
+    pair = ConcatenatedPair(seq2vec.dim, labels, options, output)
+    return PairHead(pair, objective, encoder.layer_mix(), seq2vec)
+
+
+def san(task: Task, encoder: Encoder, choice: HeadChoice) -> RowNetwork:
+    """A stochastic answer network over two texts in one sequence."""
+    if encoded_apart(task, encoder, choice):
+        found = f"task {task.name}: a SAN head over texts that are encoded apart"
+        raise InputError(found, expected="both in one sequence", fix="use pairs: together and a transformer")
+    try:
+        return SanNetwork(encoder.dim, len(task.labels), **choice.options)
+    except TypeError as error:
+        fix = "see biomtl.heads.san.SanNetwork"
+        raise InputError(f"task {task.name}: head_options: {error}", fix=fix) from error
+
+
+BUILDERS: dict[str, Builder] = {
+    "classification": classification,
+    "multilabel": multilabel,
+    "regression": regression,
+    "tagging": tagging,
+    "ranking": ranking,
+    "span": span,
+}

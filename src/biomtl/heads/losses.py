@@ -1,0 +1,78 @@
+"""The losses of heads: each the mean over the outputs that count."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from biomtl.heads.base import Loss
+from biomtl.heads.rows import TaskRows
+
+MISSING = -100  # the target of a word without any piece, as torch's cross-entropy has it
+
+
+def targets_of(rows: TaskRows) -> Tensor:
+    """The rows' gold values; a loss is only asked for where there are any."""
+    assert rows.targets is not None
+    return rows.targets
+
+
+def text_cross_entropy(outputs: Tensor, rows: TaskRows) -> Tensor:
+    """Mean cross-entropy of ``[texts, labels]`` and label indices ``[texts]``."""
+    return functional.cross_entropy(outputs.float(), targets_of(rows))
+
+
+def word_cross_entropy(outputs: Tensor, rows: TaskRows) -> Tensor:
+    """The same over words; one without any piece doesn't count."""
+    total = functional.cross_entropy(outputs.float(), targets_of(rows), reduction="sum", ignore_index=MISSING)
+    return total / max(rows.loss_denominator, 1)
+
+
+class WeightedCrossEntropy(nn.Module):
+    """Cross-entropy over texts or words with a factor for each label."""
+
+    def __init__(self, weights: Sequence[float]) -> None:
+        super().__init__()
+        self.weights: Tensor
+        self.register_buffer("weights", torch.tensor(weights), persistent=False)
+
+    def forward(self, outputs: Tensor, rows: TaskRows) -> Tensor:
+        """The mean over the outputs that count."""
+        targets = targets_of(rows)
+        total = functional.cross_entropy(outputs.float(), targets, self.weights, reduction="sum", ignore_index=MISSING)
+        return total / max(rows.loss_denominator, 1)
+
+
+def binary_cross_entropy(outputs: Tensor, rows: TaskRows) -> Tensor:
+    """Binary cross-entropy of ``[texts, labels]``, averaged over the labels as over the texts.
+
+    The mean, as the stock heads have it: a sum over HoC's ten labels would have ten times the gradient, which in a
+    joint run outweighs the other tasks.
+    """
+    return functional.binary_cross_entropy_with_logits(outputs.float(), targets_of(rows))
+
+
+class WeightedBinaryCrossEntropy(nn.Module):
+    """Binary cross-entropy with a factor for each label."""
+
+    def __init__(self, weights: Sequence[float]) -> None:
+        super().__init__()
+        self.weights: Tensor
+        self.register_buffer("weights", torch.tensor(weights), persistent=False)
+
+    def forward(self, outputs: Tensor, rows: TaskRows) -> Tensor:
+        """The mean over labels and texts."""
+        each = functional.binary_cross_entropy_with_logits(outputs.float(), targets_of(rows), reduction="none")
+        return (each * self.weights).sum() / max(outputs.numel(), 1)
+
+
+def squared_error(low: float, high: float) -> Loss:
+    """Mean squared error of ``[texts, 1]`` in units of the score range."""
+
+    def loss(outputs: Tensor, rows: TaskRows) -> Tensor:
+        return functional.mse_loss(outputs.float().squeeze(-1), targets_of(rows)) / (high - low) ** 2
+
+    return loss

@@ -1,0 +1,65 @@
+"""One output for each text, or for each of a text's candidates."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from biomtl.encoders.base import Encoded, RowNetwork
+from biomtl.heads.base import Head, Loss, Reading
+from biomtl.heads.losses import text_cross_entropy
+from biomtl.heads.readings import read_texts
+from biomtl.heads.rows import TaskRows, mean_by_id
+
+
+class TextHead(Head):
+    """A network over whole rows; a long text's logits are the mean over its windows.
+
+    Args:
+        network: ``Encoded -> [rows, labels]``.
+        objective: the loss.
+    """
+
+    reading: ClassVar[Reading | None] = "texts"
+
+    def __init__(self, network: RowNetwork, objective: Loss) -> None:
+        super().__init__(objective)
+        self.network = network
+
+    def forward(self, encoded: Encoded, rows: TaskRows) -> Tensor:
+        """``[texts, labels]``."""
+        assert self.network is not None
+        return read_texts(self.network(rows.select(encoded)), rows)
+
+
+class RankingHead(Head):
+    """A score for each row that holds a text beside one of its candidates; softmax over a text's candidates.
+
+    Args:
+        network: ``Encoded -> [rows, 1]``.
+    """
+
+    def __init__(self, network: RowNetwork) -> None:
+        super().__init__(text_cross_entropy)
+        self.network = network
+
+    def forward(self, encoded: Encoded, rows: TaskRows) -> Tensor:
+        """``[texts, most candidates]``, ``-inf`` where a text has fewer."""
+        assert self.network is not None
+        slots, filled = candidate_slots(rows)
+        scores = mean_by_id(self.network(rows.select(encoded)), slots, filled.numel()).view(filled.shape)
+        return scores.masked_fill(~filled, -torch.inf)
+
+
+def candidate_slots(rows: TaskRows) -> tuple[Tensor, Tensor]:
+    """Rows in a table of texts by segments.
+
+    Returns:
+        ``[rows]`` each row's place in the flattened table, and ``[texts, segments]``, which places are filled.
+    """
+    slots = rows.example_ids * rows.segments + rows.segment_ids
+    filled = torch.zeros(rows.count * rows.segments, dtype=torch.bool, device=slots.device)
+    filled[slots] = True
+    return slots, filled.view(rows.count, rows.segments)

@@ -1,0 +1,104 @@
+"""One output for each word: tags, and where an answer begins and ends."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from biomtl.encoders.base import Encoded, RowNetwork
+from biomtl.heads.base import Head, Loss, Reading
+from biomtl.heads.crf import Crf
+from biomtl.heads.losses import targets_of, word_cross_entropy
+from biomtl.heads.readings import read_spans, read_words
+from biomtl.heads.rows import TaskRows
+from biomtl.tasks.types.span import END, START
+
+
+class TagHead(Head):
+    """A tag for every word, read at its first piece.
+
+    Args:
+        network: ``Encoded -> [rows, positions, tags]``.
+        o_index: the place of ``O`` among the tags, which a word without any piece gets.
+        objective: the loss.
+    """
+
+    reading: ClassVar[Reading | None] = "words"
+
+    def __init__(self, network: RowNetwork, o_index: int, objective: Loss = word_cross_entropy) -> None:
+        super().__init__(objective)
+        self.network = network
+        self.o_index = o_index
+
+    def forward(self, encoded: Encoded, rows: TaskRows) -> Tensor:
+        """``[words, tags]``, words of all examples one after another."""
+        assert self.network is not None
+        return read_words(self.network(rows.select(encoded)), rows, self.o_index)
+
+
+class CrfHead(TagHead):
+    """Tags that are chosen together: a linear chain over the network's emissions.
+
+    Args:
+        network: ``Encoded -> [rows, positions, tags]``.
+        crf: the chain.
+        o_index: the place of ``O``.
+    """
+
+    def __init__(self, network: RowNetwork, crf: Crf, o_index: int) -> None:
+        super().__init__(network, o_index)
+        self.crf = crf
+
+    def loss(self, outputs: Tensor, rows: TaskRows) -> tuple[Tensor, int]:
+        """The gold sequences' negative log-likelihood per word; a word without any piece counts as ``O``."""
+        if not len(outputs):
+            return outputs.sum(), rows.loss_denominator
+        targets = targets_of(rows)
+        padded, mask = by_example(outputs, rows.output_counts)
+        tags, _ = by_example(targets.where(targets >= 0, self.o_index), rows.output_counts)
+        total = self.crf.loss(padded, self.crf.legal(tags), mask).sum()
+        return total / sum(rows.output_counts), rows.loss_denominator
+
+    def scores(self, outputs: Tensor, rows: TaskRows) -> Tensor:
+        """``[words, tags]``: the score of the best path through each tag of each word; the largest are Viterbi's."""
+        if not len(outputs):
+            return outputs
+        padded, mask = by_example(outputs, rows.output_counts)
+        paths = self.crf.max_marginals(padded, mask)
+        return torch.cat([path[:count] for path, count in zip(paths, rows.output_counts, strict=True)])
+
+
+class SpanHead(Head):
+    """Where an answer begins and where it ends, each by a softmax over its text's words.
+
+    Args:
+        network: ``Encoded -> [rows, positions, 2]``.
+    """
+
+    reading: ClassVar[Reading | None] = "spans"
+
+    def __init__(self, network: RowNetwork) -> None:
+        super().__init__(span_loss)
+        self.network = network
+
+    def forward(self, encoded: Encoded, rows: TaskRows) -> Tensor:
+        """``[words, 2]`` log-probabilities."""
+        assert self.network is not None
+        return read_spans(self.network(rows.select(encoded)), rows)
+
+
+def span_loss(outputs: Tensor, rows: TaskRows) -> Tensor:
+    """Mean over starts and ends of their negative log-probability; a word without any piece doesn't count."""
+    targets = targets_of(rows)
+    bits = torch.stack([(targets == bit) | (targets == START + END) for bit in (START, END)], dim=1)
+    return -(outputs * bits).sum() / max(rows.loss_denominator, 1)
+
+
+def by_example(values: Tensor, counts: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+    """``[words, …]`` of all examples as ``[examples, longest, …]``, and the mask of its real words."""
+    padded = pad_sequence(values.split(counts), batch_first=True)
+    real = torch.ones(len(values), dtype=torch.bool, device=values.device)
+    return padded, pad_sequence(real.split(counts), batch_first=True)

@@ -1,0 +1,85 @@
+"""An exported graph under onnxruntime: the same outputs as its model's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from biomtl.batch import Batch
+from biomtl.checkpoints.onnx_session import FACTS, FILE, open_session
+from biomtl.encoders import load_processor
+from biomtl.heads.readings import READINGS
+from biomtl.heads.rows import TaskRows
+from biomtl.model import read_head
+from biomtl.structured import read_json
+from biomtl.tasks.types.base import type_of
+
+OLD_READINGS = {"tagging": "words", "span": "spans"}  # of types in format 1, which didn't say; others read texts
+
+
+class OnnxEngine:
+    """A folder of ``biomtl export --to onnx`` at work.
+
+    Args:
+        folder: what ``export_onnx`` wrote.
+
+    Raises:
+        InputError: no such folder, or the extra isn't installed.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        folder = Path(folder)
+        facts = read_json(folder / FACTS, "a folder of `biomtl export --to onnx`")
+        heads = {name: read_head(record, folder / FACTS) for name, record in facts["tasks"].items()}
+        self.tasks = {name: task for name, (task, _) in heads.items()}
+        self.choices = {name: choice for name, (_, choice) in heads.items()}
+        self.readings = facts.get("readings") or self._old_readings(facts["apart"])
+        self.processor = load_processor(folder, None, None)
+        self.inputs: list[str] = facts["inputs"]
+        self.session = open_session(folder / FILE)
+
+    def outputs(self, batch: Batch) -> dict[str, NDArray[np.float32]]:
+        """One pass for all tasks whose rows stand alone, one for each that compares texts."""
+        count = len(next(iter(batch.inputs.values())))
+        none = torch.zeros(1, count)  # a pair of nothing: a graph wants its inputs even where none is asked for
+        alone = [name for name in batch.tasks if self.readings[name] != "pairs"]
+        logits = self._run(batch.inputs, none, none, alone)
+        for name, rows in batch.tasks.items():
+            if name not in logits:
+                logits |= self._run(batch.inputs, *_shares(rows, count), [name])
+        return {name: self._read(name, logits[name], rows).numpy() for name, rows in batch.tasks.items()}
+
+    def _read(self, task: str, logits: Tensor, rows: TaskRows) -> Tensor:
+        reading = self.readings[task]
+        own = logits if reading == "pairs" or rows.every_row else logits[rows.rows]
+        return READINGS[reading](own, rows, self.tasks[task].o_index)
+
+    def _run(
+        self, inputs: Mapping[str, Tensor], first: Tensor, second: Tensor, tasks: Sequence[str]
+    ) -> dict[str, Tensor]:
+        if not tasks:
+            return {}
+        given = {**inputs, "first": first, "second": second}
+        values = self.session.run(list(tasks), {name: given[name].numpy() for name in self.inputs})
+        return {name: torch.from_numpy(value) for name, value in zip(tasks, values, strict=True)}
+
+    def _old_readings(self, apart: Sequence[str]) -> dict[str, Any]:
+        readings = {}
+        for name, task in self.tasks.items():
+            known = [OLD_READINGS[parent] for parent in type_of(task).family if parent in OLD_READINGS]
+            readings[name] = "pairs" if name in apart else (known or ["texts"])[0]
+        return readings
+
+
+def _shares(rows: TaskRows, count: int) -> tuple[Tensor, Tensor]:
+    """``[pairs, rows]`` twice: how much of each of the batch's rows stands in a pair's first and second text."""
+    shares = torch.zeros(2 * rows.count, count)
+    shares[rows.example_ids * 2 + rows.segment_ids, rows.rows] = 1
+    shares /= shares.sum(1, keepdim=True).clamp(min=1)
+    return shares[0::2], shares[1::2]

@@ -1,0 +1,45 @@
+"""Which head a task gets: a choice of the recipe, kept beside the trained head."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Pairs = Literal["together", "apart"]
+DEFAULT = "default"
+OLD_NAMES = {"stack": "mlp"}
+OLD_OPTIONS = {"reducer": "seq2vec", "sequence": "seq2seq"}
+
+
+class HeadChoice(BaseModel):
+    """A head by name, with its options; names of older versions are understood."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(DEFAULT, description="the encoder family's own head, or `mlp` or `san`")
+    options: dict[str, Any] = Field(default_factory=dict, description="settings of a named head")
+    pairs: Pairs = Field("together", description="two texts as one sequence, or encoded apart and compared")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _today(cls, values: Any) -> Any:
+        """The names of today for those of older versions."""
+        if not isinstance(values, Mapping):
+            return values
+        options = values.get("options", {})
+        if isinstance(options, Mapping):
+            options = {OLD_OPTIONS.get(name, name): value for name, value in options.items()}
+        name = values.get("name", DEFAULT)
+        return {**values, "name": OLD_NAMES.get(name, name) if isinstance(name, str) else name, "options": options}
+
+
+DEFAULT_HEAD = HeadChoice()
+
+
+def split_record(record: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A task's record as it is written by hand or was saved in format 1: the task's own fields, and its head's."""
+    own = {key: value for key, value in record.items() if key not in ("head", "head_options", "pairs")}
+    given = {"name": record.get("head"), "options": record.get("head_options"), "pairs": record.get("pairs")}
+    return own, {key: value for key, value in given.items() if value is not None}

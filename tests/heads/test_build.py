@@ -1,0 +1,78 @@
+"""Which head a task gets, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+import tiny
+from biomtl.encoders.transformer import TransformerEncoder
+from biomtl.errors import InputError
+from biomtl.heads.build import build_head
+from biomtl.inference.predict import predict_records
+from biomtl.model import MultiTaskModel
+from biomtl.tasks.head import HeadChoice, split_record
+from biomtl.tasks.task import Task
+
+RANKING = Task(name="pick", type="ranking", inputs="candidates", metric="mean_reciprocal_rank")
+SPAN = Task(name="find", type="span", inputs="pair", metric="span_token_f1")
+
+
+@pytest.mark.parametrize("family", tiny.FAMILIES)
+def test_regression_starts_at_the_middle(encoders: dict[str, Path], family: str) -> None:
+    head = build_head(tiny.task("reg-text"), TransformerEncoder.load(encoders[family]), HeadChoice())
+    biases = [m.bias for m in head.modules() if isinstance(m, torch.nn.Linear) and m.out_features == 1]
+    assert [bias.item() for bias in biases] == [2.0]
+
+
+def test_unknown_heads_and_options(bert: Path) -> None:
+    encoder, task = TransformerEncoder.load(bert), tiny.task("cls-text")
+    with pytest.raises(InputError, match="no head 'sam' for type classification, expected default, mlp, san"):
+        build_head(task, encoder, HeadChoice(name="sam"))
+    with pytest.raises(InputError, match=r"options of the default head \(turns\)"):
+        build_head(task, encoder, HeadChoice(options={"turns": 2}))
+    with pytest.raises(InputError, match="head_options"):
+        build_head(task, encoder, HeadChoice(name="san", options={"turn": 2}))
+
+
+@pytest.mark.parametrize("name", ["reg-text", "reg-apart", "multi-text", "tag-drug"])
+def test_a_head_that_a_type_does_not_have(bert: Path, name: str) -> None:
+    """A SAN head gives log-probabilities of classes: no scores, no labels that hold together, no tags."""
+    task, encoder = tiny.task(name), TransformerEncoder.load(bert)
+    with pytest.raises(InputError, match=rf"no head 'san' for type {task.type}, expected default, mlp"):
+        build_head(task, encoder, HeadChoice(name="san"))
+    with pytest.raises(InputError, match=r"options of the default head \(crf\)"):
+        build_head(task, encoder, HeadChoice(options={"crf": True}))
+
+
+@pytest.mark.parametrize("task", [RANKING, SPAN])
+def test_heads_that_are_not_there(bert: Path, task: Task) -> None:
+    with pytest.raises(InputError, match=rf"no head 'mlp' for type {task.type}, expected default"):
+        build_head(task, TransformerEncoder.load(bert), HeadChoice(name="mlp"))
+
+
+def test_texts_apart_where_they_have_to_be_read_together(bert: Path) -> None:
+    encoder = TransformerEncoder.load(bert)
+    with pytest.raises(InputError, match="a SAN head over texts that are encoded apart"):
+        build_head(tiny.task("cls-apart"), encoder, HeadChoice(name="san", pairs="apart"))
+    with pytest.raises(InputError, match="the question would be encoded apart"):
+        build_head(SPAN, encoder, HeadChoice(pairs="apart"))
+
+
+@pytest.mark.parametrize("options", [{}, {"norm": "layer"}, {"crf": True}])
+def test_a_word_without_piece_is_outside_wherever_that_tag_stands(bert: Path, options: dict) -> None:
+    task = tiny.task("tag-drug").model_copy(update={"labels": ("B-Drug", "I-Drug", "O")})
+    choice = HeadChoice(name="mlp", options=options) if options else HeadChoice()
+    model = MultiTaskModel.from_encoder(bert, [task], heads={"tag-drug": choice})
+    record = {"id": "1", "tokens": ["\u200b", "\u200b"], "offsets": [[0, 1], [2, 3]]}
+    assert predict_records(model, {"tag-drug": [record]})["tag-drug"][0]["tags"] == ["O", "O"]
+
+
+def test_names_of_older_versions() -> None:
+    record = {"name": "x", "head": "stack", "head_options": {"reducer": "max", "sequence": "isa"}, "pairs": "apart"}
+    own, head = split_record(record)
+    choice = HeadChoice.model_validate(head)
+    assert own == {"name": "x"}
+    assert choice == HeadChoice(name="mlp", options={"seq2vec": "max", "seq2seq": "isa"}, pairs="apart")
