@@ -1,6 +1,6 @@
 """Multi-task learning for biomedical text mining.
 
-Heavy parts are imported when first used, so that ``biomtl --help`` and ``biomtl score`` need no torch.
+Heavy modules are imported on first use, so that ``biomtl --help`` and ``biomtl score`` need no torch.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The one exception that users see, and how it reads."""
+"""The exceptions that users see, and their messages."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pathlib import Path
 
 
 class BiomtlError(Exception):
-    """Something the user can mend. The command line prints it in one line and exits with code 2."""
+    """An error that the user can fix. The command line prints it in one line and exits with code 2."""
 
 
 class InputError(BiomtlError):
-    """Bad input, said as ``FILE:LINE: what was found, what was expected, what to do``.
+    """Bad input, reported as ``FILE:LINE: what was found, what was expected, what to do``.
 
     Args:
         found: what was found, in a few words.
@@ -35,7 +35,7 @@ class InputError(BiomtlError):
         where = "" if path is None else f"{path}:" if line is None else f"{path}:{line}:"
         parts = [found, expected and f"expected {expected}", fix]
         text = f"{where} {', '.join(part for part in parts if part)}".strip()
-        # One line, whatever the input held: control characters would garble a terminal or a log.
+        # Always one line: control characters from the input would garble a terminal or log.
         super().__init__("".join(c if c.isprintable() else repr(c)[1:-1] for c in text))
 
 
@@ -43,12 +43,12 @@ OnError = Callable[[InputError], None]
 
 
 def fail(error: InputError) -> None:
-    """Raise ``error``: what readers do with a bad row, unless they are given a function that only notes it."""
+    """Raise ``error``: the default for bad rows, unless a reader is given a function that only records the error."""
     raise error
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """A ``did you mean …?`` for a misspelled name, or the known names when none is near."""
+    """A ``did you mean …?`` for a misspelled name, or the known names if none is similar."""
     known = list(known)
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     return f"did you mean {close[0]!r}?" if close else "known: " + ", ".join(known)

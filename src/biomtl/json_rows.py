@@ -1,4 +1,4 @@
-"""Objects of JSON lines, or of one JSON list, each with its number."""
+"""Objects from JSON lines, or from one JSON list, each with its number."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from typing import Any
 
 from biomtl.errors import InputError, OnError, fail
 
-MAX_LIST = 64 * 1024 * 1024  # characters of a JSON list, which is read whole
+MAX_LIST = 64 * 1024 * 1024  # characters of a JSON list, which is read at once
 
 
 def parse_jsonl(
     lines: Iterable[tuple[int, str]], path: str | Path, on_error: OnError = fail
 ) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield (1-based line number, object) of numbered lines; blank ones are passed over.
+    """Yield (1-based line number, object) for numbered lines; blank lines are skipped.
 
-    Lines of which the first begins with ``[`` are one JSON list of objects, numbered from 1.
+    If the first line begins with ``[``, the lines are one JSON list of objects, numbered from 1.
 
     Args:
         lines: (number, text).
-        path: where they come from, for errors.
-        on_error: told of every bad row; if it returns, the row is passed over.
+        path: their file, for errors.
+        on_error: called with the error of each bad row; if it returns, the row is skipped.
     """
     filled = ((number, line) for number, line in lines if line.strip())
     first = next(filled, None)
@@ -39,7 +39,7 @@ def parse_jsonl(
 
 
 def _lines(lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, Any, bool]]:
-    """Each line's value, or the error that it is none, and whether it holds escapes of surrogates."""
+    """Each line's value, or the error if it has none, and whether it holds escaped surrogates."""
     for number, line in lines:
         value: Any
         try:
@@ -50,7 +50,7 @@ def _lines(lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, Any, bool]]:
 
 
 def _items(lines: Iterable[tuple[int, str]], path: str | Path) -> Iterator[tuple[int, Any, bool]]:
-    """The same of the items of a JSON list, numbered from 1."""
+    """The same for the items of a JSON list, numbered from 1."""
     parts: list[str] = []
     size = 0
     for _, line in lines:
@@ -78,7 +78,7 @@ def _object(value: Any, path: str | Path, number: int, escapes: bool) -> dict[st
 
 
 def _refuse_half_characters(value: Any, path: str | Path, number: int) -> None:
-    """JSON may spell half of a surrogate pair, which is no character and can't be written as UTF-8."""
+    """JSON can escape half of a surrogate pair, which is not a character and can't be written as UTF-8."""
     try:
         json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:

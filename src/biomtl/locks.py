@@ -1,4 +1,4 @@
-"""Locks that end with their owner: what nobody holds was left by a process that was killed."""
+"""Locks that end with their owner: whatever is unlocked was left by a process that was killed."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from pathlib import Path
 
 try:
     import fcntl
-except ImportError:  # not a POSIX system: nothing can be locked, so nothing is ever taken for abandoned
+except ImportError:  # not a POSIX system: without locks, nothing is considered abandoned
     fcntl = None  # type: ignore[assignment]
 
 
 def hold(path: Path) -> int | None:
-    """Lock a file or folder until the returned descriptor is closed, or its process ends in whatever way.
+    """Lock a file or folder until the returned descriptor is closed or the process ends, however it ends.
 
     Returns:
-        The descriptor; ``None`` if another owner holds the lock, or if the file system knows no locks.
+        The descriptor; ``None`` if another owner holds the lock, or if the file system has no locks.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0))
@@ -28,7 +28,7 @@ def hold(path: Path) -> int | None:
 
 
 def hold_descriptor(descriptor: int) -> bool:
-    """Lock an open file; false if another owner holds the lock, or if the file system knows no locks."""
+    """Lock an open file; false if another owner holds the lock, or if the file system has no locks."""
     if fcntl is None:
         return False
     try:

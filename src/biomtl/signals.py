@@ -1,4 +1,4 @@
-"""How a program ends when the user, a batch system or a shell asks for it: in one line, with nothing half-written."""
+"""Ending the program when the user, a batch system or a shell asks: one line, and nothing half-written."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ Handler = Callable[[int, Any], Any] | int | None
 
 
 class Ended(BaseException):
-    """SIGINT or SIGTERM asks the program to end.
+    """Raised when SIGINT or SIGTERM asks the program to end.
 
     Args:
         number: the signal.
-        said: the line for the user; empty where another process says it.
+        said: the message for the user; empty if another process prints it.
     """
 
     def __init__(self, number: int, said: str | None = None) -> None:
@@ -28,15 +28,15 @@ class Ended(BaseException):
 
     @property
     def code(self) -> int:
-        """The exit code, as shells have it."""
+        """The exit code, following the shells' convention."""
         return 128 + self.number
 
 
 @contextlib.contextmanager
 def raised() -> Iterator[None]:
-    """Within this block a SIGINT or SIGTERM is raised as ``Ended``, so that what is half-written is removed.
+    """Within this block SIGINT and SIGTERM raise ``Ended``, so that half-written files are removed.
 
-    A second SIGINT ends the program as it stands.
+    A second SIGINT ends the program immediately.
     """
     received: list[int] = []
 
@@ -48,7 +48,7 @@ def raised() -> Iterator[None]:
             raise Ended(number)
 
     def unraisable(lost: Any) -> None:
-        """Python has dropped ``Ended`` where nothing may be raised (in a callback, say): send the signal again."""
+        """Python dropped ``Ended`` where nothing may be raised (in a callback, for example): send the signal again."""
         if isinstance(lost.exc_value, Ended):
             received.clear()
             threading.Timer(0.02, os.kill, (os.getpid(), lost.exc_value.number)).start()
@@ -68,14 +68,14 @@ def raised() -> Iterator[None]:
 
 
 class Noted:
-    """Within ``noted()``: the first signal that came, or ``None``."""
+    """Within ``noted()``: the first signal received, or ``None``."""
 
     received: int | None = None
 
 
 @contextlib.contextmanager
 def noted() -> Iterator[Noted]:
-    """Within this block the first SIGINT or SIGTERM is only noted; a second SIGINT does what it did before."""
+    """Within this block the first SIGINT or SIGTERM is only noted; a second SIGINT acts as before."""
     note = Noted()
 
     def handle(number: int, frame: Any) -> None:
@@ -91,7 +91,7 @@ def noted() -> Iterator[Noted]:
 
 @contextlib.contextmanager
 def handled(handler: Handler) -> Iterator[dict[int, Handler]]:
-    """Within this block SIGINT and SIGTERM have this handler; yields the former ones.
+    """Within this block SIGINT and SIGTERM have this handler; yields the previous ones.
 
     A signal that is ignored (SIGINT in the background of a script) stays so. Python lets only the main thread handle
     signals; in others nothing changes.

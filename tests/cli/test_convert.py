@@ -98,8 +98,8 @@ def test_back_to_tensorflow(run: Run) -> None:
         (("tf", "mt"), "mt: the output exists already"),
         (("tf", "out", "--tasks", "a=regression:1"), "--tasks for a checkpoint of format tf"),
         (("mt", "out"), "4 heads without a name"),
-        (("--tf_checkpoint_root", "tf"), "a mixture of two spellings"),
-        (("tf", "--pytorch_checkpoint_path", "out"), "a mixture of two spellings"),
+        (("--tf_checkpoint_root", "tf"), "a mixture of old and new options"),
+        (("tf", "--pytorch_checkpoint_path", "out"), "a mixture of old and new options"),
         (
             ("--tf_checkpoint_root", "tf", "--pytorch_checkpoint_path", "out", "--encoder_type", "2"),
             "--encoder_type 2",

@@ -208,9 +208,9 @@ def test_a_task_of_a_recipe(run: Any, tmp_path: Path) -> None:
     assert json.loads(named)["metrics"] == json.loads(out)["metrics"]
     code, _, err = run("score", OWN, predicted)
     assert code == 2
-    assert "say --task: effect" in err
+    assert "add --task with one of: effect" in err
     code, _, err = run("score", file, predicted, "--task", str(OWN))
-    assert "say which, as in own.yaml:effect" in err
+    assert "name one, as in own.yaml:effect" in err
     code, _, err = run("score", OWN, predicted, "--task", "efect")
     assert "did you mean 'effect'" in err
     code, _, err = run("score", file)

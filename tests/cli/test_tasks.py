@@ -64,7 +64,7 @@ def test_json_holds_everything(run: Any) -> None:
     [
         (("mednly",), "unknown task 'mednly', did you mean 'mednli'?"),
         (("--suite", "bleu"), "unknown suite 'bleu', did you mean 'blue'?"),
-        (("hoc", "--suite", "blue"), "a task and a suite, expected one of them, try `biomtl tasks hoc`"),
+        (("hoc", "--suite", "blue"), "both a task and a suite, expected one of them, try `biomtl tasks hoc`"),
     ],
 )
 def test_errors(run: Any, arguments: tuple[str, ...], message: str) -> None:

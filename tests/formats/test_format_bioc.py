@@ -124,7 +124,7 @@ def passage(inside: str) -> str:
         (annotation("<text>ax</text>"), r":2: document 7: annotation '1' without a location"),
         (annotation('<location offset="x" length="2"/>'), r":2: 'x' for an offset"),
         (collection("", '<relation id="R"><node refid="9"/></relation>'), r":2: document 7: relation R refers to '9'"),
-        (passage("<offset>1</offset>"), r":2: document 7: offset 1 inside the text before"),
+        (passage("<offset>1</offset>"), r":2: document 7: offset 1 inside the preceding text"),
         (passage("<offset>999999999</offset>"), r"a gap of 999,999,996 characters"),
         (passage(""), r":2: document 7: no 'offset'"),
         ("<collection><document/></collection>", r"x.xml:1: no 'id'"),

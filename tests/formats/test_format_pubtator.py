@@ -62,7 +62,7 @@ def test_title_alone(tmp_path: Path) -> None:
         ("7|t|ab\n7|a|c\n7\t٣\t2\tab\tX\tY\n", r"x.txt:3: '٣' for an offset"),
         ("7|t|ab\n7|a|c\n7\t0\n", r"x.txt:3: 2 tab-separated column"),
         ("7|t|ab\n7|a|c\n7 0 2 ab X Y\n", r"x.txt:3: a line of document '7 0 2 ab X Y' inside '7'"),
-        ("7|t|ab\n7|a|c\n8\t0\t2\tab\tX\tY\n", r"x.txt:3: a line of document '8' inside '7', divide documents"),
+        ("7|t|ab\n7|a|c\n8\t0\t2\tab\tX\tY\n", r"x.txt:3: a line of document '8' inside '7', separate documents"),
         ("7|t|ab\n7|a|c\n8|t|ab\n", r"x.txt:3: a second \|t\| line"),
         ("7\t0\t2\tab\tX\tY\n", r"x.txt:1: a block without text"),
         (b"7|t|\xff\n", r"x.txt:1: byte 0xff at column 5 is not UTF-8"),

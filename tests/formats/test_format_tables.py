@@ -57,7 +57,7 @@ def test_documents_from_sentences(tmp_path: Path) -> None:
     ("content", "message"),
     [
         ("a\tO\nb\n", r"x.tsv:2: 1 column\(s\), expected 2 as in the rows before"),
-        ("a\n", r"x.tsv:1: 1 column\(s\), expected a token and a tag"),
+        ("a\n", r"x.tsv:1: 1 column\(s\), expected at least a token and a tag"),
         ("a\tO\nb\tO\tO\n", r"x.tsv:2: 3 column"),
         ("a\tX-1\n", r"x.tsv:1: tag 'X-1', expected O or B-"),
         ("a\tB-\n", r"x.tsv:1: tag 'B-'"),

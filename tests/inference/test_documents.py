@@ -36,7 +36,7 @@ def test_formats_are_told_by_name_and_content(tmp_path: Path) -> None:
     assert source_format(tmp_path / "standoff") == source_format(tmp_path / "standoff/deep/g.txt") == "brat"
     assert [document.id for document in read_documents(tmp_path / "standoff", "text")] == ["deep/g"]
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match="a folder of neither"):
+    with pytest.raises(InputError, match="a folder of another kind"):
         source_format(tmp_path / "empty")
     with pytest.raises(InputError, match=r"no \.txt file"):
         list(read_documents(tmp_path / "empty", "text"))

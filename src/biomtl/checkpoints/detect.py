@@ -1,4 +1,4 @@
-"""Which kind of checkpoint lies at a path."""
+"""Detecting the format of a checkpoint."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Format = Literal["tf", "mtdnn", "elmo", "hf"]
 
 
 def detect_format(source: Path) -> Format:
-    """The format by what lies there; ``tf`` where nothing speaks for another, since a prefix is no file at all."""
+    """The format, judged by the files; ``tf`` if nothing indicates another, since a prefix isn't a file."""
     if source.is_dir():
         return _of_folder(source)
     if source.suffix in (".hdf5", ".h5") or (source.suffix == ".json" and "options" in source.name):

@@ -1,4 +1,4 @@
-"""What a conversion did with every variable of the source; written beside the weights as ``conversion.json``."""
+"""What a conversion did with every variable of the source; saved with the weights as ``conversion.json``."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ REPORT_FILE = "conversion.json"
 
 @dataclass
 class Report:
-    """The fate of every variable.
+    """What happened to every variable.
 
     Attributes:
-        source: the checkpoint as the user named it, without its folder.
+        source: the checkpoint's name as given by the user, without its folder.
         format: ``tf``, ``mtdnn``, ``elmo`` or ``hf``.
         result: the class that opens the result.
         lower_case: whether the tokenizer lower-cases, and why.
         used: source name to name in the result.
         skipped: source name to the rule that leaves it out.
-        unused: source names that nothing stands for in the result.
-        notes: what else the user should know.
+        unused: source names that are not in the result.
+        notes: further messages for the user.
         files: the source's files and their sha256.
     """
 
@@ -40,11 +40,11 @@ class Report:
     files: dict[str, str] = field(default_factory=dict)
 
     def add_files(self, paths: Iterable[Path]) -> None:
-        """Take down the checksums of the source's files."""
+        """Record the checksums of the source's files."""
         self.files.update({path.name: sha256(path) for path in paths})
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, with the version that converted."""
+        """Plain values, with the version of biomtl."""
         return {"biomtl": __version__, **asdict(self)}
 
     def write(self, folder: Path) -> None:

@@ -27,20 +27,23 @@ from biomtl.training.recipe_io import load_recipe
 def audit(
     suite: Annotated[
         Path,
-        typer.Argument(metavar="DIR|RECIPE", help="Prepared suite, or a recipe: its tasks.", show_default=False),
+        typer.Argument(
+            metavar="DIR|RECIPE", help="Prepared suite, or a recipe, whose tasks are audited.", show_default=False
+        ),
     ],
     out: Annotated[Path | None, typer.Option("--out", help="Folder for audit.json and overlap.svg.")] = None,
     max_length: Annotated[
-        int, typer.Option("--max-length", min=8, help="Length limit whose losses are counted.")
+        int, typer.Option("--max-length", min=8, help="Length limit for counting truncation losses.")
     ] = 128,
     encoder: Annotated[
-        str | None, typer.Option("--encoder", help="Count its word pieces, special ones included; default words.")
+        str | None,
+        typer.Option("--encoder", help="Count this encoder's word pieces, including special ones; default words."),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing folder.")] = False,
 ) -> None:
-    """Find documents and texts that one task trains on and another (or itself) is scored on; sizes and lengths.
+    """Find documents and texts that occur in training data and in scored data; count sizes and lengths.
 
-    Texts are compared by their words: the same ones, or at least 70 % of neighbouring word pairs in common. Example:
+    Texts are compared by their words: equal, or with at least 70 % of word bigrams in common. Example:
 
         biomtl audit prepared/ --out overlap/
     """
@@ -64,7 +67,7 @@ def audit(
 
 
 def _splits(recipe: Path) -> Splits:
-    """What a recipe trains and is scored on, own tasks and all."""
+    """The data that a recipe trains on and is scored on, including own tasks."""
 
     plan = load_recipe(recipe)
     suite = load_suite(plan.suite, list(plan.tasks) or None, plan.own_tasks)
@@ -72,11 +75,11 @@ def _splits(recipe: Path) -> Splits:
 
 
 def _pieces(encoder: str) -> Pieces:
-    """Where an encoder's tokenizer would cut."""
+    """Where an encoder's tokenizer would truncate."""
 
     tokenizer = getattr(load_processor(encoder, None, None), "tokenizer", None)
     if tokenizer is None:
-        raise InputError("an encoder that reads words", path=encoder, fix="leave --encoder away: words are counted")
+        raise InputError("an encoder that reads words", path=encoder, fix="leave out --encoder to count words")
 
     def cut(texts: Sequence[str], limit: int) -> list[int | None]:
         room = limit - tokenizer.num_special_tokens_to_add(pair=False)
@@ -91,13 +94,15 @@ def _pieces(encoder: str) -> Pieces:
 
 
 def overlap_table(report: Audit) -> Table:
-    """Pairs of tasks that share something, the largest share first."""
+    """Pairs of tasks that share something, largest share first."""
 
-    caption = None if report.overlaps else "No document and no text of a train split is scored anywhere."
-    table = Table(title="Trained on and scored on", caption=caption, title_justify="left", caption_justify="left")
+    caption = None if report.overlaps else "No document or text of a train split is scored anywhere."
+    table = Table(
+        title="Overlap of training and scored data", caption=caption, title_justify="left", caption_justify="left"
+    )
     table.add_column("train of", overflow="fold")  # cut short, two tasks would look the same
     table.add_column("scored on", overflow="fold")
-    for header in ("documents", "same text", "near-duplicate", "rows touched", "of rows", "train rows"):
+    for header in ("documents", "same text", "near-duplicate", "rows affected", "of rows", "train rows"):
         table.add_column(header, justify="right", overflow="fold")
     for entry in sorted(report.overlaps, key=lambda entry: (-entry.share, entry.train, entry.scored)):
         numbers = (entry.documents, entry.same, entry.near, entry.touched)
@@ -120,9 +125,9 @@ def size_table(report: Audit) -> Table:
 
 
 def label_table(report: Audit) -> Table:
-    """How often each label stands in each split."""
+    """How often each label occurs in each split."""
 
-    table = Table(title="Labels (of tagging tasks, mentions)", title_justify="left")
+    table = Table(title="Labels (for tagging tasks, mentions)", title_justify="left")
     table.add_column("task", no_wrap=True)
     table.add_column("label")
     splits = list(dict.fromkeys(facts.split for facts in report.splits))
@@ -138,10 +143,10 @@ def label_table(report: Audit) -> Table:
 def loss_table(report: Audit, unit: str) -> Table:
     """What truncation would lose."""
 
-    title = f"Lost by tools that cut at {report.settings['limit']} {unit} (biomtl reads windows and loses none)"
+    title = f"Lost by tools that truncate at {report.settings['limit']} {unit} (biomtl reads windows and loses nothing)"
     table = Table(title=title, title_justify="left")
     table.add_column("task", no_wrap=True)
-    for header in ("rows cut", "words lost", "gold mentions lost"):
+    for header in ("rows truncated", "words lost", "gold mentions lost"):
         table.add_column(header, justify="right")
     for facts in report.splits:
         loss = facts.loss

@@ -1,7 +1,7 @@
-"""The commands by name, each in a module of its name that is imported when the command is run or its help is shown.
+"""The commands by name, each in its own module, which is imported when the command is run or its help is shown.
 
-So ``biomtl --help`` and the commands that compute nothing start without torch, and the modules of commands import what
-they need at their top like any other.
+So ``biomtl --help`` and the commands that compute nothing start without torch, while the commands' modules have
+ordinary imports at the top.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-# The first line of each command's docstring, since reading that would import the command.
+# The first line of each command's docstring, copied because reading it would import the command.
 COMMANDS: Mapping[str, str] = {
     "quickstart": (
         "Train ten small tasks together on this machine, score them, and annotate a sentence: a few minutes on a CPU."
@@ -27,9 +27,7 @@ COMMANDS: Mapping[str, str] = {
     "check": (
         "Say what biomtl understands of your own data: rows, labels, lengths, the first record, and every bad row."
     ),
-    "audit": (
-        "Find documents and texts that one task trains on and another (or itself) is scored on; sizes and lengths."
-    ),
+    "audit": ("Find documents and texts that occur in training data and in scored data; count sizes and lengths."),
     "train": "Train one encoder on all tasks of a recipe; select on dev, score test once.",
     "finetune": "Refine a multi-task model on one of its tasks (or on a new one, with a fresh head).",
     "evaluate": "Predict a split and score it by the benchmark's rules, with 95 % intervals.",
@@ -43,20 +41,20 @@ COMMANDS: Mapping[str, str] = {
     ),
     "convert": "Convert a TensorFlow BERT, an MT-DNN `.pt`, an ELMo or a fine-tuned Hugging Face model.",
     "export": "Write a task's head as a stock `transformers` model, or heads as one ONNX graph.",
-    "elmo": "Fine-tune on a frozen ELMo, by the flags of elmoft.py; the page docs/elmoft.md goes through them all.",
+    "elmo": "Fine-tune on a frozen ELMo with the flags of elmoft.py, all explained in docs/elmoft.md.",
 }
 
 
 @cache
 def load(name: str) -> Any:
-    """A command with its options, of the function of its name in the module of its name."""
+    """A command with its options, made from the function of the same name in its module."""
     app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
     app.command(name)(getattr(import_module(f"biomtl.cli.{name}"), name))
     return typer.main.get_command(app)
 
 
 class _Loaded(Mapping[str, Any]):
-    """Command by name; looking one up imports it, naming them all doesn't."""
+    """Commands by name; looking one up imports it, listing the names doesn't."""
 
     def __getitem__(self, name: str) -> Any:
         if name not in COMMANDS:
@@ -71,22 +69,22 @@ class _Loaded(Mapping[str, Any]):
 
 
 class LazyGroup(TyperGroup):
-    """A group that knows its commands' names and one line on each; the rest is imported on demand."""
+    """A group that knows its commands' names and a line about each; everything else is imported on demand."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self.commands: Any = _Loaded()
 
     def list_commands(self, ctx: Any) -> list[str]:
-        """The names, in the order of use."""
+        """The names, in the order of typical use."""
         return list(self.commands)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
-        """The group's help, from the table's lines."""
+        """The group's help, from the lines above."""
         self._with_lines_only(super().format_help, ctx, formatter)
 
     def shell_complete(self, ctx: Any, incomplete: str) -> Any:
-        """Names that begin so, with the table's lines."""
+        """Completions of a partial name, with the lines above."""
         return self._with_lines_only(super().shell_complete, ctx, incomplete)
 
     def _with_lines_only(self, show: Any, *arguments: Any) -> Any:

@@ -1,4 +1,4 @@
-"""``biomtl convert``: old checkpoints into folders that everything opens."""
+"""``biomtl convert``: old checkpoints to standard folders."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from biomtl.checkpoints.report import Report
 from biomtl.errors import InputError
 from biomtl.report.console import table_console
 
-_OLD = "The old script's spelling"
+_OLD = "Options of the old script"
 
 
 class SourceFormat(StrEnum):
-    """What a checkpoint can be."""
+    """Formats of the source."""
 
     tf = "tf"
     mtdnn = "mtdnn"
@@ -27,7 +27,7 @@ class SourceFormat(StrEnum):
 
 
 class TargetFormat(StrEnum):
-    """What it can become."""
+    """Formats of the result."""
 
     hf = "hf"
     tf = "tf"
@@ -37,27 +37,27 @@ def convert(
     source: Annotated[Path | None, typer.Argument(help="Folder, prefix or any file of the checkpoint.")] = None,
     target: Annotated[Path | None, typer.Argument(help="The folder to write.")] = None,
     source_format: Annotated[
-        SourceFormat | None, typer.Option("--from", help="Format of the source; default: what its files look like.")
+        SourceFormat | None, typer.Option("--from", help="Format of the source; detected from its files by default.")
     ] = None,
     target_format: Annotated[
         TargetFormat, typer.Option("--to", help="hf: a Hugging Face or biomtl folder; tf: a TensorFlow 1 BERT.")
     ] = TargetFormat.hf,
-    vocab: Annotated[Path | None, typer.Option(help="vocab.txt, if not beside the checkpoint.")] = None,
+    vocab: Annotated[Path | None, typer.Option(help="vocab.txt, if not in the checkpoint's folder.")] = None,
     config: Annotated[
-        Path | None, typer.Option(help="bert_config.json (ELMo: options.json), if not beside the checkpoint.")
+        Path | None, typer.Option(help="bert_config.json (ELMo: options.json), if not in the checkpoint's folder.")
     ] = None,
     lower: Annotated[
         bool | None,
-        typer.Option("--lower/--cased", help="Lower-case text or not; default: decided from the vocabulary."),
+        typer.Option("--lower/--cased", help="Whether to lower-case text; by default decided from the vocabulary."),
     ] = None,
     tasks: Annotated[
         str | None,
         typer.Option(
-            help="Names and types of an MT-DNN file's heads, in its order: nli=san-classification:3,ner=tagging:6 "
-            "(instead of a count the labels: ner=tagging:O|B-X|I-X). For --from hf the one head's name."
+            help="Names and types of an MT-DNN file's heads, in order: nli=san-classification:3,ner=tagging:6 "
+            "(or labels instead of a count: ner=tagging:O|B-X|I-X). For --from hf, the name of the head."
         ),
     ] = None,
-    encoder_only: Annotated[bool, typer.Option("--encoder-only", help="Leave the heads out.")] = False,
+    encoder_only: Annotated[bool, typer.Option("--encoder-only", help="Leave out the heads.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing target.")] = False,
     tf_checkpoint_root: Annotated[
         Path | None, typer.Option("--tf_checkpoint_root", help="SRC: a TensorFlow folder.", rich_help_panel=_OLD)
@@ -66,12 +66,12 @@ def convert(
         Path | None,
         typer.Option(
             "--pytorch_checkpoint_path",
-            help="DEST: becomes a folder whatever its name ends with.",
+            help="DEST: becomes a folder whatever its suffix.",
             rich_help_panel=_OLD,
         ),
     ] = None,
     encoder_type: Annotated[
-        int | None, typer.Option("--encoder_type", help="1 is BERT; no other was ever read.", rich_help_panel=_OLD)
+        int | None, typer.Option("--encoder_type", help="Only 1 (BERT).", rich_help_panel=_OLD)
     ] = None,
 ) -> None:
     """Convert a TensorFlow BERT, an MT-DNN `.pt`, an ELMo or a fine-tuned Hugging Face model.
@@ -104,9 +104,11 @@ def _old_spelling(
 ) -> tuple[Path, Path]:
     if source is not None or target is not None or root is None or result is None:
         expected = "either SRC DEST or both --tf_checkpoint_root and --pytorch_checkpoint_path"
-        raise InputError("a mixture of two spellings", expected=expected)
+        raise InputError("a mixture of old and new options", expected=expected)
     if encoder_type not in (None, 1):
-        raise InputError(f"--encoder_type {encoder_type}", expected="1 (BERT)", fix="TensorFlow checkpoints are BERT's")
+        raise InputError(
+            f"--encoder_type {encoder_type}", expected="1 (BERT)", fix="only TensorFlow checkpoints of BERT are read"
+        )
     return root, result
 
 

@@ -22,16 +22,16 @@ def download(
         list[str],
         typer.Argument(help="Tasks (bc5cdr-chem, ddi2013 …) or a suite (blue, blue-public).", show_default=False),
     ],
-    out: Annotated[Path, typer.Option(help="Folder for the corpora, a subfolder each.", show_default=False)],
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace corpora that lie there already.")] = False,
+    out: Annotated[Path, typer.Option(help="Folder for the corpora, one subfolder each.", show_default=False)],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing corpora.")] = False,
     any_version: Annotated[
         bool, typer.Option("--any-version", help="Keep files that differ from those biomtl was tested on.")
     ] = False,
 ) -> None:
     """Download the freely distributable corpora; for licensed ones, say whom to ask and where to put the files.
 
-    A broken download goes on where it stopped when the command is given again. Exit code 2 if something failed or
-    only licensed corpora were asked for. Example:
+    Run the command again to resume an interrupted download. The exit code is 2 if something failed or only licensed
+    corpora were requested. Example:
 
         biomtl download bc5cdr-chem ddi2013 --out corpora/ && biomtl prepare corpora/ --out prepared/
     """
@@ -52,7 +52,7 @@ def download(
 
         done = corpora_download.download(tasks, out, overwrite=overwrite, any_version=any_version, progress=show)
     for result in done:
-        state = "downloaded" if result.fresh else "there already, checksums verified"
+        state = "downloaded" if result.fresh else "already there, checksums verified"
         console.print(f"{result.folder}: {state}. {result.corpus.after}", **PLAIN)
         for warning in result.warnings:
             stderr.print(f"{result.name}: {warning} than biomtl was tested on", style="yellow", **PLAIN)
@@ -60,7 +60,7 @@ def download(
         if not corpus.files:
             _explain(name, corpus, out, console)
     if chosen and not free:
-        raise BiomtlError("nothing was downloaded: these corpora are given out by their owners only")
+        raise BiomtlError("nothing was downloaded: these corpora are available only from their owners")
 
 
 def _explain(name: str, corpus: Corpus, out: Path, console: Console) -> None:

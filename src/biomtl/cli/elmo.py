@@ -1,4 +1,4 @@
-"""``biomtl elmo``, installed as ``elmoft`` too."""
+"""``biomtl elmo``, also installed as ``elmoft``."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from biomtl.elmoft.flags import Flags
 
 
 def elmo(**values: Any) -> None:
-    """Fine-tune on a frozen ELMo, by the flags of elmoft.py; the page docs/elmoft.md goes through them all.
+    """Fine-tune on a frozen ELMo with the flags of elmoft.py, all explained in docs/elmoft.md.
 
     Example: `elmoft --task ddi --seq2vec boe --options_path options.json --weights_path weights.hdf5 --data_dir data`
     """
     flags = Flags(**values)
-    # Which devices there are is settled when torch first looks, so before it is imported.
+    # Torch looks for devices once, so this must come before it is imported.
     choose_devices(flags)
     if flags.distrb and "WORLD_SIZE" not in os.environ:
         start_processes(flags)
@@ -30,12 +30,12 @@ def elmo(**values: Any) -> None:
     run(flags, command, table_console(), lambda note: typer.echo(f"biomtl: note: {note}", err=True))
 
 
-# The flags are listed once, in `Flags`; typer reads them off the signature.
+# The flags are listed once, in `Flags`; typer reads them from the signature.
 elmo.__signature__ = inspect.signature(Flags, eval_str=True)  # type: ignore[attr-defined]
 
 
 def choose_devices(flags: Flags) -> None:
-    """Show torch only the devices that the flags ask for."""
+    """Make only the requested devices visible to torch."""
     from biomtl.elmoft.plan import check, devices
 
     check(flags)
@@ -47,7 +47,7 @@ def choose_devices(flags: Flags) -> None:
 
 
 def start_processes(flags: Flags) -> None:
-    """Go on as several processes of torch's launcher: one a device, or ``--np`` of them on a CPU."""
+    """Continue as several processes of torch's launcher: one per device, or ``--np`` of them on a CPU."""
     from biomtl.elmoft.plan import devices
 
     count = max(flags.np, len(devices(flags)))

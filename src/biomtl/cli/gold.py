@@ -1,4 +1,4 @@
-"""What ``biomtl score`` compares: a task, its gold rows and the predictions, from files, a recipe, a suite or a run."""
+"""The input of ``biomtl score``: a task, its gold rows and predictions, from files, a recipe, a suite or a run."""
 
 from __future__ import annotations
 
@@ -24,21 +24,23 @@ def sides(gold: Path, predicted: Path | None, task: str | None, split: Split) ->
 
     Args:
         gold: a gold file; or a recipe, prepared suite or run folder, whose ``split`` is gold.
-        predicted: predictions; left out for a run folder, which has its own.
-        task: which task; may be left out where ``gold`` has only one.
-        split: of the recipe, suite or run.
+        predicted: predictions; omitted for a run folder, which has its own.
+        task: the task; may be omitted if ``gold`` has only one.
+        split: the split of the recipe, suite or run.
 
     Raises:
-        InputError: no such task, file or split, or nothing that says which.
+        InputError: no such task, file or split, or the choice is ambiguous.
     """
     suite = _suite(gold)
     if suite is None:
         if task is None or predicted is None:
             what = "--task, the task's name" if task is None else "a file of predictions after it"
-            raise InputError("one gold file alone", path=gold, expected=what, fix="see `biomtl score --help`")
+            raise InputError("only a gold file", path=gold, expected=what, fix="see `biomtl score --help`")
         return named_task(task), gold, predicted
     if task is None and len(suite.tasks) > 1:
-        raise InputError(f"{len(suite.tasks)} tasks", path=gold, fix=f"say --task: {', '.join(suite.tasks)}")
+        raise InputError(
+            f"{len(suite.tasks)} tasks", path=gold, fix=f"add --task with one of: {', '.join(suite.tasks)}"
+        )
     name = next(iter(suite.tasks)) if task is None else pick(task, suite.tasks, gold)
     if predicted is None:
         predicted = gold / "predictions" / name / f"{split}.jsonl"
@@ -48,7 +50,7 @@ def sides(gold: Path, predicted: Path | None, task: str | None, split: Split) ->
 
 
 def named_task(name: str) -> Task:
-    """A task by its name or alias, its ``task.yaml``, or ``RECIPE.yaml:NAME`` (the name may be left out if it has one).
+    """A task by its name or alias, its ``task.yaml``, or ``RECIPE.yaml:NAME`` (NAME may be omitted for one task).
 
     Raises:
         InputError: no such task.
@@ -63,7 +65,7 @@ def named_task(name: str) -> Task:
         return Task.read(path)
     names = list(read_definitions(path))
     if not own and len(names) > 1:
-        raise InputError(f"{len(names)} tasks", path=path, fix=f"say which, as in {path.name}:{names[0]}")
+        raise InputError(f"{len(names)} tasks", path=path, fix=f"name one, as in {path.name}:{names[0]}")
     return next(iter(load_suite(path, [own or names[0]]).tasks.values()))
 
 

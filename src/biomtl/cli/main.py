@@ -1,4 +1,4 @@
-"""The command ``biomtl``: one module a command, errors in one line."""
+"""The command ``biomtl``: one module per command, errors in one line."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def _options(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
@@ -41,7 +41,7 @@ def _options(
 
 
 def main() -> None:
-    """Run the command line; what the user can mend is one line on stderr and exit code 2."""
+    """Run the command line; an error that the user can fix is one line on stderr and exit code 2."""
     try:
         with raised():
             code = app(prog_name="biomtl", standalone_mode=False)
@@ -66,15 +66,15 @@ def main() -> None:
 
 
 def elmoft() -> None:
-    """The command ``elmoft``: ``biomtl elmo`` by its old name."""
+    """The command ``elmoft``: ``biomtl elmo`` under its old name."""
     sys.argv[:1] = ["biomtl", "elmo"]
     main()
 
 
 def refuse_usage(error: Exception) -> None:
-    """Say what typer found wrong with the words of a command in one line, like every other error.
+    """Report typer's errors in one line, like every other error.
 
-    Its exceptions are told by what they can do, since the module that holds them changes with typer's version.
+    Its exceptions are recognised by their methods, since the module that defines them changes with typer's version.
     """
     context, said = getattr(error, "ctx", None), getattr(error, "format_message", None)
     if said is None:

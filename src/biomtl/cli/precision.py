@@ -8,7 +8,7 @@ from biomtl.precision import slow_bf16
 
 
 def chosen(bf16: bool) -> bool:
-    """The option as given; where that is slow, standard error says so."""
+    """Return the option; warn on standard error if it is slow here."""
 
     note = slow_bf16() if bf16 else None
     if note:

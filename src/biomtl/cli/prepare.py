@@ -1,4 +1,4 @@
-"""``biomtl prepare``: corpora as they lie, to a prepared suite."""
+"""``biomtl prepare``: from downloaded corpora to a prepared suite."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ from biomtl.prepare.counts import Line
 from biomtl.prepare.write import TaskReport
 from biomtl.report.console import table_console
 
-PLAIN: dict[str, Any] = {"markup": False, "highlight": False}  # file names hold brackets
+PLAIN: dict[str, Any] = {"markup": False, "highlight": False}  # file names may contain brackets
 
 
 def prepare(
-    source: Annotated[Path, typer.Argument(help="Folder, zip or file with one corpus or many.", show_default=False)],
-    out: Annotated[Path, typer.Option(help="Folder to write; it appears whole or not at all.", show_default=False)],
+    source: Annotated[Path, typer.Argument(help="Folder, zip or file with one or more corpora.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Folder to write; it appears only when complete.", show_default=False)],
     tasks: Annotated[
-        str | None, typer.Option(help="Only these tasks, separated by commas; default all that are found.")
+        str | None, typer.Option(help="Only these tasks, separated by commas; default all tasks found.")
     ] = None,
     keep_list_sentences: Annotated[
         bool, typer.Option("--keep-list-sentences", help="DDI: keep the drug lists of DDI-DrugBank.d64; BLUE has none.")
     ] = False,
     sentence_spans: Annotated[
         Path | None,
-        typer.Option(help="ChemProt: table docid, start, end of sentences, instead of splitting into sentences."),
+        typer.Option(help="ChemProt: table (docid, start, end) of sentences, used instead of sentence splitting."),
     ] = None,
     mentions: Annotated[
-        str, typer.Option(help="Discontinuous, nested and overlapping mentions: keep (as BLUE), flatten or refuse.")
+        str, typer.Option(help="Discontinuous, nested and overlapping mentions: keep (as in BLUE), flatten or refuse.")
     ] = "keep",
-    seed: Annotated[int, typer.Option(help="For splits that have to be drawn: no list of them was published.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed for splits that are sampled because none was published.")] = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a prepared suite at the output.")] = False,
 ) -> None:
     """Turn original corpora or BLUE-format files into a prepared suite, and compare its counts with BLUE's.
 
-    Original distributions go before BLUE-format files of the same task. Example:
+    Original distributions are preferred to BLUE-format files of the same task. Example:
 
         biomtl prepare corpora/ --out prepared/ --tasks bc5cdr-chem,ddi2013
     """
@@ -51,7 +51,7 @@ def prepare(
     options = ReadOptions(keep_list_sentences, sentence_spans, seed, mentions)
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("tasks")
     stderr = Console(stderr=True)
-    # Disabled it prints nothing at all: a log or a pipe wants only errors.
+    # In a log or pipe the bar is disabled, so that only errors are printed.
     settings: dict[str, Any] = {"console": stderr, "transient": True, "disable": not stderr.is_terminal}
     with Progress(*columns, TimeElapsedColumn(), **settings) as bar:
         shown = bar.add_task("reading", total=None)
@@ -64,7 +64,7 @@ def prepare(
 
 
 def print_report(report: PrepareReport, console: Console) -> None:
-    """Print each task's counts, what explains the differences, and where the data came from."""
+    """Print each task's counts, the reasons for differences, and the source of the data."""
     notes: dict[str, int] = {}
     for task in report.tasks:
         console.print(counts_table(task, notes))

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 @contextlib.contextmanager
 def texts(what: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
-    """A bar that counts texts, where somebody looks at it; yields the function that moves it."""
+    """A bar that counts texts, if standard error is a terminal; yields the function that advances it."""
     columns = (TextColumn("[bold]{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("texts"))
     console = Console(stderr=True)
     with Progress(

@@ -35,7 +35,7 @@ def quickstart(
         recipe = load_recipe(path, [f"output={out}"])
     run = train(recipe, overwrite=overwrite, command="biomtl quickstart", console=console)
     annotator = Annotator(Predictor(run.model))
-    console.print("\nA sentence that the model has not seen, annotated by every task that can:")
+    console.print("\nA new sentence, annotated by every task that can:")
     [document] = annotator([Document("1", SENTENCE)])
     console.print(annotation(document, [name for name in run.model.tasks if name not in annotator.skipped]))
     console.print(f"\nThe run is in {out}. Next:", highlight=False)

@@ -1,4 +1,4 @@
-"""``biomtl tasks``: what tasks there are, how they are scored, and where their data come from."""
+"""``biomtl tasks``: the tasks, how they are scored, and where to get their data."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from biomtl.scoring import METRICS
 from biomtl.tasks import SUITES, Task, get_task, known_tasks, suite_tasks
 
 UNITS = ("mentions", "positives", "documents", "pairs")
-"""What BLUE's own table counts; the first that a task's record has stands in the overview."""
+"""Units of BLUE's own table; the overview shows the first one in a task's record."""
 
 
 def tasks(
@@ -29,11 +29,11 @@ def tasks(
 ) -> None:
     """List the tasks: type, counts, metric, licence, and where or from whom to get the data.
 
-    Example: `biomtl tasks --suite blue-public`, or `biomtl tasks chemprot` for one in detail.
+    Example: `biomtl tasks --suite blue-public`, or `biomtl tasks chemprot` for the details of one.
     """
 
     if task is not None and suite is not None:
-        raise InputError("a task and a suite", expected="one of them", fix=f"try `biomtl tasks {task}`")
+        raise InputError("both a task and a suite", expected="one of them", fix=f"try `biomtl tasks {task}`")
     chosen = [get_task(task)] if task else suite_tasks(suite) if suite else list(known_tasks().values())
     if as_json:
         typer.echo(json.dumps(as_values(chosen), ensure_ascii=False, indent=2))
@@ -55,7 +55,7 @@ def as_values(tasks: Sequence[Task]) -> dict[str, Any]:
 
 
 def overview(tasks: Sequence[Task]) -> Iterator[Table | str]:
-    """One row a task, then the suites."""
+    """One row per task, then the suites."""
 
     table = Table(title="Tasks", title_justify="left", show_lines=True)
     for name in ("task", "train / dev / test"):

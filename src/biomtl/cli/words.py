@@ -9,7 +9,7 @@ import typer
 
 
 class WordChoice(StrEnum):
-    """How taggers cut text into words."""
+    """How taggers split text into words."""
 
     model = "model"
     ours = "ours"
@@ -18,5 +18,5 @@ class WordChoice(StrEnum):
 
 WORDS: Any = typer.Option(
     "--words",
-    help="How taggers cut text: `model`, each as its training corpus; `ours`, punctuation apart; `blanks`.",
+    help="How taggers split text: `model` (as in each training corpus), `ours` (punctuation split off) or `blanks`.",
 )

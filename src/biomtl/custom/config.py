@@ -1,4 +1,4 @@
-"""What a recipe says about a task of the user's own."""
+"""The definition of a user's own task in a recipe."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def _listed(value: Any) -> Any:
 
 
 def _label(value: Any) -> Any:
-    """YAML reads a bare ``yes`` as a truth value; a label that is a number is its digits."""
+    """YAML reads a bare ``yes`` as a boolean; a number becomes its digits."""
     if isinstance(value, bool):
-        message = "Input should be text: YAML reads a bare yes, no, on, off, true or false otherwise, so quote it"
+        message = "Input should be text: YAML reads a bare yes, no, on, off, true or false as a boolean, so quote it"
         raise PydanticCustomError("label", message)
     return str(value) if isinstance(value, int | float) else value
 
@@ -33,7 +33,7 @@ Paths = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidat
 
 
 class Files(BaseModel):
-    """The files of each split: one, or several that are read one after the other."""
+    """The files of each split: one, or several that are read in order."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -50,12 +50,12 @@ class Files(BaseModel):
         return (split for split in SPLITS if getattr(self, split))
 
     def below(self, folder: Path) -> Files:
-        """The same with relative paths taken from ``folder``."""
+        """The same with relative paths resolved against ``folder``."""
         return Files(**{split: tuple(str(folder / name) for name in getattr(self, split)) for split in SPLITS})
 
 
 class TaskDefinition(BaseModel):
-    """A task as data; ``None`` means "not given", and only ``type`` and ``files`` have to be given.
+    """A task as data; ``None`` means "not given", and only ``type`` and ``files`` are required.
 
     ``columns`` maps the fields of a record to the file's columns, by name or by number from 0.
     """
@@ -68,13 +68,14 @@ class TaskDefinition(BaseModel):
     )
     format: Format | None = Field(None, description="Own task: the files' format; default by name and content.")
     columns: dict[str, str | int] | None = Field(
-        None, description="Own task: our field to the file's column, by name or number from 0; default the same name."
+        None,
+        description="Own task: field to the file's column, by name or number from 0; default the same name.",
     )
     header: bool | None = Field(
         None, description="Own task: whether a table's first row names the columns; default unless all are numbers."
     )
     separator: Annotated[str, Field(min_length=1)] | None = Field(
-        None, description="Own task: what divides several values in a cell of a table; default a vertical bar."
+        None, description="Own task: separator of several values in a table cell; default a vertical bar."
     )
     quoting: Quoting | None = Field(
         None,
@@ -87,7 +88,7 @@ class TaskDefinition(BaseModel):
     negative: Label | None = Field(None, description="Own task: the class that F1 leaves out.")
     metric: str | None = Field(None, description="Own task: the main metric; default the type's.")
     score_range: tuple[float, float] | None = Field(
-        None, description="Own task: lowest and highest score of a regression; default those in its files."
+        None, description="Own task: lowest and highest score for regression; default those in its files."
     )
     mentions: Literal["keep", "flatten", "refuse"] | None = Field(
         None, description="Own task: discontinuous and overlapping mentions (as `biomtl prepare --mentions`)."

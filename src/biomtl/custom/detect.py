@@ -1,4 +1,4 @@
-"""Which format a user's file is in, by its name and its first lines."""
+"""Detecting the format of a user's file by its name and first lines."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ def detect(path: Path, *, tagging: bool) -> Format:
 
     Args:
         path: a file, or a folder of brat files or of a saved dataset.
-        tagging: whether its task is one of tagging: then rows of a token and a tag are CoNLL, whatever the name says of
-            tables, and so is what neither name nor content tells.
+        tagging: whether its task is tagging: then rows of a token and a tag are CoNLL, even if the name is a table's,
+            and so is any file that neither name nor content identifies.
 
     Raises:
-        InputError: nothing there, or a folder of something else.
+        InputError: no such file, or a folder of something else.
     """
     if path.is_dir():
         if any((path / name).is_file() for name in (STATE, DICT)):
@@ -52,7 +52,7 @@ def detect(path: Path, *, tagging: bool) -> Format:
         if any(path.rglob("*.ann")) or any(path.rglob("*.txt")):
             return "brat"
         expected = "brat's .txt and .ann files, or a dataset written by save_to_disk()"
-        raise InputError("a folder of neither", path=path, expected=expected, fix="name the files, or the format")
+        raise InputError("a folder of another kind", path=path, expected=expected, fix="name the files, or the format")
     known = SUFFIXES.get(suffix_of(path))
     if known == "bioc" and suffix_of(path) == ".json" and _is_records(path):
         return "jsonl"
@@ -71,12 +71,12 @@ def detect(path: Path, *, tagging: bool) -> Format:
 
 
 def _is_records(path: Path) -> bool:
-    """Whether a ``.json`` file holds records, as a list or one on each line, rather than BioC's collection."""
+    """Whether a ``.json`` file holds records, as a list or one per line, rather than a BioC collection."""
     start = "".join(line for _, line in islice(read_lines(path), LOOKED_AT))
     if not (match := _FIRST_KEYS.match(start)):
         return False
     try:
         first, _ = json.JSONDecoder().raw_decode(start, match.end() - 1)
-    except (ValueError, RecursionError):  # goes on beyond these lines: a BioC collection is one long object
+    except (ValueError, RecursionError):  # continues beyond these lines: a BioC collection is one long object
         return match[1] == "[" and '"documents"' not in start
     return isinstance(first, dict) and "documents" not in first

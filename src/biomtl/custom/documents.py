@@ -31,17 +31,17 @@ _PARAGRAPH = re.compile(r"(?:(?!\n[^\S\n]*\n).)+", re.DOTALL)
 def document_records(
     path: Path, format: str, definition: TaskDefinition, types: Sequence[str], on_error: OnError
 ) -> Iterator[Record]:
-    """Stream a record for every sentence of annotated documents.
+    """Stream one record per sentence of annotated documents.
 
-    Sentences end inside passages, or inside paragraphs where the format has no passages. A mention that runs into the
-    next sentence goes on there with ``I``.
+    Sentences never cross passages, or paragraphs if the format has no passages. A mention that runs into the next
+    sentence continues there with ``I``.
 
     Args:
-        path: the file (brat: or folder).
+        path: the file (for brat, or the folder).
         format: ``pubtator``, ``bioc`` or ``brat``.
         definition: the policy for special mentions.
-        types: take mentions of these types only; none for all.
-        on_error: told of every bad document.
+        types: only use mentions of these types; empty for all.
+        on_error: called with the error of each bad document.
     """
     for number, document in enumerate(READERS[format](path, on_error), 1):
         if types:
@@ -53,7 +53,7 @@ def document_records(
         except InputError as error:
             on_error(error)
             continue
-        # A file's name, unlike a PMID, says nothing about other collections' documents.
+        # A file's name, unlike a PMID, doesn't identify documents in other collections.
         named = format == "brat" and not document.id.isdecimal()
         for offsets in filter(None, cut):
             yield Located(
@@ -69,41 +69,41 @@ def document_records(
 
 
 def document_sentences(document: Document) -> Iterator[tuple[int, int]]:
-    """Offsets of a document's sentences: they end inside its parts."""
+    """Offsets of a document's sentences, which never cross its parts."""
     for start, end in document_parts(document):
         yield from sentences(document.text, start, end)
 
 
 def document_parts(document: Document) -> list[tuple[int, int]]:
-    """Offsets of a document's passages, or of its paragraphs where it has none."""
+    """Offsets of a document's passages, or of its paragraphs if it has none."""
     spans = [(passage.start, passage.end) for passage in document.passages]
     return spans or [match.span() for match in _PARAGRAPH.finditer(document.text)]
 
 
 def place(path: Path) -> str:
-    """A file's name and where it lies: two files of one name are two."""
+    """A file's name with a hash of its path, so that files of the same name differ."""
     return f"{path.name}@{zlib.crc32(str(path.absolute()).encode()):08x}"
 
 
 def conll_records(path: Path, definition: TaskDefinition, on_error: OnError) -> Iterator[Record]:
-    """Stream a record for every sentence of a CoNLL file; its offsets join the tokens of a document by blanks.
+    """Stream one record per sentence of a CoNLL file; offsets are those of the document's tokens joined by spaces.
 
-    Where no document mark precedes a sentence, it is a document of its own.
+    A sentence without a preceding document mark is its own document.
 
-    ``columns`` says by number (negative: from the end) which columns hold ``tokens`` and ``tags``.
+    ``columns`` gives the numbers (negative: from the end) of the columns that hold ``tokens`` and ``tags``.
     """
     at = {"tokens": 0, "tags": -1} | dict(definition.columns or {})
     for field, column in at.items():
         if field not in ("tokens", "tags") or not isinstance(column, int):
-            found = f"columns: {field}: {column}"
-            raise InputError(found, path=path, expected="numbers for tokens and tags, as CoNLL has no column names")
+            problem = f"columns: {field}: {column}"
+            raise InputError(problem, path=path, expected="numbers for tokens and tags, as CoNLL has no column names")
     begin, document = 0, ""
     for sentence in conll.read_sentences(path, token=int(at["tokens"]), tag=int(at["tags"]), on_error=on_error):
         if sentence.document != document or not document:
             begin, document = 0, sentence.document
         offsets = join_offsets(sentence.tokens, begin)
         begin = offsets[-1][1] + 1
-        # A number that the reader made up must not look like the same document of another file.
+        # A number assigned by the reader must not match a document of another file.
         unnamed = document.isdigit() and len(document) < 5
         name = f"{path.name}:{sentence.line}"
         yield Located(

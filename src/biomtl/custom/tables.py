@@ -1,4 +1,4 @@
-"""Rows of tables: TSV, CSV, JSON lines, Parquet, and folders that ``datasets`` wrote with ``save_to_disk``."""
+"""Rows of tables: TSV, CSV, JSON lines, Parquet, and folders written by ``save_to_disk`` of ``datasets``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from biomtl.formats.delimited import Row
 from biomtl.json_rows import parse_jsonl
 from biomtl.tasks.task import Split
 
-# What other tools call the splits.
+# Other tools' names of the splits.
 SPLIT_NAMES: dict[Split, tuple[str, ...]] = {
     "train": ("train",),
     "dev": ("dev", "validation", "valid", "val"),
@@ -32,10 +32,10 @@ def read_table(
     Args:
         path: the file or folder.
         format: ``tsv``, ``csv``, ``jsonl``, ``parquet`` or ``datasets``.
-        split: which one of a saved dataset with several to take.
-        header: whether the first row of a TSV or CSV names its columns; else they are called "0", "1" …
-        quoting: ``csv`` or ``none`` for TSV and CSV, otherwise than their names say.
-        on_error: told of every row that can't be read.
+        split: the split to read from a saved dataset with several.
+        header: whether the first row of a TSV or CSV names its columns; otherwise they are called "0", "1" …
+        quoting: ``csv`` or ``none``, to override the default for TSV and CSV.
+        on_error: called with the error of each row that can't be read.
 
     Raises:
         InputError: a file that can't be read at all.
@@ -57,7 +57,7 @@ def read_table(
 
 
 def _arrow_rows(path: Path, format: str, split: Split) -> Iterator[Row]:
-    """Rows of Arrow tables, class labels by name, a batch in memory at a time."""
+    """Rows of Arrow tables, with class labels by name; one batch is in memory at a time."""
     try:
         import pyarrow
     except ImportError as error:
@@ -104,7 +104,7 @@ def _saved(path: Path, split: Split) -> Iterator[tuple[Any, dict[str, Any]]]:
     folder = dataset_folder(path, split)
     state = json.loads((folder / STATE).read_text(encoding="utf-8"))
     if state.get("_indices_files") or state.get("_indices_data_files"):
-        raise InputError("rows chosen by an index", path=folder, fix="call flatten_indices() before save_to_disk()")
+        raise InputError("rows selected by an index", path=folder, fix="call flatten_indices() before save_to_disk()")
     info = folder / INFO
     features = json.loads(info.read_text(encoding="utf-8")).get("features") or {} if info.is_file() else {}
     for entry in state["_data_files"]:
@@ -115,7 +115,7 @@ def _saved(path: Path, split: Split) -> Iterator[tuple[Any, dict[str, Any]]]:
 
 
 def dataset_folder(path: Path, split: Split) -> Path:
-    """The folder of one split: ``path`` itself, or the one below it that bears the split's name.
+    """The folder of one split: ``path`` itself, or the subfolder named after the split.
 
     Raises:
         InputError: neither is a saved dataset.
@@ -130,7 +130,7 @@ def dataset_folder(path: Path, split: Split) -> Path:
 
 
 def _named(value: Any, feature: Any) -> Any:
-    """A value with class numbers replaced by their names, as a Hugging Face feature says, also inside lists."""
+    """A value with class numbers replaced by the names in a Hugging Face feature, also inside lists."""
     if isinstance(feature, list):
         feature = {"feature": feature[0] if feature else None}
     if not isinstance(feature, dict) or value is None:

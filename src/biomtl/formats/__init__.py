@@ -1,4 +1,4 @@
-"""Annotation formats, a module each: ``pubtator``, ``bioc``, ``brat``, ``jsonl``, ``conll`` and ``delimited``.
+"""Annotation formats, one module each: ``pubtator``, ``bioc``, ``brat``, ``jsonl``, ``conll`` and ``delimited``.
 
 ``from biomtl.formats import brat``. All but the last have ``read(path)``, which streams documents, and
 ``write(documents, path)``; ``parse`` takes lines or streams instead of a path. ``conll`` also reads and writes

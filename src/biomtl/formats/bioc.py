@@ -1,12 +1,12 @@
-"""BioC, XML (``.xml``) and JSON (``.json``): collection, documents, passages, sentences, annotations, relations.
+"""BioC as XML (``.xml``) and JSON (``.json``): collection, documents, passages, sentences, annotations, relations.
 
 Both forms hold the same tree (Comeau et al. 2013, doi:10.1093/database/bat064; BioC.dtd). Offsets count characters from
-the document's beginning. XML is streamed, a JSON file is read whole. Gaps between passages become blanks, so that
-every offset stays valid. The infons ``type`` and ``identifier`` (several joined by ``|``) have their own fields,
-other infons of annotations and relations are attributes. A relation without nodes holds between concepts, as in
-BC5CDR's own BioC: its infons with a mention's identifier are the arguments (where none has, its only two infons), and
-its type may be called ``relation``. Infons of collections, documents and passages other than a passage's ``type`` are
-not kept.
+the document's start. XML is streamed, a JSON file is read at once. Gaps between passages become spaces, so that
+every offset stays valid. The infons ``type`` and ``identifier`` (several joined by ``|``) have their own fields;
+other infons of annotations and relations become attributes. A relation without nodes holds between concepts, as in
+BC5CDR's own BioC: its arguments are the infons with a mention's identifier (or, if there are none, its only two
+infons), and its type may be called ``relation``. Infons of collections, documents and passages other than a passage's
+``type`` are not kept.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ write = bioc_write.write
 
 
 def read(path: str | Path, on_error: OnError = fail) -> Iterator[Document]:
-    """Stream the documents of a BioC file; a name ending in ``.json`` is JSON, any other XML.
+    """Stream the documents of a BioC file; a name ending in ``.json`` means JSON, any other XML.
 
     Raises:
-        InputError: names file and, for XML, line; see `parse`.
+        InputError: with the file and, for XML, the line; see `parse`.
     """
     try:
         with open_binary(path) as stream:
@@ -58,11 +58,11 @@ def parse(
 ) -> Iterator[Document]:
     """Stream the documents of a binary stream.
 
-    The first fault of a document goes to ``on_error``; if that returns, the document is passed over.
+    ``on_error`` is called with the first error in a document; if it returns, the document is skipped.
 
     Raises:
-        InputError: broken XML or JSON, entity declarations, missing parts, a mention beyond its text or with
-            another text than its offsets cover, a relation between things that aren't there.
+        InputError: broken XML or JSON, entity declarations, missing elements, a mention outside the text or with a
+            text that differs from what its offsets cover, a relation between unknown ids.
     """
     nodes = _json_documents(stream, where) if as_json else map(_node, elements(stream, "document", where, "collection"))
     for node in nodes:
@@ -95,7 +95,7 @@ _FIELDS = {"id", "offset", "length", "text", "refid", "role"}
 
 
 def _node(element: Element) -> Node:
-    """An XML element in BioC JSON's shape."""
+    """An XML element in the shape of BioC JSON."""
     node: Node = {key: value for key, value in element.attributes.items() if key in _FIELDS}
     node |= {"line": element.line, "infons": {}}
     for child in element.children:
@@ -138,19 +138,19 @@ class _Builder:
         for relation, source in zip(made, relations, strict=True):
             named = relation.arguments if source.get("nodes") else ()
             if missing := [value for _, value in named if value not in known]:
-                raise self._error(source, f"relation {relation.id} refers to {missing[0]!r}, which isn't there")
+                raise self._error(source, f"relation {relation.id} refers to {missing[0]!r}, which doesn't exist")
         whole = passages == [Passage("passage", 0, len(text))]
         document = Document(self.name, text, () if whole else tuple(passages), mentions, made)
         check_writable(document, self.where)  # JSON can escape what text can't hold
         return document
 
     def _add(self, unit: Node) -> int:
-        """Append a passage's or sentence's text at its offset, blanks before it; returns where it begins."""
+        """Append a passage's or sentence's text at its offset, after spaces if needed; returns its start."""
         if "text" not in unit:
             return self.length
         text, begin = self._string(unit, "text", default=""), self._number(unit, "offset")
         if begin < self.length:
-            raise self._error(unit, f"offset {begin} inside the text before it, which ends at {self.length}")
+            raise self._error(unit, f"offset {begin} inside the preceding text, which ends at {self.length}")
         if begin - self.length > _MAX_GAP:
             raise self._error(unit, f"a gap of {begin - self.length:,} characters before offset {begin}")
         self.parts += (" " * (begin - self.length), text)
@@ -171,8 +171,10 @@ class _Builder:
         mention = Mention(name, kind, spans, said, tuple(identifier.split("|")) if identifier else (), _pairs(infons))
         check_mention(mention, text, self.where, node.get("line"), exact=len(spans) == 1)
         here = covered(text, spans)
-        if re.sub(r"\W+", "", said) != re.sub(r"\W+", "", here):  # pieces are joined by blanks, dots or semicolons
-            raise self._error(node, f"annotation {name!r} says {said[:60]!r}, its locations cover {here[:60]!r}")
+        if re.sub(r"\W+", "", said) != re.sub(r"\W+", "", here):  # pieces are joined by spaces, dots or semicolons
+            raise self._error(
+                node, f"annotation {name!r} has the text {said[:60]!r}, but its locations cover {here[:60]!r}"
+            )
         return Mention(name, kind, spans, here, mention.identifiers, mention.attributes)
 
     def _relation(self, node: Node, concepts: frozenset[str]) -> Relation:
@@ -217,12 +219,12 @@ class _Builder:
         return whole_number(self._string(node, name).strip(), self.where, node.get("line"))
 
     def _error(self, node: Node, found: str) -> InputError:
-        found = f"document {self.name}: {found}" if self.name else found
-        return InputError(found, path=self.where, line=node.get("line"), fix="check the file against BioC.dtd")
+        problem = f"document {self.name}: {found}" if self.name else found
+        return InputError(problem, path=self.where, line=node.get("line"), fix="check the file against BioC.dtd")
 
 
 def _concepts(mentions: tuple[Mention, ...]) -> frozenset[str]:
-    """The concept identifiers of a document's mentions; files name them by their database (``MESH``) too."""
+    """The concept identifiers of a document's mentions; files may also name them by their database (``MESH``)."""
     return frozenset(
         part
         for mention in mentions

@@ -22,8 +22,8 @@ _ITEMS |= {"locations": "location", "nodes": "node"}
 def write(documents: Iterable[Document], path: str | Path, *, source: str = "", overwrite: bool = False) -> int:
     """Write a BioC collection under a temporary name, then rename; ``.json`` gives JSON, any other name XML.
 
-    An annotation stands in the passage where it begins, so reading may give another order. If text other than blanks
-    lies outside the passages, the document is written as one passage.
+    Each annotation is written in the passage where it starts, so reading may give another order. If there is text
+    other than whitespace outside the passages, the document is written as one passage.
 
     Args:
         documents: streamed.
@@ -71,7 +71,7 @@ def _tree(document: Document) -> dict[str, Any]:
 
 
 def _passages(document: Document) -> tuple[Passage, ...]:
-    """The document's passages if nothing but blanks lies outside them, else one passage with everything."""
+    """The document's passages if there is only whitespace outside them, otherwise one passage with everything."""
     at = 0
     for passage in document.passages:
         if passage.start < at or document.text[at : passage.start].strip(" "):
@@ -90,7 +90,7 @@ def _annotation(mention: Mention) -> dict[str, Any]:
 
 
 def _relation(relation: Relation, known: set[str]) -> dict[str, Any]:
-    """A node for every argument that is a mention or relation, an infon for every other (PubTator's concepts)."""
+    """A node for every argument that is a mention or relation, an infon for any other (PubTator's concepts)."""
     nodes = [{"refid": value, "role": role} for role, value in relation.arguments if value in known]
     concepts = tuple(pair for pair in relation.arguments if pair[1] not in known)
     return {"id": relation.id, "infons": _infons(relation.type, relation.attributes + concepts), "nodes": nodes}
@@ -127,9 +127,9 @@ def _xml(tag: str, node: dict[str, Any], path: str | Path) -> Iterator[str]:
 
 def _text(value: str, path: str | Path) -> str:
     if bad := _NOT_XML.search(value):
-        found = f"character U+{ord(bad[0]):04X}"
-        raise InputError(found, path=path, expected="text that XML can hold", fix="write BioC JSON")
-    return escape(value, {"\r": "&#13;"})  # an XML reader makes a bare CR an LF
+        problem = f"character U+{ord(bad[0]):04X}"
+        raise InputError(problem, path=path, expected="text that XML can hold", fix="write BioC JSON")
+    return escape(value, {"\r": "&#13;"})  # an XML reader turns a bare CR into an LF
 
 
 def _attribute(value: object, path: str | Path) -> str:

@@ -1,6 +1,6 @@
 """brat standoff: ``NAME.txt`` and ``NAME.ann`` side by side (https://brat.nlplab.org/standoff.html).
 
-    T1<TAB>Disease 0 5;8 12<TAB>right atrium       mention; pieces divided by ;
+    T1<TAB>Disease 0 5;8 12<TAB>right atrium       mention; pieces separated by ;
     R1<TAB>Treats Arg1:T1 Arg2:T2                  relation
     E1<TAB>Binding:T3 Theme:T1 Theme2:E2           event: a relation whose first argument has the role ``trigger``
     *<TAB>Equiv T1 T4                              a relation ``Equiv`` whose arguments have no role
@@ -8,7 +8,7 @@
     N1<TAB>Reference T1 MeSH:D003000<TAB>clonidine identifier; its name is kept as attribute ``N:MeSH:D003000``
     #1<TAB>AnnotatorNotes T1<TAB>free text         note, kept as attribute ``AnnotatorNotes``
 
-Offsets are characters of the ``.txt`` as it is (CR counts), end exclusive. Anything else is refused by name.
+Offsets count characters of the original ``.txt`` (including CR), end exclusive. Any other line is refused by name.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ _SPACE = re.compile(r"\s")
 
 
 def read(path: str | Path, on_error: OnError = fail) -> Iterator[Document]:
-    """Stream the documents of a folder (searched through), or the one of a ``.txt`` or ``.ann`` file.
+    """Stream the documents of a folder (at any depth), or the one of a ``.txt`` or ``.ann`` file.
 
-    A document's id is its path below the folder without suffix. A text without ``.ann`` is a document without mentions.
-    The first fault of a document goes to ``on_error``; if that returns, the document is passed over.
+    A document's id is its path in the folder, without suffix. A text without ``.ann`` is a document without mentions.
+    ``on_error`` is called with the first error in a document; if it returns, the document is skipped.
 
     Raises:
         InputError: no text, an ``.ann`` without text, bytes that aren't UTF-8; see `parse`.
@@ -49,7 +49,7 @@ def read(path: str | Path, on_error: OnError = fail) -> Iterator[Document]:
 
 
 def _pair(text_file: Path, name: str, on_error: OnError) -> Iterator[Document]:
-    """The document of a text and its annotations, or none if it is faulty and ``on_error`` returns."""
+    """The document of a text and its annotations, or none if it has an error and ``on_error`` returns."""
     try:
         yield _document(text_file, name)
     except InputError as error:
@@ -70,19 +70,19 @@ def _document(text_file: Path, name: str) -> Document:
 
 
 def decode(content: bytes, where: str | Path) -> str:
-    """A text file's bytes as text, line ends untouched, since offsets count them; a BOM is dropped.
+    """A text file's bytes as text, with line ends unchanged, since offsets count them; a BOM is dropped.
 
     Raises:
         InputError: over 32 MiB, not UTF-8, a NUL byte.
     """
     if len(content) > MAX_LINE:
-        raise InputError(f"a text of over {MAX_LINE:,} bytes", path=where, fix="divide it")
+        raise InputError(f"a text of over {MAX_LINE:,} bytes", path=where, fix="split it")
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        found = f"byte 0x{content[error.start]:02x} is not UTF-8"
-        raise InputError(found, path=where, line=line, fix="convert the file to UTF-8") from error
+        problem = f"byte 0x{content[error.start]:02x} is not UTF-8"
+        raise InputError(problem, path=where, line=line, fix="convert the file to UTF-8") from error
     if "\0" in text:
         raise InputError("a NUL byte", path=where, line=text.count("\n", 0, text.index("\0")) + 1, expected="text")
     return text
@@ -92,8 +92,8 @@ def parse(name: str, text: str, lines: Iterable[Line], where: str | Path) -> Doc
     """The document of a text and the numbered lines of its ``.ann``.
 
     Raises:
-        InputError: a line of another kind, a repeated id, a reference to nothing, a mention beyond its text or with
-            another text than its offsets cover (white space apart).
+        InputError: an unknown kind of line, a repeated id, a reference to an unknown id, a mention outside the text or
+            with a text that differs from what its offsets cover (ignoring whitespace).
     """
     return _Builder(text, where).document(name, lines)
 
@@ -104,7 +104,9 @@ class _Builder:
         self.items: dict[str, Mention | Relation] = {}
         self.notes: dict[str, list[tuple[str, str]]] = {}
         self.references: dict[str, list[str]] = {}
-        self.used: list[tuple[int, str]] = []  # (line, id referred to), checked at the end: order is free
+        self.used: list[
+            tuple[int, str]
+        ] = []  # (line, id referred to), checked at the end, because lines can be in any order
 
     def document(self, name: str, lines: Iterable[Line]) -> Document:
         for number, line in lines:
@@ -120,7 +122,7 @@ class _Builder:
         return Document(name, self.text, (), mentions, relations)
 
     def _finished(self, item: Mention | Relation) -> Mention | Relation:
-        # Lines come in any order, and the writer puts an identifier's name beside it: names of identifiers go first.
+        # Lines can be in any order, and the writer puts an identifier's name after it, so these names are read first.
         attributes = tuple(sorted(self.notes.get(item.id, ()), key=lambda pair: not pair[0].startswith("N:")))
         if isinstance(item, Relation):
             return Relation(item.id, item.type, item.arguments, attributes)
@@ -147,7 +149,9 @@ class _Builder:
             self._note(body[1], (body[0], "\t".join(columns[1:])), number)
         else:
             expected = "a line of brat standoff (T, R, E, A, M, N, # or *)"
-            raise InputError(f"{line[:60]!r}", path=self.where, line=number, expected=expected, fix="mend or remove it")
+            raise InputError(
+                f"{line[:60]!r}", path=self.where, line=number, expected=expected, fix="correct or remove it"
+            )
 
     def _add(self, item: Mention | Relation, number: int) -> None:
         if item.id in self.items:
@@ -167,10 +171,10 @@ class _Builder:
         mention = Mention(identifier, kind, spans, said)
         check_mention(mention, self.text, self.where, number, exact=False)
         here = covered(self.text, spans)
-        if _SPACE.sub(" ", said) != _SPACE.sub(" ", here):  # a line end inside a mention is written as a blank
-            found = f"mention {identifier} {said[:60]!r}"
+        if _SPACE.sub(" ", said) != _SPACE.sub(" ", here):  # a line end inside a mention is written as a space
+            problem = f"mention {identifier} {said[:60]!r}"
             fix = "check the offsets (0-based characters, end exclusive)"
-            raise InputError(found, path=self.where, line=number, expected=f"{here[:60]!r} as in the text", fix=fix)
+            raise InputError(problem, path=self.where, line=number, expected=f"{here[:60]!r} as in the text", fix=fix)
         return Mention(identifier, kind, spans, here)
 
     def _span(self, piece: str, number: int) -> Span:

@@ -16,16 +16,16 @@ _FORBIDDEN = re.compile(r'[\x00-\x1f\\:*?"<>|]')  # in names of files, on one sy
 
 
 def write(documents: Iterable[Document], folder: str | Path, *, overwrite: bool = False) -> int:
-    """Write ``NAME.txt`` and ``NAME.ann`` per document into a new folder, which shows only when complete.
+    """Write ``NAME.txt`` and ``NAME.ann`` per document into a new folder, which appears only when complete.
 
-    Mentions, relations and events keep ids of brat's form (``T1``, ``R1``, ``E1``); if one has another form or occurs
-    twice, all are numbered anew. An id with ``/`` makes a subfolder.
+    Mentions, relations and events keep ids in brat's form (``T1``, ``R1``, ``E1``); if one has another form or occurs
+    twice, all are renumbered. An id with ``/`` creates a subfolder.
 
     Returns:
         The number of documents.
 
     Raises:
-        InputError: an id that is no file name, a type with blanks, a relation between concepts instead of mentions.
+        InputError: an id that can't be a file name, a type with spaces, a relation between concepts, not mentions.
     """
     done: set[str] = set()
     with atomic_folder(folder, "annotate", overwrite=overwrite) as work:
@@ -70,8 +70,8 @@ def _lines(document: Document, folder: str | Path) -> Iterator[str]:
             (_word(role, folder, empty=True, colon=False), names.get(value)) for role, value in relation.arguments
         ]
         if lost := [value for (_, value), (_, name) in zip(relation.arguments, arguments, strict=True) if not name]:
-            found = f"relation {relation.id} of document {document.id} between {lost[0]!r} and others"
-            raise InputError(found, path=folder, expected="relations between mentions (brat)", fix="write PubTator")
+            problem = f"relation {relation.id} of document {document.id} between {lost[0]!r} and others"
+            raise InputError(problem, path=folder, expected="relations between mentions (brat)", fix="write PubTator")
         name, kind = names[relation.id], _word(relation.type, folder, colon=False)
         if name.startswith("*"):
             yield f"*\t{kind} " + " ".join(str(value) for _, value in arguments)
@@ -83,7 +83,7 @@ def _lines(document: Document, folder: str | Path) -> Iterator[str]:
 
 
 def _names(document: Document) -> dict[str, str]:
-    """Ids in brat's form. An event is a relation whose first argument is its trigger; without roles it's an Equiv."""
+    """Ids in brat's form. A relation whose first argument is a trigger is an event; one without roles is an Equiv."""
     items: tuple[Mention | Relation, ...] = (*document.mentions, *document.relations)
     letters = ["T"] * len(document.mentions) + [_letter(relation) for relation in document.relations]
     unique = len({item.id for item in items}) == len(items)
@@ -105,7 +105,7 @@ def _attributes(
 ) -> Iterator[str]:
     for key, value in item.attributes:
         if key.startswith("N:"):
-            continue  # the name behind an identifier, written with it
+            continue  # an identifier's name, written with it
         if key == "AnnotatorNotes" or (value and not _is_word(value)):  # an attribute's value is one word
             yield f"#{next(numbers['#'])}\t{_word(key, folder)} {name}\t{value.translate(_LINE_SAFE)}"
         else:
@@ -118,6 +118,6 @@ def _is_word(value: str) -> bool:
 
 def _word(value: str, folder: str | Path, *, empty: bool = False, colon: bool = True) -> str:
     if not (_is_word(value) or (empty and not value)) or (":" in value and not colon):
-        expected = "a single word (brat's types have no blanks)" if colon else "a single word without a colon"
+        expected = "a single word (brat's types have no spaces)" if colon else "a single word without a colon"
         raise InputError(f"{value[:40]!r}", path=folder, expected=expected)
     return value

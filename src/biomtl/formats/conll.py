@@ -1,8 +1,8 @@
-"""CoNLL columns: one token a line, 2 to n columns, a blank line after each sentence.
+"""CoNLL columns: one token per line, 2 to n columns, a blank line after each sentence.
 
-Columns are divided by tabs if the line has one, else by blanks. A line that begins with ``#`` and is no row of the
-file's width ending in a tag is a comment; ``# newdoc id = X``, ``###X`` and ``-DOCSTART-`` begin a document.
-Tags may be IOB1, IOB2, IOBES or BILOU, with or without types (``B-Chemical``, ``B``); they are read as IOB2: a mention
+Columns are separated by tabs if the line has any, otherwise by spaces. A line that begins with ``#`` is a comment
+unless it has the file's width and ends in a tag; ``# newdoc id = X``, ``###X`` and ``-DOCSTART-`` start a document.
+Tags may be IOB1, IOB2, IOBES or BILOU, with or without types (``B-Chemical``, ``B``), and are read as IOB2: a mention
 begins at ``B``, ``S`` or ``U``, at ``I``, ``E`` or ``L`` after another type or no mention, and after the end of one.
 """
 
@@ -23,7 +23,7 @@ from biomtl.text.words import words
 
 _TAG = re.compile(r"O|[BIESLU](?:-(\S+))?")
 _NEW_DOCUMENT = re.compile(r"(?:#\s*newdoc(?:\s+id\s*=)?|###)\s*(.*)")
-LOOKED_AT = 200  # lines by which a file of tokens is told
+LOOKED_AT = 200  # lines that are checked to recognise a file of tokens
 
 Line = tuple[int, str]
 
@@ -32,9 +32,9 @@ Line = tuple[int, str]
 class Sentence:
     """The rows of a sentence.
 
-    ``tokens`` and ``tags`` (IOB2) have one entry a row, ``rows`` all columns as in the file; ``line`` is where it
-    begins; ``document`` is the id that the last document mark named, or the number of the mark, from 1; empty where no
-    mark precedes the sentence.
+    ``tokens`` and ``tags`` (IOB2) have one entry per row, ``rows`` has all columns as in the file, and ``line`` is the
+    first line. ``document`` is the id in the last document mark, or the mark's number, from 1; it is empty if no mark
+    precedes the sentence.
     """
 
     document: str
@@ -59,10 +59,10 @@ def parse(
         where: the file's name for errors.
         token: column of the token, from 0; negative counts from the end.
         tag: column of the tag.
-        on_error: told of every bad row; if it returns, the row is passed over.
+        on_error: called with the error of each bad row; if it returns, the row is skipped.
 
     Raises:
-        InputError: rows of unequal width, no such column, a tag of no known scheme, an empty token.
+        InputError: rows of unequal width, no such column, a tag in no known scheme, an empty token.
     """
     document, marks, width = "", 0, 0
     rows: list[tuple[int, tuple[str, ...]]] = []
@@ -96,7 +96,7 @@ def parse(
 
 
 def _mark(line: str, cells: tuple[str, ...], width: int, tag: int) -> str | None:
-    """The id of a document mark (empty if it names none), ``#`` for a comment, None for a row or a blank line."""
+    """The id in a document mark (empty if it has none), ``#`` for a comment, None for a row or a blank line."""
     if cells and cells[0] == "-DOCSTART-":
         return ""
     if not line.startswith("#") or (len(cells) > 1 and len(cells) == (width or len(cells)) and _tagged(cells, tag)):
@@ -110,7 +110,7 @@ def _tagged(cells: tuple[str, ...], tag: int) -> bool:
 
 
 def looks_like(lines: Iterable[Line]) -> bool:
-    """Whether the first lines of a file are rows of a token and, last, a tag, rather than a table of sentences."""
+    """Whether the first lines of a file are rows of a token and a final tag, rather than a table of sentences."""
     widths = set()
     for _, line in islice(lines, LOOKED_AT):
         cells = tuple(line.split("\t") if "\t" in line else line.split())
@@ -124,13 +124,13 @@ def looks_like(lines: Iterable[Line]) -> bool:
 
 def _check(cells: tuple[str, ...], width: int, token: int, tag: int, where: str | Path, line: int) -> None:
     if len(cells) != width or width < 2:
-        expected = f"{width} as in the rows before" if width > 1 else "a token and a tag at least"
-        raise InputError(f"{len(cells)} column(s)", path=where, line=line, expected=expected, fix="mend the row")
+        expected = f"{width} as in the rows before" if width > 1 else "at least a token and a tag"
+        raise InputError(f"{len(cells)} column(s)", path=where, line=line, expected=expected, fix="correct the row")
     for column in (token, tag):
         if not -width <= column < width:
             raise InputError(f"column {column} of {width}", path=where, line=line, fix="columns count from 0")
     if not cells[token].strip():
-        raise InputError("an empty token", path=where, line=line, fix="mend the row")
+        raise InputError("an empty token", path=where, line=line, fix="correct the row")
     if not _TAG.fullmatch(cells[tag]):
         expected = "O or B-, I-, E-, S-, L-, U- and a type"
         fix = "choose the tag column" + (", or delete the line if it names the columns" if line == 1 else "")
@@ -138,10 +138,10 @@ def _check(cells: tuple[str, ...], width: int, token: int, tag: int, where: str 
 
 
 def write_sentences(sentences: Iterable[Sentence], path: str | Path, *, overwrite: bool = False) -> int:
-    """Write rows with tabs, with a ``# newdoc id = X`` where the document changes; returns the number of sentences.
+    """Write tab-separated rows, with ``# newdoc id = X`` where the document changes; returns the number of sentences.
 
     Raises:
-        InputError: a cell with a tab or line end, a first cell that would read as a document mark, an existing file.
+        InputError: a cell with a tab or line end, a first cell that looks like a document mark, an existing file.
     """
     count, document = 0, ""
     with atomic_file(path, overwrite=overwrite) as stream:
@@ -163,7 +163,7 @@ def write_sentences(sentences: Iterable[Sentence], path: str | Path, *, overwrit
 
 
 def read(path: str | Path, *, token: int = 0, tag: int = -1) -> Iterator[Document]:
-    """Stream the documents of a CoNLL file: tokens joined by one blank, sentences by a line end.
+    """Stream the documents of a CoNLL file: tokens joined by spaces, sentences by line ends.
 
     A file without document marks is one document, ``1``.
     """
@@ -198,12 +198,12 @@ def _document(sentences: list[Sentence]) -> Document:
 def write(documents: Iterable[Document], path: str | Path, *, overwrite: bool = False) -> int:
     """Write token and IOB2 tag of each document; returns the number of documents.
 
-    Lines of the text become sentences, `text.words` the tokens. Mentions that one tag a token can't hold are
-    written as `mentions.iob_tags` does; apply a policy first to choose. Relations, identifiers and ids of mentions have
-    no place in this format.
+    Lines of the text become sentences and `text.words` the tokens. Mentions that one tag per token can't express are
+    written as in `mentions.iob_tags`; apply a policy first to choose. The format can't hold relations, identifiers or
+    mention ids.
 
     Raises:
-        InputError: a mention without a token, a type with blanks, an existing file.
+        InputError: a mention without a token, a type with spaces, an existing file.
     """
     count = 0
 
@@ -225,7 +225,7 @@ def _sentences(document: Document, path: str | Path) -> Iterator[Sentence]:
     before = 0
     for (start, end), tag in zip(offsets, tags, strict=True):
         if not _TAG.fullmatch(tag):
-            raise InputError(f"type {tag[2:42]!r}", path=path, expected="a type without blanks (CoNLL)")
+            raise InputError(f"type {tag[2:42]!r}", path=path, expected="a type without spaces (CoNLL)")
         if rows and "\n" in document.text[before:start]:
             yield Sentence(document.id, 0, (), (), tuple(rows))
             rows = []

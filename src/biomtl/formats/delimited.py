@@ -16,7 +16,7 @@ Line = tuple[int, str]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row: its 1-based number (in text files the line where it begins), and its values by column name.
+    """A row: its 1-based number (in text files its first line), and its values by column name.
 
     Without a header the names are ``"0"``, ``"1"`` …
     """
@@ -36,11 +36,11 @@ def read_rows(
     """Stream the rows of a table; see `parse`.
 
     Args:
-        path: the table; a name ending in ``.csv`` has commas and quotes unless told otherwise, any other tabs and none.
+        path: the table; by default ``.csv`` means commas and quotes, any other name tabs and no quotes.
         delimiter: one character.
-        quoted: whether ``"`` encloses fields and ``""`` stands for one (CSV), or is a character like any other.
+        quoted: whether ``"`` encloses fields and ``""`` is an escaped quote (CSV), or quotes are ordinary characters.
         header: whether the first row names the columns.
-        on_error: told of every bad row; if it returns, the row is passed over.
+        on_error: called with the error of each bad row; if it returns, the row is skipped.
     """
     as_csv = suffix_of(path) == ".csv"
     delimiter = delimiter or ("," if as_csv else "\t")
@@ -58,10 +58,10 @@ def parse(
     header: bool,
     on_error: OnError = fail,
 ) -> Iterator[Row]:
-    """Stream the rows of numbered lines; blank lines are passed over. A CR LF inside quotes becomes LF.
+    """Stream the rows of numbered lines; blank lines are skipped. CR LF inside quotes becomes LF.
 
     Raises:
-        InputError: a row wider or narrower than the first, a column named twice, an open quote.
+        InputError: a row wider or narrower than the first, a repeated column name, an open quote.
     """
     names: list[str] = []
     for line, cells in _quoted(lines, where, delimiter) if quoted else _plain(lines, delimiter):
@@ -103,14 +103,14 @@ def _quoted(lines: Iterable[Line], where: str | Path, delimiter: str) -> Iterato
         except StopIteration:
             return
         except csv.Error as error:
-            fix = "close the quote, or say that quotes are text (`quoting: none`)"
+            fix = "close the quote, or treat quotes as text (`quoting: none`)"
             raise InputError(f"broken quotes ({error})", path=where, line=before + 1, fix=fix) from error
         if any(cell.strip() for cell in cells) or len(cells) > 1:
             yield before + 1, cells
 
 
 def in_quotes(cell: str) -> bool:
-    """Whether a cell of an unquoted table looks like one that a CSV writer enclosed in double quotes."""
+    """Whether a cell of an unquoted table looks as if a CSV writer had enclosed it in double quotes."""
     return len(cell) > 1 and cell[0] == cell[-1] == '"' and '"' not in cell[1:-1].replace('""', "")
 
 

@@ -1,4 +1,4 @@
-"""Documents as JSON lines: a `Document` a line, every part of it in plain keys.
+"""Documents as JSON lines: one `Document` per line, with plain keys.
 
     {"id": "d1", "text": "Naloxone reverses …",
      "passages": [{"type": "title", "start": 0, "end": 8}],
@@ -6,9 +6,9 @@
                    "identifiers": ["D009270"], "attributes": {"task": "bc5cdr-chem", "probability": "0.998"}}],
      "relations": [{"id": "R0", "type": "DDI-effect", "arguments": [{"role": "Arg1", "id": "T0"}, …]}]}
 
-Only ``text`` must be there; a line without ``id`` is called by its number, and other keys are kept. A discontinuous
-mention has ``spans`` (``[[start, end], …]``) beside its extent. Values of attributes are strings, or lists of strings
-where a name is repeated.
+Only ``text`` is required; a line without ``id`` is identified by its number, and other keys are kept. A discontinuous
+mention has ``spans`` (``[[start, end], …]``) in addition to its extent. Attribute values are strings, or lists of
+strings if a name is repeated.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ Json = dict[str, Any]
 
 
 def read(path: str | Path, on_error: OnError = fail) -> Iterator[Document]:
-    """Stream the documents of a file; the first fault of a document goes to ``on_error``, then it is passed over.
+    """Stream the documents of a file; ``on_error`` is called with the first error in a document, which is then skipped.
 
     Raises:
-        InputError: names file and line; see `to_document`.
+        InputError: with file and line; see `to_document`.
     """
     for line, record in read_jsonl(path):
         try:
@@ -54,7 +54,7 @@ def to_document(record: Json, path: str | Path, line: int) -> Document:
     """The document of one line.
 
     Raises:
-        InputError: no text, a part of another shape, a mention beyond its text or with another text than is there.
+        InputError: no text, a malformed value, a mention outside the text or with a text that doesn't match it.
     """
     if not isinstance(record.get("text"), str):
         fix = "join them into one text" if "tokens" in record else None
@@ -65,17 +65,17 @@ def to_document(record: Json, path: str | Path, line: int) -> Document:
         relations = tuple(_relation(item, f"R{i}") for i, item in enumerate(record.get("relations", ())))
         passages = tuple(Passage(str(item["type"]), *_span(item)) for item in record.get("passages", ()))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        reason = f"a part without {error}" if isinstance(error, KeyError) else f"a part of another shape ({error})"
+        reason = f"an object without {error}" if isinstance(error, KeyError) else f"a malformed value ({error})"
         raise InputError(reason, path=path, line=line, fix="see docs/formats.md") from error
     for mention in mentions:
         check_mention(mention, text, path, line)
     at = 0
     for passage in passages:
         if not at <= passage.start <= passage.end <= len(text):
-            found = f"a passage at {passage.start}-{passage.end}"
-            raise InputError(found, path=path, line=line, expected="passages inside the text, in order")
+            problem = f"a passage at {passage.start}-{passage.end}"
+            raise InputError(problem, path=path, line=line, expected="passages inside the text, in order")
         at = passage.end
-    # An id that is no string, such as a PubMed id written as a number, goes out again as it came.
+    # An id that isn't a string, such as a PubMed id written as a number, is written again unchanged.
     fields = {
         key: record[key] for key in record if key not in PARTS and not (key == "id" and isinstance(record[key], str))
     }
@@ -87,7 +87,7 @@ def to_document(record: Json, path: str | Path, line: int) -> Document:
 def _span(item: Json) -> Span:
     start, end = item["start"], item["end"]
     if type(start) is not int or type(end) is not int:
-        raise ValueError("offsets that are no integers")
+        raise ValueError("offsets that are not integers")
     return start, end
 
 
@@ -129,7 +129,7 @@ def write(documents: Iterable[Document], path: str | Path, *, overwrite: bool = 
 
 
 def to_record(document: Document) -> Json:
-    """One line's object; ``passages`` only where the document has some."""
+    """One line's object, with ``passages`` only if the document has any."""
     record: Json = {"id": document.id, **document.fields, "text": document.text}
     if document.passages:
         record["passages"] = [{"type": p.type, "start": p.start, "end": p.end} for p in document.passages]

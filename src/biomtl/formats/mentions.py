@@ -1,14 +1,14 @@
-"""Mentions as tags: what becomes of those that one tag a token can't express.
+"""Mentions as tags, and policies for mentions that one tag per token can't express.
 
-Three kinds of mention are special: *discontinuous* (two or more pieces), *nested* (all its characters lie inside
-another mention; of two equal ones the later) and *overlapping* (shares characters with another, neither inside the
-other). What happens to them is a named policy:
+Three kinds of mention are special: *discontinuous* (two or more pieces), *nested* (all its characters are inside
+another mention; of two equal ones, the later) and *overlapping* (shares characters with another, neither inside the
+other). A named policy decides what happens to them:
 
 - ``keep``: as in BLUE. Every mention is tagged, in the corpus's order; its first token is ``B``, all further tokens of
-  all pieces are ``I``, even after an ``O``; where two mentions meet, the later one overwrites. Nothing is added, but
-  scorers that read chunks (conlleval) see each further piece as a chunk of its own.
-- ``flatten``: one mention, one chunk. A discontinuous mention becomes its full extent, first start to last end; of
-  mentions that then share a character the longest stays (of equally long ones the first), the others are dropped.
+  all pieces are ``I``, even after an ``O``; a later mention overwrites an earlier one. Nothing is added, but
+  scorers that read chunks (conlleval) see each further piece as a separate chunk.
+- ``flatten``: one mention, one chunk. A discontinuous mention becomes its full extent, from its first start to its last
+  end; of mentions that then share a character the longest is kept (the first of equally long ones), others are dropped.
 - ``refuse``: an error names the first such mention.
 """
 
@@ -28,13 +28,13 @@ Policy = Literal["keep", "flatten", "refuse"]
 
 
 def check_policy(policy: str) -> None:
-    """Refuse a policy that is none of the three."""
+    """Refuse an unknown policy."""
     if policy not in get_args(Policy):
         raise InputError(f"mention policy {policy!r}", fix=nearest(policy, get_args(Policy)))
 
 
 def apply_policy(document: Document, policy: str, where: str | Path) -> tuple[Document, Counter[str]]:
-    """The document with its special mentions treated, and how many there were.
+    """The document after applying the policy, and counts of its special mentions.
 
     Returns:
         The document and counts under ``mentions``, ``discontinuous``, ``nested``, ``overlapping``, ``dropped`` and
@@ -51,10 +51,10 @@ def apply_policy(document: Document, policy: str, where: str | Path) -> tuple[Do
         return document, counts
     if policy == "refuse":
         mention = document.mentions[min(cases)]
-        found = (
+        problem = (
             f"document {document.id}: mention {mention.id} {mention.text[:60]!r} is {' and '.join(cases[min(cases)])}"
         )
-        raise InputError(found, path=where, fix="choose the mention policy 'keep' or 'flatten'")
+        raise InputError(problem, path=where, fix="choose the mention policy 'keep' or 'flatten'")
     mentions = _flatten(document)
     lost = {mention.id for mention in document.mentions} - {mention.id for mention in mentions}
     relations = tuple(r for r in document.relations if not any(value in lost for _, value in r.arguments))
@@ -64,7 +64,7 @@ def apply_policy(document: Document, policy: str, where: str | Path) -> tuple[Do
 
 
 def special(mentions: Sequence[Mention]) -> dict[int, list[str]]:
-    """Position of every special mention -> its cases, of ``discontinuous``, ``nested`` and ``overlapping``."""
+    """Index of every special mention -> its cases: ``discontinuous``, ``nested``, ``overlapping``."""
     nested: set[int] = set()
     overlapping: set[int] = set()
     active: list[int] = []
@@ -108,10 +108,10 @@ def _flatten(document: Document) -> tuple[Mention, ...]:
 def iob_tags(
     offsets: Sequence[Span], mentions: Sequence[Mention], where: str | Path, *, typed: bool = True
 ) -> list[str]:
-    """A tag for every token of a document: ``O``, ``B-Type``, ``I-Type`` (or ``B``, ``I``).
+    """One tag per token of a document: ``O``, ``B-Type``, ``I-Type`` (or ``B``, ``I``).
 
-    A mention's tokens are those that lie completely inside one of its pieces or contain one completely (BLUE's rule);
-    where there is none, those that it touches. Later mentions overwrite earlier ones.
+    A mention's tokens are those completely inside one of its pieces, or containing one (BLUE's rule); if there are
+    none, those that it overlaps. Later mentions overwrite earlier ones.
 
     Args:
         offsets: start and end (exclusive) of each token, in text order, not overlapping.
@@ -120,7 +120,7 @@ def iob_tags(
         typed: whether the mention's type is part of the tag.
 
     Raises:
-        InputError: a mention that touches no token.
+        InputError: a mention that overlaps no token.
     """
     tags = ["O"] * len(offsets)
     starts, ends = [start for start, _ in offsets], [end for _, end in offsets]
@@ -128,8 +128,8 @@ def iob_tags(
         tokens = [i for span in mention.spans for i in _tokens(span, starts, ends, whole=True)]
         tokens = tokens or [i for span in mention.spans for i in _tokens(span, starts, ends, whole=False)]
         if not tokens:
-            found = f"mention {mention.id} {mention.text[:60]!r} at {mention.start} covers no token"
-            raise InputError(found, path=where, fix="check its offsets")
+            problem = f"mention {mention.id} {mention.text[:60]!r} at {mention.start} covers no token"
+            raise InputError(problem, path=where, fix="check its offsets")
         suffix = f"-{mention.type}" if typed and mention.type else ""
         for i in tokens:
             tags[i] = ("B" if i == tokens[0] else "I") + suffix
@@ -137,7 +137,7 @@ def iob_tags(
 
 
 def _tokens(span: Span, starts: list[int], ends: list[int], *, whole: bool) -> list[int]:
-    """Tokens that touch ``span``; if ``whole``, only those inside it or around it."""
+    """Tokens that overlap ``span``; if ``whole``, only those inside it or containing it."""
     start, end = span
     first = bisect_left(ends, start + 1)
     last = bisect_left(starts, end)
@@ -151,9 +151,9 @@ def _tokens(span: Span, starts: list[int], ends: list[int], *, whole: bool) -> l
 
 
 class CountedRecord(dict[str, Any]):
-    """A tagging record that carries its document's counts from `apply_policy`, for the counts table.
+    """A tagging record with its document's counts from `apply_policy`, for the counts table.
 
-    The first record of a document has them, its others have none.
+    Only the first record of a document has them.
     """
 
     def __init__(self, cases: Mapping[str, int], **fields: Any) -> None:

@@ -1,4 +1,4 @@
-"""The one document model that every annotation format is read into and written from."""
+"""The document model that all annotation formats share."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ Attributes = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True, slots=True)
 class Mention:
-    """A name found in a text.
+    """A mention in a text.
 
     ``spans`` are character offsets (0-based, end exclusive) into the document's text, in the file's order; two or more
-    make the mention discontinuous. ``text`` is the covered text, the pieces joined by one blank. ``identifiers`` are
-    concept identifiers as the format writes them (BC5CDR's ``-1`` = none known stays ``-1``).
+    make the mention discontinuous. ``text`` is the covered text, with pieces joined by a space. ``identifiers`` are
+    concept identifiers as written in the format (BC5CDR's ``-1`` for none stays ``-1``).
     """
 
     id: str
@@ -32,19 +32,19 @@ class Mention:
 
     @property
     def start(self) -> int:
-        """Where the first piece begins."""
+        """Start of the first piece."""
         return min(start for start, _ in self.spans)
 
     @property
     def end(self) -> int:
-        """Where the last piece ends."""
+        """End of the last piece."""
         return max(end for _, end in self.spans)
 
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """A relation: ``arguments`` are (role, mention id) pairs; in PubTator, whose relations hold between concepts,
-    (role, concept identifier)."""
+    """A relation. ``arguments`` are (role, mention id) pairs, or (role, concept identifier) in PubTator, whose
+    relations hold between concepts."""
 
     id: str
     type: str
@@ -63,9 +63,9 @@ class Passage:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A text and what is marked in it. No passages = the whole text is one.
+    """A text and its annotations. Without passages, the whole text is one.
 
-    ``fields`` are what a JSON line holds besides; no other format has a place for them.
+    ``fields`` are the other keys of a JSON line; no other format can hold them.
     """
 
     id: str
@@ -77,7 +77,7 @@ class Document:
 
 
 def covered(text: str, spans: Iterable[Span]) -> str:
-    """The text under ``spans``, pieces joined by one blank (brat's convention)."""
+    """The text covered by ``spans``, with pieces joined by a space (brat's convention)."""
     return " ".join(text[start:end] for start, end in spans)
 
 
@@ -88,7 +88,7 @@ def offset(value: str, path: str | Path, line: int | None) -> int:
     """A character offset or another count written in decimal digits.
 
     Raises:
-        InputError: anything else, also digits of other scripts, signs and absurd lengths.
+        InputError: anything else, including digits of other scripts, signs and absurd lengths.
     """
     if not _NUMBER.fullmatch(value):
         raise InputError(f"{_short(value)!r} for an offset", path=path, line=line, expected="a whole number from 0")
@@ -96,24 +96,24 @@ def offset(value: str, path: str | Path, line: int | None) -> int:
 
 
 def check_mention(mention: Mention, text: str, path: str | Path, line: int | None, *, exact: bool = True) -> None:
-    """Check that a mention lies inside ``text`` and, unless ``exact`` is off, that its text is what its spans cover.
+    """Check that a mention is inside ``text`` and, if ``exact``, that its text is what its spans cover.
 
     Raises:
-        InputError: an empty span, a span beyond the text, another text than the one covered.
+        InputError: an empty span, a span outside the text, a text that differs from the one covered.
     """
     for start, end in mention.spans:
         if not 0 <= start < end <= len(text):
-            found = f"mention {mention.id} at {start}-{end} of a text of {len(text)} characters"
-            raise InputError(found, path=path, line=line, expected="a span inside the text", fix="check the offsets")
+            problem = f"mention {mention.id} at {start}-{end} of a text of {len(text)} characters"
+            raise InputError(problem, path=path, line=line, expected="a span inside the text", fix="check the offsets")
     here = covered(text, mention.spans)
     if exact and here != mention.text:
-        found = f"mention {mention.id} {_short(mention.text)!r}"
+        problem = f"mention {mention.id} {_short(mention.text)!r}"
         fix = "check the offsets (0-based characters, end exclusive)"
-        raise InputError(found, path=path, line=line, expected=f"{_short(here)!r} as in the text", fix=fix)
+        raise InputError(problem, path=path, line=line, expected=f"{_short(here)!r} as in the text", fix=fix)
 
 
 def check_writable(document: Document, path: str | Path) -> None:
-    """Check for what no text file can hold: NUL and unpaired surrogates; and for mentions outside the text."""
+    """Check for mentions outside the text and for what no text file can hold: NUL and unpaired surrogates."""
     strings = [document.id, document.text, *(passage.type for passage in document.passages)]
     for mention in document.mentions:
         check_mention(mention, document.text, path, None)
@@ -123,8 +123,8 @@ def check_writable(document: Document, path: str | Path) -> None:
         strings += (relation.id, relation.type, *(s for pair in pairs for s in pair))
     for string in strings:
         if bad := re.search(r"[\x00\ud800-\udfff]", string):
-            found = f"document {_short(document.id)}: character U+{ord(bad[0]):04X}"
-            raise InputError(found, path=path, expected="text that UTF-8 can hold", fix="remove it")
+            problem = f"document {_short(document.id)}: character U+{ord(bad[0]):04X}"
+            raise InputError(problem, path=path, expected="text that UTF-8 can hold", fix="remove it")
 
 
 def _short(text: str, limit: int = 60) -> str:

@@ -1,12 +1,12 @@
-"""PubTator: blocks of title, abstract, mention and relation lines, divided by blank lines.
+"""PubTator: blocks of title, abstract, mention and relation lines, separated by blank lines.
 
     227508|t|Title
     227508|a|Abstract
     227508<TAB>0<TAB>8<TAB>Naloxone<TAB>Chemical<TAB>D009270[<TAB>single names of a composite]
     227508<TAB>CID<TAB>D003000<TAB>D007022[<TAB>note]
 
-The text is title + one blank + abstract; offsets are 0-based characters, end exclusive (Wei et al. 2013,
-doi:10.1093/nar/gkt441; BioCreative V CDR's readme calls the end "last character", its data are end-exclusive).
+The text is title + one space + abstract; offsets are 0-based characters, end exclusive (Wei et al. 2013,
+doi:10.1093/nar/gkt441; BioCreative V CDR's readme calls the end "last character", but its data are end-exclusive).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from biomtl.formats.model import Document, Mention, Passage, Relation, check_men
 
 _TEXT_LINE = re.compile(r"([^|\t]+)\|([ta])\|(.*)", re.DOTALL)
 _TABLE_SAFE = str.maketrans("\t\r\n", "   ")  # one for one, so that offsets stay valid
-_DIVIDE = "divide documents by a blank line"
+_DIVIDE = "separate documents by a blank line"
 
 Line = tuple[int, str]
 
@@ -30,7 +30,7 @@ def read(path: str | Path, on_error: OnError = fail) -> Iterator[Document]:
     """Stream the documents of a PubTator file.
 
     Raises:
-        InputError: names file and line; see `parse`.
+        InputError: with file and line; see `parse`.
     """
     return parse(read_lines(path, on_error), path, on_error)
 
@@ -39,12 +39,12 @@ def parse(lines: Iterable[Line], where: str | Path, on_error: OnError = fail) ->
     """Stream the documents of numbered lines (``Source.lines``, ``files.read_lines``).
 
     Mention lines have 6 columns or more (5 without identifier), relation lines 4 (or 5 with a note). Identifiers are
-    split at ``|``; mention ids are ``T0``, ``T1`` … and relation ids ``R0``, ``R1`` … in the document's order. The
-    first fault of a document goes to ``on_error``; if that returns, the document is passed over.
+    split at ``|``; mention ids are ``T0``, ``T1`` … and relation ids ``R0``, ``R1`` … in the document's order.
+    ``on_error`` is called with the first error in a document; if it returns, the document is skipped.
 
     Raises:
-        InputError: a line that is none of these or names another document, a mention beyond its text or with another
-            text than its offsets cover.
+        InputError: any other line, a line of another document, a mention outside the text or with a text that differs
+            from what its offsets cover.
     """
     for block in _blocks(lines):
         try:
@@ -100,7 +100,7 @@ def _document(block: list[Line], where: str | Path) -> Document:
 
 
 def _text(texts: dict[str, str]) -> tuple[str, tuple[Passage, ...]]:
-    """Text and passages; a missing title counts as an empty one, a missing abstract adds nothing."""
+    """Text and passages; a missing title counts as empty, a missing abstract adds nothing."""
     title, abstract = texts.get("t", ""), texts.get("a")
     if abstract is None:
         return title, (Passage("title", 0, len(title)),)
@@ -114,9 +114,9 @@ def _is_relation(columns: list[str]) -> bool:
 
 def _mention(columns: list[str], name: str, where: str | Path, line: int) -> Mention:
     if len(columns) < 4:
-        found = f"{len(columns) + 1} tab-separated column(s)"
+        problem = f"{len(columns) + 1} tab-separated column(s)"
         expected = "4 (a relation) or at least 6 (a mention: document, start, end, text, type, identifier)"
-        raise InputError(found, path=where, line=line, expected=expected, fix="are the columns divided by tabs?")
+        raise InputError(problem, path=where, line=line, expected=expected, fix="are the columns separated by tabs?")
     start, end = offset(columns[0], where, line), offset(columns[1], where, line)
     identifiers = tuple(columns[4].split("|")) if len(columns) > 4 and columns[4] else ()
     return Mention(name, columns[3], ((start, end),), columns[2], identifiers, _rest("names", columns[5:]))
@@ -129,8 +129,8 @@ def _rest(name: str, columns: list[str]) -> tuple[tuple[str, str], ...]:
 def write(documents: Iterable[Document], path: str | Path, *, overwrite: bool = False) -> int:
     """Write a PubTator file under a temporary name, then rename; returns the number of documents.
 
-    The first passage is the title if its type says so; without passages the text's first line is. Tabs and line ends
-    inside a text become blanks, one for one, so offsets stay valid.
+    The first passage is the title if that is its type; without passages, the text's first line is. Each tab and line
+    end inside a text becomes a space, so offsets stay valid.
 
     Raises:
         InputError: a discontinuous mention (PubTator has one start and one end), a bad id or type, an existing file.
@@ -158,8 +158,8 @@ def _lines(document: Document, path: str | Path) -> Iterator[str]:
     concepts = {mention.id: "|".join(mention.identifiers) or mention.id for mention in document.mentions}
     for relation in document.relations:
         if len(relation.arguments) != 2:
-            found = f"relation {relation.id} of document {name} has {len(relation.arguments)} arguments"
-            raise InputError(found, path=path, expected="two (PubTator)", fix="write brat or BioC")
+            problem = f"relation {relation.id} of document {name} has {len(relation.arguments)} arguments"
+            raise InputError(problem, path=path, expected="two (PubTator)", fix="write brat or BioC")
         arguments = (concepts.get(value, value) for _, value in relation.arguments)
         note = [value for key, value in relation.attributes if key == "note"]
         yield "\t".join((name, *(_cell(value, path) for value in (relation.type, *arguments, *note))))
@@ -168,8 +168,8 @@ def _lines(document: Document, path: str | Path) -> Iterator[str]:
 def _mention_cells(mention: Mention, path: str | Path) -> Iterator[str]:
     if len(mention.spans) > 1:
         fix = "write brat or BioC, or flatten the mentions first"
-        found = f"mention {mention.id} ({mention.text[:40]!r}) has {len(mention.spans)} pieces"
-        raise InputError(found, path=path, expected="one (PubTator)", fix=fix)
+        problem = f"mention {mention.id} ({mention.text[:40]!r}) has {len(mention.spans)} pieces"
+        raise InputError(problem, path=path, expected="one (PubTator)", fix=fix)
     yield from (str(mention.start), str(mention.end), mention.text.translate(_TABLE_SAFE))
     yield _cell(mention.type, path)
     yield _cell("|".join(mention.identifiers), path)
@@ -177,7 +177,7 @@ def _mention_cells(mention: Mention, path: str | Path) -> Iterator[str]:
 
 
 def _title_end(document: Document) -> int:
-    """Where the title ends: one character follows it, which the format reads back as a blank."""
+    """Where the title ends; the character after it is read back as a space."""
     text, passages = document.text, document.passages
     cut = passages[0].end if passages and passages[0].type == "title" else (text + "\n").index("\n")
     return cut if cut == len(text) or (cut < len(text) and text[cut].isspace()) else len(text)

@@ -1,7 +1,7 @@
-"""XML read piece by piece and safely, with line numbers (which ElementTree doesn't give).
+"""Safe, incremental reading of XML, with line numbers (which ElementTree lacks).
 
-A document type is accepted, since BioC files name one, but nothing is ever loaded or expanded: an entity declaration,
-the material of every "XML bomb", is an error.
+A document type is accepted, since BioC files have one, but nothing is ever loaded or expanded: an entity declaration,
+the stuff of every "XML bomb", is an error.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from biomtl.errors import InputError
 from biomtl.files import MAX_LINE
 
 _BLOCK = 1 << 16
-_MAX_DEPTH = 100  # these formats have less than ten levels
+_MAX_DEPTH = 100  # these formats have fewer than ten levels
 
 
 @dataclass(slots=True)
 class Element:
-    """An XML element: ``text`` is its own character data, ``line`` where it begins."""
+    """An XML element: ``text`` is its own character data, ``line`` its first line."""
 
     tag: str
     attributes: dict[str, str]
@@ -30,18 +30,18 @@ class Element:
     children: list[Element] = field(default_factory=list)
 
     def all(self, tag: str) -> list[Element]:
-        """Its children of that name."""
+        """Its children with that name."""
         return [child for child in self.children if child.tag == tag]
 
 
 def elements(stream: BinaryIO, tag: str, where: str | Path, root: str | None = None) -> Iterator[Element]:
-    """Stream every outermost ``tag`` element with its children; the rest of the file is not kept.
+    """Stream every outermost ``tag`` element with its children; nothing else is kept.
 
     Args:
-        stream: a binary stream, read in blocks; memory is that of the largest element.
-        tag: name of the wanted elements.
+        stream: a binary stream, read in blocks; only one element is held in memory.
+        tag: name of the elements.
         where: the file's name for errors.
-        root: name that the outermost element must have.
+        root: required name of the outermost element.
 
     Raises:
         InputError: malformed XML, entity declarations, an absurdly large or deep element.
@@ -82,7 +82,7 @@ class _Builder:
             raise self._error(f"unreadable encoding ({error})", "save the file as UTF-8") from error
 
     def close(self) -> None:
-        """Let go of the parser, which refers back to this: many files would leave as many for the garbage collector."""
+        """Release the parser, which refers back to this; otherwise many files would leave much to garbage-collect."""
         del self._parser
 
     def _error(self, found: str, fix: str | None = None) -> InputError:
@@ -124,4 +124,4 @@ class _Builder:
     def _grow(self, size: int) -> None:
         self._size += size
         if self._size > MAX_LINE:
-            raise self._error(f"a <{self.tag}> of over {MAX_LINE:,} characters", "divide it")
+            raise self._error(f"a <{self.tag}> of over {MAX_LINE:,} characters", "split it")
