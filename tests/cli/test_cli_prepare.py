@@ -73,7 +73,7 @@ BAD = {
         {"chemprot/dev.tsv": CPR.replace("CPR:4", "CPR4")},
         "in/chemprot/dev.tsv:2: unknown label 'CPR4', expected one of CPR:3, CPR:4, CPR:5, CPR:6, CPR:9, false",
     ),
-    "empty label": ({"mednli/dev.tsv": NLI.replace("\tneutral", "\t")}, "in/mednli/dev.tsv:2: unknown label ''"),
+    "empty label": ({"mednli/dev.tsv": NLI.replace("\tneutral", "\t")}, "in/mednli/dev.tsv:2: no label"),
     "duplicate": ({"chemprot/dev.tsv": CPR + CPR.splitlines()[1]}, "dev.tsv:4: id '7.T1.T2' for the second time"),
     "same row twice": ({"mednli/dev.tsv": NLI + NLI.splitlines()[1]}, "dev.tsv:3: id 'p1' for the second time in dev"),
     "empty text": ({"mednli/dev.tsv": NLI.replace("He smokes.", " ")}, "in/mednli/dev.tsv:2: text_b is empty"),
