@@ -9,9 +9,12 @@ from typing import Any
 
 import pytest
 
+from biomtl.encoders import load_encoder
 from biomtl.errors import InputError
+from biomtl.heads.build import build_head, builder
 from biomtl.scoring import score_records
 from biomtl.scoring.metrics import metrics_of
+from biomtl.tasks.head import HeadChoice
 from biomtl.tasks.task import Task
 from biomtl.tasks.types.base import check_record, task_type, type_names
 
@@ -19,6 +22,15 @@ CODE = """
 from biomtl.tasks.types.classification import Classification
 class Graded(Classification):
     name = "graded"
+
+class Odd(Graded):
+    name = "odd"
+
+def head(task, encoder, choice):
+    from biomtl.heads.build import classification
+    built = classification(task, encoder, choice)
+    built.own = True
+    return built
 """
 GRADED = Task(name="grade", type="graded", inputs="text", labels=("low", "mid", "high"), metric="macro_f1")
 
@@ -30,13 +42,27 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     metadata = tmp_path / "graded_types-1.0.dist-info"
     metadata.mkdir()
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: graded-types\nVersion: 1.0\n")
-    (metadata / "entry_points.txt").write_text("[biomtl.task_types]\ngraded = graded_types:Graded\n")
+    (metadata / "entry_points.txt").write_text(
+        "[biomtl.task_types]\ngraded = graded_types:Graded\nodd = graded_types:Odd\n"
+        "[biomtl.heads]\nodd = graded_types:head\n"
+    )
     monkeypatch.syspath_prepend(tmp_path)
-    for cached in (task_type, type_names):
+    for cached in (task_type, type_names, builder):
         cached.cache_clear()
     yield
-    for cached in (task_type, type_names):
+    for cached in (task_type, type_names, builder):
         cached.cache_clear()
+
+
+def test_its_head_is_its_own_or_its_parent_s(bert: Path) -> None:
+    encoder = load_encoder(bert)
+    inherited = build_head(GRADED, encoder, HeadChoice())
+    assert type(inherited) is type(
+        build_head(GRADED.model_copy(update={"type": "classification"}), encoder, HeadChoice())
+    )
+    assert build_head(GRADED.model_copy(update={"type": "odd"}), encoder, HeadChoice()).own
+    with pytest.raises(InputError, match=r"no head for tasks of type new, register .* docs/own-tasks\.md"):
+        builder(("new",))
 
 
 def test_its_kind_is_that_of_the_class_it_derives_from() -> None:

@@ -20,6 +20,12 @@ def test_two_processes_equal_one(bert: Path, small_suite: Path, tmp_path: Path) 
     """A step of two processes holds the batches that one process accumulates in two."""
     keys = {"batch_size": 6, "dropout": 0.0, "max_length": 24, "predict_test": False, "save_steps": 2}
     keys |= {"ema_decay": 0.8, "layer_decay": 0.7}
+    keys["tasks"] = [
+        "cls-text",
+        "multi-text",
+        {"name": "reg-pair", "pairs": "apart", "head": "mlp", "head_options": {"compare": "cosine", "dropout": 0.0}},
+        {"name": "tag-drug", "head": "mlp", "head_options": {"crf": True, "dropout": 0.0}},
+    ]
     folders = {}
     for processes in (1, 2):
         folders[processes] = tmp_path / f"run{processes}"
