@@ -227,8 +227,6 @@ def _hdf5(path: Path) -> None:
 
 def _checkpoint(content: bytes) -> None:
     """A checkpoint of two weights; the first byte chooses the file that the rest replaces."""
-    import torch
-
     from biomtl.training.checkpoint import load_checkpoint
 
     good = checkpoint()
@@ -237,14 +235,18 @@ def _checkpoint(content: bytes) -> None:
     names = sorted(good)
     for i, name in enumerate(names):
         (folder / name).write_bytes(content[1:] if content and content[0] % len(names) == i else good[name])
-    network, optimiser, schedule = _training(torch)
-    load_checkpoint(folder, network, optimiser, schedule)
+    load_checkpoint(folder, _training())
 
 
-def _training(torch: Any) -> tuple[Any, Any, Any]:
+def _training() -> Any:
+    """The state of a run of one layer."""
+    import torch
+
+    from biomtl.training.state import TrainState
+
     network = torch.nn.Linear(2, 1)
     optimiser = torch.optim.AdamW(network.parameters(), lr=0.1)
-    return network, optimiser, torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: 1.0)
+    return TrainState(network, optimiser, torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: 1.0))
 
 
 @cache
@@ -252,14 +254,15 @@ def checkpoint() -> dict[str, bytes]:
     """The files of a good checkpoint."""
     import torch
 
-    from biomtl.training.checkpoint import Progress, random_state, save_checkpoint
+    from biomtl.training.checkpoint import save_checkpoint
+    from biomtl.training.state import random_state
 
-    network, optimiser, schedule = _training(torch)
-    for parameter in network.parameters():
+    state = _training()
+    for parameter in state.model.parameters():
         parameter.grad = torch.ones_like(parameter)
-    optimiser.step()
+    state.optimiser.step()
     folder = room() / "good" / "step-000001"
-    save_checkpoint(folder, network, optimiser, schedule, Progress(step=1), [random_state()])
+    save_checkpoint(folder, state, [random_state()])
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 

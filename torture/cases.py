@@ -115,7 +115,7 @@ CASES = (
         "recipe",
         ("recipe.yaml", "own.yaml"),
         (
-            _reading(f"train recipe.yaml {_SHORT}", "recipe.yaml"),
+            _reading(f"train recipe.yaml encoder={{in}}/bert {_SHORT}", "recipe.yaml"),
             _reading("train own.yaml output=out", "own.yaml"),
             _reading("audit own.yaml", "own.yaml"),
         ),

@@ -28,6 +28,8 @@ class Scenario:
     again: tuple[str, ...] = ("--overwrite",)
     run: bool = False
     before: Callable[[], None] | None = None
+    goes_on: bool = False
+    """The output is a folder in ``out``; what lies hidden beside it is for the next command to go on from."""
     weight: float = 1.0
     """How often it is chosen."""
 
@@ -94,7 +96,7 @@ SCENARIOS = (
     ),
     Scenario("convert-elmo", _words("convert {in}/elmo out")),
     Scenario("convert-hf", _words("convert {in}/stock out --from hf --tasks tag-drug")),
-    Scenario("download", _words("download hoc --out out"), again=("", "--overwrite"), before=at_hand),
+    Scenario("download", _words("download hoc --out out"), again=("", "--overwrite"), before=at_hand, goes_on=True),
     Scenario(
         "predict",
         _words("predict {in}/run {in}/rows.jsonl --out out.jsonl"),

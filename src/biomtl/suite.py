@@ -176,8 +176,10 @@ def load_suite(
             task that don't fit its definition.
     """
     own, known = own or {}, known or {}
+    recipe = None
     if Path(folder).suffix.lower() in (".yaml", ".yml") and Path(folder).is_file():
-        own = {**read_definitions(Path(folder)), **own}
+        recipe = Path(folder)
+        own = {**read_definitions(recipe), **own}
         tasks = list(own if tasks is None else tasks)
         for name in tasks:
             if name not in own:
@@ -187,16 +189,21 @@ def load_suite(
     if not names or not all(name in own for name in names):
         prepared = iter(_load_prepared(folder, None if names is None else [name for name in names if name not in own]))
     if names is None:
-        return Suite([*prepared, *(_load_own(name, own[name], known) for name in own)], str(folder))
-    return Suite([_load_own(n, own[n], known) if n in own else next(prepared) for n in names], str(folder))
+        return Suite([*prepared, *(_load_own(name, own[name], known, recipe) for name in own)], str(folder))
+    return Suite([_load_own(n, own[n], known, recipe) if n in own else next(prepared) for n in names], str(folder))
 
 
-def _load_own(name: str, definition: TaskDefinition, known: Mapping[str, Task]) -> TaskData:
-    if not definition.type or definition.type not in type_names():
-        found = f"task {name}: " + (f"unknown type {definition.type!r}" if definition.type else "no type")
-        raise InputError(found, fix=nearest(definition.type or "", type_names()))
-    own = own_task(name, definition, task_type(definition.type), known.get(name))
-    metrics_of(own.task)
+def _load_own(name: str, definition: TaskDefinition, known: Mapping[str, Task], recipe: Path | None) -> TaskData:
+    try:
+        if not definition.type or definition.type not in type_names():
+            found = f"task {name}: " + (f"unknown type {definition.type!r}" if definition.type else "no type")
+            raise InputError(found, fix=nearest(definition.type or "", type_names()))
+        own = own_task(name, definition, task_type(definition.type), known.get(name))
+        metrics_of(own.task)
+    except InputError as error:
+        if error.path is not None or recipe is None:
+            raise
+        raise InputError(error.found, path=recipe, expected=error.expected, fix=error.fix) from error
     return OwnTaskData(own)
 
 

@@ -351,3 +351,19 @@ def test_only_our_error_leaves_a_reader(tmp_path_factory: pytest.TempPathFactory
 def test_the_separator_is_the_documented_one() -> None:
     assert SEPARATOR == "|"
     assert json.dumps(SEPARATOR) == '"|"'
+
+
+@pytest.mark.parametrize(
+    ("task", "message"),
+    [
+        ("files: null", "no task with files, expected a recipe that defines tasks"),
+        ("type: classify\n    files: {train: a.tsv}", "task mine: unknown type 'classify', did you mean"),
+        ("files: {train: a.tsv}", "task mine: no type, known:"),
+    ],
+)
+def test_what_is_wrong_with_a_recipe_names_it(tmp_path: Path, task: str, message: str) -> None:
+    path = tmp_path / "own.yaml"
+    path.write_text(f"tasks:\n  - name: mine\n    {task}\n", encoding="utf-8")
+    with pytest.raises(InputError) as caught:
+        load_suite(path)
+    assert str(caught.value).startswith(f"{path}: {message}")

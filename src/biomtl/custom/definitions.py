@@ -21,7 +21,7 @@ def read_definitions(path: Path) -> dict[str, TaskDefinition]:
     value, _ = read_yaml(path)
     listed = value.get("tasks") if isinstance(value, dict) else None
     entries = _by_name(listed)
-    found = {name: _definition(name, entry, path) for name, entry in entries.items() if "files" in entry}
+    found = {name: _definition(name, entry, path) for name, entry in entries.items() if entry.get("files") is not None}
     if not found:
         raise InputError("no task with files", path=path, expected="a recipe that defines tasks (docs/own-tasks.md)")
     return found

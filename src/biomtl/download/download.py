@@ -94,6 +94,8 @@ def _corpus(
 ) -> Downloaded:
     folder = out / name
     if not overwrite and _intact(folder):
+        for part in out.glob(f".{name}-*.part"):  # an earlier call was killed before it could
+            part.unlink()
         return Downloaded(name, corpus, folder, fresh=False)
     refuse_existing(folder, overwrite, kind="download")
     out.mkdir(parents=True, exist_ok=True)

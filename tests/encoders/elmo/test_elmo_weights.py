@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 import shutil
 import sys
@@ -199,3 +200,20 @@ def test_scalar_mix(bilm: Elmo) -> None:
     centred = rows - rows.mean((1, 2), keepdim=True)
     wanted = (centred / centred.pow(2).mean((1, 2), keepdim=True).sqrt()).mean(0)
     torch.testing.assert_close(got, wanted)
+
+
+def test_changed_bytes_of_an_hdf5_file_are_one_line_or_harmless(bilm_folder: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(bilm_folder, tmp_path / "elmo"))
+    whole, said = (folder / "weights.hdf5").read_bytes(), []
+    for seed in range(150):
+        rng = random.Random(seed)
+        content = bytearray(whole)
+        for _ in range(3):
+            content[rng.randrange(min(len(content), 4000))] = rng.randrange(256)
+        (folder / "weights.hdf5").write_bytes(content)
+        try:
+            load_elmo(folder)
+        except InputError as error:
+            said.append(str(error))
+    assert len(said) > 50
+    assert [line for line in said if not line.startswith(str(folder)) or "\n" in line] == []

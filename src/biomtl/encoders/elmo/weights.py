@@ -163,7 +163,7 @@ def _read_hdf5(path: Path, options: ElmoOptions) -> dict[str, np.ndarray]:
             names = list(_datasets(file, path))
             _check(path, {name: file[name].shape for name in names}, dataset_shapes(options))
             arrays = {name: _numbers(path, name, file[name].dtype, file[name]) for name in names}
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:  # h5py's, of damage
         # h5py's messages have several clauses; the first says what is wrong ("truncated file", "bad signature").
         reason = re.sub(r"\s+", " ", str(error))
         raise InputError(f"not a complete hdf5 file ({reason})", path=path, fix="download it again") from error
