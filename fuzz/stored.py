@@ -115,10 +115,10 @@ def _check(type: str, **options: Any) -> Callable[[Path], object]:
     def read(path: Path) -> None:
         from biomtl.custom import Files, TaskDefinition
         from biomtl.custom.check import check_file
-        from biomtl.tasks.types.base import task_types
+        from biomtl.tasks.types.base import task_type
 
         definition = TaskDefinition(type=type, files=Files(train=(str(path),)), **options)
-        for error in check_file("x", definition, task_types()[type]).bad:
+        for error in check_file("x", definition, task_type(type)).bad:
             assert WHERE in str(error)
             assert "\n" not in str(error)
 
