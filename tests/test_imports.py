@@ -17,7 +17,18 @@ ROOT = Path(biomtl.__file__).parent
 # on another floor than its package is named in full; what is new has to be given a place here.
 FLOORS = (
     (
-        *("errors", "files", "json_rows", "locks", "ownership", "packaged", "precision", "pretrained", "signals"),
+        *(
+            "checksums",
+            "errors",
+            "files",
+            "json_rows",
+            "locks",
+            "ownership",
+            "packaged",
+            "precision",
+            "pretrained",
+            "signals",
+        ),
         *("structured", "tensors"),
     ),
     ("tasks",),

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import biomtl
+from biomtl import checksums
 from biomtl.encoders import load_encoder, load_processor
 from biomtl.encoders.base import Encoder
 from biomtl.errors import InputError, nearest
@@ -23,7 +24,7 @@ from biomtl.tasks.head import DEFAULT_HEAD, HeadChoice, split_record
 from biomtl.tasks.registry import pick
 from biomtl.tasks.task import Task
 from biomtl.tasks.types.base import type_of
-from biomtl.tensors import disk_errors, save_tensors
+from biomtl.tensors import disk_errors, refuse_nonfinite, save_tensors
 from biomtl.text.base import TextProcessor
 
 MANIFEST = "manifest.json"
@@ -167,6 +168,7 @@ class MultiTaskModel(nn.Module):
             InputError: the folder exists and may not be replaced.
         """
         with disk_errors(folder), atomic_folder(folder, "model", overwrite=overwrite) as work:
+            linked: dict[str, str] = {}
             if encoder_from is None:
                 self.encoder.save(work)
                 self.processor.save(work)
@@ -174,6 +176,8 @@ class MultiTaskModel(nn.Module):
                 for path in Path(encoder_from).iterdir():
                     if path.is_file() and path.name not in (MANIFEST, OWNED):
                         link(path, work / path.name)
+                written = read_manifest(Path(encoder_from)).get("files", {})
+                linked = {name: digest for name, digest in written.items() if "/" not in name}
             for name in self.tasks:
                 place = work / "heads" / name
                 place.mkdir(parents=True)
@@ -189,6 +193,7 @@ class MultiTaskModel(nn.Module):
                     for name, task in self.tasks.items()
                 },
                 "provenance": self.provenance,
+                "files": checksums.take(work, known=linked),
             }
             write_json(work / MANIFEST, manifest)
 
@@ -222,12 +227,20 @@ class MultiTaskModel(nn.Module):
         model.source = source
         model.provenance = manifest.get("provenance", {})
         wanted = list(manifest["tasks"]) if tasks is None else [pick(name, manifest["tasks"], folder) for name in tasks]
+        digests = manifest.get("files", {})
         for name in wanted:
             place = folder / "heads" / name
+            checksums.verify(
+                folder, {file: value for file, value in digests.items() if file.startswith(f"heads/{name}/")}
+            )
             record = read_json(place / "head.json", "the task of a head", COPY)
             try:
                 model.add_task(*read_head(record, place / "head.json"))
-                model.head(name).load_state_dict(load_file(place / "head.safetensors"))
+                weights = load_file(place / "head.safetensors")
+                refuse_nonfinite(weights.items(), place / "head.safetensors")
+                model.head(name).load_state_dict(weights)
+            except InputError:
+                raise
             except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
                 reason = next(iter(str(error).splitlines()), type(error).__name__)
                 raise InputError(f"the head can't be loaded ({reason})", path=place, fix=COPY) from error

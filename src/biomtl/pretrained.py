@@ -38,6 +38,8 @@ def load_network(name: str | Path, class_name: str = "AutoModel", *, pickled: bo
     import torch
     import transformers
 
+    from biomtl.tensors import refuse_nonfinite
+
     refuse_code(name)
     with quiet(), _no_code(name):
         network, report = getattr(transformers, class_name).from_pretrained(
@@ -49,6 +51,7 @@ def load_network(name: str | Path, class_name: str = "AutoModel", *, pickled: bo
             output_loading_info=True,
             **given,
         )
+    refuse_nonfinite(network.named_parameters(), name)
     return network, sorted(report["missing_keys"])
 
 

@@ -12,6 +12,7 @@ import typer
 
 from biomtl.cli.precision import chosen
 from biomtl.cli.progress import texts as bar
+from biomtl.cli.verify import NoVerify
 from biomtl.cli.words import WORDS, WordChoice
 from biomtl.files import refuse_existing
 from biomtl.formats.model import Document
@@ -61,6 +62,7 @@ def annotate(
     ] = False,
     words: Annotated[WordChoice, WORDS] = WordChoice.model,
     bf16: Annotated[bool, typer.Option("--bf16", help="Compute in bfloat16.")] = False,
+    no_verify: NoVerify = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
 ) -> None:
     """Annotate documents with every task of a model, in one encoder pass a text; offsets are the document's.

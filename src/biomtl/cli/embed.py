@@ -11,6 +11,7 @@ import typer
 
 from biomtl.cli.precision import chosen
 from biomtl.cli.progress import texts as bar
+from biomtl.cli.verify import NoVerify
 from biomtl.errors import InputError
 from biomtl.files import read_jsonl, read_lines, refuse_existing, suffix_of
 from biomtl.inference.embed import embed as embed_sentences
@@ -50,6 +51,7 @@ def embed(
     stateful: Annotated[
         bool, typer.Option("--stateful", help="ELMo: carry the LSTM state over sentences, as bilm-tf's dump does.")
     ] = False,
+    no_verify: NoVerify = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
 ) -> None:
     """Write every layer's word vectors: one dataset a sentence, named by its number from 0, layers x words x dim.

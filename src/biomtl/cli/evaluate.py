@@ -12,6 +12,7 @@ import typer
 from biomtl.cli.precision import chosen
 from biomtl.cli.progress import texts
 from biomtl.cli.splits import SplitName
+from biomtl.cli.verify import NoVerify
 from biomtl.files import atomic_folder, refuse_existing
 from biomtl.inference.evaluate import evaluate as score_split
 from biomtl.inference.evaluate import shared_tasks
@@ -41,6 +42,7 @@ def evaluate(
     ] = False,
     bf16: Annotated[bool, typer.Option("--bf16", help="Compute in bfloat16.")] = False,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the bootstrap.")] = 0,
+    no_verify: NoVerify = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing folder.")] = False,
 ) -> None:
     """Predict a split and score it by the benchmark's rules, with 95 % intervals.

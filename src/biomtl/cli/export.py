@@ -13,6 +13,7 @@ from rich.table import Table
 from biomtl.checkpoints.export import export_encoder, export_hf
 from biomtl.checkpoints.onnx import export_onnx
 from biomtl.cli.evaluate import SplitName
+from biomtl.cli.verify import NoVerify
 from biomtl.errors import InputError
 from biomtl.files import atomic_file, atomic_folder, refuse_existing, write_json
 from biomtl.inference.engines.onnx import OnnxEngine
@@ -46,6 +47,7 @@ def export(
         str | None, typer.Option("--data", help="onnx: prepared suite (or `sample`) to score the export on.")
     ] = None,
     split: Annotated[SplitName, typer.Option("--split", help="Split of --data.")] = SplitName.dev,
+    no_verify: NoVerify = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing target.")] = False,
 ) -> None:
     """Write a task's head as a stock `transformers` model, or heads as one ONNX graph.

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from biomtl.cli.verify import NoVerify
 from biomtl.model import model_folder, read_manifest
 from biomtl.training.recipe_io import recipe_from_options
 from biomtl.training.run import train
@@ -33,6 +34,7 @@ def finetune(
         bool, typer.Option("--fresh-head", help="Start the task's head anew instead of keeping the trained one.")
     ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run folder's newest checkpoint.")] = False,
+    no_verify: NoVerify = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing run folder.")] = False,
 ) -> None:
     """Refine a multi-task model on one of its tasks (or on a new one, with a fresh head).

@@ -13,6 +13,7 @@ import typer
 
 from biomtl.cli.precision import chosen
 from biomtl.cli.progress import texts as bar
+from biomtl.cli.verify import NoVerify
 from biomtl.cli.words import WORDS, WordChoice
 from biomtl.custom.records import join_offsets
 from biomtl.errors import InputError
@@ -35,6 +36,7 @@ def predict(
     out: Annotated[Path | None, typer.Option("--out", help="File to write; default standard output.")] = None,
     words: Annotated[WordChoice, WORDS] = WordChoice.model,
     bf16: Annotated[bool, typer.Option("--bf16", help="Compute in bfloat16.")] = False,
+    no_verify: NoVerify = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
 ) -> None:
     """Label raw text with every task of a model, in one encoder pass; one JSON line a text.

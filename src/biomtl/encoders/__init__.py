@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from biomtl import checksums
 from biomtl.encoders.base import Encoded, Encoder
 from biomtl.packaged import resolve_encoder
+from biomtl.structured import read_json
 from biomtl.text.base import TextProcessor
 
-__all__ = ["Encoded", "Encoder", "load_encoder", "load_processor"]
+__all__ = ["Encoded", "Encoder", "load_encoder", "load_processor", "verify_encoder"]
 
 
 def load_encoder(name: str | Path) -> Encoder:
-    """The encoder of a folder or hub name."""
+    """The encoder of a folder or hub name; a saved model's files are compared with their checksums."""
+    verify_encoder(name)
     from biomtl.encoders.elmo.weights import is_elmo
 
     if is_elmo(name):
@@ -22,6 +25,18 @@ def load_encoder(name: str | Path) -> Encoder:
     from biomtl.encoders.transformer import TransformerEncoder
 
     return TransformerEncoder.load(resolve_encoder(name))
+
+
+def verify_encoder(name: str | Path) -> None:
+    """Compare a saved model's files, those of its heads apart, with the checksums in its manifest.
+
+    Raises:
+        InputError: a file is missing or damaged.
+    """
+    manifest = Path(name) / "manifest.json"
+    if manifest.is_file():
+        written = read_json(manifest, "a model's manifest", fix="copy the model again").get("files")
+        checksums.verify(Path(name), written, lambda file: not file.startswith("heads/"))
 
 
 def load_processor(name: str | Path, max_length: int | None, stride: int | None) -> TextProcessor:

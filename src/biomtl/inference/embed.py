@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from biomtl.batch import EncodedExample
-from biomtl.encoders import load_processor
+from biomtl.encoders import load_processor, verify_encoder
 from biomtl.encoders.elmo.weights import is_elmo, load_elmo
 from biomtl.encoders.transformer import TransformerEncoder
 from biomtl.errors import InputError
@@ -55,6 +55,7 @@ def embed(
     """
     folder = Path(model) / "model"
     name = str(folder) if (folder / "manifest.json").is_file() else resolve_encoder(model)
+    verify_encoder(name)
     if is_elmo(name):
         from biomtl.encoders.elmo.encode import encode
 

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import TypeAdapter
 from torch import Tensor
 
+from biomtl import checksums
 from biomtl.errors import InputError
 from biomtl.files import atomic_folder, link, write_json
 from biomtl.structured import read_json
@@ -20,6 +21,8 @@ from biomtl.training.state import Progress, TrainState, random_state, restore_ra
 
 FROZEN = "frozen.safetensors"
 METHODS = "methods.safetensors"
+PROGRESS = "progress.json"
+AGAIN = "delete it with its folder and resume"
 
 
 def save_checkpoint(folder: Path, state: TrainState, random: Sequence[Mapping[str, Tensor]]) -> None:
@@ -32,8 +35,11 @@ def save_checkpoint(folder: Path, state: TrainState, random: Sequence[Mapping[st
     before = latest_checkpoint(folder.parent)
     with disk_errors(folder), atomic_folder(folder, "checkpoint", overwrite=True) as work:
         save_tensors({name: weights[name] for name in weights if name not in frozen}, work / "model.safetensors")
+        shared: dict[str, str] = {}
         if before is not None and (before / FROZEN).is_file():
             link(before / FROZEN, work / FROZEN)
+            written = read_json(before / PROGRESS, "where the run stood").get("files", {})
+            shared = {FROZEN: written[FROZEN]} if FROZEN in written else {}
         elif frozen:
             save_tensors({name: weights[name] for name in frozen}, work / FROZEN)
         moments = state.optimiser.state_dict()["state"]
@@ -50,8 +56,9 @@ def save_checkpoint(folder: Path, state: TrainState, random: Sequence[Mapping[st
             "schedule": state.schedule.state_dict(),
             "methods": {key: own.values for key, own in methods.items()},
             "processes": len(random),
+            "files": checksums.take(work, known=shared),
         }
-        write_json(work / "progress.json", facts)
+        write_json(work / PROGRESS, facts)
 
 
 def load_checkpoint(folder: Path, state: TrainState, process: int = 0, processes: int = 1) -> None:
@@ -63,7 +70,8 @@ def load_checkpoint(folder: Path, state: TrainState, process: int = 0, processes
     from safetensors.torch import load_file
 
     try:
-        saved = read_json(folder / "progress.json", "where the run stood", "delete it with its folder and resume")
+        saved = read_json(folder / PROGRESS, "where the run stood", AGAIN)
+        checksums.verify(folder, saved.get("files"), fix=AGAIN)
         if saved.get("processes", 1) != processes:
             found = f"a checkpoint of {saved['processes']} processes"
             raise InputError(found, path=folder, expected=f"{processes}", fix="resume with as many as before")
@@ -81,6 +89,8 @@ def load_checkpoint(folder: Path, state: TrainState, process: int = 0, processes
         _restore_methods(state, folder / METHODS, saved.get("methods", {}))
         states = load_file(folder / "random.safetensors")
         own = {name: states.get(_of_process(process, name)) for name in random_state()}
+        if own["cpu"] is None:
+            raise KeyError(f"no random state of process {process}")
         restore_random_state({name: value for name, value in own.items() if value is not None})
         state.progress = TypeAdapter(Progress).validate_python(saved["progress"])
     except InputError:

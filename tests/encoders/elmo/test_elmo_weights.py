@@ -141,7 +141,7 @@ BROKEN: dict[str, tuple[Callable[[Path], None], str]] = {
         lambda folder: (folder / "options.json").unlink(),
         r"no options.json, expected one \*options\*",
     ),
-    "not json": (lambda folder: (folder / "options.json").write_bytes(b"\xff"), "options.json: not JSON"),
+    "not json": (lambda folder: (folder / "options.json").write_bytes(b"{]"), "options.json: not JSON"),
     "no char_cnn": (lambda folder: (folder / "options.json").write_text('{"lstm": {}}') and None, "no char_cnn"),
     "cells": (option("lstm", "dim", 10), r"B of shape \[36\], expected \[40\]|W_0 of shape"),
     "filters": (

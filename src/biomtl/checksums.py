@@ -1,0 +1,64 @@
+"""SHA-256 of every file of a saved model or checkpoint, written with it and checked when it is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any
+
+from biomtl.errors import InputError
+from biomtl.files import sha256
+from biomtl.ownership import OWNED, files_below
+
+CARD = "README.md"  # people may write on
+_wanted: ContextVar[bool] = ContextVar("verify", default=True)
+
+
+def take(folder: Path, *, known: Mapping[str, str] | None = None, without: tuple[str, ...] = ()) -> dict[str, str]:
+    """Name to SHA-256 of every file in a folder but manifests and the model card.
+
+    Args:
+        folder: the folder.
+        known: checksums of files that were linked here and need not be read again.
+        without: further names to leave out.
+    """
+    known = known or {}
+    names = sorted(set(files_below(folder)) - {OWNED, CARD, *without})
+    return {name: known.get(name) or sha256(folder / name) for name in names}
+
+
+def verify(
+    folder: Path,
+    checksums: Any,
+    wanted: Callable[[str], bool] = lambda name: True,
+    *,
+    fix: str = "copy the folder again",
+) -> None:
+    """Compare files with their checksums; what has none (written by an older biomtl) passes.
+
+    Args:
+        folder: where the files are.
+        checksums: name to SHA-256, as ``take`` gives them.
+        wanted: which of the files are about to be read.
+        fix: what the user can do about a damaged file.
+
+    Raises:
+        InputError: names the first file that is missing or has other bytes.
+    """
+    if not _wanted.get() or not isinstance(checksums, dict):
+        return
+    for name, digest in checksums.items():
+        if not wanted(name):
+            continue
+        path = folder / name
+        if ".." in Path(name).parts or not path.is_file():
+            raise InputError("the file is missing", path=path, fix=fix)
+        if sha256(path) != digest:
+            expected = "the bytes that were written (SHA-256)"
+            raise InputError("the file is damaged", path=path, expected=expected, fix=fix)
+
+
+def demand(wanted: bool) -> None:
+    """Whether files are verified from here on in this thread; ``--no-verify`` asks for no."""
+    _wanted.set(wanted)

@@ -1,0 +1,19 @@
+"""``--no-verify``, for every command that loads a saved model."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from biomtl import checksums
+
+
+def _set(unwanted: bool) -> bool:
+    checksums.demand(not unwanted)
+    return unwanted
+
+
+NoVerify = Annotated[
+    bool, typer.Option("--no-verify", callback=_set, help="Don't compare the model's files with their checksums.")
+]
