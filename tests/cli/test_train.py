@@ -220,6 +220,26 @@ def test_a_signal_ends_the_step_and_leaves_a_checkpoint(
     assert weights[0] == weights[1]
 
 
+SCORING = """
+import os, signal, sys
+import biomtl.training.run as run
+run.evaluate = lambda *_, **__: os.kill(os.getpid(), signal.SIGTERM)
+from biomtl.cli.main import main
+sys.argv[0] = "biomtl"
+main()
+"""
+
+
+def test_a_signal_while_test_is_scored(place: Path, command: Command) -> None:
+    call = [sys.executable, "-c", SCORING, "train", str(place / "r.yaml")]
+    done = subprocess.run(call, capture_output=True, text=True, timeout=280)
+    assert done.returncode == 143, done.stderr
+    assert done.stderr.endswith("biomtl: terminated after the last step, go on with --resume\n")
+    assert not (place / "run" / "metrics.json").exists()
+    assert command("train", place / "r.yaml", "--resume").code == 0
+    assert (place / "run" / "metrics.json").is_file()
+
+
 def test_a_signal_where_no_checkpoint_is_wanted(place: Path) -> None:
     call = [sys.executable, "-c", SIGNALLED, "train", str(place / "r.yaml"), "save_strategy=no", "15"]
     done = subprocess.run(call, capture_output=True, text=True, timeout=300)

@@ -14,8 +14,35 @@ from safetensors.torch import load_file
 
 import tiny
 
+# The first process alone gets the signal, after the third step.
+SIGNALLED = """
+import os, signal, sys
+from biomtl.training.log import RunLog
+original = RunLog.step
+def step(self, done):
+    original(self, done)
+    if done.step == 3 and os.environ["RANK"] == "0":
+        os.kill(os.getpid(), signal.SIGTERM)
+RunLog.step = step
+from biomtl.cli.main import main
+main()
+"""
+
+
+def run(processes: int, *words: object) -> subprocess.CompletedProcess[str]:
+    """``python`` with these words, in one process or more."""
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"] if processes == 2 else []
+    return subprocess.run(
+        [sys.executable, *launcher, *map(str, words)],
+        env={**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
+        capture_output=True,
+        text=True,
+        timeout=280,
+    )
+
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_two_processes_equal_one(bert: Path, small_suite: Path, tmp_path: Path) -> None:
     """A step of two processes holds the batches that one process accumulates in two."""
     keys = {"batch_size": 6, "dropout": 0.0, "max_length": 24, "predict_test": False, "save_steps": 2}
@@ -37,14 +64,7 @@ def test_two_processes_equal_one(bert: Path, small_suite: Path, tmp_path: Path) 
             output=str(folders[processes]),
             gradient_accumulation_steps=3 - processes,
         )
-        launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"] if processes == 2 else []
-        done = subprocess.run(
-            [sys.executable, *launcher, "-m", "biomtl.cli.main", "train", str(recipe)],
-            env={**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
-            capture_output=True,
-            text=True,
-            timeout=600,
-        )
+        done = run(processes, "-m", "biomtl.cli.main", "train", recipe)
         assert done.returncode == 0, done.stderr[-2000:]
     logs = [[json.loads(line) for line in (f / "log.jsonl").read_text().splitlines()] for f in folders.values()]
     assert len(logs[0]) == len(logs[1]) > 3
@@ -60,3 +80,15 @@ def test_two_processes_equal_one(bert: Path, small_suite: Path, tmp_path: Path) 
     newest = max((folders[2] / "checkpoints").iterdir())
     assert json.loads((newest / "progress.json").read_text())["processes"] == 2
     assert "1.cpu" in load_file(newest / "random.safetensors")
+
+    # A signal to one of them ends both at the same step, and the run goes on as if nothing had happened.
+    (tmp_path / "signalled.py").write_text(SIGNALLED)
+    call = ("train", tmp_path / "2.yaml", f"output={tmp_path / 'stopped'}")
+    done = run(2, tmp_path / "signalled.py", *call)
+    assert done.returncode != 0
+    assert done.stderr.count("biomtl: terminated after step 3, go on with --resume\n") == 1
+    assert [path.name for path in (tmp_path / "stopped" / "checkpoints").iterdir()] == ["step-000003"]
+    done = run(2, "-m", "biomtl.cli.main", *call, "--resume")
+    assert done.returncode == 0, done.stderr[-2000:]
+    resumed = load_file(tmp_path / "stopped" / "model" / "model.safetensors")
+    assert all(torch.equal(resumed[key], value) for key, value in second.items())

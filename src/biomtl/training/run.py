@@ -26,6 +26,7 @@ from biomtl.report.console import table_console
 from biomtl.report.page import write_report
 from biomtl.report.tables import plan_table, score_table
 from biomtl.results import FILE, Results
+from biomtl.signals import Ended
 from biomtl.suite import Suite
 from biomtl.training.accelerator import make_accelerator, on_main_process
 from biomtl.training.assemble import assemble
@@ -122,11 +123,13 @@ def train(
                 progress = fit(model, data, recipe, accelerator, hooks, folder.checkpoints, resume=resume)
             accelerator.wait_for_everyone()
             if accelerator.is_main_process:
-                score(run, progress, started, console)
+                with resumable(recipe):
+                    score(run, progress, started, console)
         accelerator.end_training()
         if accelerator.is_main_process:
-            results = describe(model, suite, folder.place)
-            folder.settle()
+            with resumable(recipe):
+                results = describe(model, suite, folder.place)
+                folder.settle()
     model.source, model.trained_heads = str(folder.output), set(model.tasks)
     return Run(folder.output, results, model)
 
@@ -137,6 +140,17 @@ def claimed(recipe: Recipe, accelerator: Accelerator, *, resume: bool, overwrite
     with contextlib.ExitStack() as held:
         folder = claim(Path(recipe.output), resume=resume, overwrite=overwrite, inputs=(recipe.encoder, recipe.suite))
         yield on_main_process(accelerator, lambda: held.enter_context(folder))
+
+
+@contextlib.contextmanager
+def resumable(recipe: Recipe) -> Iterator[None]:
+    """Within this block, after the last step, a signal's line names the way on."""
+    try:
+        yield
+    except Ended as end:
+        if recipe.save_strategy == "no":
+            raise
+        raise Ended(end.number, f"{end} after the last step, go on with --resume") from end
 
 
 def say(console: Console, *lines: str | None) -> None:
