@@ -158,7 +158,7 @@ def test_a_task_that_is_wrong(command: Command, place: Path) -> None:
     path.write_text(yaml.safe_dump({"name": "cls-text", **tiny.TASKS["cls-text"], "metric": "micro_f"}))
     assert_refused(command, place, "micro_f")
     path.write_text("{")
-    assert_refused(command, place, f"{path}: not YAML")
+    assert_refused(command, place, f"{path}:1: not YAML")
 
 
 def test_a_full_disk(command: Command, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
