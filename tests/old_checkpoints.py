@@ -13,7 +13,7 @@ import torch
 from biomtl.checkpoints.tensorflow import slices, write_bundle
 from biomtl.checkpoints.tensorflow.bundle import DTYPE_CODES
 from biomtl.checkpoints.tensorflow.crc32c import masked
-from biomtl.checkpoints.tensorflow.protos import Entry, Header, encode_entry, encode_header, varint
+from biomtl.checkpoints.tensorflow.protos import Entry, Header, encode_entry, encode_header
 from biomtl.checkpoints.tensorflow.table import write_table
 
 PIECES = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "pola", "rimu", "##sa", "##te", "a", "##b", "vono", ".")
@@ -115,38 +115,6 @@ def write_sharded(
     for number, content in enumerate(data):
         Path(f"{prefix}.data-{number:05d}-of-{shards:05d}").write_bytes(content)
     Path(f"{prefix}.index").write_bytes(write_table(sorted(entries.items())))
-
-
-def snappy(data: bytes) -> bytes:
-    """A snappy block of ``data`` with literals and copies (greedy, at most 64 bytes a copy)."""
-    out, at, pending = bytearray(varint(len(data))), 0, bytearray()
-
-    def flush() -> None:
-        for start in range(0, len(pending), 60):
-            piece = pending[start : start + 60]
-            out.append((len(piece) - 1) << 2)
-            out.extend(piece)
-        pending.clear()
-
-    while at < len(data):
-        found = data.rfind(data[at : at + 4], 0, at + 3) if at + 4 <= len(data) else -1
-        if found < 0 or at - found > 0xFFFF:
-            pending.append(data[at])
-            at += 1
-            continue
-        length = 4
-        while length < 64 and at + length < len(data) and data[found + length] == data[at + length]:
-            length += 1
-        flush()
-        offset = at - found
-        if length < 12 and offset < 2048:
-            out.extend((1 | (length - 4) << 2 | offset >> 8 << 5, offset & 0xFF))
-        else:
-            out.append(2 | (length - 1) << 2)
-            out.extend(offset.to_bytes(2, "little"))
-        at += length
-    flush()
-    return bytes(out)
 
 
 def mtdnn_state(san: bool = True, seed: int = 0) -> dict[str, torch.Tensor]:

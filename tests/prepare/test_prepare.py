@@ -270,11 +270,11 @@ def peak(source: Path, out: Path) -> int:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("invent", [many_ddi, many_chemprot])
-def test_memory_does_not_grow_with_the_number_of_documents(invent: Callable[[Path, int], None], tmp_path: Path) -> None:
+def test_memory_grows_by_names_and_ids_only(invent: Callable[[Path, int], None], tmp_path: Path) -> None:
     peaks = []
     for documents in (300, 3_000):
         (source := tmp_path / f"{documents}").mkdir()
         invent(source, documents)
         # The least of three: modules and caches come first, and the interpreter's own tables grow now and then.
         peaks.append(min(peak(source, tmp_path / "out") for _ in range(3)))
-    assert (peaks[1] - peaks[0]) / 2_700 < 400  # bytes a document
+    assert (peaks[1] - peaks[0]) / 2_700 < 1_000  # bytes per document of one pair

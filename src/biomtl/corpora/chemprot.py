@@ -11,7 +11,6 @@ from pathlib import Path
 from biomtl.corpora.copies import one_copy
 from biomtl.corpora.reader import ReadOptions, Record
 from biomtl.corpora.relations import arguments_of, mask_entities, moved, units
-from biomtl.corpora.shelf import Shelf
 from biomtl.corpora.source import Source
 from biomtl.errors import InputError, nearest
 from biomtl.files import read_lines
@@ -125,20 +124,21 @@ def _rows(source: Source, split: Split, kind: str, columns: int) -> Iterator[tup
 
 
 class _Tables:
-    """A split's three tables. They list the documents in different orders, so entities and labels are kept on disk."""
+    """A split's three tables. They list the documents in different orders, so entities and labels are kept, as text."""
 
     def __init__(self, source: Source, split: Split) -> None:
         self._source, self._split = source, split
-        self.ids = Shelf()
+        self.ids: set[str] = set()
         for where, line, (pmid, _, _) in _rows(source, split, "abstracts", 3):
-            if not self.ids.add(pmid):
+            if pmid in self.ids:
                 raise InputError(f"document {pmid!r} again", path=where, line=line, expected="each document once")
+            self.ids.add(pmid)
         self._entities = self._by_document("entities", 6)
         self._gold = self._by_document("gold_standard", 4)
 
-    def _by_document(self, kind: str, columns: int) -> Shelf:
-        """``PMID NUL first line`` -> ``file NUL rows``; every row has its line number in place of the id."""
-        shelf = Shelf()
+    def _by_document(self, kind: str, columns: int) -> dict[str, list[str]]:
+        """PMID -> its groups of rows, ``file NUL rows``; every row has its line number in place of the id."""
+        found: dict[str, list[str]] = {}
         table = _rows(self._source, self._split, kind, columns)
         for pmid, group in groupby(table, key=lambda entry: entry[2][0]):
             rows = list(group)
@@ -147,8 +147,8 @@ class _Tables:
                 expected = "one of the abstracts' PubMed ids"
                 raise InputError(f"document {pmid[:40]!r}", path=where, line=line, expected=expected)
             text = "\n".join("\t".join((str(number), *cells[1:])) for _, number, cells in rows)
-            shelf.add(f"{pmid}\0{line:09}", f"{where}\0{text}")
-        return shelf
+            found.setdefault(pmid, []).append(f"{where}\0{text}")
+        return found
 
     def __iter__(self) -> Iterator[_Document]:
         for _, _, (pmid, title, abstract) in _rows(self._source, self._split, "abstracts", 3):
@@ -160,9 +160,9 @@ class _Tables:
             yield document
 
 
-def _waiting(rows: Shelf, pmid: str) -> Iterator[tuple[str, int, list[str]]]:
+def _waiting(rows: dict[str, list[str]], pmid: str) -> Iterator[tuple[str, int, list[str]]]:
     """(File, line, columns after the id) of a document's rows."""
-    for _, value in rows.items(f"{pmid}\0"):
+    for value in rows.get(pmid, ()):
         where, _, table = value.partition("\0")
         for row in table.split("\n"):
             line, *columns = row.split("\t")

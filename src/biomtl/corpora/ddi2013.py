@@ -15,7 +15,6 @@ from biomtl.corpora.copies import one_copy
 from biomtl.corpora.reader import ReadOptions, Record
 from biomtl.corpora.records import Located
 from biomtl.corpora.relations import arguments_of, mask_entities
-from biomtl.corpora.shelf import Shelf
 from biomtl.corpora.source import Source
 from biomtl.corpora.splits import ids
 from biomtl.errors import InputError, nearest
@@ -53,7 +52,7 @@ class DDI2013:
             index = _index(source, (name for *place, name in _members(source) if place == [root, part]))
             if not index:
                 raise InputError(f"no {part} folder", path=source.path, expected="the folders Train and Test")
-            for _, name in index.items():
+            for name in index.values():
                 for sentence, pair, record in _pairs(_document(source, name), source.where(name)):
                     in_dev = part == "train" and (sentence in dev or pair in dev)
                     if in_dev or sentence not in left_out:
@@ -82,18 +81,19 @@ def _dev(source: Source) -> frozenset[str]:
     return frozenset(listed - {pair.rpartition(".")[0] for pair in pairs} | pairs)
 
 
-def _index(source: Source, names: Iterable[str]) -> Shelf:
+def _index(source: Source, names: Iterable[str]) -> dict[str, str]:
     """Document id -> file. The id is inside the file, not in its name, and determines the order of the rows."""
-    index = Shelf()
+    index: dict[str, str] = {}
     for name in names:
         match = _DOCUMENT_ID.search(source.read_bytes(name)[:_HEAD])
         if not match:
             raise InputError("no document id", path=source.where(name), line=1, expected='<document id="…">')
         document = match[1].decode("utf-8", "replace")
-        if not index.add(document, name):
-            problem = f"document {document} again; it is also in {source.where(index.get(document) or '')}"
+        if document in index:
+            problem = f"document {document} again; it is also in {source.where(index[document])}"
             raise InputError(problem, path=source.where(name), line=1)
-    return index
+        index[document] = name
+    return dict(sorted(index.items()))
 
 
 def _document(source: Source, name: str) -> Element:

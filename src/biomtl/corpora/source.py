@@ -16,7 +16,6 @@ from io import BufferedIOBase, BytesIO
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from biomtl.corpora.shelf import Shelf
 from biomtl.errors import InputError
 from biomtl.files import MAX_LINE, decode_line
 
@@ -48,7 +47,7 @@ class Source:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self._archives: dict[str, zipfile.ZipFile] = {}
-        self._places = Shelf()  # name -> place, its parts separated by NULs
+        self._places: dict[str, Place] = {}
         if not self.path.exists():
             raise InputError("no such file or folder", path=self.path, fix="check the path")
         self._base = self.path if self.path.is_dir() else self.path.parent
@@ -61,6 +60,7 @@ class Source:
                         self._add(below + name)
         else:
             self._add(self.path.name)
+        self._places = dict(sorted(self._places.items()))
 
     def _add(self, name: str) -> None:
         if name.lower().endswith(".zip"):
@@ -69,7 +69,7 @@ class Source:
             self._list(name, Place(name))
 
     def _list(self, name: str, place: Place) -> None:
-        self._places.add(name.removesuffix(".gz"), "\0".join(place))
+        self._places.setdefault(name.removesuffix(".gz"), place)
 
     def _add_archive(self, file: str, content: Path | BytesIO, name: str) -> None:
         where = self.where(name)
@@ -94,7 +94,7 @@ class Source:
 
     @property
     def names(self) -> Iterator[str]:
-        """All file names, sorted; they are kept on disk."""
+        """All file names, sorted."""
         return iter(self._places)
 
     def __contains__(self, name: str) -> bool:
@@ -106,9 +106,7 @@ class Source:
         Raises:
             KeyError: no such file.
         """
-        if (place := self._places.get(name)) is None:
-            raise KeyError(name)
-        return Place(*place.split("\0"))
+        return self._places[name]
 
     def find(self, *patterns: str) -> list[str]:
         """Names whose whole path or tail matches one of the shell patterns, ignoring case."""

@@ -12,7 +12,6 @@ from typing import Any, Literal
 import yaml
 
 from biomtl.corpora.reader import ReadOptions
-from biomtl.corpora.shelf import Shelf
 from biomtl.tasks.task import SPLITS, Split, Task
 from biomtl.tasks.types.base import type_of
 
@@ -25,12 +24,12 @@ DROPPED = (
 
 
 class Tally:
-    """Counts over the records of one split; documents are remembered on disk."""
+    """Counts over the records of one split."""
 
     def __init__(self, task: Task) -> None:
         self._task = task
         self._labels: Counter[str] = Counter()
-        self._documents = Shelf()
+        self._documents: set[str] = set()
         self._document: str | None = None
         self.cases: Counter[str] = Counter()
         """Special mentions by what they are, and how many were dropped (see `corpora.mentions`)."""

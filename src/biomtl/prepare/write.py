@@ -16,7 +16,6 @@ import yaml
 import biomtl
 from biomtl.corpora.blue.reader import BlueFiles
 from biomtl.corpora.reader import Reader, ReadOptions, Record
-from biomtl.corpora.shelf import Shelf
 from biomtl.corpora.source import Source
 from biomtl.errors import InputError
 from biomtl.files import dump_json, sha256, write_json
@@ -53,12 +52,12 @@ class TracedSource(Source):
 
     def __init__(self, path: str | Path) -> None:
         super().__init__(path)
-        self._used = Shelf()  # folder, NUL, file
+        self._used: set[tuple[str, str]] = set()  # (folder, file)
 
     def open(self, name: str) -> BufferedIOBase:
         """A binary stream of one file."""
         file = self.place(name).file
-        self._used.add(f"{PurePosixPath(file).parent}\0{file}")
+        self._used.add((str(PurePosixPath(file).parent), file))
         return super().open(name)
 
     def checksums(self) -> list[dict[str, Any]]:
@@ -67,7 +66,7 @@ class TracedSource(Source):
         Folders of very many files are summed up: the sha256 of their ``sha256sum`` listing.
         """
         listed: list[dict[str, Any]] = []
-        for folder, used in groupby((key.split("\0") for key in self._used), key=lambda place: place[0]):
+        for folder, used in groupby(sorted(self._used), key=lambda place: place[0]):
             few: list[dict[str, Any]] = []
             listing, count = hashlib.sha256(), 0
             for count, (_, file) in enumerate(used, start=1):
@@ -80,11 +79,11 @@ class TracedSource(Source):
 
 
 class SplitWriter:
-    """Writes one split's records, checking each; ids are remembered on disk."""
+    """Writes one split's records, checking each."""
 
     def __init__(self, path: Path, task: Task, split: Split, source: Source) -> None:
         self._path, self._task, self._split, self._source = path, task, split, source
-        self._ids = Shelf()
+        self._ids: set[str] = set()
         self._digest = hashlib.sha256()
         self._stream = path.open("wb")
         self.tally = Tally(task)
@@ -104,7 +103,7 @@ class SplitWriter:
             InputError: what `check_record` found, or an id for the second time.
         """
         problem = check_record(self._task, record)
-        if problem is None and not self._ids.add(record["id"]):
+        if problem is None and record["id"] in self._ids:
             problem = f"id {record['id']!r} for the second time in {self._split}, expected each once"
         try:
             line = b"" if problem else (dump_json(record) + "\n").encode()
@@ -112,6 +111,7 @@ class SplitWriter:
             problem = f"a record that can't be written ({error})"
         if problem:
             raise self._error(problem, record)
+        self._ids.add(record["id"])
         self.tally.add(record)
         self._digest.update(line)
         self._stream.write(line)

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from biomtl.checkpoints.tensorflow.crc32c import masked
 from biomtl.checkpoints.tensorflow.protos import read_varint, varint
-from biomtl.checkpoints.tensorflow.snappy import decompress
 from biomtl.errors import InputError
 
 MAGIC = bytes.fromhex("57fb808b247547db")
@@ -79,9 +78,9 @@ def _block(data: bytes, handle: tuple[int, int]) -> Iterator[tuple[bytes, bytes]
     if masked(stored) != int.from_bytes(checksum, "little"):
         raise ValueError(f"checksum of the block at byte {offset} does not match")
     content, kind = stored[:-1], stored[-1]
-    if kind > 1:
-        raise ValueError(f"unknown compression type {kind}")
-    return _block_entries(decompress(content) if kind else content)
+    if kind:  # only TensorFlow 1.1 compressed the index of a bundle, before there was a BERT
+        raise ValueError("a compressed block, which TensorFlow hasn't written since its version 1.2")
+    return _block_entries(content)
 
 
 def _block_entries(block: bytes) -> Iterator[tuple[bytes, bytes]]:
