@@ -12,6 +12,7 @@ from typing import Any
 from biomtl.custom import OwnTask, TaskDefinition, own_task, read_definitions
 from biomtl.errors import InputError, nearest
 from biomtl.files import read_jsonl, sha256
+from biomtl.sample import sample_folder
 from biomtl.scoring.metrics import metrics_of
 from biomtl.tasks.head import DEFAULT_HEAD, HeadChoice
 from biomtl.tasks.registry import known_tasks, pick
@@ -209,8 +210,6 @@ def _load_own(name: str, definition: TaskDefinition, known: Mapping[str, Task], 
 
 def _load_prepared(folder: str | Path, tasks: list[str] | None) -> list[TaskData]:
     if str(folder) == "sample":
-        from biomtl.sample import sample_folder
-
         folder = sample_folder()
     folder = Path(folder)
     if not folder.is_dir():

@@ -33,7 +33,7 @@ FACTS: dict[str, Any] = {
 
 def results(*tasks: Task) -> Results:
     metric = MetricResult("accuracy", "accuracy", 0.5, 0.5, None, 8, 0.25, 0.75)
-    scores = {task.name: Score(task.name, {"accuracy": metric}, 8, 8, "row", 0, 1000) for task in tasks}
+    scores = {task.name: Score(task.name, {"accuracy": metric}, 8, 80, "row", 0, 1000) for task in tasks}
     return Results.of([SimpleNamespace(split=split, scores=scores, mean=0.5) for split in ("dev", "test")], FACTS)
 
 

@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import torch
+import transformers
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors.torch import save_file
+from torch import Tensor
+from transformers import BertConfig
+from transformers.activations import ACT2FN
 
 from biomtl.checkpoints.report import Report
+from biomtl.checkpoints.tensorflow.names import to_tf
 from biomtl.checkpoints.vocabulary import Vocabulary
 from biomtl.errors import InputError
 from biomtl.structured import read_json
-
-if TYPE_CHECKING:
-    from torch import Tensor
-    from transformers import BertConfig
 
 #: Stock classes and the heads they need, the first that fits is taken. Names have the prefix ``bert.`` throughout.
 ARCHITECTURES = {
@@ -74,7 +77,6 @@ def read_settings(path: Path) -> Settings:
 
 def check_settings(value: Any, path: Path) -> Settings:
     """``value`` as settings; ``path`` is to blame if they are none."""
-    from transformers.activations import ACT2FN
 
     try:
         settings = Settings.model_validate(value)
@@ -92,7 +94,6 @@ def check_settings(value: Any, path: Path) -> Settings:
 
 def make_config(settings: Settings, architecture: str, labels: int | None = None, **extra: Any) -> BertConfig:
     """The ``BertConfig`` of these settings."""
-    from transformers import BertConfig
 
     if labels is not None:
         extra["num_labels"] = labels
@@ -109,8 +110,6 @@ def choose_architecture(names: Mapping[str, Any]) -> str:
 
 def expected_shapes(settings: Settings, architecture: str, labels: int | None = None) -> dict[str, tuple[int, ...]]:
     """Every parameter of a stock class and its shape; tied ones and buffers left out."""
-    import torch
-    import transformers
 
     with torch.device("meta"):  # shapes only, nothing is allocated
         network = getattr(transformers, architecture)(make_config(settings, architecture, labels))
@@ -159,7 +158,6 @@ def match(
 
 def write_hf(checkpoint: BertCheckpoint, folder: Path) -> None:
     """Write an ordinary ``save_pretrained`` folder with tokenizer and report; ``folder`` exists and is empty."""
-    from safetensors.torch import save_file
 
     checkpoint.report.result = checkpoint.architecture
     extra: dict[str, Any] = {"dtype": "float32"}
@@ -182,6 +180,5 @@ def _labels(architecture: str, state: Mapping[str, Tensor]) -> int | None:
 
 def _source_name(name: str, found: Mapping[str, tuple[str, tuple[int, ...]]]) -> str:
     """A missing parameter's name in the source's own spelling."""
-    from biomtl.checkpoints.tensorflow.names import to_tf
 
     return to_tf(name) if any("/" in key for key, _ in found.values()) else name

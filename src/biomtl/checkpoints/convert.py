@@ -5,8 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+from biomtl.checkpoints.bert import write_hf
 from biomtl.checkpoints.detect import Format, detect_format
+from biomtl.checkpoints.hf import adopt, copy_encoder, read_bert
+from biomtl.checkpoints.mtdnn.convert import read_mtdnn, write_model
 from biomtl.checkpoints.report import Report
+from biomtl.checkpoints.tensorflow.convert import read_tf, write_tf
+from biomtl.encoders.elmo.names import entries
+from biomtl.encoders.elmo.weights import convert_elmo, find_files
 from biomtl.errors import InputError
 from biomtl.files import atomic_folder, refuse_existing
 
@@ -73,9 +79,6 @@ def _write_hf(
     tasks: str | None,
     encoder_only: bool,
 ) -> Report:
-    from biomtl.checkpoints.bert import write_hf
-    from biomtl.checkpoints.mtdnn.convert import read_mtdnn, write_model
-    from biomtl.checkpoints.tensorflow.convert import read_tf
 
     if kind == "tf":
         checkpoint = read_tf(source, config=config, vocab=vocab, lower=lower, encoder_only=encoder_only)
@@ -100,9 +103,6 @@ def _write_tf(
     lower: bool | None,
     encoder_only: bool,
 ) -> Report:
-    from biomtl.checkpoints.hf import read_bert
-    from biomtl.checkpoints.mtdnn.convert import read_mtdnn
-    from biomtl.checkpoints.tensorflow.convert import read_tf, write_tf
 
     if kind == "hf":
         checkpoint = read_bert(_folder(source), encoder_only=encoder_only)
@@ -115,7 +115,6 @@ def _write_tf(
 
 
 def _convert_hf(folder: Path, work: Path, tasks: str | None, encoder_only: bool) -> Report:
-    from biomtl.checkpoints.hf import adopt, copy_encoder
 
     if encoder_only:
         return copy_encoder(folder, work)
@@ -128,8 +127,6 @@ def _convert_hf(folder: Path, work: Path, tasks: str | None, encoder_only: bool)
 def _convert_elmo(source: Path, work: Path, target_format: str, config: str | Path | None) -> Report:
     if target_format == "tf":
         raise InputError("--to tf for an ELMo", path=source, expected="a BERT", fix="leave --to out")
-    from biomtl.encoders.elmo.names import entries
-    from biomtl.encoders.elmo.weights import convert_elmo, find_files
 
     options_file, weights = find_files(source, config)
     options = convert_elmo(options_file, work, weights=weights, overwrite=True)

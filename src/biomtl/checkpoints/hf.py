@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from biomtl import pretrained
 from biomtl.checkpoints.bert import ARCHITECTURES, BertCheckpoint, check_settings
 from biomtl.checkpoints.mtdnn.unpickle import load_pt
 from biomtl.checkpoints.report import Report
 from biomtl.checkpoints.vocabulary import Vocabulary
+from biomtl.encoders import load_processor
+from biomtl.encoders.transformer import TransformerEncoder
 from biomtl.errors import InputError
+from biomtl.model import MultiTaskModel
 from biomtl.structured import read_json
 from biomtl.tasks.task import Task
-
-if TYPE_CHECKING:
-    from biomtl.model import MultiTaskModel
 
 _SEQUENCE, _TOKEN = "ForSequenceClassification", "ForTokenClassification"
 _TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "spm.model", "sentencepiece.bpe.model")
@@ -59,9 +59,6 @@ def adopt(folder: Path, tasks: str | None) -> tuple[MultiTaskModel, Report]:
     Raises:
         InputError: no such model, or parameters missing.
     """
-    from biomtl.encoders import load_processor
-    from biomtl.encoders.transformer import TransformerEncoder
-    from biomtl.model import MultiTaskModel
 
     config = read_config(folder)
     architecture = (config.get("architectures") or [""])[0]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from biomtl.errors import InputError
 from biomtl.files import read_lines
+from biomtl.pretrained import load_tokenizer
 
 _SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 # Marks such as [CLS] or [unused7], which say nothing about the texts that the pieces come from.
@@ -29,7 +30,6 @@ class Vocabulary:
 
     def write_tokenizer(self, folder: Path, max_length: int) -> None:
         """Write ``vocab.txt`` and a fast BERT tokenizer that opens with ``AutoTokenizer``."""
-        from biomtl.pretrained import load_tokenizer
 
         self.write(folder)
         tokenizer = load_tokenizer(

@@ -14,7 +14,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
+import transformers
 from torch import Tensor, nn
+from transformers import AutoModel
+from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from biomtl.encoders.base import Encoded, Encoder, RowNetwork
 from biomtl.errors import BiomtlError, InputError
@@ -59,7 +62,6 @@ class TransformerEncoder(Encoder):
     @classmethod
     def from_config(cls, config: Any) -> TransformerEncoder:
         """A randomly initialised encoder of a configuration, for tests and for pre-training from scratch."""
-        from transformers import AutoModel
 
         return cls(AutoModel.from_config(config))
 
@@ -117,7 +119,6 @@ class StockHead(RowNetwork):
     traceable: ClassVar[bool] = True
 
     def __init__(self, auto_class: str, config: Any, labels: int) -> None:
-        import transformers
 
         super().__init__()
         config = copy.deepcopy(config)
@@ -158,7 +159,6 @@ class _Stub(nn.Module):
 
 @cache
 def _output() -> type:
-    from transformers.modeling_outputs import BaseModelOutputWithPooling
 
     class Output(BaseModelOutputWithPooling):
         """Hidden states, and ``None`` for whatever else a family's encoder tells its heads (XLNet's memories, say)."""

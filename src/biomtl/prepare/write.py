@@ -83,7 +83,7 @@ class SplitWriter:
 
     def __init__(self, path: Path, task: Task, split: Split, source: Source) -> None:
         self._path, self._task, self._split, self._source = path, task, split, source
-        self._ids: set[str] = set()
+        self._ids: dict[str, None] = {}  # a set of a million strings would take twice the memory of their table
         self._digest = hashlib.sha256()
         self._stream = path.open("wb")
         self.tally = Tally(task)
@@ -111,7 +111,7 @@ class SplitWriter:
             problem = f"a record that can't be written ({error})"
         if problem:
             raise self._error(problem, record)
-        self._ids.add(record["id"])
+        self._ids[record["id"]] = None
         self.tally.add(record)
         self._digest.update(line)
         self._stream.write(line)

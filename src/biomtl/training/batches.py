@@ -139,14 +139,6 @@ def _mixed(count: int, random: np.random.Generator) -> Index:
     return np.lexsort((random.random(count), places))
 
 
-def fill(batches: Sequence[Index], lengths: Index, rows: Index | None = None, tokens: Index | None = None) -> float:
-    """Real positions / all positions of ``batches``; ``tokens`` [entries] = real positions, default rows x length."""
-    rows = np.ones_like(lengths) if rows is None else rows
-    tokens = lengths * rows if tokens is None else tokens
-    padded = sum(int(rows[batch].sum() * lengths[batch].max()) for batch in batches)
-    return sum(int(tokens[batch].sum()) for batch in batches) / padded
-
-
 def shard(batches: Sequence[Index], rank: int, world: int) -> list[Index]:
     """The batches of process ``rank`` of ``world``: equally many for each, and no entry lost or doubled.
 

@@ -28,22 +28,20 @@ from biomtl.encoders.elmo import (
     save_elmo,
     word_batch,
 )
-from biomtl.encoders.elmo.names import dataset_shapes, to_bilm, to_state
-from biomtl.encoders.elmo.weights import write_hdf5
+from biomtl.encoders.elmo.names import dataset_shapes, to_state
 from biomtl.errors import InputError
 
 
-def test_names_read_both_ways(naive: ModuleType) -> None:
+def test_every_value_of_the_file_has_one_place(naive: ModuleType) -> None:
     options, data = ElmoOptions.parse(naive.OPTIONS), naive.random_datasets(naive.OPTIONS)
     assert {name: value.shape for name, value in data.items()} == dataset_shapes(options)
     state = to_state(data, options)
     assert {name: tuple(v.shape) for name, v in Elmo(options).state_dict().items()} == {
         name: value.shape for name, value in state.items()
     }
-    back = to_bilm(state, options)
-    assert back.keys() == data.keys()
-    for name, value in data.items():
-        np.testing.assert_array_equal(back[name], value)
+    ours = np.concatenate([value.ravel() for value in state.values()])
+    theirs = np.concatenate([value.ravel() for value in data.values()])
+    np.testing.assert_array_equal(np.sort(ours[ours != 0]), np.sort(theirs[theirs != 0]))
 
 
 def test_the_released_shapes() -> None:
@@ -68,10 +66,9 @@ def test_converted_folder_needs_no_h5py(bilm_folder: Path, tmp_path: Path, monke
         load_elmo(bilm_folder)
 
 
-def test_save_and_write_back(bilm: Elmo, bilm_folder: Path, tmp_path: Path) -> None:
+def test_what_is_saved_is_loaded(bilm: Elmo, tmp_path: Path) -> None:
     save_elmo(bilm, tmp_path / "saved")
-    write_hdf5(load_elmo(tmp_path / "saved"), tmp_path / "again.hdf5")
-    again = load_elmo(bilm_folder / "options.json", tmp_path / "again.hdf5")
+    again = load_elmo(tmp_path / "saved")
     assert all(torch.equal(value, again.state_dict()[name]) for name, value in bilm.state_dict().items())
     with pytest.raises(InputError, match="exists already"):
         save_elmo(bilm, tmp_path / "saved")

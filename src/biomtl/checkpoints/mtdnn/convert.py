@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from biomtl.checkpoints.bert import BertCheckpoint, check_settings, match, read_settings
+import torch
+from torch import Tensor
+from transformers import BertModel
+
+from biomtl.checkpoints.bert import BertCheckpoint, check_settings, match, read_settings, write_hf
 from biomtl.checkpoints.mtdnn.heads import Head, find_heads, own_tasks, parse_tasks, suggest
 from biomtl.checkpoints.mtdnn.unpickle import load_pt
 from biomtl.checkpoints.report import Report
 from biomtl.checkpoints.vocabulary import read_vocabulary
+from biomtl.encoders.transformer import TransformerEncoder
 from biomtl.errors import InputError
+from biomtl.model import MultiTaskModel
+from biomtl.pretrained import load_tokenizer
 from biomtl.tasks.task import Task
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from biomtl.text.transformer import TransformerProcessor
 
 
 def read_mtdnn(
@@ -80,15 +86,6 @@ def read_mtdnn(
 
 def write_model(checkpoint: BertCheckpoint, heads: list[tuple[Task, Head]], folder: Path) -> None:
     """Write encoder and heads as a ``MultiTaskModel`` into ``folder``, which exists and is empty."""
-    import tempfile
-
-    from transformers import BertModel
-
-    from biomtl.checkpoints.bert import write_hf
-    from biomtl.encoders.transformer import TransformerEncoder
-    from biomtl.model import MultiTaskModel
-    from biomtl.pretrained import load_tokenizer
-    from biomtl.text.transformer import TransformerProcessor
 
     with tempfile.TemporaryDirectory() as place:
         write_hf(checkpoint, Path(place))
@@ -113,7 +110,6 @@ def write_model(checkpoint: BertCheckpoint, heads: list[tuple[Task, Head]], fold
 
 
 def _weights(content: Mapping[str, Any], path: Path) -> Mapping[str, Tensor]:
-    import torch
 
     state = content.get("ema") or content.get("state")
     if not isinstance(state, Mapping) or not all(isinstance(value, torch.Tensor) for value in state.values()):

@@ -7,19 +7,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 from pydantic import ValidationError
+from torch import Tensor
 
 from biomtl.errors import InputError, nearest
 from biomtl.tasks.head import DEFAULT_HEAD, HeadChoice
 from biomtl.tasks.registry import get_task
 from biomtl.tasks.task import Task
 from biomtl.tasks.types.base import type_of
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 SPELLING = "NAME=TYPE:COUNT for each head in the checkpoint's order, such as nli=san-classification:3,ner=tagging:6"
 _TYPES = ("classification", "pair-classification", "san-classification", "regression", "tagging")

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from biomtl.errors import InputError
 
 # The settings saved by the reference's trainer contain its enumerations. Users don't have that package, and importing
@@ -22,7 +24,6 @@ def load_pt(path: Path) -> Mapping[str, Any]:
     Raises:
         InputError: no such file, not a torch file, damaged, or a pickle that refers to anything not allowed.
     """
-    import torch
 
     if not path.is_file():
         raise InputError("no such file", path=path, expected="a .pt file of MT-DNN", fix="check the path")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
 
 from biomtl.checkpoints.bert import BertCheckpoint, choose_architecture, match, read_settings
 from biomtl.checkpoints.report import Report
@@ -13,9 +15,6 @@ from biomtl.checkpoints.tensorflow.locate import companion, find_prefix
 from biomtl.checkpoints.tensorflow.writer import write_bundle
 from biomtl.checkpoints.vocabulary import read_vocabulary
 from biomtl.files import write_json
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 PREFIX = "bert_model.ckpt"
 
@@ -86,7 +85,6 @@ def write_tf(checkpoint: BertCheckpoint, folder: Path) -> None:
 
 
 def _tensor(bundle: Bundle, key: str) -> Tensor:
-    import torch
 
     value = torch.from_numpy(bundle.read(key).astype("<f4"))
     return (value.T if names.is_transposed(names.tf1_name(key)) else value).contiguous()

@@ -1,4 +1,4 @@
-"""bilm-tf's dataset names and our parameter names, as one list that works in both directions."""
+"""bilm-tf's dataset names and ours, as one list."""
 
 from __future__ import annotations
 
@@ -12,21 +12,28 @@ from biomtl.encoders.elmo.options import ElmoOptions
 Arrays = Mapping[str, np.ndarray]
 
 
-@dataclass(frozen=True)
-class Form:
-    """How a dataset's values are converted to a parameter's, and back."""
-
-    ours: Callable[[np.ndarray], np.ndarray]
-    theirs: Callable[[np.ndarray], np.ndarray]
+Form = Callable[[np.ndarray], np.ndarray]
+"""How a dataset's values are turned into a parameter's."""
 
 
-SAME = Form(lambda a: a, lambda a: a)
-TRANSPOSED = Form(lambda a: a.T, lambda a: a.T)
-# [1, width, in, out] and Conv1d's [out, in, width]
-CONVOLUTION = Form(lambda a: a[0].transpose(2, 1, 0), lambda a: a.transpose(2, 1, 0)[None])
-# The row for "no word" comes before the file's 261 rows.
-CHARACTERS = Form(lambda a: np.concatenate([np.zeros_like(a[:1]), a]), lambda a: a[1:])
-FORMS = (SAME, TRANSPOSED, CONVOLUTION, CHARACTERS)
+def same(values: np.ndarray) -> np.ndarray:
+    """Values as they are."""
+    return values
+
+
+def transposed(values: np.ndarray) -> np.ndarray:
+    """``[in, out]`` to ``[out, in]``."""
+    return values.T
+
+
+def convolution(values: np.ndarray) -> np.ndarray:
+    """``[1, width, in, out]`` to Conv1d's ``[out, in, width]``."""
+    return values[0].transpose(2, 1, 0)
+
+
+def characters(values: np.ndarray) -> np.ndarray:
+    """The file's 261 rows behind a row of zeros, which is that of "no word"."""
+    return np.concatenate([np.zeros_like(values[:1]), values])
 
 
 @dataclass(frozen=True)
@@ -45,7 +52,7 @@ class Entry:
     dataset: str
     parameter: str
     shape: tuple[int, ...]
-    form: Form = SAME
+    form: Form = same
     direction: int | None = None
     start: int = 0
 
@@ -58,16 +65,16 @@ def entries(options: ElmoOptions) -> list[Entry]:
 def _token_entries(options: ElmoOptions) -> Iterator[Entry]:
     char, out = options.char_cnn, options.lstm.projection_dim
     dim, width = char.embedding.dim, char.width
-    yield Entry("char_embed", "token.embedding.weight", (char.n_characters - 1, dim), CHARACTERS)
+    yield Entry("char_embed", "token.embedding.weight", (char.n_characters - 1, dim), characters)
     for i, (size, count) in enumerate(char.filters):
-        yield Entry(f"CNN/W_cnn_{i}", f"token.convolutions.{i}.weight", (1, size, dim, count), CONVOLUTION)
+        yield Entry(f"CNN/W_cnn_{i}", f"token.convolutions.{i}.weight", (1, size, dim, count), convolution)
         yield Entry(f"CNN/b_cnn_{i}", f"token.convolutions.{i}.bias", (count,))
     for k in range(char.n_highway):
         for part in ("carry", "transform"):
-            yield Entry(f"CNN_high_{k}/W_{part}", f"token.highways.{k}.{part}.weight", (width, width), TRANSPOSED)
+            yield Entry(f"CNN_high_{k}/W_{part}", f"token.highways.{k}.{part}.weight", (width, width), transposed)
             yield Entry(f"CNN_high_{k}/b_{part}", f"token.highways.{k}.{part}.bias", (width,))
     if width != out:
-        yield Entry("CNN_proj/W_proj", "token.projection.weight", (width, out), TRANSPOSED)
+        yield Entry("CNN_proj/W_proj", "token.projection.weight", (width, out), transposed)
         yield Entry("CNN_proj/b_proj", "token.projection.bias", (out,))
 
 
@@ -77,11 +84,11 @@ def _lstm_entries(options: ElmoOptions) -> Iterator[Entry]:
     for layer in range(options.lstm.n_layers):
         for d in range(2):
             cell, ours = f"RNN_{d}/RNN/MultiRNNCell/Cell{layer}/LSTMCell", f"layers.{layer}"
-            yield Entry(f"{cell}/W_0", f"{ours}.input_weight", gates, TRANSPOSED, d)
-            yield Entry(f"{cell}/W_0", f"{ours}.hidden_weight", gates, TRANSPOSED, d, start=out)
-            yield Entry(f"{cell}/B", f"{ours}.bias", gates[1:], SAME, d)
+            yield Entry(f"{cell}/W_0", f"{ours}.input_weight", gates, transposed, d)
+            yield Entry(f"{cell}/W_0", f"{ours}.hidden_weight", gates, transposed, d, start=out)
+            yield Entry(f"{cell}/B", f"{ours}.bias", gates[1:], same, d)
             if options.lstm.projected:
-                yield Entry(f"{cell}/W_P_0", f"{ours}.projection", (cells, out), TRANSPOSED, d)
+                yield Entry(f"{cell}/W_P_0", f"{ours}.projection", (cells, out), transposed, d)
 
 
 def dataset_shapes(options: ElmoOptions) -> dict[str, tuple[int, ...]]:
@@ -97,21 +104,10 @@ def to_state(datasets: Arrays, options: ElmoOptions) -> dict[str, np.ndarray]:
     """Our parameters from bilm-tf's datasets, which have the shapes of ``dataset_shapes``."""
     state: dict[str, np.ndarray] = {}
     for entry in entries(options):
-        value = entry.form.ours(datasets[entry.dataset][entry.start : entry.start + entry.shape[0]])
+        value = entry.form(datasets[entry.dataset][entry.start : entry.start + entry.shape[0]])
         if entry.direction is None:
             state[entry.parameter] = np.ascontiguousarray(value)
         else:
             both = state.setdefault(entry.parameter, np.empty((2, *value.shape), value.dtype))
             both[entry.direction] = value
     return state
-
-
-def to_bilm(state: Arrays, options: ElmoOptions) -> dict[str, np.ndarray]:
-    """bilm-tf's datasets from our parameters: the inverse of ``to_state``."""
-    datasets: dict[str, np.ndarray] = {}
-    for entry in entries(options):
-        value = state[entry.parameter]
-        value = entry.form.theirs(value if entry.direction is None else value[entry.direction])
-        before = datasets.get(entry.dataset)
-        datasets[entry.dataset] = value if before is None else np.concatenate([before, value])
-    return {name: np.ascontiguousarray(value) for name, value in datasets.items()}

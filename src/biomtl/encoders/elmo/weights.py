@@ -13,11 +13,11 @@ import safetensors
 import safetensors.numpy
 import torch
 
-from biomtl.encoders.elmo.names import dataset_shapes, to_bilm, to_state
+from biomtl.encoders.elmo.names import dataset_shapes, to_state
 from biomtl.encoders.elmo.network import Elmo
 from biomtl.encoders.elmo.options import ElmoOptions
 from biomtl.errors import InputError, nearest
-from biomtl.files import atomic_file, atomic_folder, write_json
+from biomtl.files import atomic_folder, write_json
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 MODEL_TYPE = "elmo"
@@ -112,13 +112,6 @@ def convert_elmo(
     model = load_elmo(source, weights)
     save_elmo(model, target, overwrite=overwrite)
     return model.options
-
-
-def write_hdf5(model: Elmo, path: str | Path) -> None:
-    """Write the weights in bilm-tf's form (the inverse of ``load_elmo``)."""
-    with atomic_file(path, "wb") as stream, _h5py().File(stream, "w") as file:
-        for name, value in to_bilm(_arrays(model), model.options).items():
-            file[name] = value
 
 
 def write_folder(model: Elmo, folder: Path, settings: dict[str, Any] | None = None) -> None:
