@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 import biomtl
@@ -218,8 +220,6 @@ class MultiTaskModel(nn.Module):
             InputError: not a saved model, a missing or broken file, an unknown task, or a ``max_length`` beyond what
                 the encoder can take.
         """
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
 
         source, folder = str(folder), model_folder(folder)
         manifest = read_manifest(folder)

@@ -15,6 +15,7 @@ from biomtl.cli.splits import SplitName
 from biomtl.report.console import table_console
 from biomtl.scoring import MetricResult, Score
 from biomtl.scoring import score as compute
+from biomtl.scoring.result import MARK, few_units_note
 
 
 def score(
@@ -70,8 +71,6 @@ def score(
 def tables(result: Score) -> Iterator[Table]:
     """The metrics, the labels of the main metric, and the confusions of a classification."""
 
-    from biomtl.scoring.result import MARK
-
     table = Table(title=f"{result.task}: {result.rows:,} rows", title_justify="left")
     table.add_column("metric", overflow="fold")
     for name in ("value", "95 % interval", "precision", "recall", "support"):
@@ -106,7 +105,6 @@ def _numbers(metric: MetricResult, mark: str) -> list[str]:
 
 def footer(result: Score) -> Iterator[str]:
     """How the intervals came about, and what else the reader has to know."""
-    from biomtl.scoring.result import few_units_note
 
     if result.resamples:
         drawn = f"{result.resamples:,} resamples of {result.units:,} {result.unit}s, seed {result.seed}"

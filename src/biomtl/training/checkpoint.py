@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter
+from safetensors.torch import load_file
 from torch import Tensor
 
 from biomtl import checksums
@@ -67,7 +68,6 @@ def load_checkpoint(folder: Path, state: TrainState, process: int = 0, processes
     Raises:
         InputError: a file is missing or broken, or belongs to another model or number of processes.
     """
-    from safetensors.torch import load_file
 
     try:
         saved = read_json(folder / PROGRESS, "where the run stood", AGAIN)
@@ -101,7 +101,6 @@ def load_checkpoint(folder: Path, state: TrainState, process: int = 0, processes
 
 
 def _restore_methods(state: TrainState, path: Path, values: Mapping[str, dict[str, Any]]) -> None:
-    from safetensors.torch import load_file
 
     tensors = load_file(path) if path.is_file() else {}  # not every method has tensors
     for key, method in state.methods.items():

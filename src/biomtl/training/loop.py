@@ -12,9 +12,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
+from accelerate import Accelerator
+from accelerate.utils import gather_object
 from torch import Tensor
 
 from biomtl.batch import Batch, collate
@@ -28,9 +30,6 @@ from biomtl.training.methods import make_methods
 from biomtl.training.optimiser import build_optimiser, build_schedule, current_rate
 from biomtl.training.recipe import Recipe
 from biomtl.training.state import Progress, TrainState, random_state
-
-if TYPE_CHECKING:
-    from accelerate import Accelerator
 
 
 @dataclass(frozen=True)
@@ -274,7 +273,6 @@ def agreed(accelerator: Accelerator, *wishes: bool) -> list[bool]:
 
 def save(state: TrainState, recipe: Recipe, accelerator: Accelerator, checkpoints: Path) -> None:
     """Write a checkpoint, and delete those that are no longer wanted."""
-    from accelerate.utils import gather_object
 
     random = gather_object([random_state()])
     if accelerator.is_main_process:

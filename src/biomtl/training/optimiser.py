@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
+from transformers import get_scheduler
 
 from biomtl.errors import InputError
 from biomtl.model import MultiTaskModel
@@ -45,7 +46,6 @@ def build_optimiser(model: MultiTaskModel, recipe: Recipe, methods: Iterable[Met
 
 def build_schedule(optimiser: torch.optim.Optimizer, recipe: Recipe, steps: int) -> Any:
     """Warm-up, then the recipe's course to the last step."""
-    from transformers import get_scheduler
 
     warmup = recipe.warmup_steps if recipe.warmup_steps is not None else round((recipe.warmup_ratio or 0) * steps)
     name = "constant_with_warmup" if recipe.lr_scheduler_type == "constant" else recipe.lr_scheduler_type
