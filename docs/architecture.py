@@ -24,7 +24,7 @@ WAY = (
     ("suite", "load_suite"),
     ("tasks.types.base", "TaskType.text"),
     ("text.base", "TextProcessor.encode"),
-    ("batch", "build_examples"),
+    ("batch", "encode_examples"),
     ("training.mixer", "Mixer.epoch"),
     ("training.batches", "plan_batches"),
     ("batch", "collate"),

@@ -1,1 +1,1 @@
-""""""
+"""From a saved model to predictions, annotated documents and scores."""

@@ -1,1 +1,1 @@
-""""""
+"""Text as encoders and taggers see it: words, sentences, masking, and the rows that encoders read."""
