@@ -65,12 +65,13 @@ def atomic_folder(target: str | Path, kind: str, *, overwrite: bool = False) -> 
     target.parent.mkdir(parents=True, exist_ok=True)
     work, lock = _locked_folder(target, ".tmp")
     try:
-        os.chmod(work, 0o777 & ~_umask())
-        yield work
-        write_owner(work, kind)
-        _open_up(work)
-        sync_tree(work)
-        _take_place(work, target, kind, overwrite)
+        with _disk_errors(target):
+            os.chmod(work, 0o777 & ~_umask())
+            yield work
+            write_owner(work, kind)
+            _open_up(work)
+            sync_tree(work)
+            _take_place(work, target, kind, overwrite)
     finally:
         shutil.rmtree(work, ignore_errors=True)
         if lock is not None:
@@ -95,7 +96,7 @@ def atomic_file(
     try:
         os.chmod(name, 0o666 & ~_umask())
         text = {} if "b" in mode else {"encoding": "utf-8", "newline": newline}
-        with os.fdopen(descriptor, mode, **text) as stream:  # type: ignore[call-overload]
+        with _disk_errors(target), os.fdopen(descriptor, mode, **text) as stream:  # type: ignore[call-overload]
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
@@ -106,6 +107,28 @@ def atomic_file(
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(name)
+
+
+@contextlib.contextmanager
+def _disk_errors(target: Path) -> Iterator[None]:
+    """Within this block a failed write, whichever library made it, is an ``OSError`` that names ``target``.
+
+    Libraries in Rust and C raise classes of their own, or the bare ``Exception``, and say the error's number in words.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        number = error.errno if isinstance(error, OSError) else None
+        said = re.search(r"(?:os error |errno = )(\d+)", str(error))
+        if isinstance(error, OSError) and error.filename is not None:
+            raise
+        if number is None and said is not None:
+            number = int(said[1])
+        if number is None:
+            raise
+        raise OSError(number, os.strerror(number), str(target)) from error
 
 
 def _locked_folder(target: Path, suffix: str) -> tuple[Path, int | None]:

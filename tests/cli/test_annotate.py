@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -209,6 +210,14 @@ def test_mistakes(command: Command, model: Path, tmp_path: Path) -> None:
     bad = tiny.write_rows(tmp_path / "bad.jsonl", [{"text": "Pola."}, {"tokens": ["a"]}])
     assert "bad.jsonl:2: no text" in refused(model, bad, "--out", out, "--overwrite")
     assert out.read_text() == '{"text": "precious"}'
+
+
+def test_devices_and_pipes_are_refused(command: Command, model: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.txt")
+    for source in ("/dev/zero", tmp_path / "pipe.txt"):
+        ended = command("annotate", model, source, "--out", tmp_path / "out.jsonl")
+        assert ended.code == 2
+        assert f"{source}: a device or pipe" in ended.err
 
 
 def test_the_input_is_never_replaced(command: Command, model: Path, tmp_path: Path) -> None:

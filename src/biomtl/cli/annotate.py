@@ -14,6 +14,7 @@ from biomtl.cli.precision import chosen
 from biomtl.cli.progress import texts as bar
 from biomtl.cli.verify import NoVerify
 from biomtl.cli.words import WORDS, WordChoice
+from biomtl.errors import InputError
 from biomtl.files import refuse_existing
 from biomtl.formats.model import Document
 from biomtl.inference.annotate import Annotator
@@ -75,6 +76,8 @@ def annotate(
     Example: `biomtl annotate runs/quickstart abstracts.pubtator --out annotated.xml`
     """
 
+    if source.exists() and not source.is_file() and not source.is_dir():
+        raise InputError("a device or pipe", path=source, expected="a file or folder", fix="save the text to a file")
     read_as = origin.value if origin else source_format(source)
     write_as = target.value if target else target_format(out, read_as)
     check_target(out, write_as)

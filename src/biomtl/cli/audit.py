@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from biomtl.audit.audit import Audit, Splits
 from biomtl.audit.audit import audit as run
@@ -54,7 +55,7 @@ def audit(
     stderr = Console(stderr=True)
     with stderr.status("reading") as status:
         splits = suite if suite.is_dir() else _splits(suite)
-        report = run(splits, limit=max_length, pieces=pieces, step=status.update)
+        report = run(splits, limit=max_length, pieces=pieces, step=lambda said: status.update(Text(said)))
     unit = "words" if encoder is None else f"word pieces of {encoder}"
     if out is not None:
         command = shlex.join(["biomtl", *sys.argv[1:]])

@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from biomtl.corpora import ReadOptions
 from biomtl.prepare import PrepareReport
@@ -92,12 +93,14 @@ def counts_table(task: TaskReport, notes: dict[str, int]) -> Table:
     return table
 
 
-def _cell(line: Line, notes: dict[str, int]) -> str:
+def _cell(line: Line, notes: dict[str, int]) -> Text:
     found = "no data" if line.found is None else f"{line.found:,}"
     if line.expected is None:
-        return found
-    parts = [f"{part:+,} \\[{notes.setdefault(why, len(notes) + 1)}]" for part, why in line.explanations]
+        return Text(found)
+    explained = [f"{part:+,} [{notes.setdefault(why, len(notes) + 1)}]" for part, why in line.explanations]
+    parts = [Text(part) for part in explained]
     if line.unexplained:
-        note = f" \\[{notes.setdefault(line.remark, len(notes) + 1)}]" if line.remark else ""
-        parts.append(f"[bold red]{line.unexplained:+,} not explained[/]{note}")
-    return f"{found} / {line.expected:,}" + (f" ({', '.join(parts)})" if parts else "")
+        note = f" [{notes.setdefault(line.remark, len(notes) + 1)}]" if line.remark else ""
+        parts.append(Text.assemble((f"{line.unexplained:+,} not explained", "bold red"), note))
+    inner = (" (", Text(", ").join(parts), ")") if parts else ()
+    return Text.assemble(f"{found} / {line.expected:,}", *inner)

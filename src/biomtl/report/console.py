@@ -4,13 +4,31 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Any
 
 from rich.console import Console
+from rich.text import Text
 
 PIPED = 160  # columns: rich takes 80 where there is no terminal, and folds names and addresses that nobody asked it to
+
+
+class PlainConsole(Console):
+    """A console on which a user's strings (labels, task names, file names) are shown as they are.
+
+    They are neither taken for markup, such as ``[/bold]``, nor for emoji codes; control characters, with which a
+    terminal can be made to do things, are shown as escapes.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(markup=False, emoji=False, **settings)
+
+    def render_str(self, text: str, **settings: Any) -> Text:
+        """The string as text of one style; its line ends stay."""
+        shown = "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
+        return super().render_str(shown, **settings)
 
 
 def table_console() -> Console:
     """Standard output, as wide as the terminal; a file or a pipe has no edge (``COLUMNS`` gives it one)."""
     piped = not sys.stdout.isatty() and "COLUMNS" not in os.environ
-    return Console(width=PIPED if piped else None)
+    return PlainConsole(width=PIPED if piped else None)
