@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import tiny
 from biomtl.model import MultiTaskModel
 from biomtl.suite import load_suite
 from biomtl.tasks.registry import known_tasks
+from biomtl.tasks.task import Task
 
 Command = Callable[..., Any]
 
@@ -113,3 +115,50 @@ def test_predictions_beside_gold(command: Command, small_model: Path, small_suit
         task = load_suite(small_suite).tasks[name]
         scores = [biomtl.score(task, records, tmp_path / out / place).main.value for out in ("bare", "full")]
         assert scores[0] == scores[1]
+
+
+def test_tasks_without_the_split_are_named(
+    command: Command, small_model: Path, small_suite: Path, tmp_path: Path
+) -> None:
+    suite = shutil.copytree(small_suite, tmp_path / "suite")
+    (suite / "cls-text" / "dev.jsonl").unlink()
+    tiny.write_suite(suite, ("multi-pair",))
+    base = ["evaluate", small_model, "--data", suite, "--split", "dev", "--out", tmp_path / "out"]
+    ended = command(*base)
+    assert ended.code == 0, ended.err
+    assert "not scored: cls-text: the data have no dev split of it\n" in ended.out
+    assert "not scored: multi-pair: the model has no head for it\n" in ended.out
+    assert "not scored: reg-apart: the data have no such task\n" in ended.out
+    assert ended.out.count("not scored") == 3
+    ended = command(*base, "--task", "cls-text", "--task", "tag-drug", "--overwrite")
+    assert (ended.code, ended.err.count("\n")) == (2, 1)
+    assert "task cls-text has no dev split, expected one of: train, test" in ended.err
+
+
+def test_own_data_need_not_show_every_label(command: Command, bert: Path, tmp_path: Path) -> None:
+    """Labels, tags and the score's range are the model's; the order of the labels, too."""
+    labels = {"kind": ("zeta", "alpha", "none"), "tags": ("O", "B-Drug", "I-Drug", "B-Illness", "I-Illness")}
+    tasks = [
+        Task(name="kind", labels=labels["kind"], metric="accuracy"),
+        Task(name="tags", type="tagging", inputs="tokens", labels=labels["tags"], metric="entity_f1_spans"),
+        Task(name="score", type="regression", metric="pearson", score_range=(0, 9)),
+    ]
+    MultiTaskModel.from_encoder(bert, tasks, max_length=24).save_pretrained(tmp_path / "model")
+    (tmp_path / "kind.tsv").write_text("text\tlabel\npola rimu\talpha\nvono\talpha\n")
+    (tmp_path / "tags.conll").write_text("pola O\nzalpidine B-Drug\n\nvono O\n")
+    (tmp_path / "score.tsv").write_text("text\tscore\npola rimu\t1\nvono\t2\nkorin\t3\n")
+    own = tmp_path / "own.yaml"
+    own.write_text(
+        "tasks:\n  kind: {type: classification, files: {test: kind.tsv}}\n"
+        "  tags: {type: tagging, files: {test: tags.conll}}\n  score: {type: regression, files: {test: score.tsv}}\n"
+    )
+    ended = command("evaluate", tmp_path / "model", "--data", own, "--out", tmp_path / "out")
+    assert ended.code == 0, ended.err
+    scored = json.loads((tmp_path / "out" / "metrics.json").read_text())["tasks"]
+    assert sorted(scored) == ["kind", "score", "tags"]
+    (tmp_path / "kind.tsv").write_text("text\tlabel\npola rimu\talpha\nvono\tmaybe\n")
+    ended = command("evaluate", tmp_path / "model", "--data", own, "--out", tmp_path / "other")
+    assert (ended.code, ended.err.count("\n")) == (2, 1)
+    assert (
+        "task kind: the data's labels are not the model's, expected classification over alpha, none, zeta" in ended.err
+    )

@@ -115,3 +115,38 @@ def test_a_recipe_for_the_other_settings(command: Command, arguments: list[objec
     assert (resolved.learning_rate, resolved.freeze_encoder, resolved.max_length) == (0.25, True, 24)
     assert resolved.tasks["tag-drug"].max_rows == 5
     assert list(resolved.tasks) == ["tag-drug"]
+
+
+def test_without_dev_the_remedy_is_named(command: Command, arguments: list[object], tmp_path: Path) -> None:
+    suite = tiny.write_suite(tmp_path / "no-dev", ("cls-text",))
+    (suite / "cls-text" / "dev.jsonl").unlink()
+    arguments[arguments.index("--data") + 1] = suite
+    ended = command(*arguments, "--task", "cls-text")
+    assert (ended.code, ended.err.count("\n")) == (2, 1)
+    assert "no dev split to choose the model by (cls-text), add a dev file, or set eval_strategy=no" in ended.err
+    assert command(*arguments, "--task", "cls-text", "eval_strategy=no").code == 0
+
+
+def test_the_run_can_be_made_again_from_its_recipe(command: Command, arguments: list[object], tmp_path: Path) -> None:
+    assert command(*arguments, "--task", "tag-drug").code == 0
+    again = ["train", tmp_path / "run" / "recipe.yaml", f"output={tmp_path / 'again'}"]
+    assert command(*again).code == 0
+    weights = [(tmp_path / name / "model" / "model.safetensors").read_bytes() for name in ("run", "again")]
+    assert weights[0] == weights[1]
+
+
+def test_own_data_keep_the_models_labels(command: Command, small_model: Path, tmp_path: Path) -> None:
+    """Only one label, and the trained order of the labels is not the alphabet's."""
+    rows = [row for row in tiny.records("cls-text", 40) if row["label"] == "none"]
+    for split in ("train", "dev"):
+        tiny.write_rows(tmp_path / f"{split}.jsonl", rows)
+    files = "{train: train.jsonl, dev: dev.jsonl}"
+    own = tmp_path / "own.yaml"
+    own.write_text(f"tasks:\n  cls-text: {{type: classification, files: {files}}}\n")
+    base = ["finetune", small_model, "--task", "cls-text", "--data", own, "--out", tmp_path / "run", "max_steps=1"]
+    ended = command(*base)
+    assert ended.code == 0, ended.err
+    assert MultiTaskModel.from_pretrained(tmp_path / "run").tasks["cls-text"].labels == ("none", "drug")
+    ended = command(*base, "--fresh-head", "--overwrite")
+    assert ended.code == 2
+    assert "1 label (none), expected two or more" in ended.err

@@ -15,7 +15,7 @@ from biomtl.cli.splits import SplitName
 from biomtl.cli.verify import NoVerify
 from biomtl.files import atomic_folder, refuse_existing
 from biomtl.inference.evaluate import evaluate as score_split
-from biomtl.inference.evaluate import shared_tasks
+from biomtl.inference.evaluate import left_out, shared_tasks
 from biomtl.model import MultiTaskModel
 from biomtl.report.console import table_console
 from biomtl.report.tables import score_table
@@ -49,10 +49,12 @@ def evaluate(
 
     Example: `biomtl evaluate runs/joint --data prepared --split test --out runs/joint-test`
     """
-
     refuse_existing(out, overwrite, kind="evaluate", inputs=(model, data))
     loaded = MultiTaskModel.from_pretrained(model, max_length=max_length)
-    suite = shared_tasks(loaded, load_suite(data, task), asked=bool(task), split=split.value)
+    whole = load_suite(data, task, known=loaded.tasks)
+    suite = shared_tasks(loaded, whole, asked=bool(task), split=split.value)
+    for line in [] if task else left_out(loaded, whole, split.value):
+        typer.echo(line)
     with texts("evaluate") as advance:
         result = score_split(loaded, suite, split.value, bf16=chosen(bf16), seed=seed, advance=advance)
     facts: dict[str, Any] = {

@@ -111,7 +111,7 @@ def _to_onnx(
 def _losses(model: MultiTaskModel, folder: Path, data: str, split: SplitName) -> dict[str, dict[str, float | str]]:
     """The main metric of every task before and after."""
 
-    suite = shared_tasks(model, load_suite(data), asked=False, split=split.value)
+    suite = shared_tasks(model, load_suite(data, known=model.tasks), asked=False, split=split.value)
     before = evaluate(model, suite, split.value, resamples=0).scores
     after = evaluate(OnnxEngine(folder), suite, split.value, resamples=0).scores
     return {

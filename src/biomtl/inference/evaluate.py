@@ -93,7 +93,7 @@ def shared_tasks(model: Model, suite: Suite, *, asked: bool, split: Split) -> Su
     Args:
         model: the model.
         suite: the data.
-        asked: whether the user named the tasks; then one that the model lacks is an error.
+        asked: whether the user named the tasks; then one that the model lacks, or that lacks the split, is an error.
         split: the split that must be there.
 
     Raises:
@@ -110,10 +110,18 @@ def shared_tasks(model: Model, suite: Suite, *, asked: bool, split: Split) -> Su
         if (frozenset(task.labels), task.type) != (known, own.type):
             expected = f"{own.type} over {', '.join(sorted(known)) or 'scores'}"
             raise InputError(f"task {name}: the data's labels are not the model's", expected=expected)
-        if split in suite[name]:
+        if asked or split in suite[name]:
             suite[name].records(split)  # a broken row is said before any work is done
             names.append(name)
     if not names:
         have = ", ".join(model.tasks)
         raise InputError(f"no task of the model has a {split} split in the data", expected=f"one of: {have}")
     return suite.only(names)
+
+
+def left_out(model: MultiTaskModel, suite: Suite, split: Split) -> list[str]:
+    """A line for every task of the data or the model that `shared_tasks` passes over, with the reason."""
+    reasons = {name: f"the data have no {split} split of it" for name in suite.tasks if split not in suite[name]}
+    reasons |= {name: "the model has no head for it" for name in suite.tasks if name not in model.tasks}
+    reasons |= {name: "the data have no such task" for name in model.tasks if name not in suite.tasks}
+    return [f"not scored: {name}: {why}" for name, why in reasons.items()]
