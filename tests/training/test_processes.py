@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,31 @@ import torch
 from safetensors.torch import load_file
 
 import tiny
+from biomtl.errors import InputError
+from biomtl.training.run import train
+
+TRAIN = ("-m", "biomtl.cli.main", "train")
+
+
+def launched(launcher: list[str], *words: object) -> subprocess.CompletedProcess[str]:
+    """``python`` with these words by a launcher, on a CPU and without what another one may have left behind."""
+    known = ("WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT", "ACCELERATE_USE_CPU")
+    kept = {name: value for name, value in os.environ.items() if name not in known}
+    return subprocess.run(
+        [sys.executable, *launcher, *map(str, words)],
+        env={**kept, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
+        capture_output=True,
+        text=True,
+        timeout=280,
+    )
+
+
+def documented() -> list[str]:
+    """The launcher of the page's line, for two processes."""
+    page = (Path(__file__).parents[2] / "docs" / "index.md").read_text(encoding="utf-8")
+    (line,) = re.findall(r"`torchrun ([^`]*) -m biomtl\.cli\.main train RECIPE`", page)
+    return ["-m", "torch.distributed.run", *line.replace("4", "2").split()]
+
 
 # The first process alone gets the signal, after the third step.
 SIGNALLED = """
@@ -27,18 +53,6 @@ RunLog.step = step
 from biomtl.cli.main import main
 main()
 """
-
-
-def run(processes: int, *words: object) -> subprocess.CompletedProcess[str]:
-    """``python`` with these words, in one process or more."""
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"] if processes == 2 else []
-    return subprocess.run(
-        [sys.executable, *launcher, *map(str, words)],
-        env={**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
-        capture_output=True,
-        text=True,
-        timeout=280,
-    )
 
 
 @pytest.mark.slow
@@ -64,8 +78,11 @@ def test_two_processes_equal_one(bert: Path, small_suite: Path, tmp_path: Path) 
             output=str(folders[processes]),
             gradient_accumulation_steps=3 - processes,
         )
-        done = run(processes, "-m", "biomtl.cli.main", "train", recipe)
+        done = launched(documented() if processes == 2 else [], *TRAIN, recipe)
         assert done.returncode == 0, done.stderr[-2000:]
+        said = " ".join(done.stdout.split())
+        assert f"; {processes} {'processes' if processes == 2 else 'process'} " in said
+        assert done.stdout.count("Plan of an epoch") == done.stdout.count("run folder: ") == 1
     logs = [[json.loads(line) for line in (f / "log.jsonl").read_text().splitlines()] for f in folders.values()]
     assert len(logs[0]) == len(logs[1]) > 3
     for one, two in zip(*logs, strict=True):
@@ -83,12 +100,62 @@ def test_two_processes_equal_one(bert: Path, small_suite: Path, tmp_path: Path) 
 
     # A signal to one of them ends both at the same step, and the run goes on as if nothing had happened.
     (tmp_path / "signalled.py").write_text(SIGNALLED)
-    call = ("train", tmp_path / "2.yaml", f"output={tmp_path / 'stopped'}")
-    done = run(2, tmp_path / "signalled.py", *call)
+    call = (tmp_path / "2.yaml", f"output={tmp_path / 'stopped'}")
+    done = launched(documented(), tmp_path / "signalled.py", "train", *call)
     assert done.returncode != 0
     assert done.stderr.count("biomtl: terminated after step 3, go on with --resume\n") == 1
     assert [path.name for path in (tmp_path / "stopped" / "checkpoints").iterdir()] == ["step-000003"]
-    done = run(2, "-m", "biomtl.cli.main", *call, "--resume")
+    done = launched(documented(), *TRAIN, *call, "--resume")
     assert done.returncode == 0, done.stderr[-2000:]
     resumed = load_file(tmp_path / "stopped" / "model" / "model.safetensors")
     assert all(torch.equal(resumed[key], value) for key, value in second.items())
+
+
+@pytest.mark.slow
+def test_a_refusal_is_every_processs(bert: Path, small_suite: Path, tmp_path: Path) -> None:
+    """The first process finds the folder taken; none hangs or trains alone."""
+    recipe = tiny.write_recipe(tmp_path / "r.yaml", bert, small_suite, max_length=24)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "thesis.txt").write_text("years of work")
+    done = launched(documented(), *TRAIN, recipe)
+    assert done.returncode != 0
+    assert done.stderr.count(f"biomtl: error: {tmp_path / 'run'}: the output exists already") == 2
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["thesis.txt"]
+
+
+@pytest.mark.slow
+def test_accelerate_launch_that_starts_one_process_of_two_is_refused(
+    bert: Path, small_suite: Path, tmp_path: Path
+) -> None:
+    recipe = tiny.write_recipe(tmp_path / "r.yaml", bert, small_suite, max_length=24)
+    done = launched(["-m", "accelerate.commands.launch", "--num_processes", "2", "--cpu"], *TRAIN, recipe)
+    assert done.returncode != 0
+    assert (
+        "biomtl: error: accelerate launch was asked for several processes and started one, use `torchrun" in done.stderr
+    )
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("environment", "said"),
+    [
+        ({"WORLD_SIZE": "2"}, "WORLD_SIZE is 2, but this process finds itself alone, start it with `torchrun"),
+        (
+            {"WORLD_SIZE": "2", "RANK": "0"},
+            r"torchrun --standalone --nproc_per_node 2 -m biomtl.cli.main train RECIPE`, or unset",
+        ),
+    ],
+)
+def test_one_of_several_that_finds_itself_alone(
+    environment: dict[str, str],
+    said: str,
+    bert: Path,
+    small_suite: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(InputError, match=said):
+        train(tiny.write_recipe(tmp_path / "r.yaml", bert, small_suite, max_length=24))
+    assert not (tmp_path / "run").exists()

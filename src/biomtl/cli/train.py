@@ -26,7 +26,8 @@ def train(
 
     Example: `biomtl train recipes/sample.yaml output=runs/first num_train_epochs=5`
 
-    On four GPUs, or as four processes on a CPU: `torchrun --nproc_per_node 4 -m biomtl.cli.main train RECIPE`
+    On four GPUs, or four processes of a CPU:
+    `torchrun --standalone --nproc_per_node 4 -m biomtl.cli.main train RECIPE`
     """
     command = shlex.join(["biomtl", *sys.argv[1:]])
     done = run.train(load_recipe(recipe, overrides or []), resume=resume, overwrite=overwrite, command=command)

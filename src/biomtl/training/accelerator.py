@@ -14,7 +14,7 @@ from accelerate.utils import DistributedDataParallelKwargs, broadcast_object_lis
 from biomtl.errors import BiomtlError, InputError, nearest
 from biomtl.training.recipe import Recipe
 
-LAUNCHER = "torchrun --nproc_per_node {count} -m biomtl.cli.main train RECIPE"
+LAUNCHER = "torchrun --standalone --nproc_per_node {count} -m biomtl.cli.main train RECIPE"
 RANKS = ("RANK", "LOCAL_RANK", "MASTER_ADDR")  # what torchrun tells its processes beside WORLD_SIZE
 T = TypeVar("T")
 
