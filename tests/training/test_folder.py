@@ -82,6 +82,22 @@ def test_the_older_run_stays_until_the_new_one_is_finished(
     assert "<h1>run</h1>" in (folder / "report.html").read_text()
 
 
+def test_files_put_into_the_older_run_meanwhile_are_kept(
+    start: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start(seed=1)
+    with monkeypatch.context() as patched:
+        stop_after(2, patched)
+        with pytest.raises(StoppedError):
+            start(seed=2, overwrite=True)
+    (tmp_path / "run" / "thesis.txt").write_text("years of work")
+    with pytest.raises(InputError, match=r"thesis\.txt: a file that is no part of a run folder, move it away"):
+        start(seed=2, resume=True)
+    assert seed_of(tmp_path / "run") == 1
+    (tmp_path / "run" / "thesis.txt").rename(tmp_path / "thesis.txt")
+    assert seed_of(start(seed=2, resume=True).folder) == 2
+
+
 def test_a_new_run_without_a_checkpoint_is_not_resumed(
     start: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -180,7 +196,8 @@ def test_a_run_of_before_a_key_was_known_is_resumed(
         start(resume=True)
 
 
-# Kills a child at the n-th change of a name with `run` in it, for every n, and takes the folder up again.
+# Kills a child at the n-th renaming or deletion of the run's folders and of what it leaves last, for every n, and takes
+# the folder up again.
 KILLS = """
 import json, os, shutil, signal, sys, traceback
 from pathlib import Path
@@ -202,9 +219,9 @@ def attempt(point=None, **flags):
     seen = 0
     def watch(event, arguments):
         nonlocal seen
-        if event in ("os.rename", "os.mkdir", "os.rmdir", "shutil.rmtree", "os.remove"):
-            names = [Path(str(a)) for a in arguments[:2] if isinstance(a, (str, os.PathLike))]
-            if any("run" in name.name or name.name in ("metrics.json", "report.html") for name in names):
+        if event in ("os.rename", "shutil.rmtree"):
+            names = [Path(str(a)).name for a in arguments[:2] if isinstance(a, (str, os.PathLike))]
+            if any("run" in name or name in ("model", "metrics.json", "report.html") for name in names):
                 seen += 1
                 if seen == point:
                     os.kill(os.getpid(), signal.SIGKILL)
@@ -258,9 +275,9 @@ def test_killed_at_every_change_of_the_folder(start: Callable[..., Run], bert: P
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
-        timeout=550,
+        timeout=280,
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     points = [int(line.split()[-1]) for line in done.stdout.splitlines() if line.startswith("points")]
-    assert points[0] > 3
-    assert points[1] > 8
+    assert points[0] >= 4
+    assert points[1] >= 8

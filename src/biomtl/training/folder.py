@@ -17,6 +17,7 @@ from filelock import FileLock, Timeout
 
 from biomtl.errors import InputError
 from biomtl.files import atomic_file, atomic_folder, recover, refuse_existing
+from biomtl.ownership import refuse_foreign
 from biomtl.results import FILE
 from biomtl.training.assemble import same_place
 from biomtl.training.checkpoint import latest_checkpoint
@@ -25,11 +26,8 @@ from biomtl.training.recipe_io import dump_recipe, load_recipe
 
 RECIPE = "recipe.yaml"
 CHECKPOINTS = "checkpoints"
-RESULTS = (
-    FILE,
-    "model/README.md",
-    "report.html",
-)  # in the order of writing; with all it is finished
+RESULTS = (FILE, "model/README.md", "report.html")
+"""What a run leaves last, in the order of writing: with all of it the run is finished."""
 
 
 @dataclass(frozen=True)
@@ -192,9 +190,14 @@ def _free(output: Path, overwrite: bool, inputs: Iterable[str | Path | None]) ->
 
 
 def _replace(output: Path) -> None:
-    """Put the finished run in the place of the older one; where the process is killed, ``_recover`` goes on."""
+    """Put the finished run in the place of the older one; where the process is killed, ``_recover`` goes on.
+
+    Raises:
+        InputError: somebody put files of their own into the older run meanwhile.
+    """
     target, new, old = output.resolve(), _next(output), _replaced(output)
     if target.exists():
+        refuse_foreign(target, "run")
         shutil.rmtree(old, ignore_errors=True)
         os.rename(target, old)
     os.rename(new, target)
@@ -215,6 +218,8 @@ def _recover(output: Path, *, resume: bool) -> None:
         _replace(output)
     elif old.is_dir() and not target.exists():
         os.rename(old, target)
+    if not new.exists():
+        _discard(new.parent)
     shutil.rmtree(old, ignore_errors=True)
     shutil.rmtree(_gone(new.parent), ignore_errors=True)
 
