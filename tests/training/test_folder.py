@@ -196,8 +196,8 @@ def test_a_run_of_before_a_key_was_known_is_resumed(
         start(resume=True)
 
 
-# Kills a child at the n-th renaming or deletion of the run's folders and of what it leaves last, for every n, and takes
-# the folder up again.
+# Kills a child at the n-th renaming or deletion of the run's folders and of what it leaves last, for the first and the
+# last such n, and takes the folder up again.
 KILLS = """
 import json, os, shutil, signal, sys, traceback
 from pathlib import Path
@@ -229,6 +229,7 @@ def attempt(point=None, **flags):
         sys.addaudithook(watch)
     try:
         train(recipe, console=Console(quiet=True), **flags)
+        Path(place.parent / "seen").write_text(str(seen))
         os._exit(0)
     except BiomtlError as error:
         print("   ", error, flush=True)
@@ -250,18 +251,21 @@ def take_up(point, older):
     left = sorted(path.name for path in place.iterdir())
     assert left == ["run"], (point, left)
 
-for older in (False, True):
-    for point in range(1, 100):
-        shutil.rmtree(place, ignore_errors=True)
-        place.mkdir()
-        if older:
-            shutil.copytree(kept, run)
-        code = attempt(point, overwrite=older)
-        if code == 0:
-            break
-        assert code == -signal.SIGKILL, (point, code)
+def prepared(older):
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir()
+    if older:
+        shutil.copytree(kept, run)
+
+for older, first, last in ((False, 2, 1), (True, 1, 6)):
+    prepared(older)
+    assert attempt(10**6, overwrite=older) == 0
+    seen = int(Path(place.parent / "seen").read_text())
+    for point in [*range(1, first + 1), *range(seen - last + 1, seen + 1)]:
+        prepared(older)
+        assert attempt(point, overwrite=older) == -signal.SIGKILL, point
         take_up(point, older)
-    print("points", older, point - 1)
+    print("points", older, seen)
 """
 
 
@@ -275,7 +279,7 @@ def test_killed_at_every_change_of_the_folder(start: Callable[..., Run], bert: P
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=290,
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     points = [int(line.split()[-1]) for line in done.stdout.splitlines() if line.startswith("points")]
