@@ -119,7 +119,7 @@ def shared_tasks(model: Model, suite: Suite, *, asked: bool, split: Split) -> Su
     return suite.only(names)
 
 
-def left_out(model: MultiTaskModel, suite: Suite, split: Split) -> list[str]:
+def left_out(model: Model, suite: Suite, split: Split) -> list[str]:
     """A line for every task of the data or the model that `shared_tasks` passes over, with the reason."""
     reasons = {name: f"the data have no {split} split of it" for name in suite.tasks if split not in suite[name]}
     reasons |= {name: "the model has no head for it" for name in suite.tasks if name not in model.tasks}
