@@ -18,32 +18,33 @@ from itertools import count
 import numpy as np
 import torch
 
-from biomtl.batch import Item, collate, encode_examples
+from biomtl.batch import EncodedExample, collate, encode_examples
 from biomtl.model import MultiTaskModel
 from biomtl.suite import Suite, load_suite
 from biomtl.training.accelerator import make_accelerator
 from biomtl.training.data import TrainingData, training_records
 from biomtl.training.loop import optimise
-from biomtl.training.optimiser import build_optimiser
+from biomtl.training.optimiser import build_optimiser, build_schedule
 from biomtl.training.recipe import Recipe
+from biomtl.training.state import TrainState
 
 TASKS = ("bc5cdr-chem", "bc5cdr-disease", "ddi2013", "hoc")
 BUDGET = 2048
 Done = tuple[int, int, int]  # real positions, all positions, examples
 
 
-def plain_batches(model: MultiTaskModel, suite: Suite, recipe: Recipe) -> Iterator[list[Item]]:
+def plain_batches(model: MultiTaskModel, suite: Suite, recipe: Recipe) -> Iterator[list[EncodedExample]]:
     """Each task's rows, sorted by length and cut by the budget, with all batches in random order."""
-    batches: list[list[Item]] = []
+    batches: list[list[EncodedExample]] = []
     for name in suite.tasks:
         records = {name: training_records(suite, name, recipe)}
-        items = sorted(encode_examples(model.processor, suite.tasks, records, targets=True), key=lambda i: i.longest)
-        batch: list[Item] = []
-        for item in items:
-            if batch and (len(batch) + 1) * item.longest > BUDGET:
+        examples = sorted(encode_examples(model.processor, suite.tasks, records, targets=True), key=lambda i: i.longest)
+        batch: list[EncodedExample] = []
+        for example in examples:
+            if batch and (len(batch) + 1) * example.longest > BUDGET:
                 batches.append(batch)
                 batch = []
-            batch.append(item)
+            batch.append(example)
         batches.append(batch)
     for epoch in count():
         for i in np.random.default_rng(epoch).permutation(len(batches)):
@@ -74,10 +75,11 @@ def ours(suite: Suite, recipe: Recipe) -> Callable[[], Done]:
     data = TrainingData(model.processor, suite, recipe)
     accelerator = make_accelerator(recipe)
     wrapped, optimiser = accelerator.prepare(model, build_optimiser(model, recipe))
+    state = TrainState(model, optimiser, build_schedule(optimiser, recipe, 1000))
     batches = (batch for epoch in count() for batch in data.epoch(epoch))
 
     def step() -> Done:
-        done = optimise(wrapped, model, [next(batches)], recipe, accelerator, optimiser)
+        done = optimise(state, wrapped, [next(batches)], recipe, accelerator)
         return done["real_tokens"], done["padded_tokens"], done["examples"]
 
     return step
