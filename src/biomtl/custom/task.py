@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -218,10 +219,10 @@ def _quoted_cells(name: str, kind: TaskType, definition: TaskDefinition, split: 
     notes = []
     for path in (definition.files or Files()).of(split):
         if definition.quoting is None and _format(path, kind, definition) == "tsv":
-            rows = list(_table(path, "tsv", split, Columns(kind, definition), _pass))
-            count = sum(any(map(delimited.in_quotes, row.values.values())) for row in rows)
-            if count:
-                found = f"task {name}: {count:,} of {len(rows):,} rows of {path.name} have cells in double quotes"
+            rows = _table(path, "tsv", split, Columns(kind, definition), _pass)
+            counts = Counter(any(map(delimited.in_quotes, row.values.values())) for row in rows)
+            if count := counts[True]:
+                found = f"task {name}: {count:,} of {counts.total():,} rows of {path.name} have cells in double quotes"
                 notes.append(f"{found}, read as text; `quoting: csv` takes the quotes off, `quoting: none` keeps them")
     return notes
 
