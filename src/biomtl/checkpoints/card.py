@@ -162,7 +162,8 @@ def _scores(tasks: Sequence[Task], results: Results | None) -> list[str]:
                 lines.append(f"| {' | '.join(cells)} |")
         if len(lines) > 2:
             sections += [f"## Scores on {split}", "\n".join(lines)]
-            few = {few_units_note(s.units, s.unit) for name, s in scores.items() if s.few_units}
+            shown = [scores[task.name] for task in tasks if task.name in scores]
+            few = {few_units_note(score.units, score.unit) for score in shown if score.few_units}
             sections += [plain(line) for line in sorted(few)]
     if sections:
         sections.append("Weights were selected on dev; test was scored once.")
