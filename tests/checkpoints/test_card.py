@@ -31,9 +31,9 @@ FACTS: dict[str, Any] = {
 }
 
 
-def results(*tasks: Task) -> Results:
+def results(*tasks: Task, units: int = 80) -> Results:
     metric = MetricResult("accuracy", "accuracy", 0.5, 0.5, None, 8, 0.25, 0.75)
-    scores = {task.name: Score(task.name, {"accuracy": metric}, 8, 80, "row", 0, 1000) for task in tasks}
+    scores = {task.name: Score(task.name, {"accuracy": metric}, 8, units, "row", 0, 1000) for task in tasks}
     return Results.of([SimpleNamespace(split=split, scores=scores, mean=0.5) for split in ("dev", "test")], FACTS)
 
 
@@ -50,13 +50,18 @@ def test_a_card_names_no_path_and_no_machine(form: Form, tmp_path: Path) -> None
     assert ModelCard(card).data.tags[:2] == ["biomtl", "biomedical"]
 
 
+def test_an_interval_from_few_units_is_marked(tmp_path: Path) -> None:
+    card = write_card(tmp_path, "biomtl", [MOOD], FACTS, results=results(MOOD, NEAR, units=8)).read_text()
+    assert card.count("| accuracy | 0.500 | 0.250 to 0.750* |") == 2
+    assert card.count("interval from 8 rows only") == 2
+
+
 def test_text_and_metadata_give_the_scores(tmp_path: Path) -> None:
     path = write_card(tmp_path, "biomtl", [MOOD, NEAR], {**FACTS, "base_model": "a/b"}, results=results(MOOD, NEAR))
     card = ModelCard.load(path)
     assert "| mood | classification | a text | good, bad | CC0 |" in card.text
     assert "| near | regression | two texts | 0 to 4 | unknown |" in card.text
-    assert card.text.count("interval from 8 rows only") == 2  # what the mark beside the intervals says
-    assert card.text.count("| accuracy | 0.500 | 0.250 to 0.750* |") == 4
+    assert card.text.count("| accuracy | 0.500 | 0.250 to 0.750 |") == 4
     assert card.data.base_model == "a/b"
     entries = {(entry.dataset_type, entry.dataset_split): entry for entry in card.data.eval_results}
     assert set(entries) == {(name, split) for name in ("mood", "near") for split in ("dev", "test")}
