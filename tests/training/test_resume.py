@@ -132,7 +132,7 @@ def test_killed_and_resumed(run: Callable[..., Run], bert: Path, small_suite: Pa
         child.wait()
     assert not (tmp_path / "killed" / "metrics.json").exists()
     # What a save leaves that was under way; resuming clears it.
-    torn = tmp_path / "killed" / "checkpoints" / ".step-000005.abc.tmp"
+    torn = tmp_path / "killed" / "checkpoints" / ".step-000005.abcd1234.tmp"
     torn.mkdir(exist_ok=True)
     (torn / "model.safetensors").write_bytes(b"half")
     with (tmp_path / "killed" / "log.jsonl").open("a") as log:
