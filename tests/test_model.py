@@ -155,7 +155,7 @@ def test_a_long_text_is_the_mean_of_its_windows(model: MultiTaskModel) -> None:
 
 def test_apart_pairs_have_no_logits_of_a_row(model: MultiTaskModel) -> None:
     ids = torch.ones(2, 4, dtype=torch.long)
-    with pytest.raises(InputError, match="compares two texts that are encoded apart"):
+    with pytest.raises(InputError, match="compares two texts that are encoded separately"):
         model.logits("reg-apart", input_ids=ids)
     with pytest.raises(InputError, match="no task 'cls-tex', did you mean 'cls-text'"):
         model.logits("cls-tex", input_ids=ids)

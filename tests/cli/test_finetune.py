@@ -85,7 +85,7 @@ def test_mistakes(
 
     assert "no task 'tag-drugs', did you mean 'tag-drug'?" in refused(*arguments, "--task", "tag-drugs")
     said = refused(*arguments, "--task", "tag-drug", "encoder=x")
-    assert "override 'encoder=x', the command's own option says that" in said
+    assert "override 'encoder=x', use the command's own option instead" in said
     said = refused(*arguments, "--task", "tag-drug", "max_length=65")
     assert "max_length 65, expected at most the encoder's 64 positions" in said
     rest = ["--task", "tag-drug", "--data", small_suite, "--out", tmp_path / "run"]

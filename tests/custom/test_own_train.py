@@ -32,7 +32,7 @@ def trained(bert: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path,
 def test_the_plan_says_what_was_inferred_and_what_is_shared(trained: tuple[Path, str]) -> None:
     _, output = trained
     assert "task certainty: 2 labels (sure, unsure), inferred from " in output
-    assert "warning: trained on and scored on" in output
+    assert "warning: rows in training that are also scored" in output
     assert "of 4 training rows share a" in " ".join(output.split())
 
 

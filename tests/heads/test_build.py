@@ -55,9 +55,9 @@ def test_heads_that_are_not_there(bert: Path, task: Task) -> None:
 
 def test_texts_apart_where_they_have_to_be_read_together(bert: Path) -> None:
     encoder = TransformerEncoder.load(bert)
-    with pytest.raises(InputError, match="a SAN head over texts that are encoded apart"):
+    with pytest.raises(InputError, match="a SAN head over texts that are encoded separately"):
         build_head(tiny.task("cls-apart"), encoder, HeadChoice(name="san", pairs="apart"))
-    with pytest.raises(InputError, match="the question would be encoded apart"):
+    with pytest.raises(InputError, match="the question would be encoded separately"):
         build_head(SPAN, encoder, HeadChoice(pairs="apart"))
 
 

@@ -63,7 +63,7 @@ def test_missing_key(task: str, key: str) -> None:
         ("bc5cdr-chem", {"tags": ["O", "B"]}, "unknown label 'B'"),
         ("bc5cdr-chem", {"offsets": [[0, 1]]}, "2 tokens with 1 offsets"),
         ("bc5cdr-chem", {"offsets": [[0, 1], [1, 2]]}, "expected [start, end] with end - start = 2"),
-        ("bc5cdr-chem", {"offsets": [[0, 1], [0, 2]]}, "starts before the end of the one before it"),
+        ("bc5cdr-chem", {"offsets": [[0, 1], [0, 2]]}, "starts before the end of the previous one"),
         ("bc5cdr-chem", {"offsets": [[0, 1], 5]}, "offsets 5 for the token 'bc'"),
         ("bc5cdr-chem", {"tokens": ["a", ""]}, "token '', expected text"),
         ("bc5cdr-chem", {"tokens": "a"}, "must be lists"),

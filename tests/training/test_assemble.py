@@ -148,7 +148,7 @@ def test_own_tasks_are_recorded_as_they_are_defined(
     assert said.type == "classification"
     assert said.files == definition.files.below(tmp_path)  # type: ignore[union-attr]
     other = {"mine": {"type": "classification", "files": {"train": "train.jsonl"}}}
-    with pytest.raises(InputError, match="defines task mine otherwise than the suite"):
+    with pytest.raises(InputError, match="definition of task mine differs from that of the suite"):
         train({**recipe, "output": "b", "tasks": other}, suite=suite)
     same = {"mine": {"type": "classification", "files": {"train": "train.jsonl", "dev": "dev.jsonl"}, "weight": 2}}
     built = assemble(make_recipe({**recipe, "tasks": same}), suite=suite)

@@ -274,7 +274,7 @@ def test_data_that_don_t_fit_the_recipe(run: Callable[..., Run], bert: Path, tmp
 def test_no_dev_anywhere(run: Callable[..., Run], tmp_path: Path) -> None:
     suite = tiny.write_suite(tmp_path / "train-only", ("cls-text",))
     (suite / "cls-text" / "dev.jsonl").unlink()
-    said = r"no dev split to choose the model by \(cls-text\), add a dev file, or set eval_strategy=no"
+    said = r"no dev split for model selection \(cls-text\), add a dev file, or set eval_strategy=no"
     with pytest.raises(InputError, match=said):
         run(suite=suite)
     assert not (tmp_path / "run").exists()
@@ -302,12 +302,12 @@ def test_one_task_without_dev_stops_no_other(bert: Path, tmp_path: Path) -> None
     }
     assert isinstance(console.file, io.StringIO)
     said = console.file.getvalue()
-    assert "no dev split: cls-text; no part in choosing the model (add a dev file, or set eval_strategy=no" in said
+    assert "no dev split: cls-text; not used for model selection (add a dev file, or set eval_strategy=no" in said
     assert "no test split: reg-pair; not scored at the end" in said
     console = Console(file=io.StringIO(), width=300)
     both = {key: value for key, value in recipe.items() if key != "num_train_epochs"}
     train({**both, "train_on": "train+dev", "max_steps": 1}, overwrite=True, console=console)
-    assert "no dev split: cls-text; trained on train alone" in console.file.getvalue()  # type: ignore[attr-defined]
+    assert "no dev split: cls-text; trained only on train" in console.file.getvalue()  # type: ignore[attr-defined]
 
 
 def test_an_error_chooses_the_lower(run: Callable[..., Run], tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The contract of all heads: outputs for a task's rows, and their loss. The model asks nothing else of them."""
+"""The contract of all heads: outputs for a task's rows, and their loss. The model uses nothing else."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 Loss = Callable[[Tensor, TaskRows], Tensor]
-"""Outputs and rows with targets to the mean loss over ``rows.loss_denominator`` outputs, a scalar."""
+"""Maps outputs and rows with targets to the mean loss over ``rows.loss_denominator`` outputs, a scalar."""
 
 Reading = Literal["texts", "words", "spans", "pairs"]
-"""How a graph's logits become a task's outputs: see `heads.readings`; ``pairs`` are compared in the graph."""
+"""How a graph's logits become a task's outputs (see `heads.readings`); ``pairs`` are compared in the graph."""
 
 RENAMED = {"view": "layer_mix", "reducer": "seq2vec", "sequence": "seq2seq", "near": "contrastive"}
-"""Modules of saved heads (format 1) that have another name today."""
+"""Modules of saved heads (format 1) that have been renamed."""
 
 
 @dataclass(frozen=True)
 class HeadOutput:
-    """What a head says of a task's rows in a batch.
+    """A head's result for a task's rows in a batch.
 
     Attributes:
         outputs: ``[outputs, labels]``, which the task's type decodes.
-        loss: the mean loss, a scalar; ``None`` where the rows have no targets.
-        count: how many outputs the loss is the mean of.
+        loss: the mean loss, a scalar; ``None`` if the rows have no targets.
+        count: the number of outputs over which the loss is a mean.
     """
 
     outputs: Tensor
@@ -42,14 +42,14 @@ class HeadOutput:
 
 
 class Head(nn.Module, ABC):
-    """A task's own layers over the shared encoder.
+    """A task's own layers on top of the shared encoder.
 
     Args:
         objective: its loss.
     """
 
     reading: ClassVar[Reading | None] = None
-    """How an exported graph's logits are read; ``None`` where no graph holds such a head."""
+    """How an exported graph's logits are read; ``None`` if such a head can't be in a graph."""
     network: RowNetwork | None
 
     def __init__(self, objective: Loss) -> None:
@@ -63,18 +63,18 @@ class Head(nn.Module, ABC):
 
         Args:
             encoded: all rows of the batch.
-            rows: which of them the task reads.
+            rows: the rows that the task reads.
 
         Returns:
-            ``[outputs, labels]``, examples one after another, each with ``rows.output_counts`` outputs.
+            ``[outputs, labels]``, one example after another, each with ``rows.output_counts`` outputs.
         """
 
     def loss(self, outputs: Tensor, rows: TaskRows) -> tuple[Tensor, int]:
-        """The mean loss of these outputs against ``rows.targets``, and how many outputs it is over."""
+        """The mean loss of these outputs against ``rows.targets``, and the number of outputs in the mean."""
         return self.objective(outputs, rows), rows.loss_denominator
 
     def scores(self, outputs: Tensor, rows: TaskRows) -> Tensor:
-        """What is decoded of the outputs: they themselves, but for a head that chooses them together (a CRF)."""
+        """The values to decode: the outputs themselves, except for a head that chooses them jointly (a CRF)."""
         return outputs
 
     def answer(self, encoded: Encoded, rows: TaskRows) -> HeadOutput:
@@ -85,38 +85,38 @@ class Head(nn.Module, ABC):
 
     @property
     def traceable(self) -> bool:
-        """Whether one static graph holds the head, for rows of any shape."""
+        """Whether the head fits in one static graph, for rows of any shape."""
         return self.reading is not None and self.network is not None and self.network.traceable
 
     def trace(self, encoded: Encoded, first: Tensor, second: Tensor) -> Tensor:
-        """What an exported graph computes: the network's logits of rows, or for pairs their comparison.
+        """The computation of an exported graph: the network's logits for rows, or the comparison of pairs.
 
         Args:
             encoded: the rows.
-            first: ``[pairs, rows]`` how much of a row stands in a pair's first text.
+            first: ``[pairs, rows]`` each row's share in a pair's first text.
             second: the same for the second text.
         """
         assert self.network is not None
         return self.network(encoded)
 
     def stock_model(self) -> PreTrainedModel | None:
-        """The stock class whose head this is; ``None`` where no class has it."""
+        """The stock class that has this head; ``None`` if there is none."""
         return None if self.network is None else self.network.stock_model()
 
     def row_network(self, task: str) -> RowNetwork:
-        """The network whose logits of single rows are the task's, before they are read.
+        """The network whose logits for single rows are the task's.
 
         Raises:
-            InputError: a row alone has no logits, as where two texts are encoded apart and compared.
+            InputError: single rows have no logits, as when two texts are encoded separately and compared.
         """
         if self.network is None:
-            found = f"task {task} compares two texts that are encoded apart"
-            raise InputError(found, expected="a task whose rows stand alone", fix="call the model with a batch")
+            problem = f"task {task} compares two texts that are encoded separately"
+            raise InputError(problem, expected="a task whose rows stand alone", fix="call the model with a batch")
         return self.network
 
 
 def _take_old_names(head: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
-    """Parameters as format 1 named them: modules of other names, and networks that were the head itself."""
+    """Translate parameter names of format 1: renamed modules, and networks that were the head itself."""
     known = {prefix + name for name in head.state_dict()}
     for old in [name for name in state if name.startswith(prefix) and name not in known]:
         renamed = ".".join(RENAMED.get(module, module) for module in old.removeprefix(prefix).split("."))

@@ -1,8 +1,8 @@
 """The heads of our task types.
 
-A package that brings a task type registers a head for it under the entry point ``biomtl.heads``: a function like those
-here, from a task, an encoder and a choice of head to a ``Head``. A type that derives from another has that one's heads,
-unless it registers its own.
+A package that adds a task type registers a head for it under the entry point ``biomtl.heads``: a function like those
+here, which makes a ``Head`` from a task, an encoder and a choice of head. A derived type uses its parent's heads unless
+it registers its own.
 """
 
 from __future__ import annotations
@@ -43,20 +43,20 @@ def build_head(task: Task, encoder: Encoder, choice: HeadChoice) -> Head:
     """A fresh head for a task over an encoder.
 
     Raises:
-        InputError: a head that the task's type doesn't have, options that it doesn't take, or no heads for the type.
+        InputError: the type doesn't have this head, the head doesn't take these options, or the type has no heads.
     """
     return builder(type_of(task).family)(task, encoder, choice)
 
 
 @cache
 def builder(family: tuple[str, ...]) -> Builder:
-    """The function that builds heads for a task type: its own, else that of the type that it derives from.
+    """The function that builds heads for a task type: its own, or that of the type that it derives from.
 
     Args:
         family: the type's name, then those of its parents, nearest first.
 
     Raises:
-        InputError: nobody brings heads for the type.
+        InputError: no heads are registered for the type.
     """
     for name in family:
         if name in BUILDERS:
@@ -68,7 +68,7 @@ def builder(family: tuple[str, ...]) -> Builder:
 
 
 def classification(task: Task, encoder: Encoder, choice: HeadChoice) -> Head:
-    """One of the labels: the family's own head, ``mlp``, ``san``; for texts apart a comparison of two vectors."""
+    """One of the labels: the family's own head, ``mlp`` or ``san``; for separate texts, a comparison of two vectors."""
     check_choice(task, choice, "mlp", "san")
     if choice.name == "mlp":
         options = MlpOptions.of(task, choice, "class_weights")
@@ -82,7 +82,7 @@ def classification(task: Task, encoder: Encoder, choice: HeadChoice) -> Head:
 
 
 def multilabel(task: Task, encoder: Encoder, choice: HeadChoice) -> Head:
-    """A sigmoid per label: the family's own head, ``mlp``; for texts apart a comparison of two vectors."""
+    """A sigmoid per label: the family's own head or ``mlp``; for separate texts, a comparison of two vectors."""
     check_choice(task, choice, "mlp")
     if choice.name == "mlp":
         options = MlpOptions.of(task, choice, "class_weights")
@@ -93,9 +93,9 @@ def multilabel(task: Task, encoder: Encoder, choice: HeadChoice) -> Head:
 
 
 def regression(task: Task, encoder: Encoder, choice: HeadChoice) -> Head:
-    """A score: the family's own head, started at the middle of the range, or ``mlp``.
+    """A score: the family's own head, initialised at the middle of the range, or ``mlp``.
 
-    For texts apart a head that starts as their cosine.
+    For separate texts, a head that starts as their cosine.
     """
     check_choice(task, choice, "mlp")
     low, high = score_range(task)
@@ -118,7 +118,7 @@ def regression(task: Task, encoder: Encoder, choice: HeadChoice) -> Head:
 
 
 def tagging(task: Task, encoder: Encoder, choice: HeadChoice) -> Head:
-    """A tag for every word: the family's own token head, or ``mlp``, also with a CRF."""
+    """One tag per word: the family's own token head, or ``mlp``, optionally with a CRF."""
     check_choice(task, choice, "mlp")
     labels = len(task.labels)
     if choice.name == DEFAULT:
@@ -132,7 +132,7 @@ def tagging(task: Task, encoder: Encoder, choice: HeadChoice) -> Head:
 
 
 def ranking(task: Task, encoder: Encoder, choice: HeadChoice) -> Head:
-    """A score per candidate: the family's own head; for texts apart a comparison of two vectors."""
+    """A score per candidate: the family's own head; for separate texts, a comparison of two vectors."""
     check_choice(task, choice)
     if choice.pairs == "apart" or not encoder.joins_pairs:
         return RankingPairHead(ComparisonHead(encoder.dim, 1), encoder.layer_mix())
@@ -143,38 +143,38 @@ def span(task: Task, encoder: Encoder, choice: HeadChoice) -> Head:
     """The answer's first and last word: the family's own token head with two outputs.
 
     Raises:
-        InputError: a question with an encoder that joins no texts, which so couldn't see it.
+        InputError: there is a question, but the encoder can't join it with the text.
     """
     check_choice(task, choice)
     if encoded_apart(task, encoder, choice):
         fix = "use pairs: together and a transformer, or texts without questions"
-        raise InputError(f"task {task.name}: the question would be encoded apart from its text", fix=fix)
+        raise InputError(f"task {task.name}: the question would be encoded separately from its text", fix=fix)
     return SpanHead(encoder.token_head(2))
 
 
 def encoded_apart(task: Task, encoder: Encoder, choice: HeadChoice) -> bool:
-    """Whether a task's pairs are compared as two rows: by choice, or as the encoder can't join them."""
+    """Whether a task's pairs are compared as two rows, by choice or because the encoder can't join them."""
     return task.inputs == "pair" and (choice.pairs == "apart" or not encoder.joins_pairs)
 
 
 def check_choice(task: Task, choice: HeadChoice, *named: str) -> None:
-    """Refuse what a task's type would pass over: a head that it doesn't have, or options of the default one.
+    """Refuse choices that a task's type would ignore: an unknown head, or options for the default one.
 
     Args:
         task: the task.
-        choice: what was asked for.
-        named: the heads of its type beside the default.
+        choice: the requested head.
+        named: the type's heads other than the default.
 
     Raises:
-        InputError: as said.
+        InputError: such a choice.
     """
     if choice.name not in (DEFAULT, *named):
-        found = f"task {task.name}: no head {choice.name!r} for type {task.type}"
-        raise InputError(found, expected=", ".join((DEFAULT, *named)))
+        problem = f"task {task.name}: no head {choice.name!r} for type {task.type}"
+        raise InputError(problem, expected=", ".join((DEFAULT, *named)))
     if choice.name == DEFAULT and choice.options:
         options = ", ".join(choice.options)
-        found = f"task {task.name}: options of the default head ({options})"
-        raise InputError(found, expected="none: it has no options")
+        problem = f"task {task.name}: options of the default head ({options})"
+        raise InputError(problem, expected="none: it has no options")
 
 
 def texts(task: Task, encoder: Encoder, choice: HeadChoice, objective: Loss) -> Head:
@@ -194,16 +194,16 @@ def mlp_texts(
     labels: int | None = None,
     output: nn.Module | None = None,
 ) -> Head:
-    """The ``mlp`` head for whole texts: over one vector, or over those of both texts side by side.
+    """The ``mlp`` head for whole texts: over one vector, or over the concatenated vectors of both texts.
 
     Args:
         task: the task.
-        encoder: what the head stands on.
-        choice: says whether the texts of a pair are encoded apart.
+        encoder: the encoder under the head.
+        choice: whether the texts of a pair are encoded separately.
         options: sizes and shapes.
         objective: the loss.
         labels: outputs; default one per label.
-        output: after the layers, such as a bound on scores.
+        output: a module after the layers, such as a bound on scores.
     """
     labels = len(task.labels) if labels is None else labels
     if not encoded_apart(task, encoder, choice):
@@ -216,8 +216,8 @@ def mlp_texts(
 def san(task: Task, encoder: Encoder, choice: HeadChoice) -> RowNetwork:
     """A stochastic answer network over two texts in one sequence."""
     if encoded_apart(task, encoder, choice):
-        found = f"task {task.name}: a SAN head over texts that are encoded apart"
-        raise InputError(found, expected="both in one sequence", fix="use pairs: together and a transformer")
+        problem = f"task {task.name}: a SAN head over texts that are encoded separately"
+        raise InputError(problem, expected="both in one sequence", fix="use pairs: together and a transformer")
     try:
         return SanNetwork(encoder.dim, len(task.labels), **choice.options)
     except TypeError as error:

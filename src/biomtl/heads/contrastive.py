@@ -1,4 +1,4 @@
-"""Similarity of two texts by the distance of their vectors, learned by contrast (Hadsell et al. 2006)."""
+"""Similarity of two texts by the distance of their vectors, learned with contrastive loss (Hadsell et al. 2006)."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ Kind = Literal["distance", "cosine"]
 
 
 class ContrastiveHead(nn.Module):
-    """Maps both texts alike and measures how far apart they end.
+    """Maps both texts with the same layers and measures their distance.
 
-    The loss ``y d^2 + (1 - y) max(margin - d, 0)^2`` of a similarity ``y`` between 0 and 1 is least at
-    ``d = (1 - y) margin``; so ``1 - d / margin`` is the similarity that a distance stands for, which ``forward``
-    gives in the task's range.
+    The loss ``y d^2 + (1 - y) max(margin - d, 0)^2`` for a similarity ``y`` between 0 and 1 is smallest at
+    ``d = (1 - y) margin``, so a distance ``d`` means the similarity ``1 - d / margin``, which ``forward`` returns
+    in the task's range.
 
     Args:
         dim: width of the texts' vectors.
         kind: Euclidean distance, or 1 - cosine.
         low: score of unrelated texts.
         high: score of equal texts.
-        margin: distance from which on texts are wholly unlike.
+        margin: distance from which texts count as unrelated.
     """
 
     def __init__(
@@ -39,11 +39,11 @@ class ContrastiveHead(nn.Module):
         first, second = self.projection(first), self.projection(second)
         if self.kind == "cosine":
             return 1 - functional.cosine_similarity(first, second, dim=-1)
-        # The root's slope is infinite where both texts are equal: a floor under it keeps gradients finite.
+        # The square root has infinite slope where both texts are equal; a lower bound keeps gradients finite.
         return (first - second).square().sum(-1).clamp(min=1e-12).sqrt()
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
-        """``[pairs, dim]`` twice to scores ``[pairs, 1]``; above ``margin`` they fall below ``low``, ranks kept."""
+        """``[pairs, dim]`` twice to scores ``[pairs, 1]``; beyond ``margin`` below ``low``, keeping ranks."""
         similarity = 1 - self.distance(first, second) / self.margin
         return (self.low + (self.high - self.low) * similarity).unsqueeze(-1)
 

@@ -1,6 +1,6 @@
 """A linear-chain conditional random field over tags (Lafferty et al. 2001).
 
-Written here because no well-kept library has it: pytorch-crf and torchcrf have seen no release since 2019.
+Written here because no maintained library has one: pytorch-crf and torchcrf have had no release since 2019.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-FORBIDDEN = -1e4  # a score that no path chooses, and finite, so that no gradient is NaN
+FORBIDDEN = -1e4  # a score that no path chooses, but finite, so that no gradient is NaN
 
 
 class Transitions(NamedTuple):
-    """Which tags may stand where.
+    """Constraints on tag sequences.
 
     Attributes:
         allowed: ``[tags, tags]``, false where the second tag may not follow the first.
         first: ``[tags]``, false where a row may not start with the tag.
-        opening: ``[tags]``, the tag that stands in for one that isn't allowed where it stands.
+        opening: ``[tags]``, the replacement for a tag that isn't allowed at its position.
     """
 
     allowed: Tensor
@@ -29,14 +29,14 @@ class Transitions(NamedTuple):
 
 
 class Crf(nn.Module):
-    """Scores of tag sequences: emissions plus learned scores of the transitions, of the start and of the end.
+    """Scores of tag sequences: emissions plus learned scores for the transitions, the start and the end.
 
     Rows are padded at their end; ``mask`` ``[rows, words]`` is true at real words. Scores are summed in float32
     (or float64), by log-sum-exp throughout, so large emissions neither overflow nor lose the small ones.
 
     Args:
-        tags: how many there are.
-        rules: which tags may follow each other; default any.
+        tags: number of tags.
+        rules: which tags may follow each other; all by default.
     """
 
     def __init__(self, tags: int, rules: Transitions | None = None) -> None:
@@ -56,18 +56,18 @@ class Crf(nn.Module):
 
         Args:
             emissions: ``[rows, words, tags]``.
-            tags: ``[rows, words]`` indices; what stands in the padding doesn't matter.
+            tags: ``[rows, words]`` indices; values in the padding are ignored.
             mask: ``[rows, words]``.
         """
         emissions, mask = _precise(emissions), mask.bool()
-        # The largest emission of a word is in every path's score: without it the sums stay small and exact.
+        # Subtracting each word's largest emission, which all paths share, keeps the sums small and exact.
         emissions = emissions - emissions.amax(-1, keepdim=True).detach()
         return self.log_partition(emissions, mask) - self.score(emissions, tags, mask)
 
     def legal(self, tags: Tensor) -> Tensor:
-        """Gold tags ``[rows, words]`` that the rules allow: an inside tag that continues nothing opens a mention.
+        """Gold tags ``[rows, words]`` that satisfy the rules: an inside tag that continues nothing opens a mention.
 
-        Corpora write such tags, also where the word before has no piece, and scoring reads them so.
+        Corpora contain such tags, also after words without pieces, and scoring reads them in this way.
         """
         continues = torch.cat([self.first[tags[:, :1]] != 0, self.allowed[tags[:, :-1], tags[:, 1:]] != 0], dim=1)
         return tags.where(continues, self.opening[tags])
@@ -92,7 +92,7 @@ class Crf(nn.Module):
 
     @torch.no_grad()
     def decode(self, emissions: Tensor, mask: Tensor) -> list[list[int]]:
-        """The tag sequence of the highest score of each row, exactly (Viterbi)."""
+        """The tag sequence with the highest score for each row, exactly (Viterbi)."""
         emissions, mask = _precise(emissions), mask.bool()
         start, moves = self._scores()
         reached = start + emissions[:, 0]
@@ -110,9 +110,9 @@ class Crf(nn.Module):
 
     @torch.no_grad()
     def max_marginals(self, emissions: Tensor, mask: Tensor) -> Tensor:
-        """The score of the best path through every tag of every word: ``[rows, words, tags]``.
+        """The score of the best path through each tag of each word: ``[rows, words, tags]``.
 
-        A word's largest is that of Viterbi's path; how far the others stay below it says how sure the path is there.
+        A word's largest score is that of Viterbi's path; the gap to the others shows how certain the path is there.
         """
         emissions, mask = _precise(emissions), mask.bool()
         start, moves = self._scores()
@@ -127,7 +127,7 @@ class Crf(nn.Module):
         return torch.stack(reached, dim=1) + torch.stack(ahead[::-1], dim=1)
 
     def _scores(self) -> tuple[Tensor, Tensor]:
-        """Start and transition scores, with what isn't allowed out of reach."""
+        """Start and transition scores, with forbidden ones set to ``FORBIDDEN``."""
         start = self.start.masked_fill(self.first == 0, FORBIDDEN)
         return start, self.transitions.masked_fill(self.allowed == 0, FORBIDDEN)
 
@@ -140,7 +140,7 @@ def iob_transitions(labels: Sequence[str]) -> Transitions:
     prefixes, types = zip(*((label.partition("-")[0], label.partition("-")[2]) for label in labels), strict=True)
     begins = {type: i for i, (prefix, type) in enumerate(zip(prefixes, types, strict=True)) if prefix == "B"}
     bound = [prefix == "I" and type in begins for prefix, type in zip(prefixes, types, strict=True)]
-    # The type that a row is inside of after each tag; None after one that is in no mention.
+    # The type of the mention that each tag is in; None for a tag outside mentions.
     inside = [type if prefix in ("B", "I") else None for prefix, type in zip(prefixes, types, strict=True)]
     allowed = [[not held or type == before for held, type in zip(bound, types, strict=True)] for before in inside]
     opening = [begins[types[i]] if bound[i] else i for i in range(len(labels))]

@@ -1,4 +1,4 @@
-"""LSTMs whose outputs may pass by the cell (Zhang et al. 2016, arXiv 1510.08983), alone or in a stack of turns."""
+"""LSTMs with highway connections around the cell (Zhang et al. 2016, arXiv 1510.08983), single or stacked."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class HighwayLstm(nn.Module):
     Args:
         dim: width of the words.
         hidden: width of the states.
-        backward: read from a row's last word to its first.
+        backward: read from the last word to the first.
     """
 
     def __init__(self, dim: int, hidden: int, *, backward: bool = False) -> None:
@@ -22,7 +22,7 @@ class HighwayLstm(nn.Module):
         self.states = nn.Linear(hidden, 5 * hidden, bias=False)
 
     def forward(self, words: Tensor, mask: Tensor) -> Tensor:
-        """``[rows, words, dim]`` and ``[rows, words]`` to the state at every word; zeros where there is none."""
+        """``[rows, words, dim]`` and ``[rows, words]`` to the state at every word; zeros in the padding."""
         rows, length = mask.shape
         taken = self.inputs(words)
         state = cell = words.new_zeros(rows, self.hidden)
@@ -40,7 +40,7 @@ class HighwayLstm(nn.Module):
 
 
 class AlternatingLstm(nn.Module):
-    """Highway LSTMs on top of one another that read in turns from left and from right (Zhou and Xu 2015)."""
+    """Stacked highway LSTMs of alternating direction (Zhou and Xu 2015)."""
 
     def __init__(self, dim: int, hidden: int, layers: int = 3) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The losses of heads: each the mean over the outputs that count."""
+"""The losses of heads, each a mean over the outputs that count."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from torch.nn import functional
 from biomtl.heads.base import Loss
 from biomtl.heads.rows import TaskRows
 
-MISSING = -100  # the target of a word without any piece, as torch's cross-entropy has it
+MISSING = -100  # the target of a word without pieces, as in torch's cross-entropy
 
 
 def targets_of(rows: TaskRows) -> Tensor:
-    """The rows' gold values; a loss is only asked for where there are any."""
+    """The rows' gold values; losses are only computed for rows that have them."""
     assert rows.targets is not None
     return rows.targets
 
@@ -26,7 +26,7 @@ def text_cross_entropy(outputs: Tensor, rows: TaskRows) -> Tensor:
 
 
 def word_cross_entropy(outputs: Tensor, rows: TaskRows) -> Tensor:
-    """The same over words; one without any piece doesn't count."""
+    """The same over words; words without pieces don't count."""
     total = functional.cross_entropy(outputs.float(), targets_of(rows), reduction="sum", ignore_index=MISSING)
     return total / max(rows.loss_denominator, 1)
 
@@ -49,8 +49,8 @@ class WeightedCrossEntropy(nn.Module):
 def binary_cross_entropy(outputs: Tensor, rows: TaskRows) -> Tensor:
     """Binary cross-entropy of ``[texts, labels]``, averaged over the labels as over the texts.
 
-    The mean, as the stock heads have it: a sum over HoC's ten labels would have ten times the gradient, which in a
-    joint run outweighs the other tasks.
+    A mean, as in the stock heads: a sum over HoC's ten labels would have ten times the gradient and outweigh the other
+    tasks in a joint run.
     """
     return functional.binary_cross_entropy_with_logits(outputs.float(), targets_of(rows))
 

@@ -1,7 +1,7 @@
 """The ``mlp`` head of every task type: words -> one vector -> norm -> dropout -> linear layers.
 
 The shape of the heads in Peng, Yan and Lu 2019 (arXiv 1906.05474), on any encoder. A recipe asks for it by
-``head: mlp`` and gives ``MlpOptions`` as ``head_options``. Tagging keeps a vector for every word, pairs have one for
+``head: mlp`` and gives ``MlpOptions`` as ``head_options``. Tagging keeps a vector for every word; pairs have one for
 each text.
 """
 
@@ -27,25 +27,26 @@ from biomtl.tasks.task import Task
 
 
 class MlpOptions(BaseModel):
-    """What a recipe may say under ``head_options``."""
+    """The options under ``head_options`` in a recipe."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     seq2vec: str = Field("boe", description="words to one vector, see `heads.seq2vec`")
     seq2seq: str | None = Field(None, description="layer between the words and a tagger, see `heads.seq2seq`")
     size: int = Field(384, gt=0, description="states per direction, filters per width of those two")
-    hidden: int = Field(0, ge=0, description="width of the two hidden layers; 0: one linear layer alone")
+    hidden: int = Field(0, ge=0, description="width of two hidden layers; 0: only one linear layer")
     dropout: float = Field(0.1, ge=0, lt=1, description="after the norm")
     norm: Literal["batch", "layer"] | None = Field(None, description="of the features, before the layers")
     last_dropout: bool = Field(False, description="the same dropout on the logits")
-    init_mean: float = Field(0.0, description="of the linear layers' first weights, with init_std")
-    init_std: float | None = Field(None, ge=0, description="their deviation; default torch's own way")
+    init_mean: float = Field(0.0, description="mean of the linear layers' initial weights, with init_std")
+    init_std: float | None = Field(None, ge=0, description="standard deviation; default torch's own initialisation")
     compare: Literal["concat", "distance", "cosine"] = Field(
-        "concat", description="scored pairs: layers over both vectors, or how near they are, learned by contrast"
+        "concat",
+        description="scored pairs: layers over both vectors, or their similarity, learned with contrastive loss",
     )
     crf: bool = Field(False, description="tagging: score whole tag sequences")
     class_weights: tuple[float, ...] | None = Field(None, description="factor of each label's loss")
-    threshold: float = Field(0.5, gt=0, lt=1, description="multilabel: least probability of a predicted label")
+    threshold: float = Field(0.5, gt=0, lt=1, description="multilabel: lowest probability of a predicted label")
 
     @classmethod
     def of(cls, task: Task, choice: HeadChoice, *fitting: str) -> MlpOptions:
@@ -53,11 +54,11 @@ class MlpOptions(BaseModel):
 
         Args:
             task: the task.
-            choice: its head, with the options as they were given.
-            fitting: which of the options that make sense for some task types only do so here.
+            choice: its head, with the given options.
+            fitting: of the options that only apply to some task types, those that apply here.
 
         Raises:
-            InputError: an unknown option, an impossible value, or no sense for the task's type.
+            InputError: an unknown option, an impossible value, or an option that doesn't apply to the task's type.
         """
         try:
             options = cls.model_validate(choice.options)
@@ -74,13 +75,13 @@ class MlpOptions(BaseModel):
                 f"task {task.name}: head option class_weights for {task.type} with a crf", fix="leave one out"
             )
         if options.class_weights is not None and len(options.class_weights) != len(task.labels):
-            found = f"task {task.name}: {len(options.class_weights)} class_weights"
-            raise InputError(found, expected=f"{len(task.labels)}, one per label")
+            problem = f"task {task.name}: {len(options.class_weights)} class_weights"
+            raise InputError(problem, expected=f"{len(task.labels)}, one per label")
         return options
 
 
 class BatchNorm(nn.BatchNorm1d):
-    """Batch normalisation that takes a batch of one as it does when predicting: one row has no spread."""
+    """Batch normalisation that treats a batch of one as in prediction, since one row has no variance."""
 
     def forward(self, values: Tensor) -> Tensor:
         """``[n, dim]`` to the same."""
@@ -167,13 +168,13 @@ class MlpWords(RowNetwork):
         mixed = encoded if self.layer_mix is None else self.layer_mix(encoded)
         words = mixed.hidden if self.seq2seq is None else self.seq2seq(mixed.hidden, mixed.mask)
         real = mixed.mask.bool()
-        # Statistics of a batch are those of its words, whatever the padding.
+        # A batch's statistics are those of its words, without padding.
         values = self.last(self.layers(self.features(words[real])))
         return values.new_zeros(*real.shape, values.shape[-1]).index_put((real,), values)
 
 
 class ConcatenatedPair(nn.Module):
-    """Layers over both texts' vectors side by side."""
+    """Layers over the concatenated vectors of both texts."""
 
     def __init__(self, dim: int, labels: int, options: MlpOptions, output: nn.Module | None = None) -> None:
         super().__init__()
@@ -187,7 +188,7 @@ class ConcatenatedPair(nn.Module):
 
 
 class ContrastivePair(nn.Module):
-    """The same layers over either text's vector; the score is how near they end."""
+    """The same layers over each text's vector; the score is the similarity of the results."""
 
     def __init__(self, dim: int, options: MlpOptions, low: float, high: float) -> None:
         super().__init__()
@@ -201,7 +202,7 @@ class ContrastivePair(nn.Module):
         return self.contrastive(self.layers(self.features(first)), self.layers(self.features(second)))
 
     def loss(self, scores: Tensor, rows: TaskRows) -> Tensor:
-        """The contrastive loss; a score says the distance that it was made of."""
+        """The contrastive loss; the distance is recovered from the score."""
         low, span = self.contrastive.low, self.contrastive.high - self.contrastive.low
         distances = (1 - (scores.float().squeeze(-1) - low) / span) * self.contrastive.margin
         return contrastive_loss(distances, (targets_of(rows) - low) / span, self.contrastive.margin)

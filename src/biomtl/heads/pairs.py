@@ -1,4 +1,4 @@
-"""Heads for two texts that were encoded apart."""
+"""Heads for two texts that are encoded separately."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from biomtl.heads.texts import candidate_slots
 class CosineHead(nn.Module):
     """Similarity of two texts: the cosine of their mean-pooled vectors on the task's scale.
 
-    A sentence encoder's cosine is a good similarity before any training, and training goes on from there: the
-    encoder moves the vectors, the head only the scale.
+    A sentence encoder's cosine is a good similarity before any training, and training continues from there: the
+    encoder changes the vectors, the head only the scale.
 
     Args:
         low: the score of unrelated texts (cosine 0).
@@ -57,8 +57,8 @@ class PairHead(Head):
     Args:
         compare: ``[pairs, dim]`` twice to ``[pairs, labels]``.
         objective: the loss.
-        layer_mix: the task's own mix of the encoder's layers, where the encoder gives one.
-        seq2vec: word vectors and mask to a row's vector; default their mean.
+        layer_mix: the task's own mix of the encoder's layers, if the encoder has one.
+        seq2vec: maps word vectors and mask to a row's vector; default their mean.
     """
 
     reading: ClassVar[Reading | None] = "pairs"
@@ -108,7 +108,7 @@ class RankingPairHead(PairHead):
         super().__init__(compare, text_cross_entropy, layer_mix)
 
     def forward(self, encoded: Encoded, rows: TaskRows) -> Tensor:
-        """``[texts, most candidates]``, ``-inf`` where a text has fewer."""
+        """``[texts, most candidates]``, padded with ``-inf``."""
         slots, filled = candidate_slots(rows)
         vectors = mean_by_id(self.vectors(rows.select(encoded)), slots, filled.numel()).view(*filled.shape, -1)
         text = vectors[:, :1].expand(-1, rows.segments - 1, -1)

@@ -1,4 +1,4 @@
-"""From a network's logits of rows to a task's outputs; heads and exported graphs read alike."""
+"""From a network's logits for rows to a task's outputs, shared by heads and exported graphs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 from biomtl.heads.base import Reading
 from biomtl.heads.rows import TaskRows
 
-CERTAIN = 100.0  # the logit of ``O`` for a word without any piece
+CERTAIN = 100.0  # the logit of ``O`` for a word without pieces
 
 
 def read_texts(logits: Tensor, rows: TaskRows, o_index: int = 0) -> Tensor:
@@ -19,7 +19,7 @@ def read_texts(logits: Tensor, rows: TaskRows, o_index: int = 0) -> Tensor:
 
 
 def read_words(logits: Tensor, rows: TaskRows, o_index: int = 0) -> Tensor:
-    """``[rows, positions, tags]`` to ``[words, tags]``: each word's first piece; ``O`` where a word has none."""
+    """``[rows, positions, tags]`` to ``[words, tags]``: each word's first piece; ``O`` for a word without pieces."""
     assert rows.word_positions is not None
     row, position = rows.word_positions[:, 0].clamp(min=0).unbind(1)
     nothing = logits.new_zeros(logits.shape[-1])
@@ -28,7 +28,7 @@ def read_words(logits: Tensor, rows: TaskRows, o_index: int = 0) -> Tensor:
 
 
 def read_spans(logits: Tensor, rows: TaskRows, o_index: int = 0) -> Tensor:
-    """``[rows, positions, 2]`` to ``[words, 2]``: log-probability of each word to begin and to end the answer."""
+    """``[rows, positions, 2]`` to ``[words, 2]``: log-probabilities that each word begins and ends the answer."""
     assert rows.word_positions is not None
     row, position = rows.word_positions[:, 0].clamp(min=0).unbind(1)
     chosen = logits[row, position].float().masked_fill(rows.without_piece(), torch.finfo(torch.float32).min)
@@ -36,7 +36,7 @@ def read_spans(logits: Tensor, rows: TaskRows, o_index: int = 0) -> Tensor:
 
 
 def read_pairs(logits: Tensor, rows: TaskRows, o_index: int = 0) -> Tensor:
-    """``[pairs, labels]`` as they are."""
+    """``[pairs, labels]``, unchanged."""
     return logits
 
 

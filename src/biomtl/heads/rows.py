@@ -1,4 +1,4 @@
-"""Which of a batch's encoder rows a task reads, and how its outputs map back to examples."""
+"""The encoder rows of a batch that a task reads, and how its outputs map back to examples."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from biomtl.encoders.base import Encoded
 
 @dataclass(slots=True)
 class TaskRows:
-    """One task's share of a batch, with ``r`` encoder rows, ``n`` examples and ``m`` outputs.
+    """One task's part of a batch, with ``r`` encoder rows, ``n`` examples and ``m`` outputs.
 
-    What a head needs as plain numbers is kept on the host, so that no forward pass has to wait for a device.
+    Plain numbers that heads need are kept on the host, so that no forward pass waits for a device.
 
     Attributes:
         rows: ``[r]`` indices of the batch's encoder rows.
-        example_ids: ``[r]`` the example (0 … n-1) that each of these rows belongs to.
-        segment_ids: ``[r]`` which text of several the row holds, as in ``EncodedRow.segment_id``.
-        output_counts: outputs of each of the n examples: 1, or its number of words, or of pairs of mentions.
-        segments: how many texts an example has at most.
+        example_ids: ``[r]`` the example (0 … n-1) of each of these rows.
+        segment_ids: ``[r]`` which of several texts the row holds, as in ``EncodedRow.segment_id``.
+        output_counts: number of outputs of each example: 1, or its number of words or of pairs of mentions.
+        segments: maximum number of texts per example.
         every_row: whether ``rows`` are all rows of the batch, in order.
         word_positions: ``[m, k, 2]`` index into ``rows`` and position of the k words that each output reads, -1 for a
-            word without any piece; ``None`` where an output reads whole rows.
-        targets: ``[m, …]`` gold values, or ``None`` when predicting; -100 where a word has no piece.
-        loss_denominator: how many outputs the mean loss is over.
+            word without pieces; ``None`` if outputs read whole rows.
+        targets: ``[m, …]`` gold values, or ``None`` when predicting; -100 for words without pieces.
+        loss_denominator: number of outputs in the mean loss.
     """
 
     rows: Tensor
@@ -56,20 +56,20 @@ class TaskRows:
         )
 
     def select(self, encoded: Encoded) -> Encoded:
-        """The task's rows of the batch, in its order; without a copy where they are all."""
+        """The task's rows of the batch, in order; not copied if these are all rows."""
         return encoded if self.every_row else encoded.select(self.rows)
 
     def gather(self, hidden: Tensor) -> Tensor:
-        """The states that the outputs read: ``[batch rows, positions, dim]`` to ``[m, k, dim]``, zero without piece.
+        """The states that the outputs read: ``[batch rows, positions, dim]`` to ``[m, k, dim]``, zero without pieces.
 
-        They are taken from the batch's own states: however many outputs read a row, the row isn't copied.
+        They are gathered from the batch's own states: a row isn't copied, however many outputs read it.
         """
         assert self.word_positions is not None
         row, position = self.word_positions.clamp(min=0).unbind(-1)
         return hidden[self.rows[row], position].masked_fill(self.without_piece().unsqueeze(-1), 0)
 
     def without_piece(self) -> Tensor:
-        """``[m, k]``, true where the tokenizer left a word without any piece."""
+        """``[m, k]``, true for words that the tokenizer left without pieces."""
         assert self.word_positions is not None
         return self.word_positions[..., 0] < 0
 
@@ -79,7 +79,7 @@ class TaskRows:
 
 
 def mean_by_id(values: Tensor, ids: Tensor, count: int) -> Tensor:
-    """``[rows, n]`` to ``[count, n]``: the mean of the rows of each id, zero where an id has none."""
+    """``[rows, n]`` to ``[count, n]``: the mean of the rows of each id, zero for an id without rows."""
     sums = values.new_zeros(count, values.shape[-1]).index_add(0, ids, values)
     rows = values.new_zeros(count).index_add(0, ids, values.new_ones(len(ids)))
     return sums / rows.clamp(min=1).unsqueeze(-1)

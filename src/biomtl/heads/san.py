@@ -15,15 +15,15 @@ from biomtl.errors import InputError
 class SanNetwork(RowNetwork):
     """Reads the second text several times, with the first text's summary as the state, and averages the answers.
 
-    With ``x`` the hidden states, ``h`` the state and ``s`` what is read: ``h`` starts as a self-attended sum over the
-    first text; a turn reads ``s = softmax(x (W h + b)) x`` over the second text, answers ``C [s; h; |s - h|; s * h]``
-    and goes on with ``h = GRU(s, h)``. The output is the logarithm of the mean of the turns' probabilities.
+    With hidden states ``x``, state ``h`` and summary ``s``: ``h`` starts as a self-attended sum over the first text;
+    each turn computes ``s = softmax(x (W h + b)) x`` over the second text, answers ``C [s; h; |s - h|; s * h]`` and
+    updates ``h = GRU(s, h)``. The output is the logarithm of the mean of the turns' probabilities.
 
     Args:
         dim: width of the hidden states.
         labels: number of classes.
-        turns: how often the second text is read.
-        drop_turns: probability that a training row leaves a turn out of its mean; one turn is always kept.
+        turns: number of times the second text is read.
+        drop_turns: probability of leaving a turn out of a training row's mean; one turn is always kept.
         dropout: dropout on the hidden states.
     """
 

@@ -1,7 +1,7 @@
-"""Layers between the encoder's word vectors and a head at every word.
+"""Layers between the encoder's word vectors and a head for every word.
 
 One interface: ``layer(hidden [rows, words, dim], mask [rows, words]) -> [rows, words, layer.dim]``. A word's result
-depends on the real words of its own row only.
+depends only on the real words of its own row.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Recurrent(SequenceLayer):
 
 
 class GatedConvolutions(SequenceLayer):
-    """Convolutions over three words with a gate and a way around (Dauphin et al. 2017, arXiv 1612.08083)."""
+    """Gated convolutions over three words with a residual connection (Dauphin et al. 2017, arXiv 1612.08083)."""
 
     def __init__(self, dim: int, hidden: int, layers: int = 2) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ class GatedConvolutions(SequenceLayer):
 
 
 class IntraSentenceAttention(SequenceLayer):
-    """Every word beside a mean of the row's words, weighted by how they suit it."""
+    """Every word concatenated with an attention-weighted mean of the row's words."""
 
     def __init__(self, dim: int, hidden: int) -> None:
         super().__init__()
@@ -80,7 +80,7 @@ class IntraSentenceAttention(SequenceLayer):
 
 
 class FeedForward(SequenceLayer):
-    """The same linear layer and ReLU at every word."""
+    """A linear layer and ReLU, applied to every word."""
 
     def __init__(self, dim: int, hidden: int) -> None:
         super().__init__()
@@ -93,7 +93,7 @@ class FeedForward(SequenceLayer):
 
 
 class SelfAttention(SequenceLayer):
-    """One transformer layer (Vaswani et al. 2017), after convolutions in the shape of QANet's block if asked.
+    """One transformer layer (Vaswani et al. 2017), optionally after convolutions as in QANet's block.
 
     Args:
         dim: width of the words.
@@ -153,13 +153,13 @@ def build_sequence_layer(name: str, dim: int, hidden: int = 384) -> SequenceLaye
 
 
 def positions(length: int, dim: int) -> Tensor:
-    """Sines and cosines ``[length, dim]`` that tell a word's place (Vaswani et al. 2017)."""
+    """Sinusoidal position encodings ``[length, dim]`` (Vaswani et al. 2017)."""
     rates = torch.exp(torch.arange(0, dim, 2) * (-math.log(10000.0) / dim))
     angles = torch.arange(length).unsqueeze(1) * rates
     return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)[:, :dim]
 
 
 def _some(mask: Tensor) -> Tensor:
-    """``mask``; a row without words, which could attend to nothing, has all: its outputs are never read."""
+    """``mask``, but all true for a row without words, which could attend to nothing; its outputs are never read."""
     real = mask.bool()
     return real | ~real.any(1, keepdim=True)

@@ -1,7 +1,7 @@
-"""Sequence reducers: a row's word vectors in, one vector out, whatever the padding.
+"""Sequence reducers: from a row's word vectors to one vector, independent of padding.
 
 One interface: ``reducer(hidden [rows, words, dim], mask [rows, words]) -> [rows, reducer.dim]``. A row's result depends
-on its real words only; a row without any gives zeros (or the reducer's answer to zeros).
+only on its real words; a row without words gives zeros (or the reducer's result for zeros).
 """
 
 from __future__ import annotations
@@ -85,9 +85,9 @@ class Recurrent(Reducer):
 
 
 class Convolutional(Reducer):
-    """The largest answer of every filter over the words (Kim 2014, arXiv 1408.5882).
+    """The maximum of every filter over the words (Kim 2014, arXiv 1408.5882).
 
-    A window starts at every real word and reads zeros behind the last one.
+    A window starts at every real word and reads zeros after the last one.
 
     Args:
         dim: width of the word vectors.
@@ -128,7 +128,7 @@ class ConvolutionalHighway(Reducer):
 
 
 class HighwayRecurrent(Reducer):
-    """The last word's state of one highway LSTM, or of three that read in turns from left and from right."""
+    """The last word's state of one highway LSTM, or of three with alternating directions."""
 
     def __init__(self, dim: int, hidden: int, *, alternating: bool = False) -> None:
         super().__init__()
@@ -157,12 +157,12 @@ REDUCERS: dict[str, Callable[[int, int], Reducer]] = {
 
 
 def build_reducer(name: str, dim: int, hidden: int = 128) -> Reducer:
-    """A reducer by name; elmoft's spellings (``pytorch-lstm``, ``cnn_highway``) are understood.
+    """A reducer by name; elmoft's names (``pytorch-lstm``, ``cnn_highway``) are accepted too.
 
     Args:
         name: one of ``REDUCERS``.
         dim: width of the word vectors.
-        hidden: states a direction of the recurrent ones, filters a width of the convolutional ones.
+        hidden: states per direction (recurrent), filters per width (convolutional).
 
     Raises:
         InputError: no such reducer.
@@ -174,6 +174,6 @@ def build_reducer(name: str, dim: int, hidden: int = 128) -> Reducer:
 
 
 def _masked_max(values: Tensor, real: Tensor) -> Tensor:
-    """Largest of ``[rows, words, n]`` where ``real``; zeros for a row without any word."""
+    """Maximum of ``[rows, words, n]`` over ``real`` words; zeros for a row without words."""
     kept = values.masked_fill(~real.unsqueeze(-1), torch.finfo(values.dtype).min).amax(1)
     return kept.masked_fill(~real.any(1).unsqueeze(-1), 0)

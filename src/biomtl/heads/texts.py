@@ -1,4 +1,4 @@
-"""One output for each text, or for each of a text's candidates."""
+"""One output per text, or per candidate of a text."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class TextHead(Head):
 
 
 class RankingHead(Head):
-    """A score for each row that holds a text beside one of its candidates; softmax over a text's candidates.
+    """A score for each row, which holds a text and one of its candidates; softmax over a text's candidates.
 
     Args:
         network: ``Encoded -> [rows, 1]``.
@@ -46,7 +46,7 @@ class RankingHead(Head):
         self.network = network
 
     def forward(self, encoded: Encoded, rows: TaskRows) -> Tensor:
-        """``[texts, most candidates]``, ``-inf`` where a text has fewer."""
+        """``[texts, most candidates]``, padded with ``-inf``."""
         assert self.network is not None
         slots, filled = candidate_slots(rows)
         scores = mean_by_id(self.network(rows.select(encoded)), slots, filled.numel()).view(filled.shape)
@@ -54,10 +54,10 @@ class RankingHead(Head):
 
 
 def candidate_slots(rows: TaskRows) -> tuple[Tensor, Tensor]:
-    """Rows in a table of texts by segments.
+    """Place rows in a table of texts by segments.
 
     Returns:
-        ``[rows]`` each row's place in the flattened table, and ``[texts, segments]``, which places are filled.
+        ``[rows]`` each row's index in the flattened table, and ``[texts, segments]``, which entries are filled.
     """
     slots = rows.example_ids * rows.segments + rows.segment_ids
     filled = torch.zeros(rows.count * rows.segments, dtype=torch.bool, device=slots.device)

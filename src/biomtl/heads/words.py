@@ -1,4 +1,4 @@
-"""One output for each word: tags, and where an answer begins and ends."""
+"""One output per word: tags, and the beginning and end of an answer."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from biomtl.tasks.types.span import END, START
 
 
 class TagHead(Head):
-    """A tag for every word, read at its first piece.
+    """One tag per word, read at its first piece.
 
     Args:
         network: ``Encoded -> [rows, positions, tags]``.
-        o_index: the place of ``O`` among the tags, which a word without any piece gets.
+        o_index: the index of ``O``, which a word without pieces gets.
         objective: the loss.
     """
 
@@ -34,18 +34,18 @@ class TagHead(Head):
         self.o_index = o_index
 
     def forward(self, encoded: Encoded, rows: TaskRows) -> Tensor:
-        """``[words, tags]``, words of all examples one after another."""
+        """``[words, tags]``, for the words of all examples in order."""
         assert self.network is not None
         return read_words(self.network(rows.select(encoded)), rows, self.o_index)
 
 
 class CrfHead(TagHead):
-    """Tags that are chosen together: a linear chain over the network's emissions.
+    """Tags that are chosen jointly: a linear chain over the network's emissions.
 
     Args:
         network: ``Encoded -> [rows, positions, tags]``.
         crf: the chain.
-        o_index: the place of ``O``.
+        o_index: the index of ``O``.
     """
 
     def __init__(self, network: RowNetwork, crf: Crf, o_index: int) -> None:
@@ -53,7 +53,7 @@ class CrfHead(TagHead):
         self.crf = crf
 
     def loss(self, outputs: Tensor, rows: TaskRows) -> tuple[Tensor, int]:
-        """The gold sequences' negative log-likelihood per word; a word without any piece counts as ``O``."""
+        """The gold sequences' negative log-likelihood per word; a word without pieces counts as ``O``."""
         if not len(outputs):
             return outputs.sum(), rows.loss_denominator
         targets = targets_of(rows)
@@ -72,7 +72,7 @@ class CrfHead(TagHead):
 
 
 class SpanHead(Head):
-    """Where an answer begins and where it ends, each by a softmax over its text's words.
+    """The beginning and end of an answer, each by a softmax over the words of its text.
 
     Args:
         network: ``Encoded -> [rows, positions, 2]``.
@@ -91,7 +91,7 @@ class SpanHead(Head):
 
 
 def span_loss(outputs: Tensor, rows: TaskRows) -> Tensor:
-    """Mean over starts and ends of their negative log-probability; a word without any piece doesn't count."""
+    """Mean negative log-probability over starts and ends; a word without pieces doesn't count."""
     targets = targets_of(rows)
     bits = torch.stack([(targets == bit) | (targets == START + END) for bit in (START, END)], dim=1)
     return -(outputs * bits).sum() / max(rows.loss_denominator, 1)

@@ -1,4 +1,4 @@
-"""Tasks as records: what is labelled, how it is scored, who may have the data."""
+"""Tasks as records: what is labelled, how it is scored, and who may use the data."""
 
 from biomtl.tasks.registry import SUITES, get_task, known_tasks, suite_tasks
 from biomtl.tasks.task import Task

@@ -1,4 +1,4 @@
-"""Which head a task gets: a choice of the recipe, kept beside the trained head."""
+"""The choice of a task's head, made in the recipe and saved with the trained head."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ OLD_OPTIONS = {"reducer": "seq2vec", "sequence": "seq2seq"}
 
 
 class HeadChoice(BaseModel):
-    """A head by name, with its options; names of older versions are understood."""
+    """A head by name, with its options; names from older versions are accepted."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field(DEFAULT, description="the encoder family's own head, or `mlp` or `san`")
     options: dict[str, Any] = Field(default_factory=dict, description="settings of a named head")
-    pairs: Pairs = Field("together", description="two texts as one sequence, or encoded apart and compared")
+    pairs: Pairs = Field("together", description="two texts as one sequence, or encoded separately and compared")
 
     @model_validator(mode="before")
     @classmethod
     def _today(cls, values: Any) -> Any:
-        """The names of today for those of older versions."""
+        """Replace names from older versions by current ones."""
         if not isinstance(values, Mapping):
             return values
         options = values.get("options", {})
@@ -39,7 +39,7 @@ DEFAULT_HEAD = HeadChoice()
 
 
 def split_record(record: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A task's record as it is written by hand or was saved in format 1: the task's own fields, and its head's."""
+    """A task's record as written by hand or saved in format 1: the fields of the task and of its head."""
     own = {key: value for key, value in record.items() if key not in ("head", "head_options", "pairs")}
     given = {"name": record.get("head"), "options": record.get("head_options"), "pairs": record.get("pairs")}
     return own, {key: value for key, value in given.items() if value is not None}

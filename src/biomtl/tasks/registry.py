@@ -1,4 +1,4 @@
-"""The tasks that come with the package, found by name or alias."""
+"""The tasks in the package, by name or alias."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SUITES: Mapping[str, tuple[str, ...]] = {
 
 @cache
 def known_tasks() -> dict[str, Task]:
-    """Every task that comes with the package, by name, in the suites' order."""
+    """Every task in the package, by name, in the order of the suites."""
     files = {path.name: path for folder in _FOLDER.iterdir() if folder.is_dir() for path in folder.iterdir()}
     names = dict.fromkeys(name for members in SUITES.values() for name in members)
     records = [yaml.safe_load(files[f"{name}.yaml"].read_text(encoding="utf-8")) for name in names]
@@ -30,9 +30,9 @@ def known_tasks() -> dict[str, Task]:
 
 
 def relation_of(task: Task) -> RelationArguments | None:
-    """A task's arguments if it is a relation task: its own, or those of the known task of its name.
+    """A relation task's arguments: its own, or those of the known task with its name.
 
-    Prepared suites, and models trained on them, leave a known task's arguments to the package.
+    Prepared suites, and models trained on them, don't store a known task's arguments.
     """
     known = known_tasks().get(task.name)
     return task.relation or (known.relation if known else None)
@@ -42,7 +42,7 @@ def get_task(name: str) -> Task:
     """A task by its name or one of its aliases, in any case.
 
     Raises:
-        InputError: unknown name; the nearest known one is suggested.
+        InputError: unknown name; the message suggests the nearest known one.
     """
     names = {alias: task for task in known_tasks().values() for alias in (task.name, *task.aliases)}
     try:
@@ -54,10 +54,10 @@ def get_task(name: str) -> Task:
 
 
 def pick(name: str, there: Iterable[str], where: str | Path) -> str:
-    """Which of the names that are ``there`` is meant by a task's name or alias.
+    """The name among those ``there`` that a task's name or alias refers to.
 
     Raises:
-        InputError: none of them; the nearest is suggested.
+        InputError: none of them; the message suggests the nearest.
     """
     there = list(there)
     aliases = {alias: task.name for task in known_tasks().values() for alias in (task.name, *task.aliases)}

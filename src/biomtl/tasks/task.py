@@ -15,13 +15,13 @@ from biomtl.tasks.head import HeadChoice, split_record
 from biomtl.tasks.words import WordRule
 
 NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-LONGEST_NAME = 100  # characters: it names folders, also temporary ones, and file systems allow 255 bytes
+LONGEST_NAME = 100  # characters: it names folders, including temporary ones, and file systems allow 255 bytes
 Split = Literal["train", "dev", "test"]
 SPLITS: tuple[Split, ...] = ("train", "dev", "test")
 
 
 class Published(BaseModel):
-    """A score that somebody published for the task."""
+    """A published score for the task."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     system: str
@@ -31,10 +31,10 @@ class Published(BaseModel):
 
 
 class Catalogue(BaseModel):
-    """What a user has to know before working with a benchmark task's data.
+    """What users need to know about a benchmark task's data.
 
-    ``expected`` maps split -> key -> count. A key is a label of the task (rows that carry it), or one of: ``rows``
-    (negatives included), ``positives`` (rows with another label than the negative), ``pairs`` (rows of two texts),
+    ``expected`` maps split -> key -> count. A key is a label of the task (rows that have it), or one of: ``rows``
+    (including negatives), ``positives`` (rows with a label other than the negative), ``pairs`` (rows of two texts),
     ``sentences`` (rows of a multilabel task), ``mentions`` (entities) and ``documents``.
     """
 
@@ -44,16 +44,16 @@ class Catalogue(BaseModel):
     free: bool = Field(description="whether anyone may download the corpus")
     obtain: str = Field(description="where to download it, or whom to ask")
     citation: str
-    unit: str = Field(description="what the expected counts count")
+    unit: str = Field(description="unit of the expected counts")
     expected: dict[Split, dict[str, int]] = Field(description="split -> label (or unit) -> count, from BLUE")
     published: tuple[Published, ...] = ()
     notes: tuple[str, ...] = ()
 
 
 class RelationArguments(BaseModel):
-    """Which pairs of mentions a relation task asks about, and how a model is shown one.
+    """The pairs of mentions that a relation task classifies, and how they are masked.
 
-    Types of mentions are in lower case: those of the task's corpus and of the usual other corpora and taggers.
+    Mention types are in lower case: those of the task's corpus, and of other common corpora and taggers.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -61,11 +61,13 @@ class RelationArguments(BaseModel):
     second: tuple[str, ...] = Field(description="the same for the second argument")
     unit: Literal["sentence", "joined-sentences"] = Field(
         "sentence",
-        description="the stretch of text that holds both; sentences are joined as BLUE's converter joins them",
+        description="the unit of text that holds both; sentences may be merged as in BLUE's converter",
     )
     ascii: bool = Field(False, description="whether the text becomes plain ASCII first")
-    masks: tuple[str, str] = Field(description="what hides the mentions; {first} and {second} stand for their types")
-    overlapping: str = Field(description="what hides two mentions that overlap")
+    masks: tuple[str, str] = Field(
+        description="placeholders of the mentions; {first} and {second} stand for their types"
+    )
+    overlapping: str = Field(description="placeholder of two mentions that overlap")
 
 
 class Task(BaseModel):
@@ -83,11 +85,11 @@ class Task(BaseModel):
     labels: tuple[str, ...] = ()
     negative: str | None = Field(None, description="the class that F1 leaves out")
     metric: str = Field(description="id of the main metric in biomtl.scoring")
-    metrics: tuple[str, ...] = Field((), description="further metrics printed beside it")
-    score_range: tuple[float, float] | None = Field(None, description="lowest and highest score of a regression")
+    metrics: tuple[str, ...] = Field((), description="further metrics to print")
+    score_range: tuple[float, float] | None = Field(None, description="lowest and highest score, for regression")
     relation: RelationArguments | None = Field(None, description="a relation task's arguments, for new documents")
     words: WordRule | None = Field(
-        None, description="how a tagging task's corpus cuts text, learned in training and kept in the saved head"
+        None, description="how a tagging task's corpus splits text, learned in training and kept in the saved head"
     )
     aliases: tuple[str, ...] = ()
     licence: str = "unknown"
@@ -107,21 +109,21 @@ class Task(BaseModel):
 
     @property
     def o_index(self) -> int:
-        """The place among a tagger's labels of ``O``, the tag of words in no mention; 0 where there is none."""
+        """The index of ``O``, the tag of words outside mentions, among a tagger's labels; 0 if it is missing."""
         return self.labels.index("O") if "O" in self.labels else 0
 
     @classmethod
     def read(cls, path: str | Path) -> Task:
-        """The task of a ``task.yaml``, without the head that it may ask for (see ``read_task``)."""
+        """The task in a ``task.yaml``, without its head (see ``read_task``)."""
         return read_task(path)[0]
 
     def dump(self) -> dict[str, Any]:
-        """The record as plain values, defaults left out, for YAML or JSON."""
+        """The record as plain values without defaults, for YAML or JSON."""
         return self.model_dump(mode="json", exclude_defaults=True)
 
 
 def name_problem(name: str) -> str | None:
-    """What is wrong with a task's name, or None."""
+    """The problem with a task's name, or None."""
     if len(name) > LONGEST_NAME:
         return f"a task's name of {len(name)} characters ({name[:20]}…), at most {LONGEST_NAME}, as it names folders"
     if not NAME.fullmatch(name):
@@ -130,7 +132,7 @@ def name_problem(name: str) -> str | None:
 
 
 def read_task(path: str | Path) -> tuple[Task, HeadChoice]:
-    """The task of a ``task.yaml``, and the head that it asks for.
+    """The task and the head in a ``task.yaml``.
 
     Raises:
         InputError: missing file, broken YAML, unknown or impossible fields.
@@ -140,7 +142,7 @@ def read_task(path: str | Path) -> tuple[Task, HeadChoice]:
         raise InputError("no such file", path=path, expected="a task record", fix="run `biomtl prepare`")
     value, _ = read_yaml(path)
     if not isinstance(value, dict):
-        raise InputError("no mapping", path=path, expected="the fields of a task")
+        raise InputError("not a mapping", path=path, expected="the fields of a task")
     own, head = split_record(value)
     what = "the fields of a task"
     return validated(Task, own, path, what), validated(HeadChoice, head, path, what)

@@ -1,7 +1,7 @@
-"""From a recipe to what is trained: the suite, the model, and the recipe as it really is.
+"""From a recipe to a run's suite and model, and the recipe that describes them.
 
-A model or suite that is passed in writes itself into the recipe, so that the record of a run is true; what contradicts
-a key that the recipe gives is refused.
+A model or suite that is passed in is written into the recipe, so that the record of a run is true; one that contradicts
+a given key is refused.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from biomtl.tasks.task import Task
 from biomtl.training.recipe import Recipe, TaskOptions
 from biomtl.training.recipe_io import located, make_recipe
 
-IN_PYTHON = "made in Python"  # what a recipe says of an encoder or data that nothing can be loaded from
+IN_PYTHON = "made in Python"  # the recipe's value for an encoder or data that can't be loaded from anywhere
 
 
 class Assembly(NamedTuple):
-    """What a run trains: the ``recipe`` in which everything is said, and what it says."""
+    """What a run trains: the complete ``recipe``, and the suite and model that it describes."""
 
     recipe: Recipe
     suite: Suite
@@ -33,7 +33,7 @@ class Assembly(NamedTuple):
 
 
 def assemble(recipe: Recipe, model: MultiTaskModel | None = None, suite: Suite | None = None) -> Assembly:
-    """Build what isn't passed in; write what is into the recipe.
+    """Build whatever isn't passed in, and write whatever is into the recipe.
 
     Raises:
         InputError: data or encoder that can't be loaded, or a model or suite that contradicts the recipe.
@@ -70,7 +70,7 @@ def assemble(recipe: Recipe, model: MultiTaskModel | None = None, suite: Suite |
 
 
 def with_task_names(recipe: Recipe, suite: Suite) -> Recipe:
-    """The recipe with its tasks under their own names, where it used aliases.
+    """The recipe with the names of its tasks instead of aliases.
 
     Raises:
         InputError: one task under two names, or a task that the suite doesn't have.
@@ -90,7 +90,7 @@ def with_task_names(recipe: Recipe, suite: Suite) -> Recipe:
 
 
 def facts_of_suite(recipe: Recipe, suite: Suite) -> dict[str, Any]:
-    """What a recipe says of a suite that was passed in: where it lies, and its tasks, own ones as they are defined.
+    """The recipe's values for a suite that was passed in: its location and its tasks, with definitions of own tasks.
 
     Raises:
         InputError: the recipe names another suite, or other tasks.
@@ -105,7 +105,7 @@ def facts_of_suite(recipe: Recipe, suite: Suite) -> dict[str, Any]:
         definition = {key: getattr(entry.definition, key) for key in entry.definition.given} if entry.definition else {}
         said = {key: getattr(options, key) for key in options.given}
         if said and said != definition:
-            raise InputError(f"the recipe defines task {name} otherwise than the suite that was passed in")
+            raise InputError(f"the recipe's definition of task {name} differs from that of the suite passed in")
         tasks[name] = options.model_copy(update=definition)
     return {"suite": _settled(recipe, "suite", suite.source or IN_PYTHON), "tasks": tasks}
 
@@ -113,10 +113,10 @@ def facts_of_suite(recipe: Recipe, suite: Suite) -> dict[str, Any]:
 def facts_of_model(
     recipe: Recipe, model: MultiTaskModel, suite: Suite, options: Mapping[str, TaskOptions]
 ) -> dict[str, Any]:
-    """What a recipe says of a model that was passed in: its encoder and lengths, its heads and how it reads pairs.
+    """The recipe's values for a model that was passed in: its encoder and lengths, its heads and how it reads pairs.
 
     Raises:
-        InputError: the model has no head for the data, or the recipe says something else.
+        InputError: the model has no head for the data, or contradicts the recipe.
     """
     for name, task in suite.tasks.items():
         old = model.tasks.get(name)
@@ -138,16 +138,16 @@ def facts_of_model(
 
 
 def recorded(recipe: Recipe, facts: Mapping[str, Any]) -> Recipe:
-    """The recipe with these values, checked as a whole."""
+    """The recipe with these values, validated as a whole."""
     tasks = {name: options.model_dump(exclude_none=True) for name, options in facts.get("tasks", recipe.tasks).items()}
     return make_recipe({**recipe.model_dump(exclude_none=True), **facts, "tasks": tasks})
 
 
 def keep_heads(model: MultiTaskModel, suite: Suite) -> None:
-    """Make ``model`` one of the suite's tasks: with its trained heads, fresh ones for tasks that are new to it.
+    """Give ``model`` exactly the suite's tasks: trained heads are kept, new tasks get fresh ones.
 
     Raises:
-        InputError: a head that was trained on other labels or inputs, or with other options.
+        InputError: a head was trained on other labels or inputs, or with other options.
     """
     for name, task in suite.tasks.items():
         old = model.tasks.get(name)
@@ -158,20 +158,20 @@ def keep_heads(model: MultiTaskModel, suite: Suite) -> None:
         if problem := _difference(old, task):
             raise InputError(f"the model's head for {name} was trained on {problem}", fix=fresh)
         if changed := _changed(model.choices[name], suite.heads[name]):
-            found = f"{changed} for {name}, whose trained head was built otherwise"
-            raise InputError(found, fix=f"leave it out or {fresh}")
+            problem = f"{changed} for {name}, whose trained head was built otherwise"
+            raise InputError(problem, fix=f"leave it out or {fresh}")
     model.keep_tasks(suite.tasks)
 
 
 def _difference(old: Task, task: Task) -> str | None:
-    """What a head's task has other than the data's, or nothing."""
+    """The difference between a head's task and the data's task, if any."""
     if (old.type, old.labels, old.inputs) == (task.type, task.labels, task.inputs):
         return None
     return f"other labels or inputs, expected {old.type} over {len(old.labels)} labels"
 
 
 def _changed(old: HeadChoice, new: HeadChoice) -> str | None:
-    """What is asked for that a trained head doesn't have, or nothing."""
+    """The requested option that a trained head doesn't have, if any."""
     if new.name != old.name:
         return f"head {new.name}"
     if new.pairs != old.pairs:
@@ -181,7 +181,7 @@ def _changed(old: HeadChoice, new: HeadChoice) -> str | None:
 
 
 def _as_built(options: TaskOptions, task: Task, head: HeadChoice) -> TaskOptions:
-    """A task's options with what its head was built with."""
+    """A task's options, with those of its existing head."""
     place = f"tasks.{task.name}"
     if options.pairs not in (None, head.pairs):
         raise _contradiction(f"{place}.pairs", options.pairs, head.pairs)
@@ -198,7 +198,7 @@ def _as_built(options: TaskOptions, task: Task, head: HeadChoice) -> TaskOptions
 
 
 def _settled(recipe: Recipe, key: str, value: Any) -> Any:
-    """The value to record for something that was passed in; what was made in Python is what the recipe says it is."""
+    """The value to record for an object that was passed in; for one made in Python, the recipe's value."""
     said = getattr(recipe, key)
     if key not in recipe.model_fields_set:
         return value
@@ -208,17 +208,17 @@ def _settled(recipe: Recipe, key: str, value: Any) -> Any:
 
 
 def same_place(first: Any, second: Any) -> bool:
-    """Whether two values of a recipe are equal, or name one file or folder in two ways."""
+    """Whether two values of a recipe are equal, or are two paths of the same file or folder."""
     if isinstance(first, str) and isinstance(second, str):
         return first == second or Path(first).resolve() == Path(second).resolve()
     return bool(first == second)
 
 
 def _contradiction(key: str, said: Any, value: Any) -> InputError:
-    found = f"{key} is {said!r} in the recipe, {value!r} in what was passed in"
-    return InputError(found, fix="leave the key out of the recipe, or pass in what it says")
+    problem = f"{key} is {said!r} in the recipe, {value!r} in what was passed in"
+    return InputError(problem, fix="leave the key out of the recipe, or pass in what it names")
 
 
 def _given(recipe: Recipe, *keys: str) -> dict[str, Any]:
-    """Those of the keys that the recipe gives, with their values."""
+    """The keys that the recipe gives, with their values."""
     return {key: getattr(recipe, key) for key in keys if key in recipe.model_fields_set}

@@ -1,4 +1,4 @@
-"""What a run trains on: examples of every task, cut into the batches of each epoch."""
+"""Training data: the examples of every task, cut into the batches of each epoch."""
 
 from __future__ import annotations
 
@@ -19,44 +19,44 @@ from biomtl.training.recipe import Recipe
 from biomtl.training.splits import training_splits
 from biomtl.training.state import Progress
 
-COUNTED = 2_000_000  # drawn texts whose batches are counted before the first step, some seconds' work
+COUNTED = 2_000_000  # texts whose batches are counted before the first step, which takes a few seconds
 
 
 @dataclass(frozen=True)
 class StepBatches:
-    """One process's batches of one optimiser step, and where the epoch stands after them."""
+    """One process's batches for one optimiser step, and the position in the epoch after them."""
 
     batches: list[list[EncodedExample]]
     epoch: int
     done: int
-    """Batches of the epoch that are done with this step."""
+    """Batches of the epoch that are done after this step."""
     of: int
 
     @property
     def ends_epoch(self) -> bool:
-        """Whether the epoch has no further batch."""
+        """Whether this is the epoch's last step."""
         return self.done >= self.of
 
     @property
     def position(self) -> float:
-        """Epochs done with this step, with the part of the current one."""
+        """Epochs done after this step, including the fraction of the current one."""
         return round(self.epoch + self.done / self.of, 4)
 
     @property
     def after(self) -> tuple[int, int]:
-        """The epoch of the next step, and how many of its batches are done by then."""
+        """The epoch of the next step, and how many of its batches are done."""
         return (self.epoch + 1, 0) if self.ends_epoch else (self.epoch, self.done)
 
 
 @dataclass(frozen=True)
 class DataPlan:
-    """What an epoch holds, for the table printed before training."""
+    """The contents of an epoch, for the table printed before training."""
 
     tasks: list[TaskPlan]
     records: Mapping[str, int]
     """Each task's rows of data; rows with the same text are encoded once."""
     unlike: Mapping[str, int]
-    """Texts to which a task gives more than one answer, where there are such."""
+    """Tasks with texts that have more than one answer, and the number of these texts."""
     texts: int
     rows: int
     """The encoder's."""
@@ -64,9 +64,9 @@ class DataPlan:
     windowed: int
     """Texts too long for one row."""
     windows: int
-    """The rows that cover those."""
+    """The rows that cover them."""
     truncated: int
-    """Positions that no row could hold (pairs of two very long texts)."""
+    """Positions that did not fit into any row (pairs of two very long texts)."""
 
 
 class TrainingData:
@@ -76,7 +76,7 @@ class TrainingData:
         processor: the encoder's text processor.
         suite: the suite; only the recipe's training splits are read.
         recipe: mixing, policy, batch size, seed, row limits, length of the run.
-        world: how many processes share the batches of a step.
+        world: number of processes that share the batches of a step.
     """
 
     def __init__(self, processor: TextProcessor, suite: Suite, recipe: Recipe, world: int = 1) -> None:
@@ -100,11 +100,11 @@ class TrainingData:
         self.lengths = np.array([example.longest for example in self.examples])
         self.row_counts = np.array([len(example.rows) for example in self.examples])
         if recipe.max_steps is not None:
-            # Annealing has to know the run's epochs; the first has the same draws however many there are.
+            # Annealing needs the number of epochs, which doesn't affect the draws of the first one.
             self.mixer.epochs = -(-recipe.max_steps // self._steps_of(0, world))
 
     def steps(self, progress: Progress, rank: int, world: int) -> Iterator[StepBatches]:
-        """The batches of every step after ``progress``, without end; no step holds batches of two epochs."""
+        """The batches of every step after ``progress``, endlessly; no step holds batches of two epochs."""
         done = progress.batch
         for epoch in count(progress.epoch):
             batches = self.epoch(epoch, rank, world)
@@ -116,8 +116,8 @@ class TrainingData:
     def run_length(self, world: int) -> int:
         """Optimiser steps of the run.
 
-        How many batches an epoch takes follows from its draws. The epochs of a very long run (``COUNTED``) have about
-        as many as its first ones: its last epoch may end a few batches early or late.
+        The number of batches in an epoch follows from its draws. For a very long run (``COUNTED``) it is estimated from
+        the first epochs, so the last epoch may end a few batches early or late.
         """
         if self.recipe.max_steps is not None:
             return self.recipe.max_steps
@@ -131,7 +131,7 @@ class TrainingData:
         return -(-each // self.recipe.gradient_accumulation_steps)
 
     def epoch(self, epoch: int, rank: int = 0, world: int = 1) -> list[list[EncodedExample]]:
-        """The batches of an epoch for one process of ``world``, the same whenever asked."""
+        """The batches of an epoch for one process of ``world``; every call gives the same."""
         return [[self.examples[i] for i in batch] for batch in shard(self._batches(epoch), rank, world)]
 
     def _batches(self, epoch: int) -> list[Index]:
@@ -164,7 +164,7 @@ class TrainingData:
 
 
 def texts_with_unlike_answers(examples: Sequence[EncodedExample]) -> dict[str, int]:
-    """How many texts have rows of a task that disagree, by task."""
+    """The number of texts whose rows disagree, by task."""
     found: Counter[str] = Counter()
     for example in examples:
         answers: dict[str, set[bytes]] = {}
@@ -176,7 +176,7 @@ def texts_with_unlike_answers(examples: Sequence[EncodedExample]) -> dict[str, i
 
 
 def training_records(suite: Suite, name: str, recipe: Recipe) -> Sequence[Record]:
-    """A task's training rows: its splits, and of them the seeded choice that ``max_rows`` leaves."""
+    """A task's training rows: those of its splits, or a random sample of ``max_rows``."""
     data = suite[name]
     records = [record for split in training_splits(recipe) if split in data for record in data.records(split)]
     options = recipe.tasks.get(name)

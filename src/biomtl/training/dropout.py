@@ -1,7 +1,7 @@
-"""Dropout that a CPU can afford.
+"""Fast dropout on CPUs.
 
-Torch draws a CPU dropout mask one number at a time; in bfloat16 that is a fifth of a training step. One 64-bit draw
-holds four 16-bit lanes, each compared with ``p``: the same distribution to 1/65536, a third of the time.
+Torch draws a CPU dropout mask one number at a time; in bfloat16 that takes a fifth of a training step. Here one 64-bit
+draw gives four 16-bit lanes, each compared with ``p``: the same distribution to 1/65536, in a third of the time.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ LANES = 65536
 
 
 class FastDropout(TorchFunctionMode):
-    """Within this context dropout on CPU tensors draws its masks four at a time, attention's dropout included."""
+    """Within this context dropout on CPU tensors, including attention's, draws its masks four at a time."""
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping | None = None
     ) -> Any:
-        """Answer for the two functions that drop; pass everything else on."""
+        """Replace the two functions with dropout; pass everything else on."""
         kwargs = kwargs or {}
         if func is functional.dropout:
             return _dropout(*args, **kwargs)
@@ -58,7 +58,7 @@ def _attention(
     scale: float | None = None,
     enable_gqa: bool = False,
 ) -> Tensor:
-    """Torch's own formula, which is also what it computes on a CPU when attention drops."""
+    """Torch's own formula, which it also uses on a CPU for attention with dropout."""
     if dropout_p == 0.0 or query.device.type != "cpu" or is_causal or enable_gqa:
         return functional.scaled_dot_product_attention(
             query, key, value, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa

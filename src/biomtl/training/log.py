@@ -1,4 +1,4 @@
-"""What a run tells: one line per step in ``log.jsonl``, trackers by name, a progress bar or lines now and then."""
+"""The log of a run: one line per step in ``log.jsonl``, trackers, and a progress bar or occasional lines."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 SMOOTHING = 0.9  # of the losses shown in the bar; the log keeps every value
-LINE_SECONDS = 30.0  # between two lines where nobody looks at a terminal
+LINE_SECONDS = 30.0  # between two lines if there is no terminal
 
 
 class RunLog:
-    """Writes ``log.jsonl``, feeds the trackers, and moves the progress bar.
+    """Writes ``log.jsonl``, feeds the trackers, and advances the progress bar.
 
-    Where standard error is no terminal but a file, say, a line now and then stands for the bar.
+    If standard error is not a terminal, occasional lines replace the bar.
 
     Args:
         path: the log file; its lines after step ``keep`` (of an interrupted run) are dropped.
@@ -65,7 +65,7 @@ class RunLog:
         self.bar.start()
 
     def step(self, step: Step) -> None:
-        """One optimiser step."""
+        """Log one optimiser step."""
         for name, loss in step.losses.items():
             self._smooth[name] = SMOOTHING * self._smooth.get(name, loss) + (1 - SMOOTHING) * loss
         shown = "  ".join(f"{name} {loss:.3f}" for name, loss in self._smooth.items())
@@ -79,13 +79,13 @@ class RunLog:
     def evaluation(
         self, step: int, seconds: float, split: str, scores: Mapping[str, Mapping[str, Any]], mean: float
     ) -> None:
-        """One evaluation: each task's main metric by its id, and their mean, in which errors count negative."""
+        """Log one evaluation: each task's main metric by id, and their mean, in which errors count as negative."""
         self._write({"step": step, "seconds": round(seconds, 3), "split": split, "scores": dict(scores), "mean": mean})
         values = {f"{split}/{name}": score["value"] for name, score in scores.items()}
         self.accelerator.log({f"{split}/mean": mean, **values}, step=step)
 
     def _say(self, step: Step) -> None:
-        """How far the run is, in a line."""
+        """The run's progress in one line."""
         self._said = time.monotonic()
         each = (self._said - self._started) / (step.step - self._first)
         left = timedelta(seconds=round(each * (self.total - step.step)))
@@ -104,7 +104,7 @@ class RunLog:
 
 
 def kept_lines(path: Path, step: int) -> list[dict[str, Any]]:
-    """The lines up to ``step``. A torn one, which a killed process or a full disk leaves behind, ends them."""
+    """The lines up to ``step`` or to an incomplete one, left by a killed process or a full disk."""
     lines: list[dict[str, Any]] = []
     with contextlib.suppress(InputError):
         for _, line in read_jsonl(path):

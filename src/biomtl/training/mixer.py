@@ -1,4 +1,4 @@
-"""The seeded plan of which task's rows come when."""
+"""The seeded plan that mixes the tasks' rows."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from biomtl.training.recipe import Policy
 
 Index = NDArray[np.int64]
-PLANNED = 1000  # epochs that the plan of a longer run looks at
+PLANNED = 1000  # epochs that the plan covers at most
 FINAL_EXPONENT = 0.2  # of annealed sampling, Stickland & Murray 2019 (arXiv 1902.02671), section 4.2
 
 
 @dataclass(frozen=True)
 class TaskPlan:
-    """One task's part in the run, as means over its epochs.
+    """One task's share in the run, as means over its epochs.
 
     ``entries`` the task has, ``examples`` it gets per epoch, its ``share`` of all examples, and how many
     ``passes`` over its entries an epoch makes.
@@ -37,15 +37,15 @@ class Mixer:
     where ``Q`` is the sum of ``n_t`` and the share follows from the policy: ``n_t`` (proportional), ``n_t^0.5``
     (sqrt), ``n_t^(1/T)`` (temperature), 1 (uniform), ``n_t^a`` with ``a`` falling from 1 to 0.2 over the epochs
     (annealed), or given (fixed). A pool P is drawn for its neediest task, ``max over t of quota_t * |P| / n_t``
-    times; then all pools are scaled so that an epoch has ``Q`` examples whatever the policy (an entry counts once
-    for each of its tasks). Draws go through seeded permutations of the pool, across epochs too: every entry
-    comes once before any comes twice.
+    times; then all pools are scaled so that an epoch has ``Q`` examples under every policy (an entry counts once
+    for each of its tasks). Draws follow seeded permutations of the pool, also across epochs: every entry is drawn
+    once before any is drawn twice.
 
     Args:
         items: the set of tasks of each entry.
         policy: see above.
-        seed: of every permutation.
-        epochs: how many epochs the run has; the annealed policy needs it.
+        seed: seed of every permutation.
+        epochs: number of epochs in the run; needed by the annealed policy.
         temperature: T of the temperature policy.
         weights: task -> weight of the fixed policy.
 
@@ -88,7 +88,7 @@ class Mixer:
         return np.random.default_rng([self.seed, 0, epoch]).permutation(np.concatenate(drawn))
 
     def plan(self) -> list[TaskPlan]:
-        """What each task gets, in the order of names."""
+        """Each task's share, in order of names."""
         if self.epochs <= PLANNED:
             drawn_per_epoch = self._drawn(self.epochs) / self.epochs
         else:
@@ -100,22 +100,22 @@ class Mixer:
         ]
 
     def _draws(self, epoch: float) -> NDArray[np.float64]:
-        """[pools] how many entries of each pool the epoch draws, before rounding."""
+        """[pools] number of entries drawn from each pool in the epoch, before rounding."""
         weights = self._weigh(min(1.0, epoch / max(1, self.epochs - 1)))
         quota = weights / weights.sum() * self._entries.sum()
         wanted = (quota / self._entries * self._labels).max(axis=1) * self._sizes
         return wanted * self._entries.sum() / (wanted @ self._labels).sum()
 
     def _drawn(self, epoch: int) -> Index:
-        """[pools] how many entries were drawn before ``epoch``: rounding the sum lets no small quota starve."""
+        """[pools] number of entries drawn before ``epoch``; rounding the sum keeps small quotas from vanishing."""
         start, total = self._counted if self._counted[0] <= epoch else (0, np.zeros(len(self.pools)))
         for earlier in range(start, epoch):
             total = total + self._draws(earlier)
-        self._counted = (epoch, total)  # epochs are asked for in order
+        self._counted = (epoch, total)  # epochs are requested in order
         return np.floor(total + 0.5).astype(np.int64)
 
     def _draw(self, number: int, start: int, end: int) -> Index:
-        """Places ``start`` to ``end`` of the endless row of permutations of pool ``number``."""
+        """Positions ``start`` to ``end`` in the endless sequence of permutations of pool ``number``."""
         pool = self.pools[number]
         first = start // len(pool)
         turns = range(first, -(-end // len(pool)))
@@ -131,7 +131,7 @@ def _policy(
     temperature: float | None,
     weights: Mapping[str, float] | None,
 ) -> Callable[[float], NDArray[np.float64]]:
-    """Weights of the tasks as a function of the part of the run that is over, 0 to 1."""
+    """Weights of the tasks as a function of the fraction of the run that is over, 0 to 1."""
     if policy == "fixed":
         if weights is None or not set(tasks) <= set(weights):
             raise ValueError("the fixed policy needs a weight for every task")
@@ -142,5 +142,5 @@ def _policy(
     if policy == "temperature" and not temperature:
         raise ValueError("the temperature policy needs a temperature")
     exponents = {"proportional": 1.0, "sqrt": 0.5, "uniform": 0.0, "temperature": 1 / (temperature or 1)}
-    power = (entries / entries.max()) ** exponents[policy]  # never above 1: a low temperature would leave the floats
+    power = (entries / entries.max()) ** exponents[policy]  # never above 1, so that a low temperature doesn't overflow
     return lambda done: power

@@ -1,4 +1,4 @@
-"""What a run does while the loop goes on: it logs, scores dev and keeps the best model."""
+"""What a run does during the loop: log, score dev and keep the best model."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Observer:
     """The loop's hooks for a run in ``folder``.
 
     Attributes:
-        predictions: the best model's predictions of dev, where this process made them.
+        predictions: the best model's predictions on dev, if this process made them.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class Observer:
 
     @property
     def log(self) -> RunLog:
-        """The run's log, from the loop's start on."""
+        """The run's log, once the loop has started."""
         assert self._log is not None
         return self._log
 
@@ -55,7 +55,7 @@ class Observer:
         self.log.step(step)
 
     def evaluate(self, progress: Progress) -> float:
-        """Score the tasks that have dev; returns what chooses the model, higher is better."""
+        """Score the tasks that have dev; returns the score that selects the model, higher is better."""
         result = evaluate(self.model, self.suite, "dev", resamples=0, bf16=self.recipe.bf16)
         scores = {name: {"metric": s.main.id, "value": s.main.value} for name, s in result.scores.items()}
         self.log.evaluation(progress.step, progress.seconds, "dev", scores, result.mean)
@@ -64,10 +64,10 @@ class Observer:
         return result.mean if chosen in (None, MEAN) else result.gain(str(chosen))
 
     def save_best(self) -> None:
-        """Write the model as it is now."""
+        """Save the current model."""
         self.predictions = self._latest
         if self.accelerator.is_main_process:
-            # A frozen encoder, such as a biLM of 370 MB, need not be written at every gain.
+            # A frozen encoder, such as a biLM of 370 MB, need not be written at every improvement.
             same = self._saved if self.model.encoder.frozen else None
             self.model.save_pretrained(self.folder / "model", overwrite=True, encoder_from=same)
             self._saved = self.folder / "model"

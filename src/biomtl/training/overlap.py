@@ -1,4 +1,4 @@
-"""Before training: which training rows are scored as well, and what to do about them."""
+"""Before training: which training rows are also scored, and whether to drop them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class TrainingOverlap:
         return {"exclude_overlap": self.excluded, "rows": dict(sorted(tasks.items()))}
 
     def warning(self) -> str:
-        """What the user should know, or nothing."""
+        """A message for the user, or nothing."""
         if not self.rows:
             return ""
         lines = [
@@ -43,12 +43,16 @@ class TrainingOverlap:
             for (task, why, other), count in self.counts.most_common()
         ]
         more = [f"  … and {len(lines) - MOST_LINES} more such pairs"] if len(lines) > MOST_LINES else []
-        head = "dropped" if self.excluded else "warning: trained on and scored on (`exclude_overlap: true` drops them)"
+        head = (
+            "dropped"
+            if self.excluded
+            else "warning: rows in training that are also scored (`exclude_overlap: true` drops them)"
+        )
         return "\n".join([f"{head}:", *lines[:MOST_LINES], *more])
 
 
 def look_for_overlap(suite: Suite, recipe: Recipe) -> tuple[Suite, TrainingOverlap]:
-    """The suite, without its offending training rows if the recipe says so, and what was found.
+    """The suite, without the overlapping training rows if the recipe says so, and the overlap.
 
     The comparison is exact, by document and by the words of a text; ``biomtl audit`` also finds near-duplicates.
 
@@ -68,7 +72,7 @@ def look_for_overlap(suite: Suite, recipe: Recipe) -> tuple[Suite, TrainingOverl
             rows = {row.row for row in found if (row.task, row.split) == (name, split)}
             entry = entry.without(split, rows) if rows else entry
         if not any(entry.records(split) for split in trained if split in entry):
-            fix = "leave exclude_overlap out, or make other splits"
-            raise InputError(f"task {name}: every training row shares something with what is scored", fix=fix)
+            fix = "leave out exclude_overlap, or make other splits"
+            raise InputError(f"task {name}: every training row overlaps with scored data", fix=fix)
         entries.append(entry)
     return Suite(entries, suite.source), overlap

@@ -28,7 +28,7 @@ MEAN = "mean"  # the dev aggregate: mean of every task's main metric
 
 
 def _number(value: Any) -> Any:
-    """YAML 1.1 reads ``1e-4`` as a string and ``yes`` as a truth value; the first is a number, the second is not."""
+    """YAML 1.1 reads ``1e-4`` as a string and ``yes`` as a boolean; the first is a number, the second is not."""
     if isinstance(value, bool):
         raise PydanticCustomError("not_a_number", "Input should be a number")
     if isinstance(value, str):
@@ -53,20 +53,21 @@ Amount = Annotated[float, BeforeValidator(_number), Field(gt=0)]
 Natural = Annotated[int, BeforeValidator(_number), Field(ge=0)]
 Share = Annotated[float, BeforeValidator(_number), Field(ge=0, lt=1)]
 Decay = Annotated[float, BeforeValidator(_number), Field(gt=0, lt=1)]
-Seed = Annotated[int, BeforeValidator(_number), Field(ge=0, lt=2**53)]  # torch overflows a little later
+Seed = Annotated[int, BeforeValidator(_number), Field(ge=0, lt=2**53)]  # torch overflows slightly above
 NotNegative = Annotated[float, BeforeValidator(_number), Field(ge=0)]
 Strategy = Annotated[Literal["epoch", "steps", "no"], BeforeValidator(_word)]
 Policy = Literal["proportional", "sqrt", "temperature", "uniform", "annealed", "fixed"]
 
 
 class TaskOptions(TaskDefinition):
-    """What a recipe may say about one task; with ``type`` and ``files`` it is a task of the user's own."""
+    """A recipe's options for one task; with ``type`` and ``files`` it is the user's own task."""
 
     weight: NotNegative = Field(1.0, description="Factor of the task's mean loss in the step's loss.")
     mixing_weight: Amount | None = Field(None, description="Share of the draws under `policy: fixed`, in any unit.")
-    max_rows: Count | None = Field(None, description="Train on this many rows, drawn once by `seed`; default all.")
+    max_rows: Count | None = Field(None, description="Train on this many rows, sampled once by `seed`; default all.")
     pairs: Literal["together", "apart"] | None = Field(
-        None, description="Encode two texts as one sequence, or apart and compare them; default the task's own way."
+        None,
+        description="Encode two texts as one sequence, or separately and compare them; default the task's own way.",
     )
     head: str | None = Field(
         None, description="`default` (the encoder family's own), `mlp` or `san`; default the task record's `head`."
@@ -76,14 +77,14 @@ class TaskOptions(TaskDefinition):
     @model_validator(mode="before")
     @classmethod
     def _old_head(cls, values: Any) -> Any:
-        """Options under ``head``, as recipes once had them."""
+        """Accept options under ``head``, as in older recipes."""
         if isinstance(values, Mapping) and isinstance(values.get("head"), Mapping):
             options = {**values["head"], **(values.get("head_options") or {})}
             return {**{key: value for key, value in values.items() if key != "head"}, "head_options": options}
         return values
 
     def choose(self, head: HeadChoice) -> HeadChoice:
-        """The head that is wanted, where ``head`` would be the task's without these options."""
+        """The requested head, where ``head`` is the task's own without these options."""
         wanted = HeadChoice(name=self.head or head.name, options=self.head_options, pairs=self.pairs or head.pairs)
         options = {**head.options, **wanted.options} if wanted.name == head.name else wanted.options
         return wanted.model_copy(update={"options": options})
@@ -101,53 +102,57 @@ class Recipe(BaseModel):
     )
     heads: Literal["fresh", "trained"] = Field(
         "fresh",
-        description="Heads to start from where `encoder` is a biomtl model: `fresh` ones, or its `trained` ones for "
-        "the tasks that it has (as `biomtl finetune` does).",
+        description="Heads to start from if `encoder` is a biomtl model: `fresh` ones, or its `trained` ones for "
+        "the tasks that it has (as in `biomtl finetune`).",
     )
     suite: str = Field("sample", min_length=1, description="Prepared folder, or `sample` for the bundled suite.")
     tasks: dict[str, TaskOptions] = Field(
         default_factory=dict,
-        description="Tasks to train, as names or with options each; default every task of the suite.",
+        description="Tasks to train, as names or with options; default every task of the suite.",
     )
     output: str = Field("runs/run", min_length=1, description="Run folder; default `runs/<name of the recipe file>`.")
     seed: Seed = Field(42, description="Seed of weights, order, mixing and dropout.")
     train_on: Literal["train", "train+dev"] = Field(
-        "train", description="Training splits; `train+dev` leaves nothing to select on and so needs `max_steps`."
+        "train", description="Training splits; `train+dev` leaves nothing for model selection, so it needs `max_steps`."
     )
     exclude_overlap: bool = Field(
-        False, description="Drop training rows whose document or text one of the run's tasks is scored on."
+        False, description="Drop training rows whose document or text is scored in one of the run's tasks."
     )
     predict_test: bool = Field(True, description="Score the test split once, with the final model.")
 
-    max_length: Count = Field(128, description="Word pieces per row; what is longer goes into overlapping windows.")
-    stride: Natural = Field(32, description="Word pieces that two windows share; default a quarter of `max_length`.")
-    batch_tokens: Count | None = Field(
-        None, description="Budget of a batch in positions, padding included (default 2048); or choose `batch_size`."
+    max_length: Count = Field(128, description="Word pieces per row; longer texts become overlapping windows.")
+    stride: Natural = Field(
+        32, description="Word pieces shared by neighbouring windows; default a quarter of `max_length`."
     )
-    batch_size: Count | None = Field(None, description="Texts per batch, whatever their length; or `batch_tokens`.")
+    batch_tokens: Count | None = Field(
+        None, description="Budget of a batch in positions, including padding (default 2048); or use `batch_size`."
+    )
+    batch_size: Count | None = Field(None, description="Texts per batch, whatever their length; or use `batch_tokens`.")
     gradient_accumulation_steps: Count = Field(1, description="Batches per optimiser step.")
     mixing: Literal["instance", "batch"] = Field(
-        "instance", description="Tasks mixed within a batch, or one task per batch as MT-DNN does."
+        "instance", description="Tasks mixed within a batch, or one task per batch as in MT-DNN."
     )
-    policy: Policy = Field("proportional", description="How an epoch's draws are shared out among tasks.")
+    policy: Policy = Field("proportional", description="How an epoch's draws are divided among the tasks.")
     temperature: Amount | None = Field(None, description="T of `policy: temperature`: share ~ rows^(1/T).")
 
-    num_train_epochs: Count | None = Field(None, description="Epochs to train (default 3); or choose `max_steps`.")
-    max_steps: Count | None = Field(None, description="Optimiser steps to train; or choose `num_train_epochs`.")
+    num_train_epochs: Count | None = Field(None, description="Epochs to train (default 3); or use `max_steps`.")
+    max_steps: Count | None = Field(None, description="Optimiser steps to train; or use `num_train_epochs`.")
     learning_rate: Amount = Field(5e-5, description="Peak learning rate of the encoder.")
     head_learning_rate: Amount | None = Field(None, description="Peak learning rate of the heads; default the same.")
     lr_scheduler_type: Literal["linear", "cosine", "constant"] = Field(
-        "linear", description="Course of the rate after warm-up: to zero by a line or a half cosine, or constant."
+        "linear", description="Learning rate after warm-up: linear or cosine decay to zero, or constant."
     )
-    warmup_ratio: Share | None = Field(None, description="Part of all steps spent warming up (default 0.1).")
-    warmup_steps: Natural | None = Field(None, description="Steps spent warming up; or choose `warmup_ratio`.")
-    weight_decay: NotNegative = Field(0.01, description="AdamW's decay; biases and norm weights have none.")
-    adam_beta1: Share = Field(0.9, description="AdamW's decay of the gradient's mean.")
-    adam_beta2: Share = Field(0.999, description="AdamW's decay of the gradient's square.")
-    adam_epsilon: Amount = Field(1e-8, description="AdamW's guard against division by zero.")
-    max_grad_norm: NotNegative = Field(1.0, description="Clip the gradient's global norm here; 0 does not clip.")
+    warmup_ratio: Share | None = Field(None, description="Fraction of all steps for warm-up (default 0.1).")
+    warmup_steps: Natural | None = Field(None, description="Steps for warm-up; or use `warmup_ratio`.")
+    weight_decay: NotNegative = Field(0.01, description="AdamW's weight decay; not applied to biases and norm weights.")
+    adam_beta1: Share = Field(0.9, description="AdamW's decay rate for the mean of gradients.")
+    adam_beta2: Share = Field(0.999, description="AdamW's decay rate for the mean of squared gradients.")
+    adam_epsilon: Amount = Field(1e-8, description="AdamW's constant against division by zero.")
+    max_grad_norm: NotNegative = Field(
+        1.0, description="Clip the global gradient norm at this value; 0 turns clipping off."
+    )
     layer_decay: Decay | None = Field(
-        None, description="Factor of the learning rate from each encoder layer to the one below it; default none."
+        None, description="Learning-rate factor from each encoder layer to the one below; default none."
     )
     ema_decay: Decay | None = Field(
         None, description="Score and save a moving average of the weights with this decay, such as 0.99; default none."
@@ -156,34 +161,36 @@ class Recipe(BaseModel):
     freeze_encoder: bool | None = Field(None, description="Train the heads only; default `false`, for an ELMo `true`.")
     activations: Literal["bf16", "fp32", "none"] = Field(
         "bf16",
-        description="Form in which a frozen ELMo's layers are kept on disk, computed once per text for all epochs, "
+        description="Precision of a frozen ELMo's layers on disk, computed once per text for all epochs, "
         "seeds and runs; `none` computes them in every epoch.",
     )
     activations_folder: str | None = Field(
-        None, description="Where they are kept; default `elmo` in `$BIOMTL_CACHE` or `~/.cache/biomtl`."
+        None, description="Folder for these layers; default `elmo` in `$BIOMTL_CACHE` or `~/.cache/biomtl`."
     )
-    activations_gb: Amount = Field(32.0, description="Most gigabytes that they may take.")
+    activations_gb: Amount = Field(32.0, description="Maximum size of these layers in gigabytes.")
     bf16: bool = Field(False, description="Compute in bfloat16, keep weights in float32.")
-    gradient_checkpointing: bool = Field(False, description="Recompute activations in the backward pass: less memory.")
+    gradient_checkpointing: bool = Field(
+        False, description="Recompute activations in the backward pass to save memory."
+    )
     num_threads: Count | None = Field(None, le=1024, description="CPU threads; default torch's own choice.")
 
     eval_strategy: Strategy = Field("epoch", description="Score dev every epoch, every `eval_steps` steps, or never.")
-    eval_steps: Count | None = Field(None, description="Optimiser steps between two scorings of dev.")
+    eval_steps: Count | None = Field(None, description="Optimiser steps between two evaluations on dev.")
     metric_for_best_model: str | None = Field(
-        None, description="Dev score that chooses the model: `mean` of the tasks' main metrics (default), or a task."
+        None, description="Dev score for model selection: `mean` of the tasks' main metrics (default), or a task."
     )
     early_stopping_patience: Count | None = Field(
-        None, description="Stop after this many scorings of dev without gain; default never."
+        None, description="Stop after this many evaluations on dev without improvement; default never."
     )
     early_stopping_threshold: NotNegative | None = Field(
-        None, description="Gain on dev that counts for early stopping (default 0)."
+        None, description="Smallest gain on dev that counts as improvement for early stopping (default 0)."
     )
     save_strategy: Strategy = Field(
         "epoch", description="Write a resumable checkpoint every epoch, every `save_steps` steps, or never."
     )
     save_steps: Count | None = Field(None, description="Optimiser steps between two checkpoints.")
     save_minutes: NotNegative = Field(
-        15, description="Also write a checkpoint when the last is this many minutes old; 0 does not."
+        15, description="Also write a checkpoint when the last one is this many minutes old; 0 turns this off."
     )
     save_total_limit: Count = Field(1, description="Checkpoints to keep; older ones are deleted.")
     report_to: Annotated[tuple[str, ...], BeforeValidator(_listed)] = Field(
@@ -193,7 +200,7 @@ class Recipe(BaseModel):
     @model_validator(mode="wrap")
     @classmethod
     def _resolve(cls, values: Any, validate: ModelWrapValidatorHandler[Recipe]) -> Recipe:
-        """Fill in what follows from other keys; ``model_fields_set`` stays what was given."""
+        """Fill in values that follow from other keys; ``model_fields_set`` keeps only the given ones."""
         if not isinstance(values, Mapping):
             return validate(values)
         given = {key: value for key, value in values.items() if value is not None}
@@ -233,7 +240,7 @@ class Recipe(BaseModel):
 
 
 def contradiction(message: str, *keys: str) -> PydanticCustomError:
-    """An error about several keys; the loader turns ``keys`` into the line to look at."""
+    """An error about several keys; the loader turns ``keys`` into a line number."""
     return PydanticCustomError("contradiction", "{message}", {"message": message, "keys": keys})
 
 
@@ -243,7 +250,7 @@ def _check_own(recipe: Recipe) -> None:
             raise contradiction(problem, f"tasks.{name}")
         if options.given and (options.files is None or options.type is None):
             missing = "type" if options.type is None else "files"
-            text = f"task {name} has {options.given[0]} but no {missing}: a task of your own needs type and files"
+            text = f"task {name} has {options.given[0]} but no {missing}: your own task needs type and files"
             raise contradiction(text, f"tasks.{name}.{options.given[0]}")
 
 
@@ -270,13 +277,13 @@ def _check_selection(recipe: Recipe) -> None:
     if recipe.train_on == "train+dev":
         if recipe.max_steps is None:
             keys = ("train_on", "num_train_epochs")
-            raise contradiction("train_on is train+dev without max_steps, fix the number of steps beforehand", *keys)
+            raise contradiction("train_on is train+dev without max_steps, fix the number of steps in advance", *keys)
         if recipe.eval_strategy != "no":
-            text = "train_on is train+dev but eval_strategy is given, dev is no judge of what it trained: choose one"
+            text = "train_on is train+dev but eval_strategy is given, dev can't judge what it trained: choose one"
             raise contradiction(text, "train_on", "eval_strategy")
         for key in ("early_stopping_patience", "eval_steps", "metric_for_best_model"):
             if getattr(recipe, key) is not None:
-                text = f"train_on is train+dev but {key} is given, nothing is left to select on: choose one"
+                text = f"train_on is train+dev but {key} is given, nothing is left for model selection: choose one"
                 raise contradiction(text, "train_on", key)
     for key in ("early_stopping_patience", "metric_for_best_model"):
         if recipe.eval_strategy == "no" and getattr(recipe, key) is not None:
@@ -312,9 +319,9 @@ def _check_lengths(recipe: Recipe) -> None:
 
 
 def tasks_by_name(value: Any) -> Any:
-    """``tasks`` in any of its spellings as a mapping name -> options; what is none of them is left to pydantic.
+    """``tasks`` in any of its forms as a mapping name -> options; anything else is left to pydantic.
 
-    Spellings: one name; a list of names, of ``{name: …, option: …}`` or of ``{NAME: {option: …}}``; a mapping.
+    Forms: one name; a list of names, of ``{name: …, option: …}`` or of ``{NAME: {option: …}}``; a mapping.
     """
     if isinstance(value, str):
         value = [value]

@@ -15,7 +15,7 @@ from biomtl.structured import parse_yaml, read_yaml
 from biomtl.tasks.registry import known_tasks
 from biomtl.training.recipe import Recipe, TaskOptions, tasks_by_name
 
-# What other trainers call a key, where the spelling is too far off for `nearest`.
+# Other trainers' names of keys that are too different for `nearest`.
 ELSEWHERE = {
     "lr": "learning_rate",
     "epochs": "num_train_epochs",
@@ -34,7 +34,7 @@ Lines = dict[Keys, int]  # 0 for a key that the command line gave
 
 
 class Problem(NamedTuple):
-    """One fault of a recipe, and the keys it is about."""
+    """One problem in a recipe, and its keys."""
 
     found: str
     expected: str | None
@@ -48,7 +48,7 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     Without ``output`` the run folder is ``runs/<name of the file>``.
 
     Raises:
-        InputError: a file that is no YAML mapping, unknown, doubled or contradicting keys, impossible values.
+        InputError: a file that isn't a YAML mapping; unknown, repeated or contradictory keys; impossible values.
     """
     values, lines = _read(Path(path))
     for override in overrides:
@@ -68,33 +68,33 @@ def recipe_from_options(
     values, lines = ({}, {}) if path is None else _read(path)
     for override in overrides:
         if override.partition("=")[0] in fixed:
-            raise InputError(f"override {override!r}", fix="the command's own option says that")
+            raise InputError(f"override {override!r}", fix="use the command's own option instead")
         _override(values, lines, override)
     tasks = values.get("tasks") or {}
     if not isinstance(tasks, Mapping):
-        make_recipe(values, path=path, lines=lines)  # says what is wrong
+        make_recipe(values, path=path, lines=lines)  # raises the error
     listed = {_canonical(name): options for name, options in tasks.items()}
     kept = {name: _options(tasks.get(name, listed.get(_canonical(name)))) for name in fixed.get("tasks", ())}
     return make_recipe({**(defaults or {}), **values, **fixed, "tasks": kept}, path=path, lines=lines)
 
 
 def _canonical(name: str) -> str:
-    """A benchmark task's own name for any of its aliases; other names as they are."""
+    """A benchmark task's name for any of its aliases; other names unchanged."""
     return next((task.name for task in known_tasks().values() if name.lower() in task.aliases), name)
 
 
 def _options(options: Any) -> Any:
-    """What a recipe says of a task beside its definition: the data come from elsewhere."""
+    """A task's options in a recipe without its definition, for data from elsewhere."""
     if not isinstance(options, Mapping):
         return options
     return {key: value for key, value in options.items() if key not in TaskDefinition.model_fields}
 
 
 def make_recipe(values: Mapping[str, Any], *, path: str | Path | None = None, lines: Lines | None = None) -> Recipe:
-    """The recipe of a mapping; ``lines`` says where each key stands in ``path``.
+    """The recipe from a mapping; ``lines`` gives the line of each key in ``path``.
 
     Raises:
-        InputError: unknown or contradicting keys, impossible values; the first of them by line.
+        InputError: unknown or contradictory keys, impossible values; the first by line.
     """
     try:
         return Recipe.model_validate(values)
@@ -107,7 +107,7 @@ def make_recipe(values: Mapping[str, Any], *, path: str | Path | None = None, li
 
 
 def located(recipe: Recipe, folder: Path) -> Recipe:
-    """The recipe with the files of own tasks taken from ``folder``, so that it means the same wherever it lies."""
+    """The recipe with own tasks' files resolved against ``folder``, so that it means the same in any folder."""
     tasks = dict(recipe.tasks)
     for name, options in tasks.items():
         if options.files is not None:
@@ -116,7 +116,7 @@ def located(recipe: Recipe, folder: Path) -> Recipe:
 
 
 def dump_recipe(recipe: Recipe) -> str:
-    """YAML that ``load_recipe`` reads back to an equal recipe; every value the run uses is in it."""
+    """YAML that ``load_recipe`` reads back as an equal recipe, with every value that the run uses."""
     values = recipe.model_dump(mode="json", exclude_none=True)
     return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=120)
 
@@ -137,7 +137,7 @@ def _read(path: Path) -> tuple[dict[str, Any], Lines]:
 
 
 def _with_named_tasks(value: dict[str, Any], lines: Lines, path: Path) -> dict[str, Any]:
-    """``tasks`` as a mapping, so that overrides and errors can speak of ``tasks.<name>``."""
+    """``tasks`` as a mapping, so that overrides and errors can refer to ``tasks.<name>``."""
     if value.get("tasks") is None:
         return value
     listed = value["tasks"] if isinstance(value["tasks"], list) else []
@@ -168,7 +168,7 @@ def _walk(node: yaml.Node | None, above: tuple[str, ...]) -> Iterator[tuple[tupl
 
 
 def _line(lines: Lines, keys: Sequence[Keys]) -> int | None:
-    """The last line that holds one of ``keys`` or what encloses it: 0 the command line, None nowhere."""
+    """The last line with one of ``keys`` or its parent: 0 for the command line, None if there is none."""
     found = []
     for key in keys:
         while key and key not in lines:
@@ -198,13 +198,13 @@ def _override(values: dict[str, Any], lines: Lines, override: str) -> None:
         place = place[part]
     place[keys[-1]] = value
     for known in [known for known in lines if known[: len(keys)] == keys]:
-        del lines[known]  # the value is no longer the file's
+        del lines[known]  # the value is no longer from the file
     for depth in range(1, len(keys) + 1):
         lines.setdefault(keys[:depth], 0)
 
 
 def _override_keys(values: dict[str, Any], key: str) -> Keys:
-    """A dotted key in parts; a task's name may itself hold dots."""
+    """A dotted key in parts; a task's name may contain dots."""
     first, _, rest = key.partition(".")
     if first != "tasks" or not rest:
         return tuple(key.split("."))
@@ -234,6 +234,6 @@ def _explain(problem: dict[str, Any]) -> Problem:
 
 
 def _split(key: str) -> Keys:
-    """The parts of ``tasks.<name>.<option>``, where the name may hold dots, or of a plain key."""
+    """The parts of ``tasks.<name>.<option>``, where the name may contain dots, or of a plain key."""
     first, _, rest = key.partition(".")
     return (first, *rest.rsplit(".", 1)) if rest else (first,)

@@ -17,12 +17,12 @@ from biomtl.training.recipe_io import make_recipe
 HEAD = """<!-- Written by `python -m biomtl.training.recipe_reference`; edit the descriptions in training/recipe.py. -->
 # The recipe
 
-A recipe is a YAML file that decides a whole run: `biomtl train RECIPE [key=value …]`. Every key has a default, so an
-empty file is a recipe: it trains the bundled sample suite. Keys bear the names of Hugging Face's training arguments
-where those exist. `null` means "not given". An unknown key, an impossible value or two keys that contradict each
-other are refused before any data is read, with the line of the key. The run folder keeps the resolved recipe.
+A recipe is a YAML file that defines a whole run: `biomtl train RECIPE [key=value …]`. Every key has a default, so an
+empty file is a valid recipe, which trains the bundled sample suite. Keys have the names of Hugging Face's training
+arguments where these exist. `null` means "not given". Unknown keys, impossible values and contradictory keys are
+refused, with the line of the key, before any data is read. The run folder keeps the resolved recipe.
 
-On the command line, `key=value` replaces a key; dots reach into a task, and values are YAML:
+On the command line, `key=value` overrides a key; dots address a task's options, and values are YAML:
 
     biomtl train recipes/sample.yaml learning_rate=1e-4 tasks.ddi2013.weight=2
     biomtl train recipes/sample.yaml tasks="[ddi2013, hoc]" batch_tokens=null batch_size=16
@@ -31,7 +31,7 @@ On the command line, `key=value` replaces a key; dots reach into a task, and val
 TASKS = """
 ## Options of a task
 
-`tasks` lists names, or names with options, in either of these ways; without it the suite's every task is trained.
+`tasks` lists names, or names with options, in either of these forms; without it every task of the suite is trained.
 
     tasks: [bc5cdr-chem, bc5cdr-disease]
 
@@ -39,7 +39,7 @@ TASKS = """
       bc5cdr-chem:
       ddi2013: {weight: 2, max_rows: 5000}
 
-An entry with `type` and `files` is a task of your own, whose name you choose ([own tasks](own-tasks.md)); it needs
+An entry with `type` and `files` is your own task, with a name of your choice ([own tasks](own-tasks.md)); it needs
 no prepared suite.
 
 """
@@ -64,7 +64,7 @@ def _yaml(value: Any) -> str:
 
 
 def _kind(field: FieldInfo) -> str:
-    """What may stand there, in words."""
+    """The allowed values, in words."""
     options = [part for part in _parts(field.annotation) if part is not type(None)]
     kind, metadata = options[0], list(field.metadata)
     if typing.get_origin(kind) is typing.Annotated:

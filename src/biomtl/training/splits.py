@@ -1,4 +1,4 @@
-"""Which splits a run trains on, is chosen by and is scored on."""
+"""The splits for training, model selection and scoring."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ REMEDY = "add a dev file, or set eval_strategy=no to train to the end without on
 
 
 def training_splits(recipe: Recipe) -> list[Split]:
-    """The splits that are trained on; of ``train+dev`` a task without dev has the first."""
+    """The training splits; with ``train+dev``, a task without dev has only train."""
     return ["train", "dev"] if recipe.train_on == "train+dev" else ["train"]
 
 
@@ -22,10 +22,10 @@ def scored_splits(recipe: Recipe) -> list[Split]:
 
 
 def check_splits(suite: Suite, recipe: Recipe) -> list[str]:
-    """Read what is needed before anything is written; returns what the user should know, a line each.
+    """Read all required data before anything is written; returns messages for the user, one line each.
 
     Raises:
-        InputError: a broken record, a task without train, no dev to choose the model by, or a chooser without dev.
+        InputError: a broken record, a task without train, no dev for model selection, or none for the task chosen.
     """
     used = {*training_splits(recipe), *scored_splits(recipe)}
     for entry in suite.data.values():
@@ -37,16 +37,16 @@ def check_splits(suite: Suite, recipe: Recipe) -> list[str]:
         raise InputError(f"metric_for_best_model {best!r}", expected="mean or one of: " + ", ".join(suite.tasks))
     without = {split: [name for name in suite.tasks if split not in suite[name]] for split in used}
     if choosing and len(without["dev"]) == len(suite.tasks):
-        raise InputError(f"no dev split to choose the model by ({', '.join(suite.tasks)})", fix=REMEDY)
+        raise InputError(f"no dev split for model selection ({', '.join(suite.tasks)})", fix=REMEDY)
     if choosing and best in without["dev"]:
         fix = "name another task, or mean"
         raise InputError(f"metric_for_best_model {best!r} has no dev split", fix=fix)
     notes = []
     if names := ", ".join(without.get("dev", ())):
         notes.append(
-            f"no dev split: {names}; no part in choosing the model ({REMEDY})"
+            f"no dev split: {names}; not used for model selection ({REMEDY})"
             if choosing
-            else f"no dev split: {names}; trained on train alone"
+            else f"no dev split: {names}; trained only on train"
         )
     if names := ", ".join(without.get("test", ())):
         notes.append(f"no test split: {names}; not scored at the end")

@@ -1,4 +1,4 @@
-"""What a run carries from step to step: exactly what a checkpoint saves and a resumed run takes up again."""
+"""The state of a run between steps: exactly what a checkpoint saves and a resumed run restores."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Progress:
-    """Where a run stands. ``batch`` counts the batches of ``epoch`` that are done."""
+    """The progress of a run. ``batch`` counts the batches of ``epoch`` that are done."""
 
     step: int = 0
     epoch: int = 0
@@ -24,21 +24,21 @@ class Progress:
     best: float | None = None
     best_step: int = 0
     stale: int = 0
-    """Evaluations in a row without gain."""
+    """Consecutive evaluations without improvement."""
     finished: bool = False
-    """Stopped early, for want of gain."""
+    """Whether the run stopped early."""
 
 
 @dataclass
 class TrainState:
-    """Everything that decides the next step, but for torch's random state, which is torch's own (see below).
+    """Everything that determines the next step, except torch's random state, which torch keeps (see below).
 
     Attributes:
-        model: the model, whose weights and buffers are meant.
-        optimiser: its moments.
-        schedule: where the learning rate stands on its course.
-        progress: where the run stands.
-        methods: the training methods that are on, by recipe key, each with a state of its own.
+        model: the model, with its weights and buffers.
+        optimiser: the optimiser, with its moments.
+        schedule: the learning-rate schedule.
+        progress: the progress of the run.
+        methods: the active training methods by recipe key, each with its own state.
     """
 
     model: Any
@@ -49,7 +49,7 @@ class TrainState:
 
 
 def random_state() -> dict[str, Tensor]:
-    """Torch's random state on the CPU and every GPU. Nothing else draws at random during training."""
+    """Torch's random state on the CPU and every GPU. Training uses no other randomness."""
     state = {"cpu": torch.get_rng_state()}
     if torch.cuda.is_available():
         state |= {f"cuda{i}": value for i, value in enumerate(torch.cuda.get_rng_state_all())}
@@ -57,7 +57,7 @@ def random_state() -> dict[str, Tensor]:
 
 
 def restore_random_state(state: Mapping[str, Tensor]) -> None:
-    """The inverse of ``random_state``; what the state doesn't hold (another GPU) stays as it is."""
+    """The inverse of ``random_state``; anything not in the state (another GPU) is left unchanged."""
     for name, value in state.items():
         if name == "cpu":
             torch.set_rng_state(value)

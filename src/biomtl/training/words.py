@@ -1,4 +1,4 @@
-"""Before training: how each tagging task's corpus cuts its text, so that new text can be cut the same way."""
+"""Before training: learn how each tagging task's corpus splits text, so that new text is split in the same way."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from biomtl.text.word_rules import describe, learn_words
 
 
 def learn_word_rules(model: MultiTaskModel, suite: Suite) -> list[str]:
-    """Give each tagging task of the model the rule of its train split, to be saved with its head.
+    """Give each tagging task of the model the rule learned from its train split, to be saved with its head.
 
     Returns:
-        What the user should know: a line for every task whose words are not ours, or can't be reproduced.
+        Messages for the user: one line for each task whose words don't follow our rule, or can't be reproduced.
     """
     notes = []
     for name, entry in suite.data.items():

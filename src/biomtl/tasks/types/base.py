@@ -1,8 +1,8 @@
-"""What a task type owns: the shape of its records, their gold values as numbers, and how outputs become predictions.
+"""The interface of task types: the shape of records, gold values as numbers, and how outputs become predictions.
 
 A new type is one subclass, registered under the entry point ``biomtl.task_types``; readers, scoring, batches and the
-predictor never ask which type they have before them. Nothing here needs torch: a type's heads, which have the losses,
-are registered under ``biomtl.heads`` (see ``biomtl.heads.build``).
+predictor don't distinguish types. Nothing here needs torch: a type's heads, which have the losses, are registered under
+``biomtl.heads`` (see ``biomtl.heads.build``).
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from biomtl.text.base import EncodedRow, Span, TextInput
 
 Record = dict[str, Any]
 Cell = Literal["text", "number", "integer", "texts", "words", "spans"]
-"""How a field's value is written in a table's cell: ``texts`` divided by a separator, ``words`` by blanks; ``spans``
-(pairs of numbers) only where a format has lists."""
+"""How a field's value is written in a table's cell: ``texts`` separated by a separator, ``words`` by spaces; ``spans``
+(pairs of numbers) only in formats that have lists."""
 INPUT_CELLS: Mapping[str, Cell] = {
     "text": "text",
     "text_a": "text",
@@ -36,60 +36,60 @@ INPUT_CELLS: Mapping[str, Cell] = {
     "candidates": "texts",
 }
 Answer = Literal["label", "score", "labels", "tags", "other"]
-"""The field of a record that is the answer, where formats, scoring and documents have a place for such answers."""
+"""The gold field of a record, for values that formats, scoring and documents can represent."""
 GROUP = "biomtl.task_types"
 
 
 class TaskType(ABC):
-    """One kind of task. Instances hold no state: everything about a task stands in its ``Task`` record."""
+    """One kind of task. Instances hold no state: everything about a task is in its ``Task`` record."""
 
     name: ClassVar[str]
     inputs: ClassVar[tuple[str, ...]]
     """The inputs that tasks of this type may have."""
     answer: ClassVar[Answer] = "other"
     gold_key: ClassVar[str]
-    """Where a record keeps its gold value."""
+    """The key of a record's gold value."""
     gold_cells: ClassVar[Mapping[str, Cell]]
-    """The gold fields of a record, and how a table's cell holds each."""
+    """The gold fields of a record, and how each is written in a table's cell."""
     metric: ClassVar[str]
-    """The main metric of a task that names none."""
+    """The default main metric."""
     positive_metric: ClassVar[str | None] = None
-    """The same where the task has a negative class."""
+    """The same for a task with a negative class."""
 
     @property
     def family(self) -> tuple[str, ...]:
-        """The type's name, then those of the types that it derives from, nearest first."""
+        """The type's name, then the names of its parents, nearest first."""
         return tuple(dict.fromkeys(vars(parent)["name"] for parent in type(self).__mro__ if "name" in vars(parent)))
 
     def check(self, record: Mapping[str, Any], task: Task) -> str | None:
-        """What is wrong with a record, in a few words, or ``None``."""
+        """The problem with a record, in a few words, or ``None``."""
         return check_inputs(record, task, tuple(self.gold_cells)) or self.check_gold(record, task)
 
     def check_gold(self, record: Mapping[str, Any], task: Task) -> str | None:
-        """What is wrong with the gold fields of a record that has them and is sound otherwise, or ``None``."""
+        """The problem with the gold fields of an otherwise valid record, or ``None``."""
         return None
 
     def text(self, record: Record, task: Task) -> TextInput:
-        """What the encoder reads of a record; whether several texts stand together is the head's choice."""
+        """The encoder's input for a record; the head decides whether several texts are joined."""
         if task.inputs == "pair":
             return TextInput((record["text_a"], record["text_b"]))
         return TextInput((record["text"],))
 
     def words(self, record: Record, task: Task) -> Sequence[Span] | None:
-        """Spans in ``texts[0]`` that each get an output of their own; ``None`` where the whole text gets one."""
+        """Spans in ``texts[0]`` that each get an output; ``None`` if the whole text gets one."""
         return None
 
     def positions(self, record: Record, task: Task, rows: Sequence[EncodedRow]) -> NDArray[np.int32] | None:
-        """``[outputs, k, 2]``: row and position of the ``k`` places that each output reads, -1 where there is none.
+        """``[outputs, k, 2]``: row and position of the ``k`` positions that each output reads, -1 if missing.
 
-        By default one place for each of the ``words``, its first piece. A type whose outputs are pairs of mentions
-        gives four, the first and the last piece of both; ``None`` where the whole text has one output.
+        By default one position for each of the ``words``, its first piece. A type whose outputs are pairs of mentions
+        gives four, the first and last piece of both; ``None`` if the whole text has one output.
         """
         words = self.words(record, task)
         return None if words is None else word_positions(rows, words)[:, None]
 
     def labels_from(self, names: Sequence[str]) -> tuple[str, ...]:
-        """A task's labels, made of the names that a user gave or that its records bear."""
+        """A task's labels, from the names given by the user or found in its records."""
         return tuple(names)
 
     @abstractmethod
@@ -97,11 +97,11 @@ class TaskType(ABC):
         """The gold value as numbers: ``[outputs, …]`` with one output per text, or one per word."""
 
     def loss_denominator(self, target: NDArray[Any]) -> int:
-        """How many outputs of a record count in the mean loss; a word without any piece has the target -100."""
+        """The number of a record's outputs in the mean loss; a word without pieces has the target -100."""
         return len(target)
 
     def answers(self, task: Task) -> frozenset[str]:
-        """The labels that predictions may bear."""
+        """The labels that predictions may have."""
         return frozenset(task.labels)
 
     @abstractmethod
@@ -109,9 +109,9 @@ class TaskType(ABC):
         """One example's outputs ``[1, labels]`` (or ``[words, labels]``) as the fields of a prediction.
 
         Args:
-            outputs: what the task's head says.
+            outputs: the outputs of the task's head.
             task: the task.
-            head: the head's options, of which some decide predictions (a threshold).
+            head: the head's options, some of which affect predictions (a threshold).
         """
 
     def predict(
@@ -121,22 +121,22 @@ class TaskType(ABC):
         return self.decode(outputs, task, head)
 
     def describe(self, record: Record, prediction: Record, task: Task) -> Record:
-        """A prediction as a person wants to read it; for tagging, mentions with character offsets."""
+        """A prediction in readable form; for tagging, mentions with character offsets."""
         return prediction
 
 
 @cache
 def type_names() -> tuple[str, ...]:
-    """Every registered type's name; nothing is imported."""
+    """The names of all registered types, without importing them."""
     return tuple(dict.fromkeys(entry.name for entry in entry_points(group=GROUP)))
 
 
 @cache
 def task_type(name: str) -> TaskType:
-    """The type of a name; a package is only imported where one of its types is used.
+    """The type with a name; a package is imported only when one of its types is used.
 
     Raises:
-        InputError: no type of that name is registered.
+        InputError: no type with that name is registered.
     """
     for entry in entry_points(group=GROUP, name=name):
         return entry.load()()
@@ -147,7 +147,7 @@ def type_of(task: Task) -> TaskType:
     """The type of a task.
 
     Raises:
-        InputError: no type of that name is registered.
+        InputError: no type with that name is registered.
     """
     if task.type not in type_names():
         raise InputError(f"task {task.name}: unknown type {task.type!r}", fix=nearest(task.type, type_names()))
@@ -155,5 +155,5 @@ def type_of(task: Task) -> TaskType:
 
 
 def check_record(task: Task, record: Mapping[str, Any]) -> str | None:
-    """What is wrong with a record of ``task`` (found, expected), or None."""
+    """The problem with a record of ``task`` (found, expected), or None."""
     return type_of(task).check(record, task)

@@ -1,4 +1,4 @@
-"""What every record must hold besides its gold value: identifiers, inputs, and offsets that give their text."""
+"""Checks of every record apart from its gold value: identifiers, inputs, and offsets that match their text."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ INPUT_KEYS: Mapping[str, tuple[str, ...]] = {
 
 
 def check_inputs(record: Mapping[str, Any], task: Task, gold: Collection[str]) -> str | None:
-    """What is wrong with a record of ``task`` (found, expected), or None.
+    """The problem with a record of ``task`` (found, expected), or None.
 
-    Checked are the keys, identifiers and texts, that entities' offsets give their text, and that tokens and offsets fit
-    each other. Ids are looked at one record at a time: whether two records share one is the caller's to know.
+    This checks the keys, identifiers and texts, that entities' offsets match their text, and that tokens and offsets
+    match each other. It sees one record at a time: the caller must check that ids are unique.
 
     Args:
         record: the record.
         task: its task.
-        gold: the keys of its gold value, which must be there too.
+        gold: the keys of its gold value, which are required too.
     """
     wanted = ("id", "doc_id", *INPUT_KEYS[task.inputs], *gold)
     missing = [key for key in wanted if key not in record]
@@ -40,7 +40,7 @@ def check_inputs(record: Mapping[str, Any], task: Task, gold: Collection[str]) -
 
 
 def check_labels(labels: Any, key: str, task: Task) -> str | None:
-    """What is wrong with a list of a task's labels."""
+    """The problem with a list of a task's labels."""
     if not isinstance(labels, list | tuple):
         return f"{key} is a {type(labels).__name__}, expected a list"
     for label in labels:
@@ -50,7 +50,7 @@ def check_labels(labels: Any, key: str, task: Task) -> str | None:
 
 
 def unknown_label(label: object, known: Collection[str]) -> str | None:
-    """What to say of a label that isn't one of ``known``; None if it is."""
+    """The message for a label that isn't one of ``known``; None if it is."""
     if label in known if isinstance(label, str) else False:
         return None
     if label == "":
@@ -71,14 +71,14 @@ def _span(value: Any) -> tuple[int, int] | None:
 
 
 def check_tokens(record: Mapping[str, Any]) -> str | None:
-    """What is wrong with ``tokens`` and ``offsets``, or None."""
+    """The problem with ``tokens`` and ``offsets``, or None."""
     tokens, offsets = record["tokens"], record.get("offsets")
     if not isinstance(tokens, list | tuple) or not isinstance(offsets, list | tuple):
         return "tokens and offsets must be lists"
     if not tokens:
         return "no tokens"
     if len(offsets) != len(tokens):
-        return f"{len(tokens)} tokens with {len(offsets)} offsets, expected one [start, end] a token"
+        return f"{len(tokens)} tokens with {len(offsets)} offsets, expected one [start, end] per token"
     last = 0
     for token, offset in zip(tokens, offsets, strict=True):
         if not isinstance(token, str) or not token:
@@ -87,7 +87,7 @@ def check_tokens(record: Mapping[str, Any]) -> str | None:
         if span is None or span[1] - span[0] != len(token):
             return f"offsets {offset!r} for the token {token!r}, expected [start, end] with end - start = {len(token)}"
         if span[0] < last:
-            return f"token {token!r} at {span[0]} starts before the end of the one before it ({last})"
+            return f"token {token!r} at {span[0]} starts before the end of the previous one ({last})"
         last = span[1]
     return None
 

@@ -15,7 +15,7 @@ from biomtl.tasks.types.checks import unknown_label
 
 
 class Classification(TaskType):
-    """One of the task's labels; the prediction is the likeliest."""
+    """One of the task's labels; the prediction is the most probable one."""
 
     name: ClassVar[str] = "classification"
     inputs: ClassVar[tuple[str, ...]] = ("text", "pair")
@@ -26,7 +26,7 @@ class Classification(TaskType):
     positive_metric: ClassVar[str | None] = "micro_f1_positive"
 
     def check_gold(self, record: Mapping[str, Any], task: Task) -> str | None:
-        """A label that isn't the task's."""
+        """Refuses a label that isn't one of the task's."""
         return unknown_label(record["label"], task.labels)
 
     def target(self, record: Record, task: Task) -> NDArray[Any]:
@@ -41,6 +41,6 @@ class Classification(TaskType):
 
 
 def softmax(logits: NDArray[Any]) -> NDArray[np.float64]:
-    """Over the last axis, in double precision."""
+    """Softmax over the last axis, in double precision."""
     shifted = np.exp(logits.astype(np.float64) - logits.max(-1, keepdims=True))
     return shifted / shifted.sum(-1, keepdims=True)

@@ -15,7 +15,7 @@ from biomtl.tasks.types.checks import check_labels
 
 
 class Multilabel(TaskType):
-    """A sigmoid per label; every label of probability 0.5 or more is predicted (or the head option ``threshold``)."""
+    """A sigmoid per label; labels with probability 0.5 (or the head option ``threshold``) or more are predicted."""
 
     name: ClassVar[str] = "multilabel"
     inputs: ClassVar[tuple[str, ...]] = ("text", "pair")
@@ -25,14 +25,14 @@ class Multilabel(TaskType):
     metric: ClassVar[str] = "micro_f1"
 
     def check_gold(self, record: Mapping[str, Any], task: Task) -> str | None:
-        """No list, a label that isn't the task's, or one twice."""
+        """Refuses anything but a list of the task's labels, each once."""
         labels = record["labels"]
         if problem := check_labels(labels, "labels", task):
             return problem
         return f"a label given twice ({', '.join(labels)})" if len(set(labels)) != len(labels) else None
 
     def target(self, record: Record, task: Task) -> NDArray[Any]:
-        """``[1, labels]``: 1 where the label holds."""
+        """``[1, labels]``: 1 for the record's labels."""
         return np.array([[float(label in record["labels"]) for label in task.labels]], dtype=np.float32)
 
     def decode(self, outputs: NDArray[np.float32], task: Task, head: HeadChoice = DEFAULT_HEAD) -> Record:

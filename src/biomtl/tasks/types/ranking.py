@@ -18,9 +18,9 @@ from biomtl.text.base import TextInput
 class Ranking(TaskType):
     """A score for each candidate; softmax over a text's candidates, as in listwise ranking (Cao et al. 2007, ListNet).
 
-    Records: ``text``, ``candidates`` (two or more, any number) and ``label``, the right one's place from 0. Two
-    candidates make it a pairwise task. ``pairs: together`` reads the text beside each candidate, ``apart`` (and any
-    encoder that joins no texts) compares their vectors, which is cheaper.
+    Records have ``text``, ``candidates`` (two or more) and ``label``, the index of the right one, from 0. With two
+    candidates it is a pairwise task. ``pairs: together`` reads the text together with each candidate; ``apart`` (and
+    any encoder that can't join texts) compares their vectors, which is cheaper.
     """
 
     name: ClassVar[str] = "ranking"
@@ -30,14 +30,14 @@ class Ranking(TaskType):
     metric: ClassVar[str] = "mean_reciprocal_rank"
 
     def check_gold(self, record: Mapping[str, Any], task: Task) -> str | None:
-        """Fewer than two candidates, one that is no text, or a label that is no candidate's place."""
+        """Refuses fewer than two candidates, a candidate that isn't a text, or a label that isn't an index."""
         candidates, label = record["candidates"], record["label"]
         if not isinstance(candidates, list | tuple) or len(candidates) < 2:
             return f"candidates {candidates!r:.60}, expected a list of two or more"
         if any(not isinstance(text, str) or not text.strip() for text in candidates):
-            return "a candidate that is empty or no text"
+            return "a candidate that is empty or not a text"
         if type(label) is not int or not 0 <= label < len(candidates):
-            return f"label {label!r:.40}, expected the right candidate's place, 0 to {len(candidates) - 1}"
+            return f"label {label!r:.40}, expected the index of the right candidate, 0 to {len(candidates) - 1}"
         return None
 
     def text(self, record: Record, task: Task) -> TextInput:
@@ -45,10 +45,10 @@ class Ranking(TaskType):
         return TextInput((record["text"], *record["candidates"]))
 
     def target(self, record: Record, task: Task) -> NDArray[Any]:
-        """``[1]``: the right candidate's place."""
+        """``[1]``: the index of the right candidate."""
         return np.array([record["label"]], dtype=np.int64)
 
     def decode(self, outputs: NDArray[np.float32], task: Task, head: HeadChoice = DEFAULT_HEAD) -> Record:
-        """``label``: the best candidate's place; ``probabilities`` in the candidates' order."""
+        """``label``: the index of the best candidate; ``probabilities`` in the order of the candidates."""
         scores = outputs[0][np.isfinite(outputs[0])]
         return {"label": int(scores.argmax()), "probabilities": [round(float(p), 6) for p in softmax(scores)]}

@@ -13,11 +13,11 @@ from biomtl.tasks.head import DEFAULT_HEAD, HeadChoice
 from biomtl.tasks.task import Task
 from biomtl.tasks.types.base import Answer, Cell, Record, TaskType
 
-MOST = 1e38  # of a score: heads learn in float32; an integer in JSON may be too large even for a float
+MOST = 1e38  # largest score: heads learn in float32, and an integer in JSON may be too large even for a float
 
 
 class Regression(TaskType):
-    """A score as the corpus writes it; the loss is in units of its range, so that 0 to 5 weighs no more than 0 to 1."""
+    """A score on the corpus's scale; the loss is in units of its range, so that 0 to 5 weighs no more than 0 to 1."""
 
     name: ClassVar[str] = "regression"
     inputs: ClassVar[tuple[str, ...]] = ("text", "pair")
@@ -27,7 +27,7 @@ class Regression(TaskType):
     metric: ClassVar[str] = "pearson"
 
     def check_gold(self, record: Mapping[str, Any], task: Task) -> str | None:
-        """No number, or one out of the task's range."""
+        """Refuses anything but a number in the task's range."""
         score = record["score"]
         if isinstance(score, bool) or not isinstance(score, int | float):
             return f"score is a {type(score).__name__}, expected a number"
@@ -41,10 +41,10 @@ class Regression(TaskType):
         return np.array([record["score"]], dtype=np.float32)
 
     def decode(self, outputs: NDArray[np.float32], task: Task, head: HeadChoice = DEFAULT_HEAD) -> Record:
-        """``score``, not clipped to the range: ranks stay as the model sees them."""
+        """``score``, not clipped to the range, so that ranks are kept."""
         return {"score": round(float(outputs[0, 0]), 6)}
 
 
 def score_range(task: Task) -> tuple[float, float]:
-    """Lowest and highest score; 0 to 1 when the task doesn't say."""
+    """Lowest and highest score; 0 to 1 if the task has none."""
     return task.score_range or (0.0, 1.0)

@@ -1,4 +1,4 @@
-"""The stretch of a text that answers a question."""
+"""The span of a text that answers a question."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ START, END = 1, 2  # bits of a word's target
 class Span(TaskType):
     """The first and the last word of the answer, each by a softmax over the text's words (Devlin et al. 2019, 4.2).
 
-    Records: ``text`` alone, or ``text_a`` with the answer in it and ``text_b``, the question; ``start`` and ``end``,
-    the answer's characters in the first (0-based, end exclusive). Every record has one answer.
+    Records have ``text``, or ``text_a`` with the answer and ``text_b`` with the question; ``start`` and ``end`` are the
+    answer's characters in the first text (0-based, end exclusive). Every record has one answer.
     """
 
     name: ClassVar[str] = "span"
@@ -33,7 +33,7 @@ class Span(TaskType):
     metric: ClassVar[str] = "span_token_f1"
 
     def check_gold(self, record: Mapping[str, Any], task: Task) -> str | None:
-        """A span that isn't one of the text, or holds no word."""
+        """Refuses a span outside the text, or without words."""
         text, start, end = record[_key(task)], record["start"], record["end"]
         if type(start) is not int or type(end) is not int or not 0 <= start < end <= len(text):
             return f"start {start!r:.20}, end {end!r:.20}, expected a span of the text's {len(text)} characters"
@@ -51,7 +51,7 @@ class Span(TaskType):
         return TextInput(given.texts, words=tuple(self.words(record, task)))
 
     def target(self, record: Record, task: Task) -> NDArray[Any]:
-        """``[words]``: 1 at the answer's first word, 2 at its last, 3 where both are one, else 0."""
+        """``[words]``: 1 at the answer's first word, 2 at its last, 3 if they are the same word, otherwise 0."""
         touched = [i for i, (a, b) in enumerate(self.words(record, task)) if a < record["end"] and record["start"] < b]
         target = np.zeros(len(self.words(record, task)), dtype=np.int64)
         target[touched[0]] += START
@@ -63,7 +63,7 @@ class Span(TaskType):
         return sum(int(((target == bit) | (target == START + END)).sum()) for bit in (START, END))
 
     def decode(self, outputs: NDArray[np.float32], task: Task, head: HeadChoice = DEFAULT_HEAD) -> Record:
-        """``words``: the likeliest first and last word (of at most 50), and the span's ``probability``."""
+        """``words``: the most probable first and last word (at most 50 words), and the span's ``probability``."""
         if not len(outputs):
             return {"words": [0, 0], "probability": 0.0}
         starts, ends = outputs.astype(np.float64).T

@@ -1,4 +1,4 @@
-"""A tag for every word."""
+"""One tag per word."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from biomtl.text.base import Span, TextInput
 from biomtl.text.tags import chunks
 
 MARKS = frozenset({"X", "CLS", "SEP"})
-"""Classes that MT-BlueBERT's taggers have for later pieces and special positions; on a word they mean ``O``."""
+"""Classes of MT-BlueBERT's taggers for continuation pieces and special positions; on a word they mean ``O``."""
 
 
 class Tagging(TaskType):
     """Each word's tag is read at its first piece; other pieces are neither trained nor predicted.
 
-    A word that the tokenizer leaves without any piece is tagged ``O`` (the first tag of a task without one), so every
+    A word that the tokenizer leaves without pieces is tagged ``O`` (or the first tag, if a task has no ``O``), so every
     word has a tag and every gold mention is scored.
     """
 
@@ -51,10 +51,10 @@ class Tagging(TaskType):
         return ("O", *(f"{prefix}-{kind}" if kind else prefix for kind in kinds for prefix in "BI"))
 
     def check_gold(self, record: Mapping[str, Any], task: Task) -> str | None:
-        """No list, another number of tags than of tokens, or a tag that isn't the task's."""
+        """Refuses anything but a list of the task's tags, one per token."""
         tags, tokens = record["tags"], record["tokens"]
         if isinstance(tags, list | tuple) and len(tags) != len(tokens):
-            return f"{len(tokens)} tokens with {len(tags)} tags, expected one tag a token"
+            return f"{len(tokens)} tokens with {len(tags)} tags, expected one tag per token"
         return check_labels(tags, "tags", task)
 
     def target(self, record: Record, task: Task) -> NDArray[Any]:
@@ -63,11 +63,11 @@ class Tagging(TaskType):
         return np.array([index[tag] for tag in record["tags"]], dtype=np.int64)
 
     def loss_denominator(self, target: NDArray[Any]) -> int:
-        """The words that have a piece."""
+        """The number of words with pieces."""
         return int((target >= 0).sum())
 
     def answers(self, task: Task) -> frozenset[str]:
-        """Its tags but for the marks of pieces."""
+        """Its tags, without the marks of pieces."""
         return super().answers(task) - MARKS
 
     def decode(self, outputs: NDArray[np.float32], task: Task, head: HeadChoice = DEFAULT_HEAD) -> Record:
@@ -80,8 +80,8 @@ class Tagging(TaskType):
         return {"tags": [names[i] for i in best], "probabilities": [round(float(p), 6) for p in chosen]}
 
     def describe(self, record: Record, prediction: Record, task: Task) -> Record:
-        """Adds ``mentions``: type (the task's name where tags have none), character offsets in the record's document,
-        text, lowest word probability."""
+        """Adds ``mentions``: type (the task's name if tags have none), character offsets in the record's document,
+        text, and the lowest word probability."""
         mentions = []
         for first, last, kind in chunks(prediction["tags"]):
             start, end = record["offsets"][first][0], record["offsets"][last - 1][1]

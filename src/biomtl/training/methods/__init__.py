@@ -1,4 +1,4 @@
-"""Training methods: small objects that act at named places of the loop, off unless the recipe sets their key."""
+"""Training methods: small objects that act at defined points of the loop, off unless the recipe sets their key."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["METHODS", "Method", "MethodState", "make_methods"]
 
 METHODS: MethodTypes = {"layer_decay": LayerDecay, "ema_decay": WeightAverage}
-"""Recipe key to method, in the order in which they act."""
+"""Recipe key to method, in the order of application."""
 
 
 def make_methods(recipe: Any, model: MultiTaskModel) -> dict[str, Method]:

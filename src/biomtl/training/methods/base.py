@@ -1,4 +1,4 @@
-"""The places in the training loop where a method may act."""
+"""The points in the training loop where a method may act."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ if TYPE_CHECKING:
 
 Losses = dict[str, Tensor]
 Forward = Callable[..., Any]
-"""The model as the loop calls it, ``forward(inputs, tasks)``, wrapped for several processes where there are any."""
+"""The model as called by the loop, ``forward(inputs, tasks)``, wrapped if there are several processes."""
 
 
 @dataclass
 class MethodState:
-    """What a method keeps from step to step: tensors, and values that JSON can hold."""
+    """A method's state between steps: tensors, and values that JSON can hold."""
 
     tensors: dict[str, Tensor] = field(default_factory=dict)
     values: dict[str, Any] = field(default_factory=dict)
 
 
 class Method:
-    """A training method; a subclass overrides the places where it acts, all others do nothing.
+    """A training method. A subclass overrides the points where it acts; all others do nothing.
 
-    The constructor is the place before the run: it is called twice, once to find out whether the model suits the
-    method before anything is written, so it should look and not copy.
+    The constructor runs before the run. It is called twice, the first time to check that the method suits the model
+    before anything is written, so it should inspect and not copy.
 
     Args:
-        value: what the recipe says under the method's key.
-        model: the model to be trained, with the recipe's dropout and frozen parts in place.
+        value: the recipe's value for the method's key.
+        model: the model to be trained, with the recipe's dropout and frozen parts already set.
 
     Raises:
         InputError: the method can't be applied to this model.
@@ -44,42 +44,42 @@ class Method:
     def __init__(self, value: Any, model: MultiTaskModel) -> None: ...
 
     def rate(self, name: str) -> float:
-        """The factor of the learning rate of the parameter ``name``."""
+        """The learning-rate factor of the parameter ``name``."""
         return 1.0
 
     def losses(self, losses: Losses, batch: Batch, forward: Forward) -> Losses:
-        """Each task's mean loss in a batch, changed; called for every batch of a step, before the backward pass.
+        """Change each task's mean loss in a batch; called for every batch of a step, before the backward pass.
 
         Args:
-            losses: scalars by the task's name. The loop weighs them so that a step is the same however its rows are
-                dealt to batches and processes.
+            losses: scalars by task name. The loop weights them so that a step is the same however its rows are
+                distributed over batches and processes.
             batch: the batch, on the model's device.
             forward: for further passes through the model.
         """
         return losses
 
     def gradients(self, model: MultiTaskModel) -> None:
-        """Change the gradients in place; called once per step, when they are complete and before they are clipped."""
+        """Change the gradients in place; called once per step, after they are complete and before clipping."""
 
     def after_step(self, model: MultiTaskModel) -> None:
-        """Called once per step, when the optimiser has changed the weights."""
+        """Called once per step, after the optimiser has changed the weights."""
 
     def evaluation_weights(self, model: MultiTaskModel) -> AbstractContextManager[None]:
-        """Within this context the model holds the weights that are scored on dev and saved; default the trained ones.
+        """Within this context the model holds the weights to score on dev and save; default the trained ones.
 
-        On leaving it, the model holds the trained weights again to the bit.
+        Afterwards the model has exactly the trained weights again.
         """
         return contextlib.nullcontext()
 
     def state(self) -> MethodState:
-        """What a checkpoint has to keep."""
+        """The state to save in a checkpoint."""
         return MethodState()
 
     def restore(self, state: MethodState, model: MultiTaskModel) -> None:
         """The inverse of ``state``.
 
         Raises:
-            ValueError, KeyError, TypeError: the state is another method's or another model's.
+            ValueError, KeyError, TypeError: the state belongs to another method or model.
         """
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class WeightAverage(Method):
-    """``ema_decay``: what is scored and saved is an exponential moving average of the weights, not the last ones.
+    """``ema_decay``: score and save an exponential moving average of the weights instead of the last ones.
 
     After step t the average of every trained parameter w is ``a_t = a_{t-1} + (1 - d) / (1 - d^t) * (w_t - a_{t-1})``:
     the mean of ``w_1 … w_t`` with weights proportional to ``d^(t-i)``. Averaging goes back to Polyak and Juditsky
@@ -33,7 +33,7 @@ class WeightAverage(Method):
 
     @torch.no_grad()
     def after_step(self, model: MultiTaskModel) -> None:
-        """Take the new weights in."""
+        """Add the new weights to the average."""
         self.steps += 1
         share = (1 - self.decay) / (1 - self.decay**self.steps)
         for name, weight in _trained(model).items():
@@ -44,7 +44,7 @@ class WeightAverage(Method):
 
     @contextlib.contextmanager
     def evaluation_weights(self, model: MultiTaskModel) -> Iterator[None]:
-        """The average in the weights' place."""
+        """Use the average in place of the weights."""
         self._swap(model)
         try:
             yield
@@ -60,11 +60,11 @@ class WeightAverage(Method):
             average.copy_(kept)
 
     def state(self) -> MethodState:
-        """The average, and how many steps it is over."""
+        """The average, and the number of steps in it."""
         return MethodState(dict(self.average), {"steps": self.steps})
 
     def restore(self, state: MethodState, model: MultiTaskModel) -> None:
-        """Take up the average of a checkpoint."""
+        """Load the average from a checkpoint."""
         weights = _trained(model)
         self.steps = int(state.values["steps"])
         if self.steps and {n: w.shape for n, w in weights.items()} != {n: a.shape for n, a in state.tensors.items()}:

@@ -1,4 +1,4 @@
-"""Learning rates that fall from the encoder's last layer to its first."""
+"""Learning rates that decrease from the encoder's last layer to its first."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ class LayerDecay(Method):
     """``layer_decay``: layer k of the encoder's n learns at ``learning_rate * layer_decay^(n - k)``.
 
     Discriminative fine-tuning of Howard and Ruder (2018, arXiv 1801.06146, section 3.2), for BERT as in Sun et al.
-    (2019, arXiv 1905.05583, section 5.3.4): lower layers, which hold what is general, move less. The last layer and all
-    above it, heads and pooler, keep their rate.
+    (2019, arXiv 1905.05583, section 5.3.4): lower layers, which hold general features, change less. The last layer and
+    everything above it (heads and pooler) keep their rate.
 
-    One rule finds the layers of every family: they are the members of the encoder's largest list of modules. What the
-    encoder holds before that list (embeddings) is layer 0; what it holds after it counts as the last layer. A family
-    that uses one set of weights at every layer (ALBERT) has one layer.
+    One rule finds the layers of every family: they are the members of the encoder's largest list of modules. Anything
+    before that list (embeddings) is layer 0; anything after it belongs to the last layer. A family that shares one set
+    of weights among its layers (ALBERT) has one layer.
 
     Raises:
         InputError: a frozen encoder, or one without layers.
@@ -30,8 +30,8 @@ class LayerDecay(Method):
 
     def __init__(self, value: float, model: MultiTaskModel) -> None:
         if model.encoder.frozen:
-            fix = "set freeze_encoder: false, or leave layer_decay out"
-            raise InputError("layer_decay with an encoder that is frozen", expected="one that is trained", fix=fix)
+            fix = "set freeze_encoder: false, or leave out layer_decay"
+            raise InputError("layer_decay with a frozen encoder", expected="one that is trained", fix=fix)
         depths, layers = layer_numbers(model.encoder)
         self.factors = {f"encoder.{name}": value ** (layers - depth) for name, depth in depths.items()}
 
@@ -48,8 +48,8 @@ def layer_numbers(encoder: nn.Module) -> tuple[dict[str, int], int]:
     """
     lists = [(name, module) for name, module in encoder.named_modules() if isinstance(module, nn.ModuleList)]
     if not lists:
-        found = f"layer_decay: a {type(encoder).__name__} has no layers"
-        raise InputError(found, fix="leave layer_decay out")
+        problem = f"layer_decay: a {type(encoder).__name__} has no layers"
+        raise InputError(problem, fix="leave layer_decay out")
     prefix, layers = max(lists, key=lambda entry: sum(weight.numel() for weight in entry[1].parameters()))
     numbers: dict[str, int] = {}
     inside = 0
