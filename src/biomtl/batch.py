@@ -1,7 +1,7 @@
-"""Texts and all that is asked about them.
+"""Texts with the examples of all tasks that use them.
 
-The unit of training and prediction is the text: records of several tasks that give the encoder the same input share
-one ``EncodedExample``, which is encoded once.
+The unit of training and prediction is the text: records of several tasks with the same encoder input share one
+``EncodedExample``, which is encoded once.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ if TYPE_CHECKING:
 
     from biomtl.heads.rows import TaskRows
 
-MISSING = -100  # the target of an output that reads a word without any piece
+MISSING = -100  # the target of an output that reads a word without pieces
 
 
 @dataclass(slots=True)
 class TaskExample:
-    """What one record asks about a text.
+    """One record's outputs for a text.
 
     Attributes:
         task: the task's name.
-        index: the record's position among the task's records.
+        index: the record's index among the task's records.
         word_positions: ``[outputs, k, 2]`` row and position of the words that each output reads, -1 without piece;
-            ``None`` where the whole text has one output.
-        target: ``[outputs, …]`` gold values, -100 where a word has no piece; ``None`` when predicting.
-        loss_denominator: how many of the outputs count in the mean loss.
+            ``None`` if the whole text has one output.
+        target: ``[outputs, …]`` gold values, -100 for a word without pieces; ``None`` when predicting.
+        loss_denominator: number of outputs that count in the mean loss.
     """
 
     task: str
@@ -48,7 +48,7 @@ class TaskExample:
 
 @dataclass(slots=True)
 class EncodedExample:
-    """One text's encoder rows, and what the records that hold it ask about it."""
+    """One text's encoder rows, and the outputs of the records that contain it."""
 
     rows: list[EncodedRow]
     task_examples: list[TaskExample] = field(default_factory=list)
@@ -61,13 +61,13 @@ class EncodedExample:
 
     @property
     def windows(self) -> int:
-        """Rows that share a text with others since it is too long for one; 0 where every text fits."""
+        """Number of rows of texts that are too long for one row; 0 if every text fits."""
         counts = Counter(row.segment_id for row in self.rows).values()
         return sum(count for count in counts if count > 1)
 
     @property
     def tasks(self) -> frozenset[str]:
-        """The tasks that ask about the text."""
+        """The tasks that use the text."""
         return frozenset(example.task for example in self.task_examples)
 
     def split(self) -> Iterator[EncodedExample]:
@@ -91,11 +91,11 @@ def encode_examples(
         processor: the encoder's text processor.
         tasks: the tasks by name.
         records: each task's records.
-        targets: whether the records carry gold values to learn from.
-        apart: the tasks whose texts are rows of their own, where a record has several.
+        targets: whether the records have gold values for training.
+        apart: the tasks whose texts are separate rows, if a record has several.
 
     Returns:
-        Examples in order of first appearance. Every record stands in exactly one of them.
+        Examples in order of first appearance. Every record is in exactly one of them.
     """
     inputs: dict[Hashable, TextInput] = {}
     asked: dict[Hashable, list[tuple[str, int]]] = {}
@@ -119,7 +119,7 @@ def encode_examples(
 
 
 def _ask(task: Task, index: int, record: Record, rows: Sequence[EncodedRow], targets: bool) -> TaskExample:
-    """What a record asks about its text's rows."""
+    """A record's outputs for the rows of its text."""
     kind = type_of(task)
     positions = kind.positions(record, task, rows)
     if not targets:
@@ -132,14 +132,14 @@ def _ask(task: Task, index: int, record: Record, rows: Sequence[EncodedRow], tar
 
 @dataclass(slots=True)
 class Batch:
-    """Rows for one encoder pass and what each task reads of them.
+    """Rows for one encoder pass, and the part that each task reads.
 
     Attributes:
         inputs: the encoder's named inputs, ``[rows, positions, …]``.
-        tasks: which rows each task reads, in the order of the tasks' names.
+        tasks: the rows that each task reads, in order of task names.
         examples: the examples of each task, in the order of its outputs.
         real_tokens: positions that are not padding.
-        padded_tokens: all positions, padding included.
+        padded_tokens: all positions, including padding.
     """
 
     inputs: Mapping[str, torch.Tensor]
@@ -149,7 +149,7 @@ class Batch:
     padded_tokens: int
 
     def loss_denominator(self, task: str) -> int:
-        """How many outputs the task's mean loss in the batch is over; 0 where the batch has no target of it."""
+        """Number of outputs in the task's mean loss for the batch; 0 if the batch has no target of the task."""
         return self.tasks[task].loss_denominator if task in self.tasks else 0
 
     def to(self, device: torch.device) -> Batch:
@@ -160,7 +160,7 @@ class Batch:
 
 
 def collate(examples: Sequence[EncodedExample], processor: TextProcessor) -> Batch:
-    """Put examples into one batch: their rows for the encoder, and for every task its share of them."""
+    """Put examples into one batch: their rows for the encoder, and each task's part of them."""
     rows = [row for example in examples for row in example.rows]
     starts = np.cumsum([0, *[len(example.rows) for example in examples]])
     asked: dict[str, list[tuple[int, EncodedExample, TaskExample]]] = {}

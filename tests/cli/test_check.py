@@ -46,7 +46,7 @@ def test_rows_labels_and_lengths_are_counted() -> None:
     assert "4 good rows, 0 bad ones, read as tsv" in output
     assert "3 labels (benefit, harm, none), inferred from classification.tsv" in output
     assert "50.0%" in output
-    assert "words a row: median 8, 95 % up to 9, longest 9" in output
+    assert "words per row: median 8, 95 % up to 9, longest 9" in output
     assert '"text": "The rash cleared after two days of brentolol."' in output
 
 

@@ -188,8 +188,8 @@ def test_words_of_lines_and_records(tmp_path: Path) -> None:
     ("record", "message"),
     [
         ({"id": 1}, "2: no tokens and no text, expected"),
-        ({"tokens": "a b"}, "2: tokens that are no list of strings"),
-        ({"tokens": ["a", 1]}, "2: tokens that are no list of strings"),
+        ({"tokens": "a b"}, "2: tokens that are not a list of strings"),
+        ({"tokens": ["a", 1]}, "2: tokens that are not a list of strings"),
         ({"tokens": []}, "2: a sentence with no words"),
         ({"text": " "}, "2: a sentence with no words"),
         (["a"], "2: a JSON list, expected a JSON object"),

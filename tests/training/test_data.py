@@ -133,7 +133,7 @@ def test_the_plan_tells_rows_from_texts(bert: Path, tmp_path: Path) -> None:
     said = " ".join(capture.get().split())
     assert "19 rows with 15 distinct texts" in said
     assert "cls-text │ classification │ 7 │ 3 │ 20.0% │ 1.00 │ 1" in said
-    assert "cls-text: texts that stand in several rows with different answers: 1" in said
+    assert "cls-text: texts that occur in several rows with different answers: 1" in said
 
 
 def epochs_steps(data: TrainingData, epochs: int, world: int) -> int:

@@ -46,32 +46,37 @@ def annotate(
     ],
     out: Annotated[Path, typer.Option("--out", help="File to write; for brat a folder.", show_default=False)],
     origin: Annotated[
-        Format | None, typer.Option("--from", help="Format of IN; default by name and content.", show_default=False)
+        Format | None,
+        typer.Option("--from", help="Format of IN; by default from its name and content.", show_default=False),
     ] = None,
     target: Annotated[
         Format | None,
-        typer.Option("--to", help="Format of OUT; default by its name, else as IN (text: brat).", show_default=False),
+        typer.Option(
+            "--to",
+            help="Format of OUT; by default from its name, otherwise that of IN (text: brat).",
+            show_default=False,
+        ),
     ] = None,
     task: Annotated[list[str] | None, typer.Option("--task", help="Only this task; may be repeated.")] = None,
     whole: Annotated[
         list[str] | None,
-        typer.Option("--whole", help="This task labels whole documents, not sentences; may be repeated."),
+        typer.Option("--whole", help="Task that labels whole documents instead of sentences; may be repeated."),
     ] = None,
     keep: Annotated[
         bool,
-        typer.Option("--keep", help="Keep IN's annotations; its mentions are the arguments that relation tasks judge."),
+        typer.Option("--keep", help="Keep IN's annotations, and use its mentions for relation tasks."),
     ] = False,
     words: Annotated[WordChoice, WORDS] = WordChoice.model,
     bf16: Annotated[bool, typer.Option("--bf16", help="Compute in bfloat16.")] = False,
     no_verify: NoVerify = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
 ) -> None:
-    """Annotate documents with every task of a model, in one encoder pass a text; offsets are the document's.
+    """Annotate documents with every task of a model, in one encoder pass per text, with document offsets.
 
-    A plain text file is one document, a folder one for each `.txt`; JSON lines have `text` (and `id`; other keys come
-    back). Sentences are cut as in training. Mentions come with `task` and `probability`, labels as annotations of type
-    `Sentence` over the sentence; negative classes are not written. `ddi2013`, `chemprot` and `i2b2-2010` judge every
-    fitting pair of mentions in a sentence. What can't be applied or written is said.
+    A plain text file is one document, a folder has one per `.txt`; JSON lines have `text` (and `id`; other keys are
+    kept). Sentences are split as in training. Mentions have `task` and `probability`; labels become annotations of type
+    `Sentence` over the sentence; negative classes are not written. `ddi2013`, `chemprot` and `i2b2-2010` classify every
+    suitable pair of mentions in a sentence. Tasks that can't be applied or written are reported.
 
     Example: `biomtl annotate runs/quickstart abstracts.pubtator --out annotated.xml`
     """
@@ -101,7 +106,7 @@ def annotate(
 
 
 def counted(documents: Iterator[Document], left: Counter[str]) -> Iterator[Document]:
-    """The documents; ``left`` counts their annotations, and their fields with a dot before the name."""
+    """The documents; ``left`` counts their annotations, and their fields (names with a leading dot)."""
     for document in documents:
         left.update(mentions=len(document.mentions), relations=len(document.relations))
         left.update(f".{name}" for name in document.fields if name != "id")

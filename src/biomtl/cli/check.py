@@ -37,18 +37,21 @@ def check(
     columns: Annotated[
         str | None, typer.Option("--columns", help="Our fields to your columns: `label=gold,text=2` (numbers from 0).")
     ] = None,
-    labels: Annotated[str | None, typer.Option("--labels", help="The only labels there may be: `a,b`.")] = None,
+    labels: Annotated[str | None, typer.Option("--labels", help="The allowed labels: `a,b`.")] = None,
     format: Annotated[
-        str | None, typer.Option("--format", help="`tsv`, `conll` …; default by name and content.")
+        str | None, typer.Option("--format", help="`tsv`, `conll` …; by default from name and content.")
     ] = None,
     header: Annotated[
         bool | None, typer.Option("--header/--no-header", help="Whether a table's first row names the columns.")
     ] = None,
     separator: Annotated[
-        str | None, typer.Option("--separator", help="What divides several values in a cell; default `|`.")
+        str | None, typer.Option("--separator", help="Separator of several values in a cell; default `|`.")
     ] = None,
     quoting: Annotated[
-        str | None, typer.Option("--quoting", help="Double quotes in a table: `csv`, they enclose cells; `none`, text.")
+        str | None,
+        typer.Option(
+            "--quoting", help="Double quotes in a table: `csv` (they enclose cells) or `none` (they are text)."
+        ),
     ] = None,
     mentions: Annotated[
         str | None,
@@ -56,13 +59,15 @@ def check(
     ] = None,
     encoder: Annotated[
         str | None,
-        typer.Option("--encoder", help="Whose word pieces to count and show; default the packaged one, if installed."),
+        typer.Option(
+            "--encoder", help="Encoder whose word pieces to count and show; default the packaged one, if installed."
+        ),
     ] = None,
     max_length: Annotated[int, typer.Option("--max-length", min=8, help="Word pieces per row.")] = 128,
 ) -> None:
-    """Say what biomtl understands of your own data: rows, labels, lengths, the first record, and every bad row.
+    """Show how biomtl reads your own data: rows, labels, lengths, the first record, and every bad row.
 
-    Exits with code 2 if a row is bad. The options are the keys of a recipe's own task (docs/own-tasks.md). Example:
+    The exit code is 2 if a row is bad. The options are the keys of own tasks in a recipe (docs/own-tasks.md). Example:
 
         biomtl check train.tsv --type classification --columns text=sentence,label=gold
     """
@@ -129,7 +134,7 @@ def show(report: CheckReport, console: Console) -> None:
         console.print(f"of {report.special['mentions']:,} mentions: {special} (docs/formats.md)", **PLAIN)
     if report.lengths:
         median, most, longest = np.percentile(report.lengths, [50, 95, 100])
-        console.print(f"words a row: median {median:.0f}, 95 % up to {most:.0f}, longest {longest:.0f}", **PLAIN)
+        console.print(f"words per row: median {median:.0f}, 95 % up to {most:.0f}, longest {longest:.0f}", **PLAIN)
 
 
 def show_pieces(report: CheckReport, kind: TaskType, encoder: str, max_length: int, console: Console) -> None:
@@ -137,11 +142,11 @@ def show_pieces(report: CheckReport, kind: TaskType, encoder: str, max_length: i
 
     assert report.task is not None
     texts = [kind.text(record, report.task) for record in report.records]
-    whole = load_processor(encoder, 1_000_000, None)  # nothing is that long, so nothing is cut
+    whole = load_processor(encoder, 1_000_000, None)  # longer than any text, so nothing is split
     lengths = [max(len(row) for row in text.rows) for text in whole.encode(texts)]
     median, most, longest = np.percentile(lengths, [50, 95, 100])
     console.print(
-        f"word pieces of {encoder} a row: median {median:.0f}, 95 % up to {most:.0f}, longest {longest:.0f}", **PLAIN
+        f"word pieces of {encoder} per row: median {median:.0f}, 95 % up to {most:.0f}, longest {longest:.0f}", **PLAIN
     )
     over = sum(length > max_length for length in lengths)
     console.print(f"longer than {max_length}: {over:,} rows, read in overlapping windows", **PLAIN)
@@ -151,7 +156,7 @@ def show_pieces(report: CheckReport, kind: TaskType, encoder: str, max_length: i
 
 
 def first_rows(processor: TextProcessor, kind: TaskType, record: Record, report: CheckReport) -> Sequence[str]:
-    """The first record's encoder rows in pieces; a position that speaks for a word carries the word's tag."""
+    """The first record's encoder rows in pieces; a position that represents a word shows the word's tag."""
 
     assert report.task is not None
     rows = processor.encode([kind.text(record, report.task)])[0].rows
@@ -169,7 +174,7 @@ def first_rows(processor: TextProcessor, kind: TaskType, record: Record, report:
 
 
 def show_bad(report: CheckReport, console: Console) -> None:
-    """Every bad row by number, the first twenty with their fault."""
+    """Every bad row by number, the first twenty with their problem."""
     console.print("Bad rows:", **PLAIN)
     for error in report.bad[:MOST_SHOWN]:
         console.print(f"  {error}", **PLAIN)

@@ -24,21 +24,15 @@ COMMANDS: Mapping[str, str] = {
         "Download the freely distributable corpora; for licensed ones, say whom to ask and where to put the files."
     ),
     "prepare": "Turn original corpora or BLUE-format files into a prepared suite, and compare its counts with BLUE's.",
-    "check": (
-        "Say what biomtl understands of your own data: rows, labels, lengths, the first record, and every bad row."
-    ),
+    "check": ("Show how biomtl reads your own data: rows, labels, lengths, the first record, and every bad row."),
     "audit": ("Find documents and texts that occur in training data and in scored data; count sizes and lengths."),
     "train": "Train one encoder on all tasks of a recipe; select on dev, score test once.",
-    "finetune": "Refine a multi-task model on one of its tasks (or on a new one, with a fresh head).",
+    "finetune": "Fine-tune a multi-task model on one of its tasks (or on a new one, with a fresh head).",
     "evaluate": "Predict a split and score it by the benchmark's rules, with 95 % intervals.",
     "score": "Score predictions by the rules of the BLUE benchmark, with rows per label and 95 % intervals.",
-    "predict": "Label raw text with every task of a model, in one encoder pass; one JSON line a text.",
-    "annotate": (
-        "Annotate documents with every task of a model, in one encoder pass a text; offsets are the document's."
-    ),
-    "embed": (
-        "Write every layer's word vectors: one dataset a sentence, named by its number from 0, layers x words x dim."
-    ),
+    "predict": "Label raw text with every task of a model, in one encoder pass; one JSON line per text.",
+    "annotate": ("Annotate documents with every task of a model, in one encoder pass per text, with document offsets."),
+    "embed": ("Write every layer's word vectors: one dataset per sentence, numbered from 0, layers x words x dim."),
     "convert": "Convert a TensorFlow BERT, an MT-DNN `.pt`, an ELMo or a fine-tuned Hugging Face model.",
     "export": "Write a task's head as a stock `transformers` model, or heads as one ONNX graph.",
     "elmo": "Fine-tune on a frozen ELMo with the flags of elmoft.py, all explained in docs/elmoft.md.",

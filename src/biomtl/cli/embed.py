@@ -20,7 +20,7 @@ from biomtl.text.words import words
 
 
 class Pooling(StrEnum):
-    """How a word's vector is made of its pieces'."""
+    """How a word's vector is made from those of its pieces."""
 
     first = "first"
     mean = "mean"
@@ -35,28 +35,28 @@ class Words(StrEnum):
 
 def embed(
     model: Annotated[str, typer.Argument(help="ELMo folder, encoder folder or hub name, or biomtl model or run.")],
-    source: Annotated[Path, typer.Argument(metavar="IN", help="Sentences: text, one a line, or JSONL.")],
+    source: Annotated[Path, typer.Argument(metavar="IN", help="Sentences: text, one per line, or JSONL.")],
     out: Annotated[Path, typer.Option("--out", help="HDF5 file to write.")],
     pooling: Annotated[
-        Pooling, typer.Option(help="Transformers: a word's vector is its first piece's, or its pieces' mean.")
+        Pooling, typer.Option(help="Transformers: use a word's first piece, or the mean of its pieces.")
     ] = Pooling.first,
     words: Annotated[
         Words | None,
         typer.Option(
-            help="Words of a text: what blanks separate (default for lines), or cut as in training, punctuation apart "
-            "(default for `text` in JSONL)."
+            help="Words of a text: separated by spaces (default for lines), or split as in training, with punctuation "
+            "split off (default for `text` in JSONL)."
         ),
     ] = None,
     bf16: Annotated[bool, typer.Option("--bf16", help="Compute in bfloat16.")] = False,
     stateful: Annotated[
-        bool, typer.Option("--stateful", help="ELMo: carry the LSTM state over sentences, as bilm-tf's dump does.")
+        bool, typer.Option("--stateful", help="ELMo: carry the LSTM state over sentences, like bilm-tf's dump.")
     ] = False,
     no_verify: NoVerify = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
 ) -> None:
-    """Write every layer's word vectors: one dataset a sentence, named by its number from 0, layers x words x dim.
+    """Write every layer's word vectors: one dataset per sentence, numbered from 0, layers x words x dim.
 
-    Blank lines are passed over and not counted. JSONL lines have `tokens`, words as given, or `text`.
+    Blank lines are skipped and not counted. JSONL lines have `tokens`, words as given, or `text`.
 
     Example: `biomtl embed elmo/ sentences.txt --out vectors.hdf5`
     """
@@ -87,7 +87,7 @@ def read_sentences(source: Path, how: Words | None = None) -> Iterator[Sequence[
         elif tokens is None and isinstance(text, str):
             yield _some(split(text, how or Words.cut), source, number)
         else:
-            found = "tokens that are no list of strings" if tokens is not None else "no tokens and no text"
+            found = "tokens that are not a list of strings" if tokens is not None else "no tokens and no text"
             raise InputError(found, path=source, line=number, expected='"tokens": ["…"] or "text": "…"')
 
 

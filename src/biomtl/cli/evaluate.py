@@ -27,9 +27,7 @@ def evaluate(
     model: Annotated[Path, typer.Argument(help="Model or run folder.", show_default=False)],
     data: Annotated[
         str,
-        typer.Option(
-            "--data", help="Prepared suite, `sample`, or a recipe with tasks of your own.", show_default=False
-        ),
+        typer.Option("--data", help="Prepared suite, `sample`, or a recipe with your own tasks.", show_default=False),
     ],
     out: Annotated[Path, typer.Option("--out", help="Folder to write: predictions and metrics.", show_default=False)],
     split: Annotated[SplitName, typer.Option("--split", help="Split to score.")] = SplitName.test,
@@ -38,7 +36,7 @@ def evaluate(
         int | None, typer.Option("--max-length", min=1, help="Word pieces per row; default the model's.")
     ] = None,
     with_gold: Annotated[
-        bool, typer.Option("--with-gold", help="Predictions also hold each row's input and gold values.")
+        bool, typer.Option("--with-gold", help="Include each row's input and gold values in the predictions.")
     ] = False,
     bf16: Annotated[bool, typer.Option("--bf16", help="Compute in bfloat16.")] = False,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the bootstrap.")] = 0,

@@ -1,4 +1,4 @@
-"""``biomtl export``: a model's heads where other tools expect them."""
+"""``biomtl export``: a model's heads in other tools' formats."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from biomtl.suite import load_suite
 
 
 class ExportFormat(StrEnum):
-    """What a model can be exported to."""
+    """Formats of exports."""
 
     hf = "hf"
     onnx = "onnx"
@@ -33,16 +33,18 @@ class ExportFormat(StrEnum):
 
 def export(
     model: Annotated[Path, typer.Argument(help="Model or run folder.", show_default=False)],
-    target: Annotated[Path, typer.Argument(help="What to write: a folder, or for onnx a file *.onnx.")],
+    target: Annotated[Path, typer.Argument(help="Folder to write, or for onnx a file *.onnx.")],
     to: Annotated[ExportFormat, typer.Option("--to", help="hf: a transformers folder; onnx: one graph.")] = (
         ExportFormat.hf
     ),
     task: Annotated[
         list[str] | None,
-        typer.Option("--task", help="Head to take: one for hf, any number for onnx (default all)."),
+        typer.Option("--task", help="Head to export: one for hf, any number for onnx (default all)."),
     ] = None,
-    encoder_only: Annotated[bool, typer.Option("--encoder-only", help="The encoder without a head.")] = False,
-    int8: Annotated[bool, typer.Option("--int8", help="onnx: weights of linear layers in 8 bits.")] = False,
+    encoder_only: Annotated[bool, typer.Option("--encoder-only", help="Export only the encoder.")] = False,
+    int8: Annotated[
+        bool, typer.Option("--int8", help="onnx: quantise the weights of linear layers to 8 bits.")
+    ] = False,
     data: Annotated[
         str | None, typer.Option("--data", help="onnx: prepared suite (or `sample`) to score the export on.")
     ] = None,

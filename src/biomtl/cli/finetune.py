@@ -17,12 +17,10 @@ from biomtl.training.run import train
 
 def finetune(
     model: Annotated[Path, typer.Argument(help="Multi-task model or run folder to start from.", show_default=False)],
-    task: Annotated[str, typer.Option("--task", help="The task to refine, by name or alias.", show_default=False)],
+    task: Annotated[str, typer.Option("--task", help="The task to fine-tune, by name or alias.", show_default=False)],
     data: Annotated[
         str,
-        typer.Option(
-            "--data", help="Prepared suite, `sample`, or a recipe with tasks of your own.", show_default=False
-        ),
+        typer.Option("--data", help="Prepared suite, `sample`, or a recipe with your own tasks.", show_default=False),
     ],
     out: Annotated[Path, typer.Option("--out", help="Run folder to write.", show_default=False)],
     overrides: Annotated[
@@ -31,13 +29,13 @@ def finetune(
     ] = None,
     recipe: Annotated[Path | None, typer.Option("--recipe", help="Take the other settings from this recipe.")] = None,
     fresh_head: Annotated[
-        bool, typer.Option("--fresh-head", help="Start the task's head anew instead of keeping the trained one.")
+        bool, typer.Option("--fresh-head", help="Use a fresh head for the task instead of the trained one.")
     ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run folder's newest checkpoint.")] = False,
     no_verify: NoVerify = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing run folder.")] = False,
 ) -> None:
-    """Refine a multi-task model on one of its tasks (or on a new one, with a fresh head).
+    """Fine-tune a multi-task model on one of its tasks (or on a new one, with a fresh head).
 
     Example: `biomtl finetune runs/joint --task ddi2013 --data prepared --out runs/ddi learning_rate=5e-5`
     """
@@ -46,5 +44,5 @@ def finetune(
     fixed = {"encoder": str(model), "heads": heads, "suite": data, "tasks": [task], "output": str(out)}
     plan = recipe_from_options(recipe, overrides or [], defaults=trained, **fixed)
     run = train(plan, resume=resume, overwrite=overwrite, command=shlex.join(["biomtl", *sys.argv[1:]]))
-    if run.metrics:  # of several processes only the first has them
+    if run.metrics:  # of several processes, only the first has them
         typer.echo(f"run folder: {run.folder}")

@@ -29,7 +29,7 @@ def predict(
         str,
         typer.Argument(
             metavar="[FILE|-]",
-            help="Text, one a line, or records (.jsonl, .json); `-` is standard input.",
+            help="Texts, one per line, or records (.jsonl, .json); `-` is standard input.",
         ),
     ] = "-",
     task: Annotated[list[str] | None, typer.Option("--task", help="Only this task; may be repeated.")] = None,
@@ -39,11 +39,11 @@ def predict(
     no_verify: NoVerify = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
 ) -> None:
-    """Label raw text with every task of a model, in one encoder pass; one JSON line a text.
+    """Label raw text with every task of a model, in one encoder pass; one JSON line per text.
 
-    Lines of text go to the tasks over one text, lines with a tab to the tasks over two. Records (JSONL) have `text`
-    (for tasks that rank also `candidates`), `text_a` and `text_b`, or `tokens` (whose tags then come back too);
-    their `id` comes back. Mentions carry character offsets in the input.
+    Lines of text are for tasks over one text, lines with a tab for tasks over two. Records (JSONL) have `text` (and
+    `candidates`, for ranking), `text_a` and `text_b`, or `tokens` (then the tags are written too); their `id` is kept.
+    Mentions have character offsets in the input.
 
     Example: `echo "Naloxone reverses the effect of clonidine." | biomtl predict runs/quickstart`
     """
@@ -72,7 +72,7 @@ def predict(
 
 
 def read_inputs(source: str) -> Iterator[tuple[dict[str, Any], str | tuple[str, ...], int]]:
-    """``(what to repeat in the output, input, line number)`` of every line or record."""
+    """``(fields to copy to the output, input, line number)`` of every line or record."""
 
     lines: Iterator[tuple[int, str]]
     if source == "-":
@@ -106,14 +106,14 @@ def _is_record(line: str) -> bool:
 
 
 def shown(text: str | tuple[str, ...]) -> dict[str, Any]:
-    """An input as the output repeats it."""
+    """An input's fields in the output."""
     if isinstance(text, str):
         return {"text": text}
     return {"text_a": text[0], "text_b": text[1]} if len(text) == 2 else {"text": text[0], "candidates": text[1:]}
 
 
 def record_text(record: dict[str, Any], source: str, number: int) -> str | tuple[str, ...]:
-    """The text or pair of a record; tokens are joined as they stood in their document.
+    """The text or pair of a record; tokens are joined as in their document.
 
     Raises:
         InputError: no text, empty tokens, or offsets that don't fit them.

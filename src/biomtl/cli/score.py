@@ -37,7 +37,7 @@ def score(
         str | None,
         typer.Option(
             "--task",
-            help="Task name or alias, the path of a `task.yaml`, or `RECIPE.yaml:NAME`; not needed where GOLD has one.",
+            help="Task name or alias, the path of a `task.yaml`, or `RECIPE.yaml:NAME`; not needed if GOLD has one.",
             show_default=False,
         ),
     ] = None,
@@ -48,7 +48,7 @@ def score(
 ) -> None:
     """Score predictions by the rules of the BLUE benchmark, with rows per label and 95 % intervals.
 
-    Rows are matched by id; a missing, doubled or unknown id is an error. Examples:
+    Rows are matched by id; a missing, repeated or unknown id is an error. Examples:
 
         biomtl score --task ddi2013 prepared/ddi2013/test.jsonl predictions/ddi2013/test.jsonl
 
@@ -69,7 +69,7 @@ def score(
 
 
 def tables(result: Score) -> Iterator[Table]:
-    """The metrics, the labels of the main metric, and the confusions of a classification."""
+    """The metrics, the labels of the main metric, and the confusion matrix for classification."""
 
     table = Table(title=f"{result.task}: {result.rows:,} rows", title_justify="left")
     table.add_column("metric", overflow="fold")
@@ -104,7 +104,7 @@ def _numbers(metric: MetricResult, mark: str) -> list[str]:
 
 
 def footer(result: Score) -> Iterator[str]:
-    """How the intervals came about, and what else the reader has to know."""
+    """How the intervals were computed, and further notes."""
 
     if result.resamples:
         drawn = f"{result.resamples:,} resamples of {result.units:,} {result.unit}s, seed {result.seed}"

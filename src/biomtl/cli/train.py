@@ -31,5 +31,5 @@ def train(
     """
     command = shlex.join(["biomtl", *sys.argv[1:]])
     done = run.train(load_recipe(recipe, overrides or []), resume=resume, overwrite=overwrite, command=command)
-    if done.metrics:  # of several processes only the first has them
+    if done.metrics:  # of several processes, only the first has them
         typer.echo(f"run folder: {done.folder}")

@@ -1,8 +1,8 @@
-"""Annotated documents: every task of a model on every sentence, offsets in the document's text.
+"""Annotating documents: every task of a model on every sentence, with offsets in the document's text.
 
-Sentences are cut as the corpus readers cut them, words as each task's training corpus does, and go the way of
-`Predictor`: each distinct text is encoded once for all tasks that label it, whatever their words. Relations come
-second, since their texts, two mentions masked, are made of mentions.
+Text is split into sentences by the rules of the corpus readers and into words as in each task's training corpus, and
+labelled by a `Predictor`: each distinct text is encoded once for all its tasks, whatever their words. Relations come
+second, since their texts are made by masking two mentions.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from biomtl.tasks.task import RelationArguments, Task
 from biomtl.tasks.types.base import type_of
 from biomtl.text.sentences import sentences
 
-WINDOW = 512  # sentences labelled together: enough for batches of like length, and little to keep in memory
+WINDOW = 512  # sentences labelled together: enough for batches of similar length, and little memory
 _PIECE = re.compile(r"\S+")
 _ONE_LINE = str.maketrans("\t\r\n", "   ")  # one for one, so that offsets stay valid
 
 
 @dataclass(frozen=True, slots=True)
 class _Cut:
-    """A sentence of a document: where it stands, the text that models read, and where its characters stand."""
+    """A sentence of a document: its span, the text that models read, and the offsets of that text's characters."""
 
     span: Span
     text: str
@@ -39,21 +39,21 @@ class _Cut:
 
 
 class Annotator:
-    """A model at work on documents.
+    """Annotates documents with a model.
 
-    Who found it, an annotation says in its attributes: ``task``, and ``probability`` (of a mention's least certain
-    word). A sentence's labels are mentions of type ``Sentence`` over it, with a ``label`` or ``score``; those of a
-    whole document are mentions of type ``Document`` over its text. A task's negative class is not written.
+    The attributes of an annotation are its ``task`` and ``probability`` (for a mention, of its least certain word). A
+    sentence's labels are mentions of type ``Sentence`` over it, with a ``label`` or ``score``; those of a whole
+    document are mentions of type ``Document`` over its text. A task's negative class is not written.
 
     Args:
-        predictor: the model, and which of its tasks.
-        whole: the tasks, by name or alias, that label documents and not sentences.
-        keep: whether the annotations that a document has stay; then its mentions are the arguments of relation tasks,
-            and found ones only where it has none of the types.
-        labels: whether labels of sentences and documents are wanted; for formats that have no place for them.
+        predictor: the model, with the selected tasks.
+        whole: the tasks, by name or alias, that label documents instead of sentences.
+        keep: whether to keep a document's annotations; relation tasks then use its mentions, and the model's only if
+            it has none of the required types.
+        labels: whether to write labels of sentences and documents; false for formats that can't hold them.
 
     Attributes:
-        skipped: tasks that can't annotate, and why.
+        skipped: tasks that can't annotate, with the reasons.
 
     Raises:
         InputError: a task of ``whole`` that the model lacks or that takes no documents, or no task that can annotate.
@@ -145,7 +145,7 @@ class Annotator:
 
 
 class _Draft:
-    """A document while its annotations come in."""
+    """A document that is being annotated."""
 
     def __init__(self, document: Document, keep: bool) -> None:
         self.document = document
@@ -159,20 +159,20 @@ class _Draft:
         self.names = {letter: _fresh(letter, used) for letter in "TR"}
 
     def add(self, task: Task, result: Result, cut: _Cut) -> None:
-        """Take what a task says of a sentence."""
+        """Add a task's result for a sentence."""
         for mention in result.mentions or ():
             key = (mention.type, (cut.places[mention.start], cut.places[mention.end - 1] + 1))
             self.found.setdefault(key, []).append((task.name, mention.probability))
         self.label(task, result, "Sentence", cut.span)
 
     def label(self, task: Task, result: Result, kind: str, span: Span) -> None:
-        """Take a task's labels or score of a span."""
+        """Add a task's labels or score for a span."""
         text = self.document.text[slice(*span)]
         for attributes in _labels(task, result):
             self.labels.append(Mention("", kind, (span,), text, (), attributes))
 
     def settle(self) -> None:
-        """Make mentions of what was found; one that several tasks found, or that was there, is one."""
+        """Turn predictions into mentions; a mention found by several tasks, or already present, is written once."""
         there = {(mention.type, mention.spans): i for i, mention in enumerate(self.kept)}
         kept, new = list(self.kept), []
         for (kind, span), by in sorted(self.found.items(), key=lambda item: (item[0][1], item[0][0])):
@@ -186,7 +186,7 @@ class _Draft:
         self.kept, self.new = tuple(kept), tuple(new)
 
     def pairs(self, arguments: RelationArguments) -> Iterator[tuple[str, Mention, Mention]]:
-        """Candidates of a relation task: the sentence with both mentions hidden, and the two."""
+        """Candidates of a relation task: the sentence with both mentions masked, and the two mentions."""
         sides = dict.fromkeys((arguments.first, arguments.second))
         ordered = sorted((m for types in sides for m in self._of(types)), key=lambda mention: mention.start)
         starts = [mention.start for mention in ordered]
@@ -207,13 +207,13 @@ class _Draft:
         return given or found
 
     def relate(self, task: Task, result: Result, first: Mention, second: Mention) -> None:
-        """Take what a relation task says of a candidate."""
+        """Add a relation task's result for a candidate."""
         for (_, name), (_, kind), *rest in _labels(task, result):
             arguments = (("Arg1", first.id), ("Arg2", second.id))
             self.relations.append(Relation(next(self.names["R"]), kind, arguments, (("task", name), *rest)))
 
     def finished(self) -> Document:
-        """The document: mentions that were there, those found, labels of sentences and of the text."""
+        """The document: its existing mentions, the new ones, and the labels of sentences and of the text."""
         labels = tuple(replace(label, id=next(self.names["T"])) for label in self.labels)
         return replace(self.document, mentions=(*self.kept, *self.new, *labels), relations=tuple(self.relations))
 
@@ -223,12 +223,12 @@ def _fresh(letter: str, used: set[str]) -> Iterator[str]:
 
 
 def _cuts(document: Document) -> Iterator[_Cut]:
-    """The sentences that hold more than blanks; models read one blank for any number, as in training."""
+    """The sentences that aren't blank; models read any whitespace as one space, as in training."""
     for start, end in document_sentences(document):
         pieces = [match.span() for match in _PIECE.finditer(document.text, start, end)]
         if pieces:
             text = " ".join(document.text[slice(*piece)] for piece in pieces)
-            # A blank between two pieces has the place of the first character after the piece.
+            # A space between two pieces has the offset of the first character after the piece.
             places = [place for first, last in pieces for place in range(first, last + 1)]
             yield _Cut((start, end), text, places)
 
@@ -239,7 +239,7 @@ def _types(task: Task) -> set[str]:
 
 
 def _labels(task: Task, result: Result) -> Iterator[Attributes]:
-    """Attributes for each label of a text, or for its score; the negative class is no label."""
+    """Attributes for each label of a text, or for its score; the negative class is left out."""
     if result.score is not None:
         yield ("task", task.name), ("score", f"{result.score:.4f}")
     labels = result.labels if result.label is None else (result.label,)

@@ -1,4 +1,4 @@
-"""The formats that documents come in and go out in, told by names and contents."""
+"""The input and output formats of documents, recognised by name and content."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from biomtl.formats.model import Attributes, Document, Relation, Span, covered
 
 FORMATS = ("pubtator", "bioc", "brat", "jsonl")
 HOLD_LABELS = ("text", "bioc", "brat", "jsonl")
-"""The formats with a place for labels of sentences and documents, for probabilities and names of tasks."""
+"""The formats that can hold labels of sentences and documents, probabilities and names of tasks."""
 _NO_NAME = re.compile(r"[^A-Za-z0-9_-]")
 _PIECE = re.compile(r"\S(?:[^\r\n]*\S)?")  # of a line
 
 
 def source_format(path: Path) -> str:
-    """The format of a file or folder: as ``biomtl check`` tells it, or ``text`` where it is none of those.
+    """The format of a file or folder, detected as in ``biomtl check``, or ``text`` if it is none of those.
 
     Raises:
-        InputError: nothing there, or a table, CoNLL or a saved dataset.
+        InputError: no such file, or a table, CoNLL or a saved dataset.
     """
     found: str = detect(path, tagging=False)
     marked = any(path.rglob("*.ann")) if path.is_dir() else path.with_suffix(".ann").is_file()
@@ -40,10 +40,10 @@ def source_format(path: Path) -> str:
 
 
 def target_format(out: Path, source: str) -> str:
-    """The format to write: by the name, else the source's, else brat, whose texts are plain files.
+    """The format to write: from the name, otherwise the source's, otherwise brat, whose texts are plain files.
 
     Raises:
-        InputError: the name is a text file's, and brat is written as a folder.
+        InputError: the name is that of a text file, but brat is written as a folder.
     """
     suffix = out.suffix.lower()
     if (named := SUFFIXES.get(suffix)) in FORMATS and named != "brat":
@@ -58,7 +58,7 @@ def check_target(out: Path, format: str) -> None:
     """Check that a name suits a format.
 
     Raises:
-        InputError: brat, which is written as a folder, under the name of a file.
+        InputError: the format is brat, which is written as a folder, but the name is a file's.
     """
     if format == "brat" and out.suffix.lower() in (".txt", ".ann", *SUFFIXES):
         fix = "name a folder, or say which format with --to"
@@ -69,7 +69,7 @@ def read_documents(path: Path, format: str) -> Iterator[Document]:
     """Stream the documents of a file or folder.
 
     Raises:
-        InputError: names file and line.
+        InputError: with file and line.
     """
     if format == "text":
         return read_texts(path)
@@ -77,7 +77,7 @@ def read_documents(path: Path, format: str) -> Iterator[Document]:
 
 
 def read_texts(path: Path) -> Iterator[Document]:
-    """Plain text: a file is a document, a folder (searched through) one for each ``.txt``; ids as in brat.
+    """Plain text: a file is one document, a folder has one per ``.txt``, at any depth; ids as in brat.
 
     Raises:
         InputError: no text file, or one that is not UTF-8.
@@ -102,9 +102,9 @@ def write_documents(documents: Iterable[Document], out: Path, format: str, *, ov
     """Write documents under a temporary name, then rename; returns how many.
 
     Types in brat are letters, digits, ``_`` and ``-``: anything else becomes ``_`` (``CPR:3`` is ``CPR_3``), and
-    a mention over several lines has a piece in each. In PubTator a relation's argument without identifier is ``T`` and
-    the number of its mention line, from 0, as the reader counts them; a relation that several pairs of mentions have
-    between the same concepts is one line. Text is for people: see `write_texts`.
+    a mention over several lines has a piece in each. In PubTator a relation's argument without an identifier is ``T``
+    and the number of its mention line, from 0, as in the reader; a relation between the same concepts is written once,
+    even if several pairs of mentions have it. For text, see `write_texts`.
 
     Raises:
         InputError: an existing target, or what the format can't hold.
@@ -142,10 +142,10 @@ def _for_pubtator(document: Document) -> Document:
 
 
 def write_texts(documents: Iterable[Document], out: Path, *, overwrite: bool = False) -> int:
-    """A block a document, divided by blank lines: id, text, then a line an annotation; returns how many documents.
+    """One block per document, separated by blank lines: id, text, one line per annotation; returns their number.
 
-    Annotation lines have tabs between offsets (of a relation, its arguments), type, words and attributes. Nothing
-    reads them back: a text may hold blank lines.
+    Annotation lines have tab-separated offsets (for a relation, its arguments), type, words and attributes. This format
+    is not read back: a text may contain blank lines.
 
     Raises:
         InputError: an existing target.

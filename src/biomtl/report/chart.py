@@ -1,4 +1,4 @@
-"""A line chart over the optimiser steps: where everything stands, for a template to draw."""
+"""The layout of a line chart over the optimiser steps, for a template to draw."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Curve = Sequence[tuple[float, float]]
 
 @dataclass(frozen=True)
 class Tick:
-    """A grid line's height and the value that it stands for."""
+    """A grid line's height and value."""
 
     y: float
     label: str
@@ -24,7 +24,7 @@ class Tick:
 
 @dataclass(frozen=True)
 class Line:
-    """A curve in SVG's coordinates, and where its entry in the legend stands."""
+    """A curve in SVG coordinates, and the position of its legend entry."""
 
     name: str
     colour: str
@@ -35,7 +35,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Chart:
-    """A drawn chart, in SVG's units: y grows downwards."""
+    """A chart in SVG units, where y increases downwards."""
 
     title: str
     last: str
@@ -49,7 +49,7 @@ class Chart:
 
 
 def line_chart(curves: Mapping[str, Curve], title: str) -> Chart | None:
-    """The chart of some curves by name; None where there is no point."""
+    """The chart of some curves by name; None if there are no points."""
     points = [point for curve in curves.values() for point in curve]
     if not points:
         return None

@@ -1,4 +1,4 @@
-"""Where tables are printed."""
+"""The console for tables."""
 
 from __future__ import annotations
 
@@ -29,6 +29,6 @@ class PlainConsole(Console):
 
 
 def table_console() -> Console:
-    """Standard output, as wide as the terminal; a file or a pipe has no edge (``COLUMNS`` gives it one)."""
+    """Standard output, as wide as the terminal; a file or pipe has a fixed width (or that of ``COLUMNS``)."""
     piped = not sys.stdout.isatty() and "COLUMNS" not in os.environ
     return PlainConsole(width=PIPED if piped else None)

@@ -13,7 +13,7 @@ from biomtl.files import atomic_file
 
 
 def overlap_plot(audit: Audit, path: Path) -> None:
-    """Draw, for dev and test, which share of each task's rows has something in common with which task's train split.
+    """Draw, for dev and test, the share of each task's rows that overlaps with each task's train split.
 
     Raises:
         InputError: matplotlib isn't installed.
@@ -52,7 +52,7 @@ def overlap_plot(audit: Audit, path: Path) -> None:
                     va="center",
                     color=colour,
                 )
-    figure.suptitle("Rows with a document or (near-)duplicate text that was trained on, %")
+    figure.suptitle("Rows with a document or (near-)duplicate text in training data, %")
     drawn = io.StringIO()
     # A fixed salt and no date: the same audit gives the same file.
     with rc_context({"svg.hashsalt": "biomtl", "svg.fonttype": "none"}):

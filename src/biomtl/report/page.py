@@ -1,4 +1,4 @@
-"""``report.html``: a run on one page that opens anywhere, without scripts or network."""
+"""``report.html``: a run on one page, without scripts or network access."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from biomtl.files import atomic_file, read_jsonl
 from biomtl.report.chart import Chart, Curve, line_chart
 from biomtl.results import FILE, Results
 
-SMOOTHING = 0.95  # of the loss curves: single batches jump too much to be read
+SMOOTHING = 0.95  # of the loss curves: single batches are too noisy
 
 
 def write_report(folder: Path) -> Path:
-    """Write ``report.html`` of a finished run from what lies in its folder.
+    """Write ``report.html`` of a finished run from the files in its folder.
 
     Returns:
         The page's path.
@@ -47,7 +47,7 @@ def write_report(folder: Path) -> Path:
 
 
 def _templates() -> Environment:
-    """The package's templates; every value is escaped, and one that a template misspells is an error."""
+    """The package's templates; every value is escaped, and an undefined name is an error."""
     return Environment(
         loader=PackageLoader("biomtl.report", ""),
         autoescape=True,

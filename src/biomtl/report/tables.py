@@ -1,4 +1,4 @@
-"""Tables for people: the plan before training, the scores after it."""
+"""Tables for the console: the plan before training and the scores after it."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from biomtl.training.recipe import Recipe
 
 
-# Our tables fit into 80 columns with every name and number whole; a longer name of a user's task is folded, never cut.
+# The tables fit into 80 columns with complete names and numbers; a user's longer task name is folded, never truncated.
 NARROW: dict[str, Any] = {"show_edge": False, "pad_edge": False}
 
 
 def plan_table(plan: DataPlan, tasks: Mapping[str, Task], recipe: Recipe, processes: int = 1) -> Table:
-    """What an epoch holds: each task's rows and distinct texts, its share, passes over its texts, loss weight."""
+    """The contents of an epoch: each task's rows, distinct texts, share, passes over its texts, and loss weight."""
     size = f"{recipe.batch_tokens:,} positions" if recipe.batch_tokens else f"{recipe.batch_size} texts"
     title = (
         f"Plan of an epoch: {sum(plan.records.values()):,} rows with {plan.texts:,} distinct texts, "
@@ -34,7 +34,7 @@ def plan_table(plan: DataPlan, tasks: Mapping[str, Task], recipe: Recipe, proces
         f"{processes} {'process' if processes == 1 else 'processes'}"
     )
     notes = [
-        f"{task}: texts that stand in several rows with different answers: {count:,}"
+        f"{task}: texts that occur in several rows with different answers: {count:,}"
         for task, count in plan.unlike.items()
     ]
     if plan.windowed:
@@ -43,7 +43,7 @@ def plan_table(plan: DataPlan, tasks: Mapping[str, Task], recipe: Recipe, proces
             f"{plan.windows:,} overlapping windows cover them"
         )
     if plan.truncated:
-        notes.append(f"{plan.truncated:,} word pieces of very long pairs don't fit max_length and are cut")
+        notes.append(f"{plan.truncated:,} word pieces of very long pairs don't fit max_length and are truncated")
     table = Table(title=title, caption="\n".join(notes) or None, title_justify="left", caption_justify="left", **NARROW)
     table.add_column("task", overflow="fold")
     table.add_column("type", no_wrap=True)
@@ -77,7 +77,7 @@ def score_table(results: Results, split: Split) -> Group:
     table.add_section()
     table.add_row("mean", "", f"{results.mean[split]:.3f}", "", "", "", "")
     notes = [f"{key} {title}" for title, key in titles.items()]
-    notes.append("mean: of each task's first metric, which is the one that chooses the model")
+    notes.append("mean: of each task's first metric, which is used for model selection")
     notes.append(f"intervals: bootstrap over documents, {first.resamples:,} resamples, seed {first.seed}")
     few = {few_units_note(score.units, score.unit) for score in scores.values() if score.few_units}
     notes.extend(sorted(few))
@@ -85,7 +85,7 @@ def score_table(results: Results, split: Split) -> Group:
 
 
 def annotation(document: Document, tasks: Iterable[str]) -> Group:
-    """An annotated document (`biomtl.inference.annotate`): its text with mentions marked, and what each task found."""
+    """An annotated document (`biomtl.inference.annotate`): its text with mentions marked, and each task's results."""
     marked = Text(document.text)
     found: dict[str, list[str]] = {task: [] for task in tasks}
     for mention in document.mentions:
@@ -109,7 +109,7 @@ def annotation(document: Document, tasks: Iterable[str]) -> Group:
 
 
 def _finders(attributes: Attributes) -> Iterator[tuple[str, str]]:
-    """The tasks that found something, each with its probability as it is shown."""
+    """The tasks that found something, each with its probability as displayed."""
     tasks, probabilities = ([value for name, value in attributes if name == key] for key in ("task", "probability"))
     for task, probability in zip_longest(tasks, probabilities):
         yield task, "" if probability is None else f" {float(probability):.2f}"

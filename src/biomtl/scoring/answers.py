@@ -1,4 +1,4 @@
-"""Metrics of answers: the right candidate's rank, and the overlap of answer spans; all are means over rows."""
+"""Metrics of answers: the rank of the right candidate and the overlap of answer spans, as means over rows."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from biomtl.scoring.table import Table
 from biomtl.tasks.task import Task
 from biomtl.text.words import words
 
-Choice = tuple[int, list[float] | None]  # the chosen candidate's place, and the candidates' scores in order
-Answer = tuple[int, int, str]  # first character, end, and the text where the row has it
+Choice = tuple[int, list[float] | None]  # index of the chosen candidate, and the candidates' scores in order
+Answer = tuple[int, int, str]  # start, end, and the text if the row has it
 
 
 def read_choices(table: Table, task: Task) -> list[Choice]:
-    """Each row's ``label``, and its ``probabilities`` where there are any.
+    """Each row's ``label``, and its ``probabilities`` if it has any.
 
     Raises:
-        InputError: another kind of value in one of them.
+        InputError: a value of the wrong kind.
     """
     found: list[Choice] = []
     for row, record in enumerate(table.records):
@@ -40,7 +40,7 @@ def read_answers(table: Table, task: Task) -> list[Answer]:
     """Each row's ``start``, ``end`` and text.
 
     Raises:
-        InputError: a span that is none.
+        InputError: an invalid span.
     """
     found: list[Answer] = []
     for row, record in enumerate(table.records):
@@ -57,10 +57,10 @@ def accuracy_at_1(gold: Sequence[Choice], predicted: Sequence[Choice], unit_of: 
 
 
 def reciprocal_rank(gold: Sequence[Choice], predicted: Sequence[Choice], unit_of: Ints) -> Measure:
-    """Mean of 1 / rank of the right candidate (Voorhees 1999, TREC-8); of equal scores the right one counts last.
+    """Mean of 1 / rank of the right candidate (Voorhees 1999, TREC-8); among equal scores the right one ranks last.
 
     Raises:
-        InputError: a prediction without probabilities, or with fewer than the right candidate's place.
+        InputError: a prediction without probabilities, or without one for the right candidate.
     """
     values = []
     for row, ((right, _), (_, scores)) in enumerate(zip(gold, predicted, strict=True), 1):
@@ -72,15 +72,15 @@ def reciprocal_rank(gold: Sequence[Choice], predicted: Sequence[Choice], unit_of
 
 
 def exact_match(gold: Sequence[Answer], predicted: Sequence[Answer], unit_of: Ints) -> Measure:
-    """Share of rows with the very same first and last character."""
+    """Share of rows with the same first and last character."""
     return _mean([float(g[:2] == p[:2]) for g, p in zip(gold, predicted, strict=True)], unit_of)
 
 
 def token_f1(gold: Sequence[Answer], predicted: Sequence[Answer], unit_of: Ints) -> Measure:
     """Mean over rows of the F1 between the answers' words, as SQuAD (Rajpurkar et al. 2016, section 6.1).
 
-    Words are lower-cased and counted as often as they occur; punctuation and articles stay. Both answers are cut from
-    gold's text.
+    Words are lower-cased and counted with multiplicity; punctuation and articles are kept. Both answers are taken from
+    the gold text.
 
     Raises:
         InputError: gold rows without their text.
@@ -100,7 +100,7 @@ def _words(answer: str) -> Counter[str]:
 
 
 def _mean(values: Sequence[float], unit_of: Ints) -> Measure:
-    """The mean of the rows' values, drawn by units."""
+    """The mean of the rows' values, resampled by unit."""
     units = int(unit_of.max()) + 1 if len(unit_of) else 0
     sums = np.bincount(unit_of, weights=np.array(values, dtype=np.float64), minlength=units)
     rows = np.bincount(unit_of, minlength=units).astype(np.float64)

@@ -15,7 +15,7 @@ from biomtl.text.tags import chunks, parse_tag
 
 @dataclass(frozen=True)
 class EntityKey:
-    """What must agree for a mention to be right: document, type and character spans (several if discontinuous)."""
+    """What must match for a mention to be right: document, type and character spans (several if discontinuous)."""
 
     doc_id: str
     type: str
@@ -40,9 +40,9 @@ def conlleval_counts(
 def tagged_mentions(rows: Iterable[tuple[str, Sequence[tuple[int, int]], Sequence[str]]]) -> list[EntityKey]:
     """Mentions from (document, token offsets, tags) of sentences, in any order.
 
-    A mention that a sentence boundary cuts is one mention, as in BLUE's gold: ``I-X`` at a sentence start goes on with
-    the mention of type X that ends the sentence before it in the same document. All else is as in :func:`chunks`.
-    A discontinuous gold mention that was written as tags comes out as one mention for each run of tags.
+    A mention that crosses a sentence boundary is one mention, as in BLUE's gold: ``I-X`` at a sentence start continues
+    the mention of type X that ends the previous sentence of the same document. Otherwise this is :func:`chunks`.
+    A discontinuous gold mention written as tags becomes one mention per run of tags.
     """
     mentions: list[EntityKey] = []
     carry: tuple[str, str] | None = None  # document and type of a mention that ends its sentence
@@ -66,11 +66,11 @@ def span_counts(
     *,
     typed: bool = True,
 ) -> LabelCounts:
-    """Mentions per document and type by BLUE's ``eval_ner``: same number of spans, equal starts and ends in order.
+    """Mentions per document and type, as in BLUE's ``eval_ner``: same number of spans, equal starts and ends in order.
 
     ``correct`` = gold mentions with a match; ``predicted`` = these plus the predictions without a match, so that a
-    repeated correct prediction is neither right nor wrong, as in BLUE. With ``typed`` the types have to agree too (BLUE
-    compares none, which is the same for its tasks of one type).
+    repeated correct prediction is neither right nor wrong, as in BLUE. With ``typed`` the types must also match (BLUE
+    doesn't compare them, which makes no difference for its single-type tasks).
     """
     unit = {doc_id: at for at, doc_id in enumerate(documents)}
     column = {kind: at for at, kind in enumerate(types)}

@@ -26,7 +26,7 @@ _RELATION = ("index", "docid", "arg1", "arg2", "label")
 
 @dataclass(frozen=True)
 class Loaded:
-    """A file's records and what kind of file it was.
+    """A file's records and its kind.
 
     ``records``: our JSONL. ``mentions``: JSON lines with ``docid``, ``type``, ``locations``. ``rows``: a table with
     ``index`` and ``label`` (or ``labels``, ``score``) among its columns. ``relations``: BLUE's gold-standard table with
@@ -39,15 +39,15 @@ class Loaded:
 
 
 def load(path: str | Path, task: Task, *, may_be_empty: bool = False) -> Loaded:
-    """Read a gold or a prediction file, telling its format from its content.
+    """Read a gold or prediction file, detecting its format from its content.
 
     Args:
         path: the file; ``-`` is standard input, and a pipe is read once.
-        task: what it is about.
-        may_be_empty: whether an empty file is one without mentions.
+        task: the file's task.
+        may_be_empty: whether an empty file is valid and means no mentions.
 
     Raises:
-        InputError: missing, empty or unreadable file; a row that doesn't fit the format.
+        InputError: missing, empty or unreadable file; a row that doesn't match the format.
     """
     path = Path(path)
     if path.is_dir():
@@ -83,7 +83,7 @@ def is_pipe(path: Path) -> bool:
 
 
 class Piped(Source):
-    """What comes through a pipe, read once and kept, in the place of a file.
+    """The content of a pipe, read once and kept, used like a file.
 
     Raises:
         InputError: unreadable, not UTF-8, or over 1 GiB.
@@ -109,7 +109,7 @@ class Piped(Source):
         return iter([self.name])
 
     def where(self, name: str) -> str:
-        """The name as an error message should show it."""
+        """The name to show in error messages."""
         return self.name
 
     def lines(self, name: str) -> Iterator[tuple[int, str]]:
@@ -145,7 +145,7 @@ def _load_table(source: Source, name: str, task: Task) -> Loaded:
 
 
 def _columns(table: tsv.Table, width: int, key: str) -> tuple[list[int], int]:
-    """Where id and value stand, and how many columns a row has."""
+    """The columns of id and value, and the number of columns in a row."""
     header = table.header or ()
     if header == ("index", "label") and width == 4:
         return [0, 3], 4  # BLUE's MedNLI gold file: two names over pairID, sentence1, sentence2, label
@@ -184,7 +184,7 @@ def _value(cell: str, task: Task, where: str, line: int) -> Any:
 
 
 def _probabilities(where: str, rows: Sequence[tsv.Row], task: Task) -> Table:
-    """Rows of class probabilities in label order, without ids, as BlueBERT writes them; the likeliest class counts."""
+    """Rows of class probabilities in label order, without ids, as in BlueBERT; the most probable class counts."""
     answer = type_of(task).answer
     records: list[Record] = []
     for number, cells in rows:
@@ -202,9 +202,9 @@ def _probabilities(where: str, rows: Sequence[tsv.Row], task: Task) -> Table:
 
 
 def numbered(names: Sequence[str]) -> list[str]:
-    """Unique ids: the second row of one name gets ``#2``, the third ``#3``, as ``biomtl prepare`` writes them.
+    """Unique ids: the second row with a name gets ``#2``, the third ``#3``, as in ``biomtl prepare``.
 
-    BLUE gives a pair with two gold labels two rows under one index.
+    In BLUE a pair with two gold labels has two rows with the same index.
     """
     seen: dict[str, int] = {}
     unique = []
@@ -215,7 +215,7 @@ def numbered(names: Sequence[str]) -> list[str]:
 
 
 def refuse_repeated(loaded: Loaded) -> None:
-    """Two gold rows of one pair are two labels; the same label twice is a mistake that numbering would hide."""
+    """Two gold rows of a pair are two labels; the same label twice is a mistake that numbering would hide."""
     seen: set[tuple[str, ...]] = set()
     name: tuple[str, ...]
     for row, record in enumerate(loaded.table.records):

@@ -1,4 +1,4 @@
-"""Metrics of counted labels: accuracy, micro- and macro-F1, and BLUE's example-based F1 over documents.
+"""Metrics of label counts: accuracy, micro- and macro-F1, and BLUE's example-based F1 over documents.
 
 Everything here comes from three tables ``[units, labels]``: how often a unit's rows have a label in gold, in the
 prediction, and in both. Entity metrics fill the same tables with mentions.
@@ -45,7 +45,7 @@ class LabelCounts:
 def count_sets(
     labels: tuple[str, ...], gold: Sequence[Collection[int]], predicted: Sequence[Collection[int]], unit_of: Ints
 ) -> LabelCounts:
-    """Counts of rows that carry sets of labels (a class is a set of one)."""
+    """Counts for rows with sets of labels (a class is a set of one)."""
     units = int(unit_of.max()) + 1 if len(unit_of) else 0
 
     def table(sets: Sequence[Collection[int]]) -> Floats:
@@ -58,7 +58,7 @@ def count_sets(
 
 
 def f1(counts: LabelCounts, average: Literal["micro", "macro"]) -> Measure:
-    """Micro: F1 of the summed counts. Macro: mean of the labels' F1, beside the means of their P and R."""
+    """Micro: F1 of the summed counts. Macro: mean of the labels' F1, with the means of their P and R."""
     rows, size = counts.rows(), max(len(counts.labels), 1)
 
     total, correct_of = counts.gold + counts.predicted, counts.correct
@@ -90,7 +90,7 @@ def accuracy(counts: LabelCounts) -> Measure:
 def example_f1(
     labels: tuple[str, ...], gold: Sequence[Collection[int]], predicted: Sequence[Collection[int]], unit_of: Ints
 ) -> Measure:
-    """BLUE's HoC score: labels united per document, then F1 of the MEAN precision and the MEAN recall.
+    """BLUE's HoC score: labels merged per document, then F1 of the MEAN precision and the MEAN recall.
 
     P_d = shared / predicted labels, R_d = shared / gold labels of a document, 0 where the denominator is 0. BLUE's own
     script divides by zero for a document without a gold label (its test set has none); here its recall is 0.
@@ -120,7 +120,7 @@ def _mean(values: Floats) -> float:
 
 
 def confusion(labels: tuple[str, ...], gold: Ints, predicted: Ints) -> Confusion:
-    """How often each gold class was given each predicted class."""
+    """How often each gold class was predicted as each class."""
     size = len(labels)
     table = np.bincount(gold * size + predicted, minlength=size * size).reshape(size, size)
     return Confusion(labels, tuple(tuple(row) for row in table.tolist()))

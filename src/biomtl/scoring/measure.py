@@ -1,4 +1,4 @@
-"""A metric's value as a function of document weights, so that one definition gives the value and its interval."""
+"""A metric as a function of document weights, so that one definition gives both its value and its interval."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from biomtl.scoring.result import LabelRow
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Estimate = Callable[[Floats], Floats]
-"""Weights ``[resamples, units]`` (how often each unit was drawn) to values ``[resamples]``."""
+"""Maps weights ``[resamples, units]`` (how often each unit was drawn) to values ``[resamples]``."""
 
 
 @dataclass(frozen=True)
 class Measure:
-    """What a metric found. ``estimate`` with weights of one is the metric's value."""
+    """The result of a metric. ``estimate`` with weights of one is the metric's value."""
 
     estimate: Estimate
     precision: float | None
@@ -29,17 +29,17 @@ class Measure:
 
 
 def ratio(above: Floats, below: Floats) -> Floats:
-    """``above / below``, and 0 where ``below`` is 0, as BLUE's scorers and conlleval have it."""
+    """``above / below``, and 0 where ``below`` is 0, as in BLUE's scorers and conlleval."""
     return np.divide(above, below, out=np.zeros(np.broadcast(above, below).shape), where=below != 0)
 
 
 def bootstrap(
     estimates: Sequence[Estimate], units: int, *, seed: int, resamples: int
 ) -> list[tuple[float, float] | tuple[None, None]]:
-    """The 95 % percentile interval of each estimate; all see the same resamples of the units.
+    """The 95 % percentile interval of each estimate; all use the same resamples of the units.
 
-    Units (documents) are drawn with replacement, as many as there are. Because estimates read weighted sums, a resample
-    costs one row of a matrix product and no second pass over the records.
+    As many units (documents) as there are are sampled with replacement. Because estimates use weighted sums, a resample
+    costs one row of a matrix product and no further pass over the records.
     """
     if resamples == 0 or units == 0:
         return [(None, None)] * len(estimates)

@@ -1,4 +1,4 @@
-"""The metrics by id, each with the full name under which its number is printed."""
+"""The metrics by id, each with the full name that is printed with its value."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from biomtl.tasks.types.base import type_of
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric's id, full name, the task types it is made for, and how it is computed.
+    """A metric's id, full name, the task types it applies to, and how it is computed.
 
-    ``read`` says how to take the values of such a type from gold and predicted records; types that scoring knows by
-    itself need none. A package adds metrics through the entry point group ``biomtl.metrics``, each naming one of these.
+    ``read`` takes the values of such a type from gold and predicted records; types that scoring knows need none. A
+    package adds metrics through the entry point group ``biomtl.metrics``, each entry naming a `Metric`.
     """
 
     id: str
@@ -152,5 +152,5 @@ def metrics_of(task: Task) -> list[Metric]:
 
 
 def _fits(metric: Metric, task: Task) -> bool:
-    """Whether a metric is made for the task's type, or for one that it derives from."""
+    """Whether a metric applies to the task's type, or to one of its parents."""
     return any(name in metric.types for name in type_of(task).family)

@@ -1,4 +1,4 @@
-"""Gold and predictions that came in different formats, brought to the same ids."""
+"""Giving gold and predictions in different formats the same ids."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from biomtl.tasks.task import Task
 
 
 def reconcile(task: Task, gold: Loaded, predicted: Loaded) -> tuple[Table, Table, tuple[str, ...]]:
-    """The two tables ready to be matched by id, and what was done to get there."""
+    """The two tables, ready to be matched by id, and notes on what was done."""
     if gold.shape == "probabilities":
         raise InputError("no header", path=gold.table.where, line=1, expected="gold labels with their ids")
     if predicted.shape == "probabilities":
@@ -30,7 +30,7 @@ def reconcile(task: Task, gold: Loaded, predicted: Loaded) -> tuple[Table, Table
 
 
 def unite_documents(gold: Table, predicted: Table) -> tuple[Table, Table, tuple[str, ...]]:
-    """Label sets by sentence on one side and by document on the other: both by document.
+    """If one side has label sets by sentence and the other by document, bring both to documents.
 
     The document of a sentence is its ``doc_id``, or what precedes the first ``_`` of its id (BLUE's ``PMID_s0``).
     """
@@ -54,10 +54,10 @@ def _by_order(gold: Table, predicted: Table) -> Table:
 
 
 def _relations(task: Task, gold: Loaded, predicted: Loaded) -> tuple[Table, Table, tuple[str, ...]]:
-    """BLUE's gold-standard tables name pairs by document and arguments.
+    """Match BLUE's gold-standard tables, which name pairs by document and arguments.
 
-    The model's input has them under ``docid.arg1.arg2`` (or the pair's id, DDI), and for ChemProt only those of one
-    sentence: there a pair without a prediction counts as predicted negative, and the number of such pairs is said.
+    The model's input names them ``docid.arg1.arg2`` (or by the pair's id, DDI) and for ChemProt has only pairs within a
+    sentence: there a pair without a prediction counts as predicted negative, and the number of such pairs is reported.
     """
     both = gold.shape == predicted.shape
     if both and _ids(gold.table) == _ids(predicted.table):
@@ -96,7 +96,7 @@ def _same_arguments(gold: Table, predicted: Table) -> None:
 
 
 def _named(loaded: Loaded, other: set[str] | None) -> Table:
-    """A relation table under the other side's ids; ``other`` is None if that is a relation table too."""
+    """A relation table with the other side's ids; ``other`` is None if that is a relation table too."""
     if loaded.shape != "relations":
         return loaded.table
     pairs = [_pair(record) for record in loaded.table.records]
@@ -113,7 +113,7 @@ def _named(loaded: Loaded, other: set[str] | None) -> Table:
 
 
 def _by_offset(table: Table) -> Table:
-    """Sentences named by their document and where in it they start, if the records say both."""
+    """Sentences named by their document and start offset, if the records have both."""
     records = []
     for record in table.records:
         offsets, document = record.get("offsets"), record.get("doc_id")
@@ -132,7 +132,7 @@ def _documents(table: Table) -> list[str]:
 
 
 def _united(table: Table) -> Table:
-    table.ids()  # a doubled sentence would vanish in the union
+    table.ids()  # a repeated sentence would vanish in the union
     rows: dict[str, int] = {}
     united: dict[str, list[object]] = {}
     for row, (document, record) in enumerate(zip(_documents(table), table.records, strict=True)):

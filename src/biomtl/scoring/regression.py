@@ -6,11 +6,11 @@ import numpy as np
 
 from biomtl.scoring.measure import Floats, Ints, Measure, ratio
 
-_TINY = 1e-12  # a variance, in units of the sample's own, below which numbers are equal but for rounding
+_TINY = 1e-12  # relative variance below which numbers are equal except for rounding
 
 
 def pearson(gold: Floats, predicted: Floats, unit_of: Ints) -> Measure:
-    """Pearson's r. Where one side is constant r is undefined (0/0); it counts as 0 and a note says so."""
+    """Pearson's r. If one side is constant r is undefined (0/0); it then counts as 0, with a note."""
     x, y = _standard(gold), _standard(predicted)
     sums = _by_unit(np.stack([np.ones_like(x), x, y, x * x, y * y, x * y], axis=1), unit_of)
     return Measure(
@@ -19,7 +19,7 @@ def pearson(gold: Floats, predicted: Floats, unit_of: Ints) -> Measure:
 
 
 def spearman(gold: Floats, predicted: Floats, unit_of: Ints) -> Measure:
-    """Pearson's r of the ranks; equal values share their mean rank. Ranks are taken anew in every resample."""
+    """Pearson's r of the ranks; equal values share their mean rank. Ranks are recomputed in every resample."""
 
     def estimate(weights: Floats) -> Floats:
         rows = weights[:, unit_of]
@@ -49,7 +49,7 @@ def _by_unit(values: Floats, unit_of: Ints) -> Floats:
 
 
 def _standard(values: Floats) -> Floats:
-    """Mean 0 and variance 1, so that sums of squares lose no digits; a constant becomes exactly 0."""
+    """Standardise to mean 0 and variance 1, so that sums of squares lose no digits; a constant becomes exactly 0."""
     span = np.ptp(values) if len(values) else 0.0
     if span < np.finfo(np.float64).tiny:
         return np.zeros_like(values)

@@ -1,4 +1,4 @@
-"""What scoring returns: numbers with their full names, intervals, rows per label and the way they came about."""
+"""The results of scoring: values with full names, intervals, rows per label and how they were obtained."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 FEWEST_UNITS = 10
-"""With fewer units than this a bootstrap interval says little, mostly too narrow; it is marked."""
+"""With fewer units than this a bootstrap interval says little and is usually too narrow, so it is marked."""
 MARK = "*"
-"""What marks such an interval in tables."""
+"""The mark of such an interval in tables."""
 
 
 @dataclass(frozen=True)
 class LabelRow:
-    """One label's counts. ``support`` is how often gold has it, ``predicted`` how often the prediction has it."""
+    """One label's counts: ``support`` in gold, ``predicted`` in the prediction."""
 
     label: str
     precision: float
@@ -28,8 +28,8 @@ class LabelRow:
 class MetricResult:
     """One metric of one task, as a fraction of 1 (``mse`` in squared score units).
 
-    ``precision`` and ``recall`` are None where the metric has none (correlations). ``support`` is what gold holds of
-    the things counted (rows, mentions, positive pairs, documents). ``low`` and ``high`` are the 95 % percentile
+    ``precision`` and ``recall`` are None if the metric has none (correlations). ``support`` is the number of counted
+    items in gold (rows, mentions, positive pairs, documents). ``low`` and ``high`` are the 95 % percentile
     bootstrap interval, None without resamples.
     """
 
@@ -61,9 +61,9 @@ class Score:
     metrics: dict[str, MetricResult]
     rows: int
     units: int
-    """How many units the bootstrap draws from."""
+    """Number of units for the bootstrap."""
     unit: str
-    """What they are: ``document``, or ``row`` where the records name no document."""
+    """The kind of unit: ``document``, or ``row`` if the records name no document."""
     seed: int
     resamples: int
     confusion: Confusion | None = None
@@ -85,5 +85,5 @@ class Score:
 
 
 def few_units_note(units: int, unit: str) -> str:
-    """What a table says below of a marked interval."""
-    return f"{MARK} interval from {units} {unit}{'s' * (units != 1)} only: it says little, and is mostly too narrow"
+    """The note below a table with a marked interval."""
+    return f"{MARK} interval from {units} {unit}{'s' * (units != 1)} only: it says little and is usually too narrow"

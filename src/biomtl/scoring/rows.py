@@ -1,4 +1,4 @@
-"""Gold and predicted records brought side by side as the values that metrics read."""
+"""Gold and predicted records, aligned as the values that metrics read."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from biomtl.tasks.types.base import type_of
 class Matched:
     """Gold and predicted values of the same rows.
 
-    ``gold`` and ``predicted`` hold a tuple or set of label indices, a score, or a list of tags a row; ``unit_of`` the
-    row's unit (document). ``labels`` are the task's labels, for tagging its entity types. Mentions are None where the
-    records have no offsets, and all there is where a file gave mentions instead of tags.
+    ``gold`` and ``predicted`` have a tuple or set of label indices, a score, or a list of tags per row; ``unit_of`` has
+    the row's unit (document). ``labels`` are the task's labels, for tagging its entity types. Mentions are None if the
+    records have no offsets; a file of mentions instead of tags gives nothing else.
     """
 
     task: Task
@@ -56,7 +56,7 @@ Read = Callable[[Table, Task], list[Any]]
 
 
 def matched_rows(task: Task, gold: Table, predicted: Table, read: Read | None = None) -> tuple[Matched, str]:
-    """Gold and predicted values row by row, and what the bootstrap's units are.
+    """Gold and predicted values by row, and the units of the bootstrap.
 
     ``read`` takes the values of a task type that isn't one of those known here.
     """

@@ -30,20 +30,20 @@ def score(task: str | Task, gold: Rows, predicted: Rows, *, seed: int = 0, resam
         task: a task, or a known task's name or alias.
         gold: records (or mentions with ``locations``), or a file in our JSONL or one of BLUE's formats.
         predicted: the same for the predictions; the two formats may differ. Rows are matched by id.
-        seed: of the bootstrap.
-        resamples: of the bootstrap over documents (rows where no document is known); 0 for no intervals.
+        seed: seed of the bootstrap.
+        resamples: number of resamples of documents (or rows, if documents are unknown); 0 for no intervals.
 
     Returns:
         Every metric of the task, the main one first, as fractions of 1 with their intervals.
 
     Raises:
-        InputError: unreadable input; a missing, doubled or unknown id; an unknown label; a score that is no number.
+        InputError: unreadable input; a missing, repeated or unknown id; an unknown label; a score that isn't a number.
     """
     task = get_task(task) if isinstance(task, str) else task
     answer = type_of(task).answer
     metrics = metrics_of(task)  # a task that can't be scored is said before files are read
     left = _loaded(task, gold, "gold")
-    # Against gold mentions an empty file is an answer: that there are none.
+    # Against gold mentions an empty file is valid: it predicts none.
     right = _loaded(task, predicted, "predicted", may_be_empty=left.shape == "mentions")
     if left.shape == "relations" or (left.shape == "rows" and answer == "label"):
         formats.refuse_repeated(left)
@@ -117,7 +117,7 @@ def _results(metrics: list[Metric], rows: Matched, seed: int, resamples: int) ->
             support=measure.support,
             low=low,
             high=high,
-            # Plain B and I tags have no type of their own: what they mark is what the task is about.
+            # Plain B and I tags have no type of their own; they have the task's.
             labels=tuple(replace(row, label=row.label or rows.task.name) for row in measure.labels),
             notes=measure.notes,
         )

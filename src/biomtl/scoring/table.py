@@ -1,4 +1,4 @@
-"""Records with the place they came from, matched by id; every complaint names its row."""
+"""Records with their file and line, matched by id; every error names its row."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from biomtl.scoring.entities import EntityKey
 from biomtl.tasks.task import Task
 
 Record = dict[str, Any]
-_OTHER_TYPES = {"Disease_Disorder": "Disease"}  # ShARe/CLEFE's own name for what BLUE calls a disease
-_HUGE = 1e100  # the square of a larger score leaves the range of floats
+_OTHER_TYPES = {"Disease_Disorder": "Disease"}  # ShARe/CLEFE's own name for BLUE's disease
+_HUGE = 1e100  # the square of a larger score overflows
 
 
 @dataclass(frozen=True)
 class Table:
-    """Gold or predicted records, and where each stood."""
+    """Gold or predicted records, with their locations."""
 
     records: Sequence[Record]
     where: str
@@ -30,7 +30,7 @@ class Table:
         return InputError(found, path=self.where, line=self.lines[row] if self.lines else row + 1, **parts)
 
     def take(self, records: Sequence[Record], rows: Sequence[int]) -> Table:
-        """Other records that stand for these rows."""
+        """Other records for the same rows."""
         lines = [self.lines[row] if self.lines else row + 1 for row in rows]
         return replace(self, records=records, lines=lines)
 
@@ -58,7 +58,7 @@ def match(gold: Table, predicted: Table) -> list[int]:
     """For each gold row the predicted row with its id.
 
     Raises:
-        InputError: an id is doubled, has no prediction, or is unknown to gold; the message names it.
+        InputError: an id is repeated, has no prediction, or is unknown to gold; the message names it.
     """
     if not gold.records:
         raise InputError("no gold rows", path=gold.where, expected="one record a row")
@@ -77,7 +77,7 @@ def match(gold: Table, predicted: Table) -> list[int]:
 
 
 def label_set(task: Task, gold: Table, key: str) -> tuple[str, ...]:
-    """The task's labels in order; for a task that lists none, those in gold, sorted."""
+    """The task's labels in order, or those in gold, sorted, if the task lists none."""
     if task.labels:
         return task.labels
     found: set[str] = set()
@@ -137,9 +137,9 @@ def tags(table: Table, task: Task) -> list[list[str]]:
 
 
 def mentions(table: Table, kinds: tuple[str, ...]) -> list[EntityKey]:
-    """Each row's mention, as BLUE's NER gold files have them: ``docid``, ``type``, ``locations``.
+    """Each row's mention, as in BLUE's NER gold files: ``docid``, ``type``, ``locations``.
 
-    ``doc_id`` and ``[start, end]`` lists do as well. A task with one entity type takes mentions without a type.
+    ``doc_id`` and ``[start, end]`` lists are accepted too, and mentions without a type if the task has only one.
     """
     found = []
     for row, record in enumerate(table.records):

@@ -1,4 +1,4 @@
-"""What computes a model's outputs: torch, or an exported graph under onnxruntime."""
+"""Engines that compute a model's outputs: torch, or an exported graph under onnxruntime."""
 
 from biomtl.inference.engines.base import Engine, Model, as_engine
 

@@ -16,7 +16,7 @@ from biomtl.text.base import TextProcessor
 
 
 class Engine(Protocol):
-    """A trained model at work, whatever computes it."""
+    """A trained model, whatever computes its outputs."""
 
     @property
     def tasks(self) -> Mapping[str, Task]:
@@ -25,16 +25,16 @@ class Engine(Protocol):
 
     @property
     def choices(self) -> Mapping[str, HeadChoice]:
-        """Which head each task has."""
+        """The choice of head for each task."""
         ...
 
     @property
     def processor(self) -> TextProcessor:
-        """What turns text into the encoder's input."""
+        """Turns text into the encoder's input."""
         ...
 
     def outputs(self, batch: Batch) -> dict[str, NDArray[np.float32]]:
-        """Every task's outputs ``[outputs, labels]``, examples one after another, each with its ``output_counts``."""
+        """Every task's outputs ``[outputs, labels]``, in the order of examples, each with its ``output_counts``."""
         ...
 
 
@@ -42,7 +42,7 @@ Model = MultiTaskModel | Engine
 
 
 def as_engine(model: Model, *, bf16: bool = False) -> Engine:
-    """An engine as it is; a model computed by torch.
+    """An engine, unchanged, or a model wrapped in the torch engine.
 
     Args:
         model: either.
@@ -54,5 +54,5 @@ def as_engine(model: Model, *, bf16: bool = False) -> Engine:
 
 
 def apart(engine: Engine) -> frozenset[str]:
-    """The tasks whose texts are encoded as rows of their own."""
+    """The tasks whose texts are encoded as separate rows."""
     return frozenset(name for name, choice in engine.choices.items() if choice.pairs == "apart")

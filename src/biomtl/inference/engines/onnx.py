@@ -1,4 +1,4 @@
-"""An exported graph under onnxruntime: the same outputs as its model's."""
+"""An exported graph under onnxruntime, with the same outputs as its model."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ OLD_READINGS = {"tagging": "words", "span": "spans"}  # of types in format 1, wh
 
 
 class OnnxEngine:
-    """A folder of ``biomtl export --to onnx`` at work.
+    """A model exported by ``biomtl export --to onnx``.
 
     Args:
-        folder: what ``export_onnx`` wrote.
+        folder: the folder written by ``export_onnx``.
 
     Raises:
         InputError: no such folder, or the extra isn't installed.
@@ -45,9 +45,9 @@ class OnnxEngine:
         self.session = open_session(folder / FILE)
 
     def outputs(self, batch: Batch) -> dict[str, NDArray[np.float32]]:
-        """One pass for all tasks whose rows stand alone, one for each that compares texts."""
+        """One pass for all tasks over single rows, and one for each task that compares texts."""
         count = len(next(iter(batch.inputs.values())))
-        none = torch.zeros(1, count)  # a pair of nothing: a graph wants its inputs even where none is asked for
+        none = torch.zeros(1, count)  # an empty pair: a graph needs all its inputs even if they are not used
         alone = [name for name in batch.tasks if self.readings[name] != "pairs"]
         logits = self._run(batch.inputs, none, none, alone)
         for name, rows in batch.tasks.items():
@@ -78,7 +78,7 @@ class OnnxEngine:
 
 
 def _shares(rows: TaskRows, count: int) -> tuple[Tensor, Tensor]:
-    """``[pairs, rows]`` twice: how much of each of the batch's rows stands in a pair's first and second text."""
+    """``[pairs, rows]`` twice: each batch row's share in a pair's first and second text."""
     shares = torch.zeros(2 * rows.count, count)
     shares[rows.example_ids * 2 + rows.segment_ids, rows.rows] = 1
     shares /= shares.sum(1, keepdim=True).clamp(min=1)

@@ -1,4 +1,4 @@
-"""A model computed by torch, on the device where it lies."""
+"""A model computed by torch, on its own device."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from biomtl.model import MultiTaskModel
 
 
 class TorchEngine:
-    """A model in evaluation mode, and left so.
+    """A model, switched to evaluation mode.
 
     Args:
         model: the model.
