@@ -16,7 +16,7 @@ _wanted: ContextVar[bool] = ContextVar("verify", default=True)
 
 
 def take(folder: Path, *, known: Mapping[str, str] | None = None, without: tuple[str, ...] = ()) -> dict[str, str]:
-    """Name to SHA-256 of every file in a folder but manifests and the model card.
+    """Name to SHA-256 of every file in a folder except manifests and the model card.
 
     Args:
         folder: the folder.
@@ -35,12 +35,12 @@ def verify(
     *,
     fix: str = "copy the folder again",
 ) -> None:
-    """Compare files with their checksums; what has none (written by an older biomtl) passes.
+    """Compare files with their checksums; a file without one (written by an older biomtl) passes.
 
     Args:
         folder: where the files are.
-        checksums: name to SHA-256, as ``take`` gives them.
-        wanted: which of the files are about to be read.
+        checksums: name to SHA-256, from ``take``.
+        wanted: the files that are about to be read.
         fix: what the user can do about a damaged file.
 
     Raises:

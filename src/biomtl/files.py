@@ -1,4 +1,4 @@
-"""Reading and writing files so that errors name their row and a half-written output never shows."""
+"""Reading and writing files, so that errors name the row and a half-written output never appears."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ _JSON = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", "
 def refuse_existing(
     target: Path, overwrite: bool, *, kind: str | None = None, inputs: Iterable[str | Path | None] = ()
 ) -> None:
-    """Refuse a target that exists and may not be replaced; first, clear what killed commands left of it.
+    """Refuse a target that exists and may not be replaced, after clearing away what killed commands left of it.
 
     Args:
         target: a file or folder that a command will write.
-        overwrite: whether it may be replaced, if it is the command's to replace.
-        kind: what it is (see ``ownership.KINDS`` and ``FILES``); ``None`` for a file of any content.
+        overwrite: whether it may be replaced, if the same kind of command wrote it.
+        kind: the kind of output (see ``ownership.KINDS`` and ``FILES``); ``None`` for a file of any content.
         inputs: what the same command reads, which is never replaced.
 
     Raises:
@@ -55,7 +55,7 @@ def atomic_folder(target: str | Path, kind: str, *, overwrite: bool = False) -> 
     """Yield a temporary sibling folder that becomes ``target`` when the block ends without an error.
 
     The folder gets a manifest of what was written (see ``ownership``). With ``overwrite`` an older output of the same
-    kind is replaced; anything else is left as it is, even if it appeared after the block began.
+    kind is replaced; anything else is left unchanged, even if it appeared after the block began.
 
     Raises:
         InputError: ``target`` exists and may not be replaced.
@@ -87,7 +87,7 @@ def atomic_file(
     Without ``overwrite`` nothing is replaced, not even what appeared after the block began.
 
     Raises:
-        InputError: ``target`` exists and may not be replaced, or is no file.
+        InputError: ``target`` exists and may not be replaced, or is not a file.
     """
     target = Path(target)
     refuse_existing(target, overwrite)
@@ -132,7 +132,7 @@ def _disk_errors(target: Path) -> Iterator[None]:
 
 
 def _locked_folder(target: Path, suffix: str) -> tuple[Path, int | None]:
-    """A temporary sibling folder under a lock, so that nobody takes it for abandoned."""
+    """A locked temporary sibling folder, so that no other process considers it abandoned."""
     while True:
         work = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=suffix, dir=target.parent))
         lock = hold(work)
@@ -153,7 +153,7 @@ def _locked_file(target: Path) -> tuple[int, str]:
 
 
 def _open_up(folder: Path) -> None:
-    """Give every file an ordinary file's modes: some writers (safetensors) let only the owner read theirs."""
+    """Give every file ordinary permissions: some writers (safetensors) let only the owner read theirs."""
     for path in folder.rglob("*"):
         if path.is_file() and not path.is_symlink():
             os.chmod(path, 0o666 & ~_umask())
@@ -208,7 +208,7 @@ def _take_place(work: Path, target: Path, kind: str, overwrite: bool) -> None:
 
 
 def _exchange(one: Path, other: Path) -> bool:
-    """Exchange two names in one step; false where the system or file system can't (all but Linux)."""
+    """Exchange two names in one step; false if the system or file system can't (all but Linux)."""
     try:
         call = ctypes.CDLL(None, use_errno=True).renameat2
     except (AttributeError, OSError, TypeError):
@@ -218,7 +218,7 @@ def _exchange(one: Path, other: Path) -> bool:
 
 
 def link(source: Path, target: Path) -> None:
-    """Give a file that nobody will write to again a second name, or a copy where the disk knows no links."""
+    """Link a file that will not be written to again, or copy it if the file system has no links."""
     try:
         os.link(source, target)
     except OSError:
@@ -226,13 +226,13 @@ def link(source: Path, target: Path) -> None:
 
 
 def recover(folder: Path, name: str | None = None) -> None:
-    """Put back what a killed process had moved aside in ``folder``, and delete what it left half-written.
+    """Restore what a killed process had moved aside in ``folder``, and delete what it left half-written.
 
-    What a living process works on is locked, and left alone.
+    Files of a running process are locked and left alone.
 
     Args:
         folder: where to look.
-        name: only what belongs to this name.
+        name: only files that belong to this name.
     """
     with contextlib.suppress(OSError):
         for left in list(folder.iterdir()):
@@ -252,7 +252,7 @@ def _clear(left: Path, target: Path) -> None:
 
 
 def sync_tree(folder: Path) -> None:
-    """Force every file below ``folder`` to disk, so that a full disk is an error now and not a torn file later."""
+    """Force every file in ``folder`` to disk, so that a full disk is an error now and not a truncated file later."""
     for path in folder.rglob("*"):
         if path.is_file():
             with path.open("rb") as stream:
@@ -260,7 +260,7 @@ def sync_tree(folder: Path) -> None:
 
 
 def open_binary(path: str | Path) -> BinaryIO:
-    """A file's bytes; one whose name ends in ``.gz`` is unpacked as it is read.
+    """A file's bytes; a file whose name ends in ``.gz`` is decompressed while it is read.
 
     Reading may raise what `BROKEN_GZ` holds.
     """
@@ -269,15 +269,15 @@ def open_binary(path: str | Path) -> BinaryIO:
 
 
 def suffix_of(path: str | Path) -> str:
-    """The end of a name that says the format, in small letters: of ``a.TSV.gz``, ``.tsv``."""
+    """The suffix that indicates the format, in lower case: ``.tsv`` for ``a.TSV.gz``."""
     return Path(str(path).lower().removesuffix(".gz")).suffix
 
 
 def read_lines(path: str | Path, on_error: OnError = fail) -> Iterator[tuple[int, str]]:
     """Yield (1-based number, text without line end) of a UTF-8 file; a BOM is dropped, CRLF accepted.
 
-    A file whose name ends in ``.gz`` is unpacked as it is read. A line that can't be read goes to ``on_error``; if that
-    returns, the line is passed over.
+    A file whose name ends in ``.gz`` is decompressed while it is read. ``on_error`` is called with the error of a line
+    that can't be read; if it returns, the line is skipped.
 
     Raises:
         InputError: missing or unreadable file, bytes that are not UTF-8, a NUL byte, an absurdly long line.
@@ -319,7 +319,7 @@ def decode_line(raw: bytes, path: str | Path, number: int) -> str:
 
 
 def read_jsonl(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield (1-based line number, object) of a JSON-lines file; blank lines are passed over.
+    """Yield (1-based line number, object) of a JSON-lines file; blank lines are skipped.
 
     A file that begins with ``[`` is one JSON list of objects, numbered from 1.
     """
@@ -327,16 +327,16 @@ def read_jsonl(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def dump_json(value: Any) -> str:
-    """One JSON line: UTF-8 as it is, keys in the given order, NaN refused. Deterministic to the byte.
+    """One JSON line: unescaped UTF-8, keys in the given order, NaN refused. Deterministic to the byte.
 
-    The three characters beyond ASCII that end a line for Unicode (and for ``str.splitlines``) are written as escapes.
+    The three non-ASCII characters that end a line in Unicode (and in ``str.splitlines``) are escaped.
     """
     line = _JSON.encode(value)
     return line if line.isascii() else line.translate(_LINE_ENDS)
 
 
 def write_jsonl(path: str | Path, rows: Iterable[dict[str, Any]]) -> int:
-    """Write ``rows`` under a temporary name, then rename; returns how many."""
+    """Write ``rows`` under a temporary name, then rename; returns their number."""
     count = 0
     with atomic_file(path) as stream:
         for row in rows:

@@ -1,4 +1,4 @@
-"""One shared encoder and a head for every task."""
+"""One shared encoder with a head for every task."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from biomtl.text.base import TextProcessor
 
 MANIFEST = "manifest.json"
 COPY = "copy the model again"
-FORMAT = 2  # of the saved folder; raised when an older biomtl could not read it
+FORMAT = 2  # of the saved folder; increased when an older biomtl could not read it
 
 
 class MultiTaskModel(nn.Module):
@@ -41,7 +41,7 @@ class MultiTaskModel(nn.Module):
         encoder: the shared encoder.
         processor: turns text into its inputs.
         tasks: the tasks to build fresh heads for.
-        heads: which head each of them gets; default the encoder family's own.
+        heads: the choice of head for each; default the encoder family's own.
     """
 
     def __init__(
@@ -56,13 +56,13 @@ class MultiTaskModel(nn.Module):
         self.processor = processor
         self.tasks: dict[str, Task] = {}
         self.choices: dict[str, HeadChoice] = {}
-        """Which head each task has."""
+        """The choice of head for each task."""
         self.heads = nn.ModuleDict()
         self.provenance: dict[str, Any] = {}
         self.source: str | None = None
-        """Where the encoder came from, as a recipe's ``encoder`` says it; ``None`` where it was made in Python."""
+        """The source of the encoder, as in a recipe's ``encoder``; ``None`` if it was made in Python."""
         self.trained_heads: set[str] = set()
-        """The tasks whose heads came from there too."""
+        """The tasks whose heads are from the same source."""
         for task in tasks.values() if isinstance(tasks, Mapping) else tasks:
             self.add_task(task, (heads or {}).get(task.name, DEFAULT_HEAD))
 
@@ -81,12 +81,12 @@ class MultiTaskModel(nn.Module):
         Args:
             name: an encoder in ``save_pretrained`` form (or a biomtl model, whose heads are left out).
             tasks: the tasks to learn, such as ``suite.tasks``.
-            heads: which head each of them gets, such as ``suite.heads``; default the encoder family's own.
-            max_length: positions a row may have, special ones included.
+            heads: the choice of head for each, such as ``suite.heads``; default the encoder family's own.
+            max_length: maximum positions per row, including special ones.
             stride: positions that neighbouring windows of a long text share.
 
         Raises:
-            InputError: no encoder or no tokenizer there, or ``max_length`` beyond what the encoder can take.
+            InputError: no encoder or tokenizer, or ``max_length`` is more than the encoder allows.
         """
         model = cls(*_load(model_folder(name), max_length, stride), tasks, heads)
         model.source = str(name)
@@ -94,11 +94,11 @@ class MultiTaskModel(nn.Module):
 
     @property
     def apart(self) -> frozenset[str]:
-        """The tasks whose texts are encoded as rows of their own."""
+        """The tasks whose texts are encoded as separate rows."""
         return frozenset(name for name, choice in self.choices.items() if choice.pairs == "apart")
 
     def add_task(self, task: Task, head: HeadChoice = DEFAULT_HEAD) -> None:
-        """Build a fresh head for a task; an older head of that name is replaced."""
+        """Build a fresh head for a task; an existing head of that name is replaced."""
         kind = type_of(task)
         if task.inputs not in kind.inputs:
             expected = " or ".join(kind.inputs)
@@ -128,19 +128,19 @@ class MultiTaskModel(nn.Module):
         """One encoder pass, then every task's head on its own rows.
 
         Returns:
-            Task name to outputs ``[outputs, labels]`` and, where the rows have targets, their mean loss.
+            Task name to outputs ``[outputs, labels]`` and, if the rows have targets, their mean loss.
         """
         encoded = self.encoder(inputs)
         return {name: self.head(name).answer(encoded, rows) for name, rows in tasks.items()}
 
     def logits(self, task: str, **inputs: Tensor) -> Tensor:
-        """A task's raw head outputs for encoder inputs as a tokenizer makes them.
+        """A task's raw head outputs for encoder inputs made by a tokenizer.
 
         Returns:
             ``[rows, labels]``; for tagging ``[rows, positions, labels]``.
 
         Raises:
-            InputError: no such task, or one whose pairs are encoded apart: a row alone has no logits there.
+            InputError: no such task, or its pairs are encoded separately, so that single rows have no logits.
         """
         network = self.head(task).row_network(task)
         given = {name: value for name, value in inputs.items() if value is not None}
@@ -149,7 +149,7 @@ class MultiTaskModel(nn.Module):
         return network(self.encoder(given))
 
     def head_record(self, task: str) -> dict[str, Any]:
-        """What is saved beside a head's weights: the task, and which head it has."""
+        """The content of ``head.json``: the task and its choice of head."""
         record = self.tasks[task].model_dump(mode="json", exclude={"catalogue", "files"})
         return {"task": record, "head": self.choices[task].model_dump(mode="json")}
 
@@ -158,7 +158,7 @@ class MultiTaskModel(nn.Module):
     ) -> None:
         """Write a plain folder: encoder and tokenizer in their own forms, ``heads/<task>/``, ``manifest.json``.
 
-        The folder appears whole or not at all.
+        The folder appears only when complete.
 
         Args:
             folder: where.
@@ -208,13 +208,13 @@ class MultiTaskModel(nn.Module):
         max_length: int | None = None,
         stride: int | None = None,
     ) -> MultiTaskModel:
-        """A model as ``save_pretrained`` wrote it.
+        """Load a model written by ``save_pretrained``.
 
         Args:
             folder: the saved folder, or a run folder with ``model/`` in it.
             tasks: only these heads, by name or alias.
-            max_length: other than the saved length of a row.
-            stride: other than the saved overlap of windows.
+            max_length: overrides the saved length of a row.
+            stride: overrides the saved overlap of windows.
 
         Raises:
             InputError: not a saved model, a missing or broken file, an unknown task, or a ``max_length`` beyond what

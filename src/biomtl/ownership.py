@@ -1,7 +1,7 @@
-"""What a command may replace: only what the same kind of command wrote, and never what it reads.
+"""What a command may replace: only output of the same kind of command, and never its inputs.
 
-Every folder that a command writes holds ``.biomtl.json``: the kind of output, and the files that were written. Folders
-from before there was such a manifest are told by the names that their kind has.
+Every folder that a command writes has a ``.biomtl.json`` with the kind of output and the files written. Older folders
+without this manifest are recognised by their file names.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ _RUN = (
 
 @dataclass(frozen=True)
 class Kind:
-    """How a kind of output folder is told where it has no manifest.
+    """How to recognise a kind of output folder without a manifest.
 
     Attributes:
-        signature: patterns of files of which an output of this kind has one at least; none where anybody's folder may
-            look the same.
-        files: patterns of all files that it may have: ``*`` is a part of a name, ``**`` goes over folders.
-        grows: files are added after the folder was made, so that the patterns rule beside a manifest too.
+        signature: patterns of files of which an output of this kind has at least one; none if other folders may look
+            the same.
+        files: patterns of all files that it may have: ``*`` is part of a name, ``**`` spans folders.
+        grows: files are added after the folder was made, so the patterns apply in addition to a manifest.
     """
 
     signature: tuple[str, ...] = ()
@@ -69,7 +69,7 @@ KINDS = {
     "run": Kind(("recipe.yaml", "fold-1/recipe.yaml"), (*_RUN, *(f"fold-*/{name}" for name in _RUN)), grows=True),
     "sample": Kind(("*/task.yaml",), ("*/task.yaml", *_SPLITS)),
 }
-"""What the folders are that commands and functions write."""
+"""The kinds of folders that commands and functions write."""
 
 _ANYTHING = re.compile(b"")
 FILES = {
@@ -81,19 +81,19 @@ FILES = {
     "pubtator": re.compile(rb"[^|\n]+\|t\|"),
     "text": _ANYTHING,
 }
-"""How the single files begin that commands write; a file that begins otherwise is somebody else's."""
+"""The first bytes of the files that commands write; a file that starts differently was written by something else."""
 
 
 def refuse_replacing(target: Path, kind: str | None, inputs: Iterable[str | Path | None] = ()) -> None:
-    """Refuse to replace what isn't an output of this kind, or what the same command reads.
+    """Refuse to replace anything but an output of this kind, or anything that the same command reads.
 
     Args:
-        target: what exists and would be replaced.
+        target: the existing file or folder.
         kind: a key of ``KINDS`` or ``FILES``, or ``None`` for a file of any content.
         inputs: files and folders that the command reads; what is no path (``sample``) is passed over.
 
     Raises:
-        InputError: names what stands in the way.
+        InputError: names what must not be replaced.
     """
     _refuse_places(target, inputs)
     refuse_foreign(target, kind)
@@ -130,14 +130,14 @@ def _refuse_file(target: Path, begins: re.Pattern[bytes]) -> None:
 
 
 def write_owner(folder: Path, kind: str) -> None:
-    """Write the manifest of a folder whose files are all there."""
+    """Write the manifest of a complete folder."""
     names = sorted(name for name in files_below(folder) if name != OWNED)
     value = {"biomtl": biomtl.__version__, "output": kind, "files": names}
     (folder / OWNED).write_text(json.dumps(value, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 
 def files_below(folder: Path) -> Iterator[str]:
-    """Relative names of everything in a folder that is no folder; links are not followed."""
+    """Relative names of everything in a folder except folders; links are not followed."""
     for root, folders, files in os.walk(folder):
         inner = Path(root).relative_to(folder)
         links = [name for name in folders if os.path.islink(os.path.join(root, name))]
@@ -172,7 +172,7 @@ _NAMES = {
 
 
 def _owner(folder: Path, kind: str) -> Callable[[str], bool] | None:
-    """A test of relative names; ``None`` where the folder is no output of this kind."""
+    """A test of relative names; ``None`` if the folder is not an output of this kind."""
     known = KINDS[kind]
     listed = _listed(folder / OWNED)
     if listed is not None:

@@ -1,4 +1,4 @@
-"""What ``metrics.json`` holds: every task's scores on every scored split, their mean, and where they come from.
+"""The content of ``metrics.json``: every task's scores on every scored split, their mean, and their provenance.
 
 The file is written by a run, by ``evaluate`` and by ``elmoft``; report, model card and tables read it through
 :class:`Results`, so that there is one definition of it.
@@ -19,7 +19,7 @@ from biomtl.structured import read_json
 from biomtl.tasks.task import Split
 
 FILE = "metrics.json"
-FORMAT = 1  # raised when a field changes its meaning; files of biomtl 0.1 bear no number and are of format 1
+FORMAT = 1  # increased when a field changes its meaning; files without a number are of format 1
 
 
 class Scored(Protocol):
@@ -27,7 +27,7 @@ class Scored(Protocol):
 
     @property
     def split(self) -> Split:
-        """Which split."""
+        """The split."""
         ...
 
     @property
@@ -42,7 +42,7 @@ class Scored(Protocol):
 
 
 class SplitScore(BaseModel):
-    """A task's score on one split: the main metric's title and value, then everything that scoring found."""
+    """A task's score on one split: the main metric's title and value, then all results of scoring."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -52,7 +52,7 @@ class SplitScore(BaseModel):
     main: str = Field(description="the main metric's id")
     metrics: dict[str, MetricResult] = Field(description="every metric by id, the main one first")
     rows: int
-    units: int = Field(description="how many units the bootstrap draws from")
+    units: int = Field(description="number of units for the bootstrap")
     unit: str
     seed: int
     resamples: int
@@ -110,7 +110,7 @@ class Results(BaseModel):
 
     @classmethod
     def of_model(cls, folder: str | Path) -> Results | None:
-        """The results of the run that a model folder belongs to (``RUN`` or ``RUN/model``); None where it has none."""
+        """The results of the run that a model folder belongs to (``RUN`` or ``RUN/model``); None if it has none."""
         folder = Path(folder).absolute()
         for place in (folder, *([folder.parent] if folder.name == "model" else [])):
             if (place / FILE).is_file():
@@ -118,7 +118,7 @@ class Results(BaseModel):
         return None
 
     def write(self, path: str | Path) -> None:
-        """Write the file; a reader sees the old one or the whole new one."""
+        """Write the file; a reader sees either the old file or the complete new one."""
         write_json(path, self.model_dump(mode="json"))
 
     def on(self, split: Split) -> dict[str, SplitScore]:

@@ -21,12 +21,12 @@ from biomtl.tasks.types.base import Record, task_type, type_names, type_of
 
 
 class TaskData:
-    """One task and where its records lie.
+    """One task and the location of its records.
 
     Args:
         task: the record of the task.
         files: the JSONL file of each split that exists.
-        head: which head the task gets.
+        head: the choice of the task's head.
     """
 
     def __init__(self, task: Task, files: Mapping[Split, Path], head: HeadChoice = DEFAULT_HEAD) -> None:
@@ -34,7 +34,7 @@ class TaskData:
         self.head = head
         self.files = dict(files)
         self.notes: tuple[str, ...] = ()
-        """What was inferred about the task, for the plan."""
+        """Facts inferred about the task, for the plan."""
         self._records: dict[Split, list[Record]] = {}
 
     def __contains__(self, split: str) -> bool:
@@ -42,7 +42,7 @@ class TaskData:
 
     @property
     def definition(self) -> TaskDefinition | None:
-        """What defines a task of the user's own, its files by absolute paths."""
+        """The definition of the user's own task, with absolute paths of its files."""
         return None
 
     def with_head(self, head: HeadChoice) -> TaskData:
@@ -52,7 +52,7 @@ class TaskData:
         return changed
 
     def without(self, split: Split, rows: Collection[int]) -> TaskData:
-        """The same data without some of a split's records, given by their places in the file."""
+        """The same data without some of a split's records, given by their indices in the file."""
         changed = copy.copy(self)
         kept = [record for i, record in enumerate(self.records(split)) if i not in rows]
         changed._records = {**self._records, split: kept}
@@ -62,7 +62,7 @@ class TaskData:
         """The split's records in file order, read once.
 
         Raises:
-            InputError: no such split, a broken or empty file, a record that is not of the task's shape, an id twice.
+            InputError: no such split, a broken or empty file, an invalid record, or a repeated id.
         """
         if split not in self._records:
             if split not in self.files:
@@ -76,12 +76,12 @@ class TaskData:
 
     @cached_property
     def checksums(self) -> dict[str, Any]:
-        """sha256 of every split's file."""
+        """SHA-256 of every split's file."""
         return {split: sha256(path) for split, path in self.files.items()}
 
 
 class OwnTaskData(TaskData):
-    """A task of the user's own, read from the user's files."""
+    """The user's own task, read from the user's files."""
 
     def __init__(self, own: OwnTask) -> None:
         super().__init__(own.task, {split: own.files.of(split)[0] for split in own.files.splits()})
@@ -90,7 +90,7 @@ class OwnTaskData(TaskData):
 
     @property
     def definition(self) -> TaskDefinition:
-        """As the user gave it."""
+        """The definition as given by the user."""
         return self.own.definition.model_copy(update={"files": self.own.files.below(Path.cwd())})
 
     def _read(self, split: Split) -> list[Record]:
@@ -101,7 +101,7 @@ class OwnTaskData(TaskData):
 
     @cached_property
     def checksums(self) -> dict[str, Any]:
-        """sha256 of every file of every split."""
+        """SHA-256 of every file of every split."""
         return {split: self.own.checksums(split) for split in self.files}
 
 
@@ -110,7 +110,7 @@ class Suite:
 
     Args:
         data: each task with its files.
-        source: what a recipe calls the suite: its folder, ``sample`` or a YAML file; ``None`` where nothing does.
+        source: the suite's name in a recipe: its folder, ``sample`` or a YAML file; ``None`` if it has none.
     """
 
     def __init__(self, data: Iterable[TaskData], source: str | None = None) -> None:
@@ -124,23 +124,23 @@ class Suite:
 
     @property
     def heads(self) -> dict[str, HeadChoice]:
-        """Which head each task gets."""
+        """The choice of head for each task."""
         return {name: entry.head for name, entry in self.data.items()}
 
     @property
     def apart(self) -> frozenset[str]:
-        """The tasks whose texts are encoded as rows of their own."""
+        """The tasks whose texts are encoded as separate rows."""
         return frozenset(name for name, entry in self.data.items() if entry.head.pairs == "apart")
 
     def __getitem__(self, task: str) -> TaskData:
         return self.data[task]
 
     def with_options(self, options: Mapping[str, Any], trained: Mapping[str, HeadChoice] | None = None) -> Suite:
-        """The suite with the heads that a recipe's task options ask for.
+        """The suite with the heads requested by a recipe's task options.
 
         Args:
-            options: what the recipe says about each task.
-            trained: the heads of a trained model, which stand where the recipe says nothing; else the data's own.
+            options: the recipe's options for each task.
+            trained: a trained model's heads, used unless the recipe gives one; default the data's own.
         """
         data = []
         for name, entry in self.data.items():
@@ -163,18 +163,18 @@ def load_suite(
     own: Mapping[str, TaskDefinition] | None = None,
     known: Mapping[str, Task] | None = None,
 ) -> Suite:
-    """The suite that ``biomtl prepare`` wrote, tasks of the user's own, or both.
+    """A suite written by ``biomtl prepare``, the user's own tasks, or both.
 
     Args:
         folder: the prepared folder, ``sample`` for the bundled suite, or a recipe (``.yaml``) for the tasks that it
-            defines; not looked at where all tasks are own ones.
+            defines; not used if all tasks are own ones.
         tasks: only these tasks (names or aliases), in this order; default all.
-        own: definitions of the user's own tasks; of ``tasks``, those that stand here.
-        known: the tasks of a trained model: own tasks of theirs keep its labels, though the files show only some.
+        own: definitions of the user's own tasks among ``tasks``.
+        known: the tasks of a trained model; own tasks among them keep its labels, even if the files have only some.
 
     Raises:
-        InputError: no such folder, no task in it, an unknown task (the nearest one is suggested), or files of an own
-            task that don't fit its definition.
+        InputError: no such folder, no task in it, an unknown task (the message suggests the nearest one), or files of
+            an own task that don't match its definition.
     """
     own, known = own or {}, known or {}
     recipe = None
@@ -231,7 +231,7 @@ def _order(found: Mapping[str, Path]) -> list[str]:
 def _load_task(path: Path) -> TaskData:
     task, head = read_task(path)
     type_of(task)
-    metrics_of(task)  # what doesn't fit is said now, not after an epoch
+    metrics_of(task)  # report a metric that doesn't fit now, not after an epoch
     if task.name != path.parent.name:
         found = f"a task named {task.name!r}"
         raise InputError(found, path=path, expected=f"the folder's name {path.parent.name!r}", fix="rename one of them")
@@ -250,11 +250,11 @@ def read_records(path: Path, task: Task, *, gold: bool = True) -> list[Record]:
 
     Args:
         path: the file.
-        task: whose records it holds.
-        gold: whether gold values must be there.
+        task: the task of the records.
+        gold: whether gold values are required.
 
     Raises:
-        InputError: with file and line of the first record that is wrong.
+        InputError: with file and line of the first invalid record.
     """
     kind = type_of(task)
     records: list[Record] = []

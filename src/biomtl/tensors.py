@@ -16,7 +16,7 @@ from biomtl.errors import InputError
 
 @contextlib.contextmanager
 def disk_errors(target: str | Path) -> Iterator[None]:
-    """Within this block a failed write of safetensors, whoever made it, is an ``OSError`` that names ``target``."""
+    """Within this block any failed write of safetensors is an ``OSError`` that names ``target``."""
     try:
         yield
     except SafetensorError as error:
@@ -31,8 +31,8 @@ def refuse_nonfinite(tensors: Iterable[tuple[str, Tensor]], path: str | Path | N
     """
     for name, value in tensors:
         if value.is_floating_point() and not value.is_meta and not bool(torch.isfinite(value).all()):
-            found = f"{name} holds values that are no numbers (NaN or infinite)"
-            raise InputError(found, path=path, expected="finite weights", fix="take the weights from elsewhere")
+            problem = f"{name} holds values that are not finite (NaN or infinite)"
+            raise InputError(problem, path=path, expected="finite weights", fix="take the weights from elsewhere")
 
 
 def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Batches that hold almost no padding and yet are as good as random ones (measured in docs/batching.md)."""
+"""Batches with almost no padding that learn as well as random ones (measured in docs/batching.md)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def plan_batches(
     pool_batches: int = POOL_BATCHES,
     seed: int | Sequence[int] = 0,
 ) -> list[Index]:
-    """Cut ``order`` into batches of like length, in random order.
+    """Cut ``order`` into batches of similar length, in random order.
 
     The drawn order is cut into pools of about ``pool_batches`` batches, each pool is sorted by length and cut, and
     its batches come in a random order in which every few steps hold short and long ones. So the mix of lengths,
@@ -34,13 +34,13 @@ def plan_batches(
     Args:
         order: entry numbers as drawn, in random order; an entry may occur several times.
         lengths: [entries] positions of the entry's longest row.
-        batch_tokens: the most positions of a batch, padding included (rows x longest row); an entry that alone
-            is larger gets a batch of its own.
-        batch_size: or the most entries of a batch.
-        rows: [entries] rows of the entry (windows, or two texts encoded apart); default one each.
+        batch_tokens: maximum positions of a batch, including padding (rows x longest row); an entry that is
+            larger gets its own batch.
+        batch_size: or the maximum number of entries of a batch.
+        rows: [entries] rows of the entry (windows, or two texts encoded separately); default one each.
         groups: [entries] a batch holds entries of one group only (`mixing: batch`: the pool of the mixer).
-        pool_batches: like lengths are sought among the entries of about this many batches; 1 is random batching.
-        seed: of the order of batches.
+        pool_batches: entries are sorted by length within pools of about this many batches; 1 is random batching.
+        seed: seed of the order of batches.
 
     Returns:
         The batches, each an array of entry numbers; together they hold ``order`` exactly.
@@ -88,7 +88,7 @@ def _token_pools(order: Index, costs: Index, budget: int, pool_batches: int) -> 
 
 
 def _size_pools(order: Index, size: int, pool_batches: int) -> list[Index]:
-    """Runs of ``order`` of ``pool_batches`` batches whose sizes differ by one at most, so that no runt is left."""
+    """Runs of ``order`` of ``pool_batches`` batches whose sizes differ by at most one, so that none is very small."""
     if not len(order):
         return []
     starts = np.linspace(0, len(order), -(-len(order) // size) + 1).astype(np.int64)
@@ -99,7 +99,7 @@ def _even_cuts(lengths: Index, total_rows: Index, budget: int) -> list[int]:
     """Where to cut entries sorted long to short (``total_rows`` cumulated) into batches of at most ``budget``.
 
     As few batches as the budget allows, in a larger pool a multiple of ``STRATA``; then the lowest budget that needs
-    no more of them, so that all are about equally full and none is a runt.
+    no more of them, so that all are about equally full.
     """
     cuts = _greedy_cuts(lengths, total_rows, budget)
     count = len(cuts) + 1

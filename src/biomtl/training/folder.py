@@ -146,7 +146,7 @@ def locked(output: Path) -> Iterator[None]:
 
 
 def _next(output: Path) -> Path:
-    """Where a run grows that is to replace the one in ``output``; by the same name, which its report bears."""
+    """Where a run that will replace the one in ``output`` is written, under the same name, which its report shows."""
     target = output.resolve()
     return target.parent / f".{target.name}.next" / target.name
 
@@ -156,12 +156,12 @@ def _is_run(folder: Path) -> bool:
 
 
 def is_finished(folder: Path) -> bool:
-    """Whether all that a run leaves is there."""
+    """Whether all files of a finished run exist."""
     return all((folder / name).is_file() for name in RESULTS)
 
 
 def _resumable(output: Path) -> Path:
-    """Where the run is that was interrupted last."""
+    """The folder of the run that was interrupted last."""
     waiting = _next(output)
     for place in (waiting, output):
         begun = latest_checkpoint(place / CHECKPOINTS) is not None or (place / FILE).is_file()
@@ -206,7 +206,7 @@ def _replace(output: Path) -> None:
 
 
 def _replaced(output: Path) -> Path:
-    """Where an older run is moved to, to be deleted."""
+    """Where an older run is moved before it is deleted."""
     target = output.resolve()
     return target.parent / f".{target.name}.old"
 

@@ -49,7 +49,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Hooks:
-    """What the loop tells its caller. ``evaluate`` returns the dev score that chooses the model, higher is better."""
+    """The loop's hooks. ``evaluate`` returns the dev score for model selection, higher is better."""
 
     on_start: Callable[[Progress, int], None]
     on_step: Callable[[Step], None]
@@ -73,7 +73,7 @@ def fit(
     weights as an uninterrupted run.
 
     Raises:
-        InputError: a checkpoint that can't be read, or a loss that is no number any more.
+        InputError: a checkpoint that can't be read, or a loss that is no longer a number.
         Ended: SIGINT or SIGTERM came; the step was ended and, unless the recipe wants none, a checkpoint written.
     """
     total = data.run_length(accelerator.num_processes)
@@ -153,9 +153,9 @@ def loss_weights(
 ) -> tuple[list[dict[str, float]], list[list[float]]]:
     """The factor of each task's mean loss in each batch, and the outputs that each mean is over.
 
-    A step's loss is the tasks' means over the whole step, each counting by its weight and its share of the examples,
-    so that a task with one row doesn't shout down one with thirty. The factors make that true however the step's rows
-    are dealt to batches and processes.
+    A step's loss combines the tasks' means over the whole step, each weighted by the task's weight and its share of the
+    examples, so that a task with one row doesn't outweigh one with thirty. The factors make that true however the
+    step's rows are distributed over batches and processes.
     """
     names = list(model.tasks)
     examples = [[float(len(batch.examples.get(name, ()))) for name in names] for batch in batches]
@@ -242,7 +242,7 @@ def select(progress: Progress, hooks: Hooks, recipe: Recipe) -> None:
 
 
 def due(strategy: str, every: int | None, step: int, epoch_ended: bool, last: bool) -> bool:
-    """Whether it is time for what happens every so often."""
+    """Whether a recurring action is due."""
     if strategy == "no":
         return False
     return last or (epoch_ended if strategy == "epoch" else step % (every or 1) == 0)
@@ -266,13 +266,13 @@ def overdue(recipe: Recipe, saved: float) -> bool:
 
 
 def agreed(accelerator: Accelerator, *wishes: bool) -> list[bool]:
-    """The wishes of any process, so that all of them do the same."""
+    """Combine the requests of all processes, so that all of them do the same."""
     votes = torch.tensor(wishes, dtype=torch.float32, device=accelerator.device)
     return [bool(count) for count in accelerator.reduce(votes, "sum").tolist()]
 
 
 def save(state: TrainState, recipe: Recipe, accelerator: Accelerator, checkpoints: Path) -> None:
-    """Write a checkpoint, and delete those that are no longer wanted."""
+    """Write a checkpoint, and delete those that are no longer needed."""
 
     random = gather_object([random_state()])
     if accelerator.is_main_process:
