@@ -47,7 +47,7 @@ class CheckReport:
     special: Counter[str] = field(default_factory=Counter)
 
 
-def check_file(name: str, definition: TaskDefinition, kind: TaskType) -> CheckReport:
+def check_file(name: str, definition: TaskDefinition, task_type: TaskType) -> CheckReport:
     """Read a definition's training files to their end, whatever is wrong with single rows.
 
     Raises:
@@ -55,19 +55,19 @@ def check_file(name: str, definition: TaskDefinition, kind: TaskType) -> CheckRe
     """
     files = definition.files
     path = Path(files.train[0]) if files else Path()
-    report = CheckReport(definition.format or detect(path, tagging="tokens" in kind.inputs))
+    report = CheckReport(definition.format or detect(path, tagging="tokens" in task_type.inputs))
     try:
-        own = own_task(name, definition, kind)
+        own = own_task(name, definition, task_type)
     except InputError as error:
         # Nothing can be inferred, often since too few rows are good: those that are bad are what the user wants to see.
-        _sort_out(report, _provisional(name, definition, kind), definition, kind)
+        _sort_out(report, _provisional(name, definition, task_type), definition, task_type)
         if not report.bad:
             raise
         report.problem = error if str(error) not in map(str, report.bad) else None
         return report
     report.task, report.notes = own.task, own.notes
     for record in own.records("train", report.bad.append):
-        _count(report, record, kind, name)
+        _count(report, record, task_type, name)
     if not (report.records or report.bad):
         raise InputError("no rows", path=path, expected=f"rows of {report.format}")
     if own.task.inputs == "tokens" and report.records:
@@ -76,31 +76,31 @@ def check_file(name: str, definition: TaskDefinition, kind: TaskType) -> CheckRe
     return report
 
 
-def _count(report: CheckReport, record: Record, kind: TaskType, name: str) -> None:
+def _count(report: CheckReport, record: Record, task_type: TaskType, name: str) -> None:
     report.records.append(record)
-    report.labels.update(_gold(record, kind, name))
+    report.labels.update(_gold(record, task_type, name))
     report.special.update(getattr(record, "cases", {}))
     report.lengths.append(sum(1 for text in texts_of(record) for _ in words(text)))
 
 
-def _provisional(name: str, definition: TaskDefinition, kind: TaskType) -> Task:
+def _provisional(name: str, definition: TaskDefinition, task_type: TaskType) -> Task:
     """A task that takes any score and the labels that occur, to tell good rows from bad ones."""
     labels: set[str] = set()
-    if kind.gold_cells.get(kind.gold_key) in ("text", "texts", "words"):
-        for record in raw_records(kind, definition, kind.inputs[0], "train", _pass):
-            value = record[kind.gold_key]
+    if task_type.gold_cells.get(task_type.gold_key) in ("text", "texts", "words"):
+        for record in raw_records(task_type, definition, task_type.inputs[0], "train", _pass):
+            value = record[task_type.gold_key]
             labels.update([value] if isinstance(value, str) else value)
-    known = kind.labels_from(definition.labels or sorted(label for label in labels if label.strip()))
-    return Task(name=name, type=kind.name, inputs=kind.inputs[0], labels=known, metric=kind.metric)
+    known = task_type.labels_from(definition.labels or sorted(label for label in labels if label.strip()))
+    return Task(name=name, type=task_type.name, inputs=task_type.inputs[0], labels=known, metric=task_type.metric)
 
 
-def _sort_out(report: CheckReport, task: Task, definition: TaskDefinition, kind: TaskType) -> None:
-    for record in raw_records(kind, definition, task.inputs, "train", report.bad.append):
-        if problem := kind.check(record, task):
+def _sort_out(report: CheckReport, task: Task, definition: TaskDefinition, task_type: TaskType) -> None:
+    for record in raw_records(task_type, definition, task.inputs, "train", report.bad.append):
+        if problem := task_type.check(record, task):
             path, line = record.where  # type: ignore[attr-defined]
             report.bad.append(InputError(problem, path=path, line=line, fix="mend the row"))
         else:
-            _count(report, record, kind, task.name)
+            _count(report, record, task_type, task.name)
     report.bad.sort(key=lambda error: (str(error.path), error.line or 0))
 
 
@@ -108,10 +108,10 @@ def _pass(error: InputError) -> None:
     """Pass over a bad row: it is counted when the rows are read again."""
 
 
-def _gold(record: Record, kind: TaskType, name: str) -> list[str]:
+def _gold(record: Record, task_type: TaskType, name: str) -> list[str]:
     """What a record says; a mention without a type has the name of its task."""
-    value = record[kind.gold_key]
-    cell = kind.gold_cells[kind.gold_key]
+    value = record[task_type.gold_key]
+    cell = task_type.gold_cells[task_type.gold_key]
     if cell == "words":
         return [tag[2:] or name for tag in value if tag.startswith("B")]
     if cell == "texts":

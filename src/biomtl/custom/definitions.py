@@ -21,10 +21,12 @@ def read_definitions(path: Path) -> dict[str, TaskDefinition]:
     value, _ = read_yaml(path)
     listed = value.get("tasks") if isinstance(value, dict) else None
     entries = _by_name(listed)
-    found = {name: _definition(name, entry, path) for name, entry in entries.items() if entry.get("files") is not None}
-    if not found:
+    definitions = {
+        name: _definition(name, entry, path) for name, entry in entries.items() if entry.get("files") is not None
+    }
+    if not definitions:
         raise InputError("no task with files", path=path, expected="a recipe that defines tasks (docs/own-tasks.md)")
-    return found
+    return definitions
 
 
 def _by_name(listed: Any) -> dict[str, dict[str, Any]]:
@@ -42,7 +44,7 @@ def _definition(name: str, entry: dict[str, Any], path: Path) -> TaskDefinition:
         definition = TaskDefinition(**fields)
     except ValidationError as error:
         first = error.errors()[0]
-        keys = ".".join(str(part) for part in ("tasks", name, *first["loc"]))
+        keys = ".".join(str(step) for step in ("tasks", name, *first["loc"]))
         expected = first["msg"].removeprefix("Input should be ")
         raise InputError(f"{keys}: {first['input']!r:.60}", path=path, expected=expected) from error
     assert definition.files is not None

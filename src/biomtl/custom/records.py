@@ -24,22 +24,22 @@ class Columns:
     """The fields of a task's records and where a table keeps them.
 
     Args:
-        kind: the task's type.
+        task_type: the task's type.
         definition: what the user says.
 
     Raises:
         InputError: ``columns`` names a field that the type doesn't have.
     """
 
-    def __init__(self, kind: TaskType, definition: TaskDefinition) -> None:
-        self.kind, self.definition = kind, definition
+    def __init__(self, task_type: TaskType, definition: TaskDefinition) -> None:
+        self.task_type, self.definition = task_type, definition
         self.named = definition.columns or {}
-        inputs = {key: INPUT_CELLS[key] for name in kind.inputs for key in INPUT_KEYS[name]}
-        self.cells: dict[str, Cell] = {**NAMES, **inputs, **kind.gold_cells}
+        inputs = {key: INPUT_CELLS[key] for name in task_type.inputs for key in INPUT_KEYS[name]}
+        self.cells: dict[str, Cell] = {**NAMES, **inputs, **task_type.gold_cells}
         for field in self.named:
             if field not in self.cells:
-                found = f"columns: no field {field!r} in type {kind.name}"
-                raise InputError(found, fix=nearest(field, self.cells))
+                problem = f"columns: no field {field!r} in type {task_type.name}"
+                raise InputError(problem, fix=nearest(field, self.cells))
 
     @property
     def header(self) -> bool:
@@ -54,7 +54,7 @@ class Columns:
             fields = set(INPUT_KEYS[inputs]) - {"offsets"}
             return not fields.isdisjoint(self.named), fields <= {*self.named, *available}
 
-        return max(self.kind.inputs, key=fit)
+        return max(self.task_type.inputs, key=fit)
 
     def locate(self, available: Sequence[str], inputs: str, path: Path) -> dict[str, str]:
         """Our field -> the file's column.
@@ -72,7 +72,7 @@ class Columns:
                     hint = "the table has no header: give numbers"
                 raise InputError(f"no column {column!r} for {field}", path=path, fix=hint)
             places[field] = available[column] if isinstance(column, int) else column
-        for field in (*INPUT_KEYS[inputs], *self.kind.gold_cells):
+        for field in (*INPUT_KEYS[inputs], *self.task_type.gold_cells):
             if field not in places and field != "offsets":
                 shown = ", ".join(available)
                 fix = f"name it under columns (on the command line --columns {field}=NAME)"
@@ -94,7 +94,7 @@ def table_records(
         on_error: told of every bad row.
     """
     separator = columns.definition.separator or SEPARATOR
-    wanted = {*NAMES, *INPUT_KEYS[inputs], *columns.kind.gold_cells}
+    wanted = {*NAMES, *INPUT_KEYS[inputs], *columns.task_type.gold_cells}
     places: dict[str, str] = {}
     available: list[str] = []
     for row in rows:
@@ -174,7 +174,7 @@ def _items(divide: Callable[[str, str], list[str]]) -> Callable[[Any, str], list
         parts = divide(value, separator) if isinstance(value, str) else value
         if not isinstance(parts, list | tuple):
             raise ValueError(f"a {type(value).__name__}, expected a list")
-        return [_text(part, separator) for part in parts]
+        return [_text(item, separator) for item in parts]
 
     return read
 

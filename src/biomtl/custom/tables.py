@@ -41,14 +41,14 @@ def read_table(
         InputError: a file that can't be read at all.
     """
     if format in ("tsv", "csv"):
-        found = delimited.read_rows(
+        rows = delimited.read_rows(
             path,
             delimiter="," if format == "csv" else "\t",
             quoted=format == "csv" if quoting is None else quoting == "csv",
             header=header,
             on_error=on_error,
         )
-        yield from found
+        yield from rows
     elif format == "jsonl":
         lines = parse_jsonl(read_lines(path, on_error), path, on_error)
         yield from (Row(number, value) for number, value in lines)
@@ -82,9 +82,9 @@ def _arrow_rows(path: Path, format: str, split: Split) -> Iterator[Row]:
         RecursionError,
     ) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        kind = "Parquet file" if format == "parquet" else "saved dataset"
-        found = f"not a readable {kind} ({reason})"
-        raise InputError(found, path=path, line=number + 1, fix="write it again") from error
+        file_type = "Parquet file" if format == "parquet" else "saved dataset"
+        problem = f"not a readable {file_type} ({reason})"
+        raise InputError(problem, path=path, line=number + 1, fix="write it again") from error
 
 
 def _parquet(path: Path) -> Iterator[tuple[Any, dict[str, Any]]]:

@@ -33,13 +33,13 @@ class OwnTask:
 
     Attributes:
         task: the record, labels and all.
-        kind: its type.
+        task_type: its type.
         definition: what the user said.
         notes: what was inferred, for the plan.
     """
 
     task: Task
-    kind: TaskType
+    task_type: TaskType
     definition: TaskDefinition
     notes: tuple[str, ...] = field(default=())
 
@@ -55,9 +55,9 @@ class OwnTask:
             InputError: a file that can't be read; a bad row, unless ``on_error`` takes it.
         """
         seen: dict[str, str] = {}
-        for record in raw_records(self.kind, self.definition, self.task.inputs, split, on_error):
+        for record in raw_records(self.task_type, self.definition, self.task.inputs, split, on_error):
             path, line = record.where  # type: ignore[attr-defined]
-            problem = self.kind.check(record, self.task)
+            problem = self.task_type.check(record, self.task)
             if problem is None and record["id"] in seen:
                 problem = f"id {record['id']!r} stands already in {seen[record['id']]}"
             if problem is not None:
@@ -68,14 +68,14 @@ class OwnTask:
 
     def checksums(self, split: Split) -> dict[str, str]:
         """File -> sha256 of a split's files; of a folder, those of the files in it."""
-        found: dict[str, str] = {}
+        digests: dict[str, str] = {}
         for path in self.files.of(split):
-            parts = [path] if path.is_file() else sorted(part for part in path.rglob("*") if part.is_file())
-            found.update((str(part), sha256(part)) for part in parts)
-        return found
+            members = [path] if path.is_file() else sorted(member for member in path.rglob("*") if member.is_file())
+            digests.update((str(member), sha256(member)) for member in members)
+        return digests
 
 
-def own_task(name: str, definition: TaskDefinition, kind: TaskType, known: Task | None = None) -> OwnTask:
+def own_task(name: str, definition: TaskDefinition, task_type: TaskType, known: Task | None = None) -> OwnTask:
     """The task of a definition; labels and score range that it doesn't give are taken from its files.
 
     Labels come from train alone, so that a label which stands only in dev or test is a bad row. A score range covers
@@ -89,47 +89,47 @@ def own_task(name: str, definition: TaskDefinition, kind: TaskType, known: Task 
     splits = list(files.splits())
     if not splits:
         raise InputError(f"task {name}: no files", fix="list them under files: train, dev, test")
-    inputs = _inputs(definition, kind, splits[0])
-    cell = kind.gold_cells.get(kind.gold_key)
-    fields: dict[str, Any] = {"name": name, "type": kind.name, "inputs": inputs, "negative": definition.negative}
+    inputs = _inputs(definition, task_type, splits[0])
+    cell = task_type.gold_cells.get(task_type.gold_key)
+    fields: dict[str, Any] = {"name": name, "type": task_type.name, "inputs": inputs, "negative": definition.negative}
     notes: list[str] = []
     if cell == "number":
-        fields["score_range"] = definition.score_range or _range(name, kind, definition, inputs, splits, known)
+        fields["score_range"] = definition.score_range or _range(name, task_type, definition, inputs, splits, known)
         if definition.score_range is None and (known is None or fields["score_range"] != known.score_range):
             low, high = fields["score_range"]
             notes.append(f"task {name}: scores from {low:g} to {high:g}, as in its files")
     if cell in ("text", "texts", "words"):
-        fields["labels"] = _labels(name, kind, definition, inputs, splits[0], known)
+        fields["labels"] = _labels(name, task_type, definition, inputs, splits[0], known)
         if definition.labels is None and (known is None or fields["labels"] != known.labels):
             notes.append(f"task {name}: {_listing(fields['labels'])}, inferred from {_names(files.of(splits[0]))}")
             notes += _divided_labels(name, definition, cell, fields["labels"])
     elif definition.labels is not None:
-        raise InputError(f"task {name}: labels for type {kind.name}, which has none", fix="remove them")
+        raise InputError(f"task {name}: labels for type {task_type.name}, which has none", fix="remove them")
     if cell == "words":
-        _refuse_single_words(name, kind, definition, inputs, splits[0])
-    notes += _quoted_cells(name, kind, definition, splits[0])
-    negative = definition.negative is not None and kind.positive_metric is not None
-    fields["metric"] = definition.metric or (kind.positive_metric if negative else kind.metric)
+        _refuse_single_words(name, task_type, definition, inputs, splits[0])
+    notes += _quoted_cells(name, task_type, definition, splits[0])
+    negative = definition.negative is not None and task_type.positive_metric is not None
+    fields["metric"] = definition.metric or (task_type.positive_metric if negative else task_type.metric)
     try:
-        return OwnTask(Task(**fields), kind, definition, tuple(notes))
+        return OwnTask(Task(**fields), task_type, definition, tuple(notes))
     except ValidationError as error:
         message = error.errors()[0]["msg"].removeprefix("Value error, ")
         raise InputError(message if message.startswith("task ") else f"task {name}: {message}") from error
 
 
 def raw_records(
-    kind: TaskType, definition: TaskDefinition, inputs: str, split: Split, on_error: OnError
+    task_type: TaskType, definition: TaskDefinition, inputs: str, split: Split, on_error: OnError
 ) -> Iterator[Record]:
     """Stream a split's records with where they stand, not yet checked against the task."""
     for path in (definition.files or Files()).of(split):
-        format = _format(path, kind, definition)
+        format = _format(path, task_type, definition)
         if format == "conll":
             yield from conll_records(path, definition, on_error)
         elif format in DOCUMENTS:
             types = [label.removeprefix("B-").removeprefix("I-") for label in definition.labels or ()]
             yield from document_records(path, format, definition, types, on_error)
         else:
-            columns = Columns(kind, definition)
+            columns = Columns(task_type, definition)
             rows = _table(path, format, split, columns, on_error)
             yield from table_records(rows, columns, inputs, path, on_error)
 
@@ -139,40 +139,41 @@ def _table(path: Path, format: str, split: Split, columns: Columns, on_error: On
     return read_table(path, format, split, header=columns.header, quoting=quoting, on_error=on_error)
 
 
-def _format(path: Path, kind: TaskType, definition: TaskDefinition) -> str:
-    format = definition.format or detect(path, tagging="tokens" in kind.inputs)
-    if format in DOCUMENTS and "tokens" not in kind.inputs:
+def _format(path: Path, task_type: TaskType, definition: TaskDefinition) -> str:
+    format = definition.format or detect(path, tagging="tokens" in task_type.inputs)
+    if format in DOCUMENTS and "tokens" not in task_type.inputs:
         expected = "TSV, CSV, JSON lines, Parquet or a saved dataset"
-        raise InputError(f"a {format} file for a task of type {kind.name}", path=path, expected=expected)
+        raise InputError(f"a {format} file for a task of type {task_type.name}", path=path, expected=expected)
     return format
 
 
-def _inputs(definition: TaskDefinition, kind: TaskType, split: Split) -> str:
+def _inputs(definition: TaskDefinition, task_type: TaskType, split: Split) -> str:
     """Which of its type's inputs the task has, by the columns of its first row."""
-    if len(kind.inputs) == 1:
-        return kind.inputs[0]
-    columns = Columns(kind, definition)
+    if len(task_type.inputs) == 1:
+        return task_type.inputs[0]
+    columns = Columns(task_type, definition)
     path = (definition.files or Files()).of(split)[0]
-    rows = _table(path, _format(path, kind, definition), split, columns, _pass)
+    rows = _table(path, _format(path, task_type, definition), split, columns, _pass)
     return columns.inputs(list(next((row.values for row in rows), {})))
 
 
 def _labels(
-    name: str, kind: TaskType, definition: TaskDefinition, inputs: str, split: Split, known: Task | None
+    name: str, task_type: TaskType, definition: TaskDefinition, inputs: str, split: Split, known: Task | None
 ) -> tuple[str, ...]:
     """The labels that were given, else the known task's if they hold those of a split, else those, sorted."""
     faults: list[InputError] = []
     if definition.labels is not None:
-        labels = kind.labels_from(definition.labels)
+        labels = task_type.labels_from(definition.labels)
     else:
-        found: set[str] = set()
-        for record in raw_records(kind, definition, inputs, split, faults.append):
-            value = record[kind.gold_key]
-            found.update([value] if isinstance(value, str) else value)
-        labels = kind.labels_from(sorted(label for label in found if label.strip()))  # an empty cell is a bad row
-        if known is not None and known.type == kind.name and set(labels) <= set(known.labels):
+        occurring: set[str] = set()
+        for record in raw_records(task_type, definition, inputs, split, faults.append):
+            value = record[task_type.gold_key]
+            occurring.update([value] if isinstance(value, str) else value)
+        # An empty cell is a bad row.
+        labels = task_type.labels_from(sorted(label for label in occurring if label.strip()))
+        if known is not None and known.type == task_type.name and set(labels) <= set(known.labels):
             return known.labels
-    if kind.gold_cells[kind.gold_key] == "text" and len(labels) < 2:
+    if task_type.gold_cells[task_type.gold_key] == "text" and len(labels) < 2:
         few = f"task {name}: {len(labels)} label ({', '.join(labels) or 'none'})"
         path = (definition.files or Files()).of(split)[0]
         raise next(iter(faults), InputError(few, path=path, expected="two or more"))  # a bad row may be why
@@ -181,7 +182,7 @@ def _labels(
 
 def _range(
     name: str,
-    kind: TaskType,
+    task_type: TaskType,
     definition: TaskDefinition,
     inputs: str,
     splits: Sequence[Split],
@@ -191,8 +192,8 @@ def _range(
     low, high = float("inf"), float("-inf")
     faults: list[InputError] = []
     for split in splits:
-        for record in raw_records(kind, definition, inputs, split, faults.append):
-            low, high = min(low, record[kind.gold_key]), max(high, record[kind.gold_key])
+        for record in raw_records(task_type, definition, inputs, split, faults.append):
+            low, high = min(low, record[task_type.gold_key]), max(high, record[task_type.gold_key])
     if known is not None and (trained := known.score_range) and trained[0] <= low <= high <= trained[1]:
         return trained
     if not low < high or high - low == float("inf"):
@@ -201,29 +202,31 @@ def _range(
     return low, high
 
 
-def _refuse_single_words(name: str, kind: TaskType, definition: TaskDefinition, inputs: str, split: Split) -> None:
+def _refuse_single_words(name: str, task_type: TaskType, definition: TaskDefinition, inputs: str, split: Split) -> None:
     """A file with a word on each line, read as a table, would train on sentences of one word without complaint."""
     path = (definition.files or Files()).of(split)[0]
-    if _format(path, kind, definition) in DOCUMENTS:
+    if _format(path, task_type, definition) in DOCUMENTS:
         return
-    lengths = [len(record["tokens"]) for record in islice(raw_records(kind, definition, inputs, split, _pass), 1000)]
+    lengths = [
+        len(record["tokens"]) for record in islice(raw_records(task_type, definition, inputs, split, _pass), 1000)
+    ]
     single = sum(length == 1 for length in lengths)
     if len(lengths) > 1 and single > MOST_SINGLE * len(lengths):
-        found = f"task {name}: {single:,} of {len(lengths):,} rows hold one word"
+        problem = f"task {name}: {single:,} of {len(lengths):,} rows hold one word"
         fix = "for a file with a word a line say `format: conll` (on the command line --format conll)"
-        raise InputError(found, path=path, expected="a sentence a row", fix=fix)
+        raise InputError(problem, path=path, expected="a sentence a row", fix=fix)
 
 
-def _quoted_cells(name: str, kind: TaskType, definition: TaskDefinition, split: Split) -> list[str]:
+def _quoted_cells(name: str, task_type: TaskType, definition: TaskDefinition, split: Split) -> list[str]:
     """A note on cells of a TSV that a CSV writer put in quotes, which are read as they stand."""
     notes = []
     for path in (definition.files or Files()).of(split):
-        if definition.quoting is None and _format(path, kind, definition) == "tsv":
-            rows = _table(path, "tsv", split, Columns(kind, definition), _pass)
+        if definition.quoting is None and _format(path, task_type, definition) == "tsv":
+            rows = _table(path, "tsv", split, Columns(task_type, definition), _pass)
             counts = Counter(any(map(delimited.in_quotes, row.values.values())) for row in rows)
             if count := counts[True]:
-                found = f"task {name}: {count:,} of {counts.total():,} rows of {path.name} have cells in double quotes"
-                notes.append(f"{found}, read as text; `quoting: csv` takes the quotes off, `quoting: none` keeps them")
+                note = f"task {name}: {count:,} of {counts.total():,} rows of {path.name} have cells in double quotes"
+                notes.append(f"{note}, read as text; `quoting: csv` takes the quotes off, `quoting: none` keeps them")
     return notes
 
 
@@ -234,8 +237,8 @@ def _divided_labels(name: str, definition: TaskDefinition, cell: Cell | None, la
     for mark in (";", ","):
         count = sum(mark in label for label in labels)
         if 3 * count > len(labels):
-            found = f"task {name}: {count} of {len(labels)} labels hold a {mark!r}"
-            return [f'{found}; if it divides several labels, say `separator: "{mark}"`']
+            note = f"task {name}: {count} of {len(labels)} labels hold a {mark!r}"
+            return [f'{note}; if it divides several labels, say `separator: "{mark}"`']
     return []
 
 
