@@ -23,7 +23,7 @@ def read_choices(table: Table, task: Task) -> list[Choice]:
     Raises:
         InputError: a value of the wrong kind.
     """
-    found: list[Choice] = []
+    choices: list[Choice] = []
     for row, record in enumerate(table.records):
         label, scores = record.get("label"), record.get("probabilities")
         if type(label) is not int or label < 0:
@@ -32,8 +32,8 @@ def read_choices(table: Table, task: Task) -> list[Choice]:
             sound = isinstance(scores, list) and all(type(s) in (int, float) and abs(s) < np.inf for s in scores)
             if not sound or label >= len(scores):
                 raise table.error(row, f"probabilities {scores!r:.40}", expected="a number for every candidate")
-        found.append((label, scores))
-    return found
+        choices.append((label, scores))
+    return choices
 
 
 def read_answers(table: Table, task: Task) -> list[Answer]:
@@ -42,13 +42,13 @@ def read_answers(table: Table, task: Task) -> list[Answer]:
     Raises:
         InputError: an invalid span.
     """
-    found: list[Answer] = []
+    answers: list[Answer] = []
     for row, record in enumerate(table.records):
         start, end = record.get("start"), record.get("end")
         if type(start) is not int or type(end) is not int or not 0 <= start <= end:
             raise table.error(row, f"start {start!r:.20}, end {end!r:.20}", expected="two character offsets")
-        found.append((start, end, str(record.get("text", record.get("text_a", "")))))
-    return found
+        answers.append((start, end, str(record.get("text", record.get("text_a", "")))))
+    return answers
 
 
 def accuracy_at_1(gold: Sequence[Choice], predicted: Sequence[Choice], unit_of: Ints) -> Measure:
@@ -65,8 +65,8 @@ def reciprocal_rank(gold: Sequence[Choice], predicted: Sequence[Choice], unit_of
     values = []
     for row, ((right, _), (_, scores)) in enumerate(zip(gold, predicted, strict=True), 1):
         if scores is None or right >= len(scores):
-            found = f"row {row}: {0 if scores is None else len(scores)} probabilities, the right candidate is {right}"
-            raise InputError(found, expected="one for every candidate", fix="or choose the metric accuracy_at_1")
+            problem = f"row {row}: {0 if scores is None else len(scores)} probabilities, the right candidate is {right}"
+            raise InputError(problem, expected="one for every candidate", fix="or choose the metric accuracy_at_1")
         values.append(1.0 / sum(score >= scores[right] for score in scores))
     return _mean(values, unit_of)
 
@@ -89,9 +89,9 @@ def token_f1(gold: Sequence[Answer], predicted: Sequence[Answer], unit_of: Ints)
     for row, ((start, end, text), (begin, stop, _)) in enumerate(zip(gold, predicted, strict=True), 1):
         if not text:
             raise InputError(f"gold row {row}: no text", expected="the text that holds the answer")
-        wanted, found = (_words(text[slice(*span)]) for span in ((start, end), (begin, stop)))
-        shared = (wanted & found).total()
-        values.append(2 * shared / max(wanted.total() + found.total(), 1))
+        gold_words, predicted_words = (_words(text[slice(*span)]) for span in ((start, end), (begin, stop)))
+        shared = (gold_words & predicted_words).total()
+        values.append(2 * shared / max(gold_words.total() + predicted_words.total(), 1))
     return _mean(values, unit_of)
 
 

@@ -27,11 +27,11 @@ def conlleval_counts(
 ) -> LabelCounts:
     """Chunks per unit and type; a predicted chunk is correct if gold has one with the same tokens and type."""
     units = int(unit_of.max()) + 1 if len(unit_of) else 0
-    column = {kind: at for at, kind in enumerate(types)}
+    column = {mention_type: at for at, mention_type in enumerate(types)}
     tables = np.zeros((3, units, len(types)))
     for unit, gold_tags, predicted_tags in zip(unit_of.tolist(), gold, predicted, strict=True):
-        wanted, found = set(chunks(gold_tags)), set(chunks(predicted_tags))
-        for table, some in zip(tables, (wanted, found, wanted & found), strict=True):
+        gold_chunks, predicted_chunks = set(chunks(gold_tags)), set(chunks(predicted_tags))
+        for table, some in zip(tables, (gold_chunks, predicted_chunks, gold_chunks & predicted_chunks), strict=True):
             for chunk in some:
                 table[unit, column[chunk[2]]] += 1
     return LabelCounts(types, tables[0], tables[1], tables[2])
@@ -47,14 +47,14 @@ def tagged_mentions(rows: Iterable[tuple[str, Sequence[tuple[int, int]], Sequenc
     mentions: list[EntityKey] = []
     carry: tuple[str, str] | None = None  # document and type of a mention that ends its sentence
     for doc_id, offsets, tags in sorted(rows, key=lambda row: (row[0], *row[1][:1])):
-        for start, end, kind in chunks(tags):
+        for start, end, mention_type in chunks(tags):
             span = (offsets[start][0], offsets[end - 1][1])
-            if start == 0 and carry == (doc_id, kind) and parse_tag(tags[0])[0] in ("I", "E"):
+            if start == 0 and carry == (doc_id, mention_type) and parse_tag(tags[0])[0] in ("I", "E"):
                 span = (mentions.pop().spans[0][0], span[1])
-            mentions.append(EntityKey(doc_id, kind, (span,)))
+            mentions.append(EntityKey(doc_id, mention_type, (span,)))
         if tags:
-            prefix, kind = parse_tag(tags[-1])
-            carry = (doc_id, kind) if prefix in ("B", "I") else None
+            prefix, mention_type = parse_tag(tags[-1])
+            carry = (doc_id, mention_type) if prefix in ("B", "I") else None
     return mentions
 
 
@@ -73,18 +73,18 @@ def span_counts(
     doesn't compare them, which makes no difference for its single-type tasks).
     """
     unit = {doc_id: at for at, doc_id in enumerate(documents)}
-    column = {kind: at for at, kind in enumerate(types)}
+    column = {mention_type: at for at, mention_type in enumerate(types)}
 
     def key(mention: EntityKey) -> EntityKey:
         return mention if typed else EntityKey(mention.doc_id, "", mention.spans)
 
     def table(counts: Counter[tuple[str, str]]) -> Floats:
         filled = np.zeros((len(unit), len(types)))
-        for (doc_id, kind), number in counts.items():
-            filled[unit[doc_id], column[kind]] = number
+        for (doc_id, mention_type), number in counts.items():
+            filled[unit[doc_id], column[mention_type]] = number
         return filled
 
-    wanted, found = {key(m) for m in gold}, {key(m) for m in predicted}
-    correct = table(Counter((m.doc_id, m.type) for m in gold if key(m) in found))
-    wrong = table(Counter((m.doc_id, m.type) for m in predicted if key(m) not in wanted))
+    gold_keys, predicted_keys = {key(m) for m in gold}, {key(m) for m in predicted}
+    correct = table(Counter((m.doc_id, m.type) for m in gold if key(m) in predicted_keys))
+    wrong = table(Counter((m.doc_id, m.type) for m in predicted if key(m) not in gold_keys))
     return LabelCounts(types, table(Counter((m.doc_id, m.type) for m in gold)), correct + wrong, correct)

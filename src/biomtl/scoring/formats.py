@@ -178,9 +178,9 @@ def _value(cell: str, task: Task, where: str, line: int) -> Any:
     try:
         return float(cell) if answer == "score" else decode_labels(cell, task.labels)
     except ValueError as error:
-        found = f"score {cell!r}" if answer == "score" else str(error)
+        problem = f"score {cell!r}" if answer == "score" else str(error)
         expected = "a number" if answer == "score" else None
-        raise InputError(found, path=where, line=line, expected=expected) from error
+        raise InputError(problem, path=where, line=line, expected=expected) from error
 
 
 def _probabilities(where: str, rows: Sequence[tsv.Row], task: Task) -> Table:

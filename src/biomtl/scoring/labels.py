@@ -97,13 +97,13 @@ def example_f1(
     """
     units = int(unit_of.max()) + 1 if len(unit_of) else 0
     gold_sets: list[set[int]] = [set() for _ in range(units)]
-    found_sets: list[set[int]] = [set() for _ in range(units)]
-    for unit, wanted, found in zip(unit_of.tolist(), gold, predicted, strict=True):
-        gold_sets[unit].update(wanted)
-        found_sets[unit].update(found)
-    rows = count_sets(labels, gold_sets, found_sets, np.arange(units)).rows()
-    shared = np.array([len(g & p) for g, p in zip(gold_sets, found_sets, strict=True)], dtype=np.float64)
-    precision = ratio(shared, np.array([len(p) for p in found_sets], dtype=np.float64))
+    predicted_sets: list[set[int]] = [set() for _ in range(units)]
+    for unit, gold_row, predicted_row in zip(unit_of.tolist(), gold, predicted, strict=True):
+        gold_sets[unit].update(gold_row)
+        predicted_sets[unit].update(predicted_row)
+    rows = count_sets(labels, gold_sets, predicted_sets, np.arange(units)).rows()
+    shared = np.array([len(g & p) for g, p in zip(gold_sets, predicted_sets, strict=True)], dtype=np.float64)
+    precision = ratio(shared, np.array([len(p) for p in predicted_sets], dtype=np.float64))
     recall = ratio(shared, np.array([len(g) for g in gold_sets], dtype=np.float64))
 
     def estimate(weights: Floats) -> Floats:

@@ -49,7 +49,7 @@ def bootstrap(
         rows = min(32, resamples - start)
         drawn = random.integers(0, units, size=(rows, units)) + units * np.arange(rows)[:, None]
         weights = np.bincount(drawn.ravel(), minlength=rows * units).reshape(rows, units).astype(np.float64)
-        for found, estimate in zip(values, estimates, strict=True):
-            found.append(estimate(weights))
-    bounds = [np.percentile(np.concatenate(found), [2.5, 97.5]) for found in values]
+        for resampled, estimate in zip(values, estimates, strict=True):
+            resampled.append(estimate(weights))
+    bounds = [np.percentile(np.concatenate(resampled), [2.5, 97.5]) for resampled in values]
     return [(float(low), float(high)) for low, high in bounds]

@@ -134,7 +134,7 @@ def metrics_of(task: Task) -> list[Metric]:
     Raises:
         InputError: an unknown metric, or one that doesn't fit the task's type.
     """
-    found = []
+    chosen = []
     for name in dict.fromkeys((task.metric, *task.metrics)):
         if name not in METRICS:
             raise InputError(f"task {task.name}: unknown metric {name!r}", fix=nearest(name, METRICS))
@@ -147,8 +147,8 @@ def metrics_of(task: Task) -> list[Metric]:
             )
         if metric.needs_negative and task.negative is None:
             raise InputError(f"task {task.name}: metric {name} needs a negative class", fix="name it under `negative`")
-        found.append(metric)
-    return found
+        chosen.append(metric)
+    return chosen
 
 
 def _fits(metric: Metric, task: Task) -> bool:

@@ -62,10 +62,10 @@ def matched_rows(task: Task, gold: Table, predicted: Table, read: Read | None = 
     """
     order = table.match(gold, predicted)
     if read is None:
-        wanted, found, labels = _values(task, gold, predicted)
+        gold_values, predicted_values, labels = _values(task, gold, predicted)
     else:
-        wanted, found, labels = read(gold, task), read(predicted, task), task.labels
-    found = [found[row] for row in order]
+        gold_values, predicted_values, labels = read(gold, task), read(predicted, task), task.labels
+    predicted_values = [predicted_values[row] for row in order]
     known = [str(record.get("doc_id") or "") for record in gold.records]
     names = [name or f"row {row}" for row, name in enumerate(known)]
     documents = {name: unit for unit, name in enumerate(dict.fromkeys(names))}
@@ -73,12 +73,15 @@ def matched_rows(task: Task, gold: Table, predicted: Table, read: Read | None = 
     unit = "row" if len(documents) == len(names) else "document"
     mentions: tuple[tuple[EntityKey, ...], tuple[EntityKey, ...]] | tuple[None, None] = (None, None)
     if type_of(task).answer == "tags":
-        _same_lengths(gold, predicted, order, wanted, found)
-        offsets = _offsets(gold, wanted)
+        _same_lengths(gold, predicted, order, gold_values, predicted_values)
+        offsets = _offsets(gold, gold_values)
         if offsets is not None:
-            first, second = (tagged_mentions(zip(names, offsets, side, strict=True)) for side in (wanted, found))
+            first, second = (
+                tagged_mentions(zip(names, offsets, side, strict=True)) for side in (gold_values, predicted_values)
+            )
             mentions = (tuple(first), tuple(second))
-    return Matched(task, labels, wanted, found, unit_of, len(documents), tuple(documents), *mentions), unit
+    values = (gold_values, predicted_values)
+    return Matched(task, labels, *values, unit_of, len(documents), tuple(documents), *mentions), unit
 
 
 def _values(task: Task, gold: Table, predicted: Table) -> tuple[list[Any], list[Any], tuple[str, ...]]:
@@ -86,38 +89,38 @@ def _values(task: Task, gold: Table, predicted: Table) -> tuple[list[Any], list[
     if answer == "score":
         return table.scores(gold), table.scores(predicted), ()
     if answer == "tags":
-        wanted, found = table.tags(gold, task), table.tags(predicted, task)
-        used = task.labels or sorted({tag for side in (wanted, found) for row in side for tag in row})
-        return wanted, found, table.types_of(used)
+        gold_tags, predicted_tags = table.tags(gold, task), table.tags(predicted, task)
+        used = task.labels or sorted({tag for side in (gold_tags, predicted_tags) for row in side for tag in row})
+        return gold_tags, predicted_tags, table.types_of(used)
     read = table.classes if answer == "label" else table.sets
     labels = table.label_set(task, gold, "label" if answer == "label" else "labels")
     return list(read(gold, labels)), list(read(predicted, labels)), labels
 
 
 def _same_lengths(
-    gold: Table, predicted: Table, order: list[int], wanted: list[list[str]], found: list[list[str]]
+    gold: Table, predicted: Table, order: list[int], gold_tags: list[list[str]], predicted_tags: list[list[str]]
 ) -> None:
     for row, at in enumerate(order):
-        if len(wanted[row]) != len(found[row]):
+        if len(gold_tags[row]) != len(predicted_tags[row]):
             name = gold.records[row]["id"]
             raise predicted.error(
-                at, f"{len(found[row])} tags for {name!r}", expected=f"{len(wanted[row])}, one a token"
+                at, f"{len(predicted_tags[row])} tags for {name!r}", expected=f"{len(gold_tags[row])}, one a token"
             )
 
 
-def _offsets(gold: Table, wanted: list[list[str]]) -> list[list[tuple[int, int]]] | None:
+def _offsets(gold: Table, gold_tags: list[list[str]]) -> list[list[tuple[int, int]]] | None:
     """Token offsets of every row; None if the records have none at all."""
     if not any("offsets" in record for record in gold.records):
         return None
-    found = []
-    for row, (record, tags) in enumerate(zip(gold.records, wanted, strict=True)):
+    offsets = []
+    for row, (record, tags) in enumerate(zip(gold.records, gold_tags, strict=True)):
         value = record.get("offsets")
         pairs = value if isinstance(value, list | tuple) else ()
         sound = all(isinstance(pair, list | tuple) and [type(n) for n in pair] == [int, int] for pair in pairs)
         if not sound or len(pairs) != len(tags):
             raise gold.error(row, f"offsets {value!s:.40}", expected="[start, end] for every tag")
-        found.append([(start, end) for start, end in pairs])
-    return found
+        offsets.append([(start, end) for start, end in pairs])
+    return offsets
 
 
 def is_mentions(side: Table) -> bool:

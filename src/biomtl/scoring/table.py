@@ -25,9 +25,9 @@ class Table:
     lines: Sequence[int] | None = None
     """1-based line of each record in its file."""
 
-    def error(self, row: int, found: str, **parts: str | None) -> InputError:
+    def error(self, row: int, problem: str, **parts: str | None) -> InputError:
         """An error about record number ``row`` (0-based)."""
-        return InputError(found, path=self.where, line=self.lines[row] if self.lines else row + 1, **parts)
+        return InputError(problem, path=self.where, line=self.lines[row] if self.lines else row + 1, **parts)
 
     def take(self, records: Sequence[Record], rows: Sequence[int]) -> Table:
         """Other records for the same rows."""
@@ -71,8 +71,8 @@ def match(gold: Table, predicted: Table) -> list[int]:
     missing = [name for name in wanted if name not in given]
     if missing:
         line = gold.lines[wanted[missing[0]]] if gold.lines else wanted[missing[0]] + 1
-        found = f"{len(missing)} of {len(wanted)} gold ids have no prediction, first {missing[0]!r}"
-        raise InputError(f"{found} ({gold.where}:{line})", path=predicted.where, expected="one prediction a gold row")
+        problem = f"{len(missing)} of {len(wanted)} gold ids have no prediction, first {missing[0]!r}"
+        raise InputError(f"{problem} ({gold.where}:{line})", path=predicted.where, expected="one prediction a gold row")
     return [given[name] for name in wanted]
 
 
@@ -80,11 +80,11 @@ def label_set(task: Task, gold: Table, key: str) -> tuple[str, ...]:
     """The task's labels in order, or those in gold, sorted, if the task lists none."""
     if task.labels:
         return task.labels
-    found: set[str] = set()
+    labels: set[str] = set()
     for record in gold.records:
         value = record.get(key)
-        found.update(value if isinstance(value, list) else [value] if isinstance(value, str) else [])
-    return tuple(sorted(found))
+        labels.update(value if isinstance(value, list) else [value] if isinstance(value, str) else [])
+    return tuple(sorted(labels))
 
 
 def classes(table: Table, labels: tuple[str, ...]) -> list[tuple[int]]:
@@ -96,26 +96,26 @@ def classes(table: Table, labels: tuple[str, ...]) -> list[tuple[int]]:
 def sets(table: Table, labels: tuple[str, ...]) -> list[frozenset[int]]:
     """Each row's labels as indices."""
     index = {label: at for at, label in enumerate(labels)}
-    found = []
+    rows = []
     for row, record in enumerate(table.records):
         value = record.get("labels")
         if not isinstance(value, list):
             raise table.error(row, _said("labels", value), expected='a list of labels under "labels"')
-        found.append(frozenset(_label(table, row, label, index) for label in value))
-    return found
+        rows.append(frozenset(_label(table, row, label, index) for label in value))
+    return rows
 
 
 def scores(table: Table) -> list[float]:
     """Each row's score."""
-    found = []
+    values = []
     for row, record in enumerate(table.records):
         value = record.get("score")
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise table.error(row, _said("score", value), expected='a number under "score"')
         if not abs(value) <= _HUGE:  # neither is NaN; an integer may be too large for a float
             raise table.error(row, f"score {value!s:.40}", expected="a finite number")
-        found.append(float(value))
-    return found
+        values.append(float(value))
+    return values
 
 
 def tags(table: Table, task: Task) -> list[list[str]]:
@@ -125,32 +125,34 @@ def tags(table: Table, task: Task) -> list[list[str]]:
     if len(kinds) == 1:
         for prefix in ("B", "I"):
             known.setdefault(prefix, f"{prefix}-{kinds[0]}" if kinds[0] else prefix)
-    found = []
+    rows = []
     for row, record in enumerate(table.records):
         value = record.get("tags")
         if not isinstance(value, list) or not all(isinstance(tag, str) for tag in value):
             raise table.error(row, _said("tags", value), expected='a list of tags under "tags"')
         if task.labels and (odd := next((tag for tag in value if tag not in known), None)) is not None:
             raise table.error(row, f"unknown tag {odd!r}", expected=_known(odd, known))
-        found.append([str(known.get(tag, tag)) for tag in value])
-    return found
+        rows.append([str(known.get(tag, tag)) for tag in value])
+    return rows
 
 
-def mentions(table: Table, kinds: tuple[str, ...]) -> list[EntityKey]:
+def mentions(table: Table, types: tuple[str, ...]) -> list[EntityKey]:
     """Each row's mention, as in BLUE's NER gold files: ``docid``, ``type``, ``locations``.
 
     ``doc_id`` and ``[start, end]`` lists are accepted too, and mentions without a type if the task has only one.
     """
-    found = []
+    entities = []
     for row, record in enumerate(table.records):
         document = record.get("doc_id", record.get("docid"))
         if not isinstance(document, str) or not document:
             raise table.error(row, "no document id", expected='a text under "docid"')
-        kind = _OTHER_TYPES.get(str(record.get("type")), record.get("type")) or (kinds[0] if len(kinds) == 1 else "")
-        if kinds and kind not in kinds:
-            raise table.error(row, f"unknown type {kind!r}", expected=f"one of {', '.join(kinds)}")
-        found.append(EntityKey(document, kind, _spans(table, row, record.get("locations"))))
-    return found
+        mention_type = _OTHER_TYPES.get(str(record.get("type")), record.get("type")) or (
+            types[0] if len(types) == 1 else ""
+        )
+        if types and mention_type not in types:
+            raise table.error(row, f"unknown type {mention_type!r}", expected=f"one of {', '.join(types)}")
+        entities.append(EntityKey(document, mention_type, _spans(table, row, record.get("locations"))))
+    return entities
 
 
 def _spans(table: Table, row: int, value: Any) -> tuple[tuple[int, int], ...]:
