@@ -238,3 +238,13 @@ def test_gradient_checkpointing_gives_equal_gradients(
     assert len(gradients[0]) == len(gradients[1]) > 20
     for first, second in zip(*gradients, strict=True):
         torch.testing.assert_close(first, second)
+
+
+def test_saving_draws_no_bar_of_its_own(bert: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    encoder = TransformerEncoder.load(bert)
+    transformers.logging.enable_progress_bar()
+    try:
+        encoder.save(tmp_path)
+    finally:
+        transformers.logging.disable_progress_bar()
+    assert capsys.readouterr().err == ""

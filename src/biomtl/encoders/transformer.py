@@ -21,7 +21,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from biomtl.encoders.base import Encoded, Encoder, RowNetwork
 from biomtl.errors import BiomtlError, InputError
-from biomtl.pretrained import load_network
+from biomtl.pretrained import load_network, quiet
 from biomtl.structured import read_json
 
 
@@ -96,7 +96,8 @@ class TransformerEncoder(Encoder):
 
     def save(self, folder: Path) -> None:
         """An ordinary ``save_pretrained`` folder."""
-        self.network.save_pretrained(folder)
+        with quiet():
+            self.network.save_pretrained(folder)
 
     def gradient_checkpointing(self) -> None:
         """Recompute activations in the backward pass."""
