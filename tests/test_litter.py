@@ -5,11 +5,16 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
+from biomtl.checkpoints.convert import convert
+from biomtl.errors import InputError
 from biomtl.files import atomic_file, atomic_folder
+from biomtl.training.folder import claim
+from old_checkpoints import write_pt
 
 HOLD = """
 import sys, time
@@ -58,3 +63,37 @@ def test_a_name_that_only_looks_alike_stays(tmp_path: Path) -> None:
         (tmp_path / name).write_text("mine")
     write(tmp_path / "out", "folder")
     assert len(list(tmp_path.iterdir())) == 5
+
+
+def test_what_a_killed_run_left_inside_its_folder_does_not_stop_overwriting(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    for name in (".model.abcdefgh.tmp/heads/a/.head.json.abcdefgh.tmp", "predictions/a/.test.jsonl.abcdefgh.tmp"):
+        (run / name).parent.mkdir(parents=True)
+        (run / name).write_text("half")
+    (run / "recipe.yaml").write_text("encoder: e\n")
+    with claim(run, resume=False, overwrite=True):
+        assert sorted(path.name for path in run.rglob("*") if path.is_file()) == ["recipe.yaml"]
+    (run / "mine.txt").write_text("mine")
+    with (
+        pytest.raises(InputError, match=r"mine\.txt: a file that is no part of a run"),
+        claim(run, resume=False, overwrite=True),
+    ):
+        pass
+
+
+def test_a_converted_model_has_one_temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A temporary folder beside a temporary folder would have a name that nobody clears."""
+    write_pt(tmp_path / "mt" / "model.pt")
+    made: list[str] = []
+    original = tempfile.mkdtemp
+
+    def noting(*given: str | None, **named: str | None) -> str:
+        name = original(*given, **named)
+        made.append(Path(name).name)
+        return name
+
+    monkeypatch.setattr(tempfile, "mkdtemp", noting)
+    heads = "a=regression:1,b=classification:3,c=tagging:5,d=san-classification:3"
+    convert(tmp_path / "mt", tmp_path / "out", tasks=heads)
+    assert [name for name in made if name.startswith("..")] == []
+    assert any(name.startswith(".out.") for name in made)

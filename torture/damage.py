@@ -119,6 +119,7 @@ class Damager:
         """What a refused command leaves that nobody asked for."""
         new = sorted(path.relative_to(self.folder).as_posix() for path in {*self.folder.rglob("*")} - before)
         hidden = [name for name in new if any(part.startswith(".") for part in name.split("/"))]
+        hidden = [name for name in hidden if not name.endswith("/.biomtl.json")]  # what says whose the folder is
         if hidden and words[0] not in ("train", "finetune"):
             return f"it leaves {hidden[0]}"
         return (

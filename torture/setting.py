@@ -44,6 +44,13 @@ def workplace(inputs: bool = True) -> Iterator[tuple[Path, Path]]:
             ["convert", "tf", "hf"],
             ["embed", "elmo", "texts.txt", "--out", "vectors.hdf5"],
             ["audit", "suite", "--out", "audit"],
+            ["prepare", "blue", "--out", "prepared"],
+            *(["finetune", "--help"], ["download", "--help"], ["score", "--help"], ["check", "--help"]),
+            ["evaluate", "run", "--data", "suite", "--out", "evaluated"],
+            ["predict", "run", "rows.jsonl", "--out", "predicted.jsonl"],
+            ["export", "run", "--task", "tag-drug", "--to", "hf", "stock"],
+            ["convert", "mt/model.pt", "model", "--encoder-only"],
+            ["convert", "stock", "again", "--tasks", "tag-drug"],
         )
         warm_up(commands, first, work / "scratch")
         shutil.rmtree(first)

@@ -170,34 +170,38 @@ class MultiTaskModel(nn.Module):
             InputError: the folder exists and may not be replaced.
         """
         with disk_errors(folder), atomic_folder(folder, "model", overwrite=overwrite) as work:
-            linked: dict[str, str] = {}
-            if encoder_from is None:
-                self.encoder.save(work)
-                self.processor.save(work)
-            else:
-                for path in Path(encoder_from).iterdir():
-                    if path.is_file() and path.name not in (MANIFEST, OWNED):
-                        link(path, work / path.name)
-                written = read_manifest(Path(encoder_from)).get("files", {})
-                linked = {name: digest for name, digest in written.items() if "/" not in name}
-            for name in self.tasks:
-                place = work / "heads" / name
-                place.mkdir(parents=True)
-                save_tensors(self.head(name).state_dict(), place / "head.safetensors")
-                write_json(place / "head.json", self.head_record(name))
-            manifest = {
-                "format": FORMAT,
-                "biomtl": biomtl.__version__,
-                "encoder": self.encoder.kind,
-                "max_length": self.processor.max_length,
-                "tasks": {
-                    name: {"type": task.type, "inputs": task.inputs, "labels": list(task.labels)}
-                    for name, task in self.tasks.items()
-                },
-                "provenance": self.provenance,
-                "files": checksums.take(work, known=linked),
-            }
-            write_json(work / MANIFEST, manifest)
+            self.write(work, encoder_from=encoder_from)
+
+    def write(self, work: Path, *, encoder_from: str | Path | None = None) -> None:
+        """The same into an empty folder, for those who see to it themselves that it appears whole or not at all."""
+        linked: dict[str, str] = {}
+        if encoder_from is None:
+            self.encoder.save(work)
+            self.processor.save(work)
+        else:
+            for path in Path(encoder_from).iterdir():
+                if path.is_file() and path.name not in (MANIFEST, OWNED):
+                    link(path, work / path.name)
+            written = read_manifest(Path(encoder_from)).get("files", {})
+            linked = {name: digest for name, digest in written.items() if "/" not in name}
+        for name in self.tasks:
+            place = work / "heads" / name
+            place.mkdir(parents=True)
+            save_tensors(self.head(name).state_dict(), place / "head.safetensors")
+            write_json(place / "head.json", self.head_record(name))
+        manifest = {
+            "format": FORMAT,
+            "biomtl": biomtl.__version__,
+            "encoder": self.encoder.kind,
+            "max_length": self.processor.max_length,
+            "tasks": {
+                name: {"type": task.type, "inputs": task.inputs, "labels": list(task.labels)}
+                for name, task in self.tasks.items()
+            },
+            "provenance": self.provenance,
+            "files": checksums.take(work, known=linked),
+        }
+        write_json(work / MANIFEST, manifest)
 
     @classmethod
     def from_pretrained(

@@ -230,3 +230,11 @@ def test_a_broken_tokenizer_is_one_line(bert: Path, tmp_path: Path, damage: str)
     with pytest.raises(InputError, match="no tokenizer could be loaded") as caught:
         TransformerProcessor.load(tmp_path)
     assert "\n" not in str(caught.value)
+
+
+def test_inputs_that_no_tokenizer_has_are_one_line(bert: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(bert, tmp_path / "bert"))
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings | {"model_input_names": [["input_ids"]]}))
+    with pytest.raises(InputError, match="a tokenizer with model_input_names"):
+        TransformerProcessor.load(folder)

@@ -119,7 +119,7 @@ def _convert_hf(folder: Path, work: Path, tasks: str | None, encoder_only: bool)
     if encoder_only:
         return copy_encoder(folder, work)
     model, report = adopt(folder, tasks)
-    model.save_pretrained(work, overwrite=True)
+    model.write(work)
     report.write(work)
     return report
 

@@ -68,6 +68,9 @@ class TransformerProcessor:
         except Exception as error:  # the tokenizers library raises the bare class for a broken file
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise _no_tokenizer(folder, f"no tokenizer could be loaded ({reason})") from error
+        names = tokenizer.model_input_names
+        if not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
+            raise _no_tokenizer(folder, f"a tokenizer with model_input_names {names!r:.60}")
         saved = Lengths.of(Path(folder) / cls.settings_file)
         length = max_length or saved.max_length or 128
         return cls(tokenizer, length, saved.stride if stride is None and max_length is None else stride)

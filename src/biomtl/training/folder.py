@@ -87,8 +87,7 @@ class RunFolder:
         if before != recipe:  # the same by other names, such as that of a folder that was moved
             with atomic_file(path) as stream:
                 stream.write(dump_recipe(recipe))
-        for folder in (self.place, self.checkpoints):
-            recover(folder)
+        _tidy(self.place)
 
     def settle(self) -> None:
         """Let the finished run take the place of the older one; nothing to do for a run without one."""
@@ -182,6 +181,8 @@ def _free(output: Path, overwrite: bool, inputs: Iterable[str | Path | None]) ->
     """Where a new run may be written."""
     waiting = _next(output)
     there = os.path.lexists(output)
+    if overwrite and _is_run(output):
+        _tidy(output)
     refuse_existing(output, overwrite, kind="run", inputs=inputs)
     if _is_run(waiting) and not overwrite:
         fix = "continue it with --resume, or add --overwrite"
@@ -222,6 +223,12 @@ def _recover(output: Path, *, resume: bool) -> None:
         _discard(new.parent)
     shutil.rmtree(old, ignore_errors=True)
     shutil.rmtree(_gone(new.parent), ignore_errors=True)
+
+
+def _tidy(folder: Path) -> None:
+    """Delete what a killed process left half-written anywhere in a run folder."""
+    for place in (folder, *(path for path in folder.rglob("*") if path.is_dir() and not path.is_symlink())):
+        recover(place)
 
 
 def _discard(folder: Path) -> None:

@@ -104,7 +104,7 @@ def write_model(checkpoint: BertCheckpoint, heads: list[tuple[Task, Head]], fold
             where = checkpoint.report.source
             raise InputError(f"head {head.number} does not fit the encoder ({reason})", path=where) from error
     model.provenance = {"converted": checkpoint.report.files}
-    model.save_pretrained(folder, overwrite=True)
+    model.write(folder)
     checkpoint.report.result = "MultiTaskModel"
     checkpoint.report.write(folder)
 
