@@ -170,7 +170,10 @@ def test_the_newest_checkpoint_is_torn(
     newest = tmp_path / "torn" / "checkpoints" / "step-000004"
     weights = newest / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
-    with pytest.raises(InputError, match=r"step-000004/model\.safetensors: the file is damaged, .*, delete it with its folder and resume"):
+    with pytest.raises(
+        InputError,
+        match=r"step-000004/model\.safetensors: the file is damaged, .*, delete it with its folder and resume",
+    ):
         run("torn", resume=True, save_total_limit=3)
     for path in newest.iterdir():
         path.unlink()
