@@ -1,5 +1,7 @@
 """The two pictures of `architecture.md`, drawn from the source: ``python docs/architecture.py`` writes them anew.
 
+``python docs/architecture.py PACKAGE`` prints figures of a package's folder instead, such as ``src/biomtl``.
+
 The rooms and their imports are read off the code; the steps of the data's way are looked up in it, so that a step
 that is renamed or returns something else changes the picture, and one that is gone is an error.
 """
@@ -52,10 +54,10 @@ def floors_test() -> ModuleType:
     return module
 
 
-def modules() -> Iterator[tuple[str, Path]]:
+def modules(package: Path = PACKAGE) -> Iterator[tuple[str, Path]]:
     """Every module of the package by its name below ``biomtl``."""
-    for path in sorted(PACKAGE.rglob("*.py")):
-        name = ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix("__init__").rstrip(".")
+    for path in sorted(package.rglob("*.py")):
+        name = ".".join(path.relative_to(package).with_suffix("").parts).removesuffix("__init__").rstrip(".")
         if name:
             yield name, path
 
@@ -102,9 +104,9 @@ def room_imports(rooms: dict[str, int]) -> set[tuple[str, str]]:
     return arrows
 
 
-def module_imports() -> dict[str, set[str]]:
+def module_imports(package: Path = PACKAGE) -> dict[str, set[str]]:
     """What each module imports, at run time or for its types; a package's ``__init__`` counts only by its own name."""
-    known = dict(modules())
+    known = dict(modules(package))
     graph: dict[str, set[str]] = {}
     for name, path in known.items():
         graph[name] = set()
@@ -166,7 +168,37 @@ def sheet(width: int, height: int, parts: list[str]) -> str:
 
 PICTURES = {"architecture-way.svg": draw_way, "architecture-rooms.svg": draw_rooms}
 
-if __name__ == "__main__":
+
+def figures(package: Path) -> str:
+    """Files, lines, imports inside functions, and modules that import themselves by way of others."""
+    files = sorted(package.rglob("*.py"))
+    texts = [path.read_text(encoding="utf-8") for path in files]
+    inside = 0
+    for text in texts:
+        functions = [n for n in ast.walk(ast.parse(text)) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
+        nodes = {node for function in functions for node in ast.walk(function)}
+        inside += sum(isinstance(node, ast.Import | ast.ImportFrom) for node in nodes)
+    graph = module_imports(package)
+
+    def reached(module: str) -> set[str]:
+        seen: set[str] = set()
+        waiting = list(graph[module])
+        while waiting:
+            if (name := waiting.pop()) not in seen:
+                seen.add(name)
+                waiting += graph.get(name, ())
+        return seen
+
+    circular = sorted(module for module in graph if module in reached(module))
+    lines = sum(len(text.splitlines()) for text in texts)
+    longest = max(len(text.splitlines()) for text in texts)
+    numbers = f"{len(files)} files, {lines:,} lines, the longest {longest}; {inside} imports inside functions"
+    return f"{numbers}; in circles: {', '.join(circular) or 'none'}\n"
+
+
+if __name__ == "__main__" and len(sys.argv) > 1:
+    sys.stdout.write(figures(Path(sys.argv[1])))
+elif __name__ == "__main__":
     for file, draw in PICTURES.items():
         (Path(__file__).parent / file).write_text(draw(), encoding="utf-8")
         sys.stdout.write(f"docs/{file}\n")

@@ -113,7 +113,9 @@ def modules_after(code: str) -> set[str]:
     return set(run.stdout.rpartition("MODULES")[2].split())
 
 
-@pytest.mark.parametrize("command", [["--help"], ["score", "--help"], ["tasks"], ["prepare", "--help"]])
+@pytest.mark.parametrize(
+    "command", [["--help"], ["score", "--help"], ["tasks"], ["prepare", "--help"], ["train", "--help"]]
+)
 def test_commands_start_without_heavy_imports(command: list[str]) -> None:
     code = f"from biomtl.cli.main import app; app({command!r}, standalone_mode=False)"
     assert not modules_after(code).intersection(HEAVY)

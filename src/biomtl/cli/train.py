@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from biomtl.training import run
+import biomtl
 from biomtl.training.recipe_io import load_recipe
 
 
@@ -30,6 +30,6 @@ def train(
     `torchrun --standalone --nproc_per_node 4 -m biomtl.cli.main train RECIPE`
     """
     command = shlex.join(["biomtl", *sys.argv[1:]])
-    done = run.train(load_recipe(recipe, overrides or []), resume=resume, overwrite=overwrite, command=command)
+    done = biomtl.train(load_recipe(recipe, overrides or []), resume=resume, overwrite=overwrite, command=command)
     if done.metrics:  # of several processes, only the first has them
         typer.echo(f"run folder: {done.folder}")
