@@ -167,15 +167,17 @@ class _Builder:
         if not locations:
             raise self._error(node, f"annotation {name!r} without a location")
         spans = tuple((start, start + length) for start, length in locations)
-        kind, identifier = infons.pop("type", ""), infons.pop("identifier", "")
-        mention = Mention(name, kind, spans, said, tuple(identifier.split("|")) if identifier else (), _pairs(infons))
+        mention_type, identifier = infons.pop("type", ""), infons.pop("identifier", "")
+        mention = Mention(
+            name, mention_type, spans, said, tuple(identifier.split("|")) if identifier else (), _pairs(infons)
+        )
         check_mention(mention, text, self.where, node.get("line"), exact=len(spans) == 1)
         here = covered(text, spans)
         if re.sub(r"\W+", "", said) != re.sub(r"\W+", "", here):  # pieces are joined by spaces, dots or semicolons
             raise self._error(
                 node, f"annotation {name!r} has the text {said[:60]!r}, but its locations cover {here[:60]!r}"
             )
-        return Mention(name, kind, spans, here, mention.identifiers, mention.attributes)
+        return Mention(name, mention_type, spans, here, mention.identifiers, mention.attributes)
 
     def _relation(self, node: Node, concepts: frozenset[str]) -> Relation:
         infons = self._infons(node)
@@ -183,12 +185,12 @@ class _Builder:
         if nodes:
             arguments = tuple((self._string(item, "role", default=""), self._string(item, "refid")) for item in nodes)
             return Relation(name, infons.pop("type", ""), arguments, _pairs(infons))
-        kind = infons.pop("type", None) or infons.pop("relation", "")
-        found = tuple(pair for pair in infons.items() if concepts.issuperset(_parts(pair[1])))
-        if len(found) < 2:
-            found = tuple(pair for pair in infons.items() if pair[0] != "note")
-            found = found if len(found) == 2 else ()
-        return Relation(name, kind, found, tuple(pair for pair in infons.items() if pair not in found))
+        relation_type = infons.pop("type", None) or infons.pop("relation", "")
+        roles = tuple(pair for pair in infons.items() if concepts.issuperset(_parts(pair[1])))
+        if len(roles) < 2:
+            roles = tuple(pair for pair in infons.items() if pair[0] != "note")
+            roles = roles if len(roles) == 2 else ()
+        return Relation(name, relation_type, roles, tuple(pair for pair in infons.items() if pair not in roles))
 
     def _object(self, value: Any, what: str) -> Node:
         if not isinstance(value, dict):
@@ -218,18 +220,18 @@ class _Builder:
     def _number(self, node: Node, name: str) -> int:
         return whole_number(self._string(node, name).strip(), self.where, node.get("line"))
 
-    def _error(self, node: Node, found: str) -> InputError:
-        problem = f"document {self.name}: {found}" if self.name else found
+    def _error(self, node: Node, message: str) -> InputError:
+        problem = f"document {self.name}: {message}" if self.name else message
         return InputError(problem, path=self.where, line=node.get("line"), fix="check the file against BioC.dtd")
 
 
 def _concepts(mentions: tuple[Mention, ...]) -> frozenset[str]:
     """The concept identifiers of a document's mentions; files may also name them by their database (``MESH``)."""
     return frozenset(
-        part
+        concept
         for mention in mentions
         for value in (*mention.identifiers, *(value for _, value in mention.attributes))
-        for part in _parts(value)
+        for concept in _parts(value)
     )
 
 

@@ -96,9 +96,9 @@ def _relation(relation: Relation, known: set[str]) -> dict[str, Any]:
     return {"id": relation.id, "infons": _infons(relation.type, relation.attributes + concepts), "nodes": nodes}
 
 
-def _infons(kind: str, attributes: Attributes) -> dict[str, str]:
+def _infons(type_name: str, attributes: Attributes) -> dict[str, str]:
     """Type and attributes by name; values of a repeated name are joined by ``|``."""
-    infons = {"type": kind}
+    infons = {"type": type_name}
     for key, value in attributes:
         infons[key] = f"{infons[key]}|{value}" if key in infons else value
     return infons

@@ -131,21 +131,21 @@ class _Builder:
     def _line(self, number: int, line: str) -> None:
         identifier, *columns = line.split("\t")
         body = columns[0].split(" ") if columns else []
-        kind = identifier[:1]
-        if kind == "T" and len(columns) > 1:
+        letter = identifier[:1]
+        if letter == "T" and len(columns) > 1:
             self._add(self._mention(identifier, columns[0], "\t".join(columns[1:]), number), number)
-        elif kind in "RE" and kind and columns:
+        elif letter in "RE" and letter and columns:
             self._add(self._relation(identifier, body, number), number)
         elif identifier == "*" and len(body) > 2:
             identifier = f"*{sum(item.id.startswith('*') for item in self.items.values()) + 1}"
             self._add(Relation(identifier, body[0], tuple(("", self._use(item, number)) for item in body[1:])), number)
-        elif kind and kind in "AM" and len(body) in (2, 3):
+        elif letter and letter in "AM" and len(body) in (2, 3):
             self._note(body[1], (body[0], "".join(body[2:])), number)
-        elif kind == "N" and len(body) == 3:
+        elif letter == "N" and len(body) == 3:
             self.references.setdefault(self._use(body[1], number), []).append(body[2])
             if len(columns) > 1:
                 self._note(body[1], (f"N:{body[2]}", columns[1]), number)
-        elif kind == "#" and len(body) == 2:
+        elif letter == "#" and len(body) == 2:
             self._note(body[1], (body[0], "\t".join(columns[1:])), number)
         else:
             expected = "a line of brat standoff (T, R, E, A, M, N, # or *)"
@@ -166,23 +166,23 @@ class _Builder:
         self.notes.setdefault(self._use(target, number), []).append(attribute)
 
     def _mention(self, identifier: str, place: str, said: str, number: int) -> Mention:
-        kind, _, rest = place.partition(" ")
+        mention_type, _, rest = place.partition(" ")
         spans = tuple(self._span(piece, number) for piece in rest.split(";"))
-        mention = Mention(identifier, kind, spans, said)
+        mention = Mention(identifier, mention_type, spans, said)
         check_mention(mention, self.text, self.where, number, exact=False)
         here = covered(self.text, spans)
         if _SPACE.sub(" ", said) != _SPACE.sub(" ", here):  # a line end inside a mention is written as a space
             problem = f"mention {identifier} {said[:60]!r}"
             fix = "check the offsets (0-based characters, end exclusive)"
             raise InputError(problem, path=self.where, line=number, expected=f"{here[:60]!r} as in the text", fix=fix)
-        return Mention(identifier, kind, spans, here)
+        return Mention(identifier, mention_type, spans, here)
 
     def _span(self, piece: str, number: int) -> Span:
         start, _, end = piece.partition(" ")
         return offset(start, self.where, number), offset(end, self.where, number)
 
     def _relation(self, identifier: str, body: list[str], number: int) -> Relation:
-        kind, _, trigger = body[0].partition(":")
+        relation_type, _, trigger = body[0].partition(":")
         pairs = [item.partition(":") for item in body[1:] if item]
         if any(not value for _, _, value in pairs) or bool(trigger) != (identifier[0] == "E"):
             expected = "'Type Arg1:T1 Arg2:T2' (relation) or 'Type:T1 Role:T2' (event)"
@@ -190,4 +190,4 @@ class _Builder:
         arguments = [(role, self._use(value, number)) for role, _, value in pairs]
         if trigger:
             arguments.insert(0, ("trigger", self._use(trigger, number)))
-        return Relation(identifier, kind, tuple(arguments))
+        return Relation(identifier, relation_type, tuple(arguments))

@@ -48,14 +48,14 @@ def _file_name(identifier: str, folder: str | Path) -> str:
     plain = identifier == "/".join(parts) and not identifier.startswith("/")
     if not plain or ".." in parts or not parts or _FORBIDDEN.search(identifier):
         raise InputError(f"document id {identifier[:60]!r}", path=folder, expected="a plain file name", fix="rename it")
-    if any(len(part.encode()) > 200 or part[0] == "." for part in parts):
+    if any(len(component.encode()) > 200 or component[0] == "." for component in parts):
         raise InputError(f"document id {identifier[:60]!r}", path=folder, expected="a file name up to 200 bytes")
     return identifier
 
 
 def _lines(document: Document, folder: str | Path) -> Iterator[str]:
     names = _names(document)
-    numbers = {kind: count(1) for kind in "AN#"}
+    numbers = {letter: count(1) for letter in "AN#"}
     for mention in document.mentions:
         place = ";".join(f"{start} {end}" for start, end in mention.spans)
         name = names[mention.id]
@@ -72,13 +72,15 @@ def _lines(document: Document, folder: str | Path) -> Iterator[str]:
         if lost := [value for (_, value), (_, name) in zip(relation.arguments, arguments, strict=True) if not name]:
             problem = f"relation {relation.id} of document {document.id} between {lost[0]!r} and others"
             raise InputError(problem, path=folder, expected="relations between mentions (brat)", fix="write PubTator")
-        name, kind = names[relation.id], _word(relation.type, folder, colon=False)
+        name, relation_type = names[relation.id], _word(relation.type, folder, colon=False)
         if name.startswith("*"):
-            yield f"*\t{kind} " + " ".join(str(value) for _, value in arguments)
+            yield f"*\t{relation_type} " + " ".join(str(value) for _, value in arguments)
         elif name.startswith("E"):
-            yield f"{name}\t{kind}:{arguments[0][1]}" + "".join(f" {role}:{value}" for role, value in arguments[1:])
+            yield f"{name}\t{relation_type}:{arguments[0][1]}" + "".join(
+                f" {role}:{value}" for role, value in arguments[1:]
+            )
         else:
-            yield f"{name}\t{kind}" + "".join(f" {role}:{value}" for role, value in arguments)
+            yield f"{name}\t{relation_type}" + "".join(f" {role}:{value}" for role, value in arguments)
         yield from _attributes(relation, name, numbers, folder)
 
 

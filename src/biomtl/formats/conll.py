@@ -188,9 +188,9 @@ def _document(sentences: list[Sentence]) -> Document:
             offsets.append((at, at + len(token)))
             at += len(token) + 1
         parts.append(" ".join(sentence.tokens))
-        for first, last, kind in chunks(sentence.tags):
+        for first, last, mention_type in chunks(sentence.tags):
             span = (offsets[first][0], offsets[last - 1][1])
-            mentions.append(Mention(f"T{len(mentions)}", kind, (span,), " ".join(sentence.tokens[first:last])))
+            mentions.append(Mention(f"T{len(mentions)}", mention_type, (span,), " ".join(sentence.tokens[first:last])))
     text = "\n".join(parts)
     return Document(sentences[0].document or "1", text, (), tuple(mentions))
 

@@ -96,8 +96,10 @@ def _mention(item: Json, name: str, text: str) -> Mention:
     spans = (_span(item),) if pieces is None else tuple(_span({"start": s, "end": e}) for s, e in pieces)
     identifiers = tuple(map(str, item.get("identifiers", ())))
     said = str(item.get("text", covered(text, spans)))
-    kind = str(item.get("type", ""))
-    return Mention(str(item.get("id", name)), kind, spans, said, identifiers, _pairs(item.get("attributes", {})))
+    mention_type = str(item.get("type", ""))
+    return Mention(
+        str(item.get("id", name)), mention_type, spans, said, identifiers, _pairs(item.get("attributes", {}))
+    )
 
 
 def _relation(item: Json, name: str) -> Relation:

@@ -45,7 +45,7 @@ def apply_policy(document: Document, policy: str, where: str | Path) -> tuple[Do
     """
     check_policy(policy)
     cases = special(document.mentions)
-    counts = Counter(case for found in cases.values() for case in found)
+    counts = Counter(case for names in cases.values() for case in names)
     counts["mentions"] = len(document.mentions)
     if policy == "keep" or not cases:
         return document, counts
@@ -79,8 +79,8 @@ def special(mentions: Sequence[Mention]) -> dict[int, list[str]]:
                 overlapping |= {i, j}
         active.append(i)
     pieces = {i for i, mention in enumerate(mentions) if len(mention.spans) > 1}
-    kinds = {"discontinuous": pieces, "nested": nested, "overlapping": overlapping}
-    return {i: [kind for kind, found in kinds.items() if i in found] for i in sorted(pieces | nested | overlapping)}
+    cases = {"discontinuous": pieces, "nested": nested, "overlapping": overlapping}
+    return {i: [case for case, indices in cases.items() if i in indices] for i in sorted(pieces | nested | overlapping)}
 
 
 def _inside(inner: Mention, outer: Mention) -> bool:

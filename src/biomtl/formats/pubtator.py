@@ -73,16 +73,16 @@ def _document(block: list[Line], where: str | Path) -> Document:
     identifier = ""
     for number, line in block:
         if match := _TEXT_LINE.fullmatch(line):
-            found, kind, text = match.groups()
-            if kind in texts:
-                raise InputError(f"a second |{kind}| line in one block", path=where, line=number, fix=_DIVIDE)
-            texts[kind] = text
+            document_id, section, text = match.groups()
+            if section in texts:
+                raise InputError(f"a second |{section}| line in one block", path=where, line=number, fix=_DIVIDE)
+            texts[section] = text
         else:
-            found, *columns = line.split("\t")
+            document_id, *columns = line.split("\t")
             rows.append((number, columns))
-        identifier = identifier or found
-        if found != identifier:
-            message = f"a line of document {found[:40]!r} inside {identifier[:40]!r}"
+        identifier = identifier or document_id
+        if document_id != identifier:
+            message = f"a line of document {document_id[:40]!r} inside {identifier[:40]!r}"
             raise InputError(message, path=where, line=number, fix=_DIVIDE)
     if not texts:
         raise InputError("a block without text", path=where, line=block[0][0], expected="ID|t|title and ID|a|abstract")

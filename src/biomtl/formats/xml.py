@@ -85,8 +85,8 @@ class _Builder:
         """Release the parser, which refers back to this; otherwise many files would leave much to garbage-collect."""
         del self._parser
 
-    def _error(self, found: str, fix: str | None = None) -> InputError:
-        return InputError(found, path=self.where, line=self._parser.CurrentLineNumber, fix=fix)
+    def _error(self, problem: str, fix: str | None = None) -> InputError:
+        return InputError(problem, path=self.where, line=self._parser.CurrentLineNumber, fix=fix)
 
     def _refuse_entity(self, name: str, *_: object) -> None:
         raise self._error(f"a declaration of the entity {name[:40]!r}", "don't trust the file, or expand its entities")
