@@ -76,11 +76,11 @@ def _sentences(document: Document) -> Iterator[tuple[int, int]]:
 
 
 def _tags(
-    document: Document, cut: list[list[tuple[int, int]]], kind: str, options: ReadOptions, where: str
+    document: Document, cut: list[list[tuple[int, int]]], mention_type: str, options: ReadOptions, where: str
 ) -> tuple[list[list[str]], Counter[str]]:
     """The tags of every sentence, and counts of special mentions; a mention that runs into the next sentence continues
     there with ``I``."""
-    chosen = replace(document, mentions=tuple(m for m in document.mentions if m.type == kind), relations=())
+    chosen = replace(document, mentions=tuple(m for m in document.mentions if m.type == mention_type), relations=())
     chosen, cases = apply_policy(chosen, options.mentions, where)
     tags = iter(iob_tags([offset for sentence in cut for offset in sentence], chosen.mentions, where))
     return [[next(tags) for _ in sentence] for sentence in cut], cases

@@ -105,14 +105,14 @@ def _records(document: _Document, spans: Spans) -> Iterator[Record]:
                 yield fields | {"entities": arguments}
 
 
-def _tables(source: Source, split: Split, kind: str) -> list[str]:
+def _tables(source: Source, split: Split, content: str) -> list[str]:
     """Mirrors place the test set's ``gs`` differently: ``test_abstracts_gs``, ``test_gs_abstracts``."""
-    return source.find(f"chemprot_{_PARTS[split]}_{kind}*.tsv", f"chemprot_{_PARTS[split]}_gs_{kind}*.tsv")
+    return source.find(f"chemprot_{_PARTS[split]}_{content}*.tsv", f"chemprot_{_PARTS[split]}_gs_{content}*.tsv")
 
 
-def _rows(source: Source, split: Split, kind: str, columns: int) -> Iterator[tuple[str, int, list[str]]]:
+def _rows(source: Source, split: Split, content: str, columns: int) -> Iterator[tuple[str, int, list[str]]]:
     """(File, line, columns) of one of a split's tables."""
-    name = one_copy(source, _tables(source, split, kind), f"chemprot_{_PARTS[split]}_{kind}*.tsv")
+    name = one_copy(source, _tables(source, split, content), f"chemprot_{_PARTS[split]}_{content}*.tsv")
     where = source.where(name)
     for line, text in source.lines(name):
         row = text.split("\t")
@@ -136,10 +136,10 @@ class _Tables:
         self._entities = self._by_document("entities", 6)
         self._gold = self._by_document("gold_standard", 4)
 
-    def _by_document(self, kind: str, columns: int) -> dict[str, list[str]]:
+    def _by_document(self, content: str, columns: int) -> dict[str, list[str]]:
         """PMID -> its groups of rows, ``file NUL rows``; every row has its line number in place of the id."""
-        found: dict[str, list[str]] = {}
-        table = _rows(self._source, self._split, kind, columns)
+        groups: dict[str, list[str]] = {}
+        table = _rows(self._source, self._split, content, columns)
         for pmid, group in groupby(table, key=lambda entry: entry[2][0]):
             rows = list(group)
             where, line, _ = rows[0]
@@ -147,8 +147,8 @@ class _Tables:
                 expected = "one of the abstracts' PubMed ids"
                 raise InputError(f"document {pmid[:40]!r}", path=where, line=line, expected=expected)
             text = "\n".join("\t".join((str(number), *cells[1:])) for _, number, cells in rows)
-            found.setdefault(pmid, []).append(f"{where}\0{text}")
-        return found
+            groups.setdefault(pmid, []).append(f"{where}\0{text}")
+        return groups
 
     def __iter__(self) -> Iterator[_Document]:
         for _, _, (pmid, title, abstract) in _rows(self._source, self._split, "abstracts", 3):
@@ -170,16 +170,18 @@ def _waiting(rows: dict[str, list[str]], pmid: str) -> Iterator[tuple[str, int, 
 
 
 def _add_entity(document: _Document, path: str, line: int, columns: list[str]) -> None:
-    name, kind, begin, stop, covered = columns
+    name, entity_type, begin, stop, covered = columns
     start, end = offset(begin, path, line), offset(stop, path, line)
-    if kind not in _TYPES:
-        raise InputError(f"an entity of type {kind[:40]!r}", path=path, line=line, fix=nearest(kind, _TYPES))
+    if entity_type not in _TYPES:
+        raise InputError(
+            f"an entity of type {entity_type[:40]!r}", path=path, line=line, fix=nearest(entity_type, _TYPES)
+        )
     if name in document.entities:
         raise InputError(f"entity {name[:40]!r} of document {document.id} again", path=path, line=line)
     if start >= end or document.text[start:end] != covered:
         here = document.text[start:end][:60]
         raise InputError(f"entity {covered[:60]!r}", path=path, line=line, expected=f"{here!r} as in the text")
-    document.entities[name] = _Entity(name, kind, start, end)
+    document.entities[name] = _Entity(name, entity_type, start, end)
 
 
 def _add_label(document: _Document, path: str, line: int, columns: list[str]) -> None:

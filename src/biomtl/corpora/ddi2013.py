@@ -48,15 +48,15 @@ class DDI2013:
         root = one_copy(source, {root for root, _, _ in _members(source)}, "the DDI corpus")
         dev = _dev(source)
         left_out = frozenset() if options.keep_list_sentences else _LIST_SENTENCES
-        for part in ("train", "test"):
-            index = _index(source, (name for *place, name in _members(source) if place == [root, part]))
+        for folder in ("train", "test"):
+            index = _index(source, (name for *place, name in _members(source) if place == [root, folder]))
             if not index:
-                raise InputError(f"no {part} folder", path=source.path, expected="the folders Train and Test")
+                raise InputError(f"no {folder} folder", path=source.path, expected="the folders Train and Test")
             for name in index.values():
                 for sentence, pair, record in _pairs(_document(source, name), source.where(name)):
-                    in_dev = part == "train" and (sentence in dev or pair in dev)
+                    in_dev = folder == "train" and (sentence in dev or pair in dev)
                     if in_dev or sentence not in left_out:
-                        yield "ddi2013", "dev" if in_dev else "test" if part == "test" else "train", record
+                        yield "ddi2013", "dev" if in_dev else "test" if folder == "test" else "train", record
 
 
 def _members(source: Source) -> Iterator[tuple[str, str, str]]:
@@ -137,16 +137,18 @@ def _masked(text: str, first: _Drug, second: _Drug) -> tuple[str, list[dict[str,
 def _label(pair: Element, where: str) -> str | None:
     """The label, or None for an interaction without a type: the format allows it, no label applies to it, and BLUE
     left out the only one (``DDI-DrugBank.d236.s29.p0``)."""
-    marked, kind = _get(pair, "ddi", where), pair.attributes.get("type")
+    marked, interaction = _get(pair, "ddi", where), pair.attributes.get("type")
     if marked == "false":
         return "DDI-false"
     if marked != "true":
         raise InputError(f"ddi={marked[:40]!r}", path=where, line=pair.line, expected="true or false")
-    if kind is None:
+    if interaction is None:
         return None
-    if kind not in _TYPES:
-        raise InputError(f"a pair of type {kind[:40]!r}", path=where, line=pair.line, fix=nearest(kind, _TYPES))
-    return f"DDI-{kind}"
+    if interaction not in _TYPES:
+        raise InputError(
+            f"a pair of type {interaction[:40]!r}", path=where, line=pair.line, fix=nearest(interaction, _TYPES)
+        )
+    return f"DDI-{interaction}"
 
 
 def _argument(pair: Element, key: str, drugs: dict[str, _Drug], where: str) -> _Drug:

@@ -73,11 +73,11 @@ class I2b22010:
         Dev documents are those of a list (``dev_docids.txt``, one id per line) if the source has one, otherwise the
         one with BLUE's dev counts, otherwise a tenth of the training documents, sampled by ``options.seed``.
         """
-        parts = {part: _documents(source, part) for part in ("train", "test")}
-        dev = _dev(source, parts["train"], options.seed)
-        for part, documents in parts.items():
+        splits = {source_split: _documents(source, source_split) for source_split in ("train", "test")}
+        dev = _dev(source, splits["train"], options.seed)
+        for source_split, documents in splits.items():
             for name, files in documents.items():
-                split: Split = "test" if part == "test" else "dev" if name in dev else "train"
+                split: Split = "test" if source_split == "test" else "dev" if name in dev else "train"
                 for record in _pairs(source, name, files):
                     yield "i2b2-2010", split, record
 
@@ -87,19 +87,19 @@ def _part(name: str) -> str:
     return "test" if any(_TEST.search(folder) for folder in folders) else "train"
 
 
-def _documents(source: Source, part: str) -> dict[str, _Files]:
+def _documents(source: Source, source_split: str) -> dict[str, _Files]:
     """Document -> its files, ordered by the names of the ``.rel`` files."""
     files: dict[str, dict[str, list[str]]] = {suffix: defaultdict(list) for suffix in ("txt", "con", "rel")}
     for suffix, by_stem in files.items():
         for name in source.find(f"*.{suffix}"):
-            if _part(name) == part:
+            if _part(name) == source_split:
                 by_stem[PurePosixPath(name).stem].append(name)
     if lonely := sorted(files["con"].keys() - files["rel"].keys()):
         name = files["con"][lonely[0]][0]
         raise InputError(f"no {lonely[0]}.rel", path=source.where(name), expected="a .rel file for every .con file")
     documents = {}
     for stem, names in files["rel"].items():
-        relations = one_copy(source, names, f"{stem}.rel ({part})")
+        relations = one_copy(source, names, f"{stem}.rel ({source_split})")
         nearby = [_nearest_file(source, relations, files[suffix][stem], suffix) for suffix in ("txt", "con")]
         documents[stem] = _Files(nearby[0], nearby[1], relations)
     return documents
@@ -168,12 +168,14 @@ def _concepts(source: Source, document: str, files: _Files, lines: list[str]) ->
         if not match:
             expected = 'c="text" line:token line:token||t="problem"'
             raise InputError(f"{row[:60]!r}", path=where, line=number, expected=expected)
-        text, *place, kind = match.groups()
-        if kind not in _TYPES:
-            raise InputError(f"type {kind[:40]!r}", path=where, line=number, fix=nearest(kind[:40], _TYPES))
+        text, *place, concept_type = match.groups()
+        if concept_type not in _TYPES:
+            raise InputError(
+                f"type {concept_type[:40]!r}", path=where, line=number, fix=nearest(concept_type[:40], _TYPES)
+            )
         points = (int(place[0]), int(place[1]), int(place[2]), int(place[3]))
         span = _span(lines, points, text, where, number)
-        yield _Concept(f"{document}.con.l{number - 1}", kind, points, span, number)
+        yield _Concept(f"{document}.con.l{number - 1}", concept_type, points, span, number)
 
 
 def _span(lines: list[str], place: Place, text: str, where: str, number: int) -> tuple[int, int]:

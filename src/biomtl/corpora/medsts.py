@@ -34,28 +34,30 @@ class MedSTS:
     def read(self, source: Source, tasks: Sequence[str], options: ReadOptions) -> Iterator[tuple[str, Split, Record]]:
         """Stream the training pairs in file order, a tenth sampled as dev by ``options.seed``; then test."""
         dev = sample((str(number) for number, _ in _rows(source, "train")), _DEV_SHARE, options.seed)
-        for part in ("train", "test"):
-            for number, record in _rows(source, part):
-                split: Split = "test" if part == "test" else "dev" if str(number) in dev else "train"
+        for source_split in ("train", "test"):
+            for number, record in _rows(source, source_split):
+                split: Split = "test" if source_split == "test" else "dev" if str(number) in dev else "train"
                 yield "medsts", split, record
 
 
-def _find(source: Source, part: str, *, gold: bool) -> list[str]:
+def _find(source: Source, source_split: str, *, gold: bool) -> list[str]:
     """The tables of one part; BLUE's own files (``clinicalSTS/train.tsv``) name the corpus only in the folder."""
-    patterns = [f"*{corpus}*{part}*.{suffix}" for corpus in ("clinicalsts", "medsts") for suffix in ("txt", "tsv")]
-    named = {name for name in source.find(*patterns) if _says(PurePosixPath(name).name.lower(), part)}
+    patterns = [
+        f"*{corpus}*{source_split}*.{suffix}" for corpus in ("clinicalsts", "medsts") for suffix in ("txt", "tsv")
+    ]
+    named = {name for name in source.find(*patterns) if _says(PurePosixPath(name).name.lower(), source_split)}
     return sorted(name for name in named if (".gs" in PurePosixPath(name).name.lower()) is gold)
 
 
-def _says(file: str, part: str) -> bool:
-    return part in file and ("clinicalsts" in file or "medsts" in file)
+def _says(file: str, source_split: str) -> bool:
+    return source_split in file and ("clinicalsts" in file or "medsts" in file)
 
 
-def _rows(source: Source, part: str) -> Iterator[tuple[int, Located]]:
-    name = one_copy(source, _find(source, part, gold=False), f"clinicalSTS.{part}.txt")
+def _rows(source: Source, source_split: str) -> Iterator[tuple[int, Located]]:
+    name = one_copy(source, _find(source, source_split, gold=False), f"clinicalSTS.{source_split}.txt")
     where = source.where(name)
-    gold = _find(source, part, gold=True)
-    scores = _scores(source, one_copy(source, gold, f"gold scores of {part}")) if gold else iter(())
+    gold = _find(source, source_split, gold=True)
+    scores = _scores(source, one_copy(source, gold, f"gold scores of {source_split}")) if gold else iter(())
     count = 0
     for number, line in source.lines(name):
         if not line.strip():
@@ -69,10 +71,10 @@ def _rows(source: Source, part: str) -> Iterator[tuple[int, Located]]:
         elif (following := next(scores, None)) is not None:
             score = following
         else:
-            fix = f"put the .gs file of {part} beside it" if not gold else "the .gs file has too few lines"
+            fix = f"put the .gs file of {source_split} beside it" if not gold else "the .gs file has too few lines"
             raise InputError("a pair without a score", path=where, line=number, expected=_EXPECTED, fix=fix)
         texts = {"text_a": cells[0].strip(), "text_b": cells[1].strip()}
-        identifier = f"{part}.{count}"
+        identifier = f"{source_split}.{count}"
         yield count, Located((where, number), id=identifier, doc_id=identifier, score=score, **texts)
     if len(list(scores)) not in (0, count):  # a table with its own scores uses none of them
         raise InputError(f"more than {count} gold scores", path=source.where(gold[0]), expected="one per pair")

@@ -18,7 +18,7 @@ def readers() -> tuple[Reader, ...]:
     Raises:
         InputError: no reader at all, which happens to a source tree that was not installed (again).
     """
-    found = [entry.load()() for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name)]
-    if not found:
+    instances = [entry.load()() for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name)]
+    if not instances:
         raise InputError(f"no entry point of the group {GROUP}", fix="install biomtl again (pip install -e .)")
-    return tuple(sorted(found, key=lambda reader: reader.preference))
+    return tuple(sorted(instances, key=lambda reader: reader.preference))

@@ -46,18 +46,18 @@ class ShareClefe:
     def read(self, source: Source, tasks: Sequence[str], options: ReadOptions) -> Iterator[tuple[str, Split, Record]]:
         """Stream the sentences by note. Dev notes are those of a list (``dev_docids.txt``, one id per line) if the
         source has one, otherwise 19% of the training notes, sampled by ``options.seed``."""
-        for part in ("train", "test"):
-            notes = _notes(source, part)
-            gold = read_gold(source, _gold_files(source, part), notes)
+        for source_split in ("train", "test"):
+            notes = _notes(source, source_split)
+            gold = read_gold(source, _gold_files(source, source_split), notes)
             if not notes or not gold:
                 expected = (
                     "folders or archives like Task1TrainSetCorpus199, Task1TrainSetGOLD199, Task1TestSetCorpus100"
                 )
                 missing = "gold annotations" if notes else "notes"
-                raise InputError(f"no {missing} for the {part} part", path=source.path, expected=expected)
-            dev = _dev(source, notes, options.seed) if part == "train" else frozenset()
+                raise InputError(f"no {missing} for the {source_split} part", path=source.path, expected=expected)
+            dev = _dev(source, notes, options.seed) if source_split == "train" else frozenset()
             for note, name in notes.items():
-                split: Split = "test" if part == "test" else "dev" if note in dev else "train"
+                split: Split = "test" if source_split == "test" else "dev" if note in dev else "train"
                 for record in _records(source, note, name, gold.get(note, []), options):
                     yield "shareclefe", split, record
 
@@ -67,9 +67,9 @@ def _component(name: str, *needed: str) -> bool:
     return any(all(word in folder for word in needed) for folder in PurePosixPath(name.lower()).parts[:-1])
 
 
-def _notes(source: Source, part: str) -> dict[str, str]:
+def _notes(source: Source, source_split: str) -> dict[str, str]:
     """Note (file name without suffix) -> file."""
-    names = [name for name in source.find("*.txt") if _component(name, "task1", part, "corpus")]
+    names = [name for name in source.find("*.txt") if _component(name, "task1", source_split, "corpus")]
     copies: dict[str, list[str]] = {}
     for name in names:
         if PurePosixPath(name).name.lower() not in (*_DEV_LISTS, "readme.txt"):
@@ -77,11 +77,11 @@ def _notes(source: Source, part: str) -> dict[str, str]:
     return {note: one_copy(source, files, f"the note {note}") for note, files in sorted(copies.items())}
 
 
-def _gold_files(source: Source, part: str) -> list[str]:
+def _gold_files(source: Source, source_split: str) -> list[str]:
     """The test part's gold is called ``Task1Gold_SN2012``, without the word test."""
     files = source.find("*.txt", "*.pipe", "*.xml")
     in_train = [name for name in files if _component(name, "task1", "train", "gold")]
-    if part == "train":
+    if source_split == "train":
         return in_train
     return [name for name in files if _component(name, "task1", "gold") and name not in set(in_train)]
 

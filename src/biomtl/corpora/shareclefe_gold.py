@@ -64,9 +64,9 @@ def _knowtator(source: Source, name: str) -> Iterator[tuple[str, Gold]]:
     for root in elements(stream, "annotations", where, "annotations"):
         note = PurePosixPath(root.attributes.get("textSource", "")).stem
         classes = {
-            mention.attributes.get("id", ""): kind.attributes.get("id", "")
+            mention.attributes.get("id", ""): mention_class.attributes.get("id", "")
             for mention in root.all("classMention")
-            for kind in mention.all("mentionClass")
+            for mention_class in mention.all("mentionClass")
         }
         for annotation in root.all("annotation"):
             named = [mention.attributes.get("id", "") for mention in annotation.all("mention")]

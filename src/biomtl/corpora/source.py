@@ -54,7 +54,7 @@ class Source:
         if self.path.is_dir():
             for folder, folders, files in os.walk(self.path):
                 folders[:] = sorted(name for name in folders if not name.startswith("."))
-                below = "".join(f"{part}/" for part in Path(folder).relative_to(self.path).parts)
+                below = "".join(f"{component}/" for component in Path(folder).relative_to(self.path).parts)
                 for name in sorted(files):
                     if not name.startswith(".") and os.path.isfile(os.path.join(folder, name)):
                         self._add(below + name)

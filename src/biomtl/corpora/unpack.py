@@ -76,15 +76,15 @@ def _parts(info: zipfile.ZipInfo, shown: str | Path) -> tuple[str, ...]:
         InputError: absolute, with ``..`` or a drive, a link or a device.
     """
     path = PurePosixPath(info.filename.replace("\\", "/"))
-    kind = stat.S_IFMT(info.external_attr >> 16)
+    file_type = stat.S_IFMT(info.external_attr >> 16)
     if (
         path.is_absolute()
         or ".." in path.parts
         or not path.parts
-        or any(":" in part or "\0" in part for part in path.parts)
+        or any(":" in component or "\0" in component for component in path.parts)
     ):
         raise InputError(f"archive member {info.filename!r} points outside", path=shown, fix="don't trust it")
-    if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+    if file_type not in (0, stat.S_IFREG, stat.S_IFDIR):
         raise InputError(f"archive member {info.filename!r} is a link or a device", path=shown, fix="don't trust it")
     return path.parts
 

@@ -41,8 +41,8 @@ def wanted(names: Sequence[str]) -> dict[str, Corpus]:
         InputError: a name that is none of these.
     """
     tasks = [task for name in names for task in SUITES.get(name, (name,))]
-    found = {get_task(task).name for task in tasks}
-    return {name: corpus for name, corpus in corpora().items() if found & set(corpus.tasks)}
+    chosen = {get_task(task).name for task in tasks}
+    return {name: corpus for name, corpus in corpora().items() if chosen & set(corpus.tasks)}
 
 
 def download(
@@ -94,30 +94,30 @@ def _corpus(
 ) -> Downloaded:
     folder = out / name
     if not overwrite and _intact(folder):
-        for part in out.glob(f".{name}-*.part"):  # an earlier call was killed before it could
-            part.unlink()
+        for partial in out.glob(f".{name}-*.part"):  # an earlier call was killed before it could
+            partial.unlink()
         return Downloaded(name, corpus, folder, fresh=False)
     refuse_existing(folder, overwrite, kind="download")
     out.mkdir(parents=True, exist_ok=True)
     warnings: list[str] = []
     receipt: dict[str, dict[str, str]] = {}
-    parts: list[Path] = []
+    partials: list[Path] = []
     with atomic_folder(folder, "download", overwrite=overwrite) as work:
         for remote in corpus.files:
-            part, url = _fetch_any(remote, out, name, any_version, progress, timeout, pause)
-            parts.append(part)
-            receipt[remote.name] = {"url": url, "sha256": sha256(part)}
-            files = _place(remote, part, work)
-            changed = _changed(remote, part, files)
+            partial, url = _fetch_any(remote, out, name, any_version, progress, timeout, pause)
+            partials.append(partial)
+            receipt[remote.name] = {"url": url, "sha256": sha256(partial)}
+            files = _place(remote, partial, work)
+            changed = _changed(remote, partial, files)
             if changed and not any_version:
-                part.unlink()
+                partial.unlink()
                 fix = "try again; if the publisher has a new edition, keep it with --any-version"
                 raise InputError(changed, path=url, expected="the files biomtl was tested on", fix=fix)
             warnings += [changed] if changed else []
         listed = {path.relative_to(work).as_posix(): sha256(path) for path in sorted(work.rglob("*")) if path.is_file()}
         write_json(work / RECEIPT, {"sources": receipt, "files": listed})
-    for part in parts:
-        part.unlink(missing_ok=True)
+    for partial in partials:
+        partial.unlink(missing_ok=True)
     return Downloaded(name, corpus, folder, fresh=True, warnings=tuple(warnings))
 
 
@@ -137,52 +137,56 @@ def _fetch_any(
     problem: InputError | None = None
     for url in remote.urls:
         # The address is part of the name: no file is ever continued with another server's bytes.
-        part = out / f".{corpus}-{hashlib.sha256(url.encode()).hexdigest()[:12]}.part"
+        partial = out / f".{corpus}-{hashlib.sha256(url.encode()).hexdigest()[:12]}.part"
         try:
             fetch(
-                url, part, progress=lambda have, total: progress(remote.name, have, total), timeout=timeout, pause=pause
+                url,
+                partial,
+                progress=lambda have, total: progress(remote.name, have, total),
+                timeout=timeout,
+                pause=pause,
             )
-            _check_file(remote, part, url, any_version)
+            _check_file(remote, partial, url, any_version)
         except InputError as error:
             problem = problem or error
         else:
-            return part, url
+            return partial, url
     assert problem is not None, "a corpus file without an address"
     raise problem
 
 
-def _check_file(remote: Remote, part: Path, url: str, any_version: bool) -> None:
+def _check_file(remote: Remote, fetched: Path, url: str, any_version: bool) -> None:
     """Refuse what is not the file: a known checksum that differs, or a web page in place of an archive."""
-    with part.open("rb") as stream:
+    with fetched.open("rb") as stream:
         page = stream.read(512).lstrip()[:1] == b"<"
-    wrong = remote.sha256 is not None and sha256(part) != remote.sha256
+    wrong = remote.sha256 is not None and sha256(fetched) != remote.sha256
     if page or (wrong and not any_version):
-        found = "a web page instead of the file" if page else f"a file with sha256 {sha256(part)}"
-        part.unlink()
+        problem = "a web page instead of the file" if page else f"a file with sha256 {sha256(fetched)}"
+        fetched.unlink()
         fix = (
             "try again later, or look at the corpus's home page" if page else "try again, or keep it with --any-version"
         )
-        raise InputError(found, path=url, expected=f"sha256 {remote.sha256}" if remote.sha256 else None, fix=fix)
+        raise InputError(problem, path=url, expected=f"sha256 {remote.sha256}" if remote.sha256 else None, fix=fix)
 
 
-def _place(remote: Remote, part: Path, work: Path) -> list[Path]:
+def _place(remote: Remote, fetched: Path, work: Path) -> list[Path]:
     """The file, unpacked if it is a zip; a broken archive's download is not kept."""
     if not remote.name.endswith(".zip"):
         target = work / remote.name
-        target.write_bytes(part.read_bytes())
+        target.write_bytes(fetched.read_bytes())
         return [target]
     try:
-        return unpack(part, work, remote.name)
+        return unpack(fetched, work, remote.name)
     except InputError:
-        part.unlink()
+        fetched.unlink()
         raise
 
 
-def _changed(remote: Remote, part: Path, files: list[Path]) -> str:
+def _changed(remote: Remote, fetched: Path, files: list[Path]) -> str:
     """What differs from the files that biomtl was tested on; empty if nothing does."""
     there = {(path.name, sha256(path)) for path in files if path.name in remote.members}
     other = [name for name, digest in remote.members.items() if (name, digest) not in there]
-    if remote.sha256 is not None and sha256(part) != remote.sha256:
+    if remote.sha256 is not None and sha256(fetched) != remote.sha256:
         other.append(remote.name)
     if remote.contents is not None and not _same(remote.contents, files):
         other.append(f"the {remote.contents.files} files {remote.contents.pattern}")

@@ -32,18 +32,18 @@ class _BrokenError(Exception):
 
 def fetch(
     url: str,
-    part: Path,
+    partial: Path,
     *,
     progress: Progress | None = None,
     timeout: float = 30,
     attempts: int = 5,
     pause: float = 1,
 ) -> None:
-    """Download ``url`` into ``part``; what ``part`` holds already is kept and continued where the server can do that.
+    """Download ``url`` into ``partial``; what it holds already is kept and continued where the server can do that.
 
     Stalls (nothing for ``timeout`` seconds), cut connections and errors of the server are tried again, with growing
-    pauses, as long as there is progress or ``attempts`` are left. ``part`` is kept when all fail, so that the next call
-    goes on from there.
+    pauses, as long as there is progress or ``attempts`` are left. ``partial`` is kept when all fail, so that the next
+    call goes on from there.
 
     Raises:
         InputError: no such file, no connection, too many faults, over 1 GiB. The length is what the server says: check
@@ -54,12 +54,12 @@ def fetch(
     left, size, validator = attempts, -1, ""
     for _ in range(_MAX_REQUESTS):
         try:
-            validator = _transfer(url, part, validator, timeout, progress or (lambda *_: None))
+            validator = _transfer(url, partial, validator, timeout, progress or (lambda *_: None))
             return
         except (_BrokenError, OSError, http.client.HTTPException) as error:
             if isinstance(error, OSError) and error.errno in _OUR_DISK:
                 raise
-            reached = part.stat().st_size if part.exists() else 0
+            reached = partial.stat().st_size if partial.exists() else 0
             left = attempts if reached > size >= 0 else left - 1
             size = max(size, reached)
             reason = _reason(error)
@@ -75,9 +75,9 @@ def _reason(error: BaseException) -> str:
     return "the server stalled" if isinstance(reason, TimeoutError) else str(reason) or type(reason).__name__
 
 
-def _transfer(url: str, part: Path, validator: str, timeout: float, progress: Progress) -> str:
+def _transfer(url: str, partial: Path, validator: str, timeout: float, progress: Progress) -> str:
     """One request; returns the server's mark of the file's version."""
-    have = part.stat().st_size if part.exists() else 0
+    have = partial.stat().st_size if partial.exists() else 0
     headers = {"User-Agent": f"biomtl/{biomtl.__version__}", "Accept-Encoding": "identity"}
     if have:
         headers["Range"] = f"bytes={have}-"
@@ -88,23 +88,23 @@ def _transfer(url: str, part: Path, validator: str, timeout: float, progress: Pr
         response = urllib.request.urlopen(request, timeout=timeout)
     except urllib.error.HTTPError as error:
         with error:
-            _refused(error, url, part, have)
+            _refused(error, url, partial, have)
             return validator
     with response:
         start, total = _extent(response, have)
-        with part.open("r+b" if start and part.exists() else "wb") as stream:
+        with partial.open("r+b" if start and partial.exists() else "wb") as stream:
             stream.truncate(start)
             stream.seek(start)
             _copy(response, stream, start, total, url, timeout, progress)
         return str(response.headers.get("ETag") or "")
 
 
-def _refused(error: urllib.error.HTTPError, url: str, part: Path, have: int) -> None:
+def _refused(error: urllib.error.HTTPError, url: str, partial: Path, have: int) -> None:
     """Return if the file turns out to be complete; raise what may pass, or what won't."""
     if error.code == 416 and have:
         if (error.headers.get("Content-Range") or "").strip() == f"bytes */{have}":
             return
-        part.unlink()  # what we have can't be part of what there is
+        partial.unlink()  # what we have can't be part of what there is
         raise _BrokenError("the file has changed on the server")
     if error.code == 429 or error.code >= 500:
         raise _BrokenError(f"the server answers {error.code}")

@@ -97,22 +97,24 @@ class Line:
     @property
     def unexplained(self) -> int:
         """The part of the difference that no explanation covers."""
-        return (self.difference or 0) - sum(part for part, _ in self.explanations)
+        return (self.difference or 0) - sum(amount for amount, _ in self.explanations)
 
     def as_dict(self) -> dict[str, Any]:
         """The line as plain values."""
-        explanations = [{"difference": part, "why": why} for part, why in self.explanations]
+        explanations = [{"difference": amount, "why": why} for amount, why in self.explanations]
         derived = {"difference": self.difference, "unexplained": self.unexplained, "explanations": explanations}
         return asdict(self) | derived
 
 
-def compare(task: Task, tallies: Mapping[Split, Tally], kind: Kind, options: ReadOptions | None = None) -> list[Line]:
+def compare(
+    task: Task, tallies: Mapping[Split, Tally], distribution: Kind, options: ReadOptions | None = None
+) -> list[Line]:
     """The lines of one task: every expected count, then what was found besides; a split without data has no ``found``.
 
     Args:
         task: whose catalogue says what is expected.
         tallies: the counts of the splits that were read.
-        kind: whether an original distribution or BLUE's files were read.
+        distribution: whether an original distribution or BLUE's files were read.
         options: what the reader was told to do.
     """
     lines = [line for split in SPLITS for line in _lines(task, split, tallies.get(split))]
@@ -123,7 +125,7 @@ def compare(task: Task, tallies: Mapping[Split, Tally], kind: Kind, options: Rea
         by_label[line.label].append(line)
     final = {
         (line.split, line.label): explain(
-            line, kind, options or ReadOptions(), {other.split: other for other in others}
+            line, distribution, options or ReadOptions(), {other.split: other for other in others}
         )
         for others in by_label.values()
         for line in others
@@ -141,21 +143,21 @@ def _lines(task: Task, split: Split, tally: Tally | None) -> Iterator[Line]:
         yield Line(task.name, split, key, expected.get(key), tally.count(key) if tally else None)
 
 
-def explain(line: Line, kind: Kind, options: ReadOptions, splits: Mapping[Split, Line] | None = None) -> Line:
+def explain(line: Line, distribution: Kind, options: ReadOptions, splits: Mapping[Split, Line] | None = None) -> Line:
     """The line with the known deviations that account for its difference, each with its part.
 
     Args:
         line: expected and found.
-        kind: what was read.
+        distribution: what was read.
         options: what the reader was told to do.
         splits: the same count in every split.
     """
     for entry in deviations():
         wrong_option = "option" in entry and not getattr(options, entry["option"])
-        if entry["task"] != line.task or entry.get("kind", kind) != kind or wrong_option:
+        if entry["task"] != line.task or entry.get("kind", distribution) != distribution or wrong_option:
             continue
-        if part := _part(entry, line, splits or {}):
-            line = replace(line, explanations=(*line.explanations, (part, entry["why"])))
+        if amount := _part(entry, line, splits or {}):
+            line = replace(line, explanations=(*line.explanations, (amount, entry["why"])))
         left_open = entry.get("splits", {}).get(line.split, {}).get("open", {})
         if line.unexplained and left_open.get(line.label) == line.unexplained:
             line = replace(line, remark=entry["why"])
@@ -166,9 +168,9 @@ def _part(entry: Mapping[str, Any], line: Line, splits: Mapping[Split, Line]) ->
     """How much of what is still unexplained an entry explains."""
     left = line.unexplained
     if line.split in entry.get("divided", ()):
-        parts = [splits[split] for split in entry["divided"] if split in splits]
-        whole = len(parts) == len(entry["divided"]) and all(part.difference is not None for part in parts)
-        return left if whole and sum(part.unexplained for part in parts) == 0 else 0
+        others = [splits[split] for split in entry["divided"] if split in splits]
+        whole = len(others) == len(entry["divided"]) and all(other.difference is not None for other in others)
+        return left if whole and sum(other.unexplained for other in others) == 0 else 0
     here = entry.get("splits", {}).get(line.split, {})
     if here.get("found", {}).get(line.label, -1) == line.found or line.label in here.get("varies", ()):
         return left

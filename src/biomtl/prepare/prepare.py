@@ -116,24 +116,24 @@ def choose(source: Source, tasks: Sequence[str] | None = None) -> list[Job]:
     wanted = list(known_tasks()) if tasks is None else [get_task(name).name for name in tasks]
     if not wanted:
         raise InputError("no task named", fix="known: " + ", ".join(known_tasks()))
-    found: dict[str, list[Reader]] = {}
+    readers: dict[str, list[Reader]] = {}
     for reader in registry.readers():
         for name in reader.detect(source):
-            found.setdefault(name, []).append(reader)
-    if tasks is not None and len(set(wanted)) == 1 and wanted[0] not in found:
+            readers.setdefault(name, []).append(reader)
+    if tasks is not None and len(set(wanted)) == 1 and wanted[0] not in readers:
         assumed = BlueFiles(assume=wanted[0])
-        found.update({name: [assumed] for name in assumed.detect(source)})
-    if tasks is None and not found:
+        readers.update({name: [assumed] for name in assumed.detect(source)})
+    if tasks is None and not readers:
         looked_for = "; ".join(reader.name for reader in registry.readers())
         fix = "or name the task of plain train.tsv, dev.tsv, test.tsv with --tasks"
         raise InputError("no corpus recognised", path=source.path, expected=f"one of: {looked_for}", fix=fix)
     for name in wanted:
-        if tasks is not None and name not in found:
-            there = f"the tasks found are {', '.join(sorted(found))}" if found else "no task was recognised"
+        if tasks is not None and name not in readers:
+            there = f"the tasks found are {', '.join(sorted(readers))}" if readers else "no task was recognised"
             looked_for = f"its original distribution or {name}/train.tsv, dev.tsv, test.tsv"
             raise InputError(f"no data of {name}", path=source.path, expected=looked_for, fix=there)
-    chosen = [name for name in dict.fromkeys(wanted) if name in found]
-    return [Job(get_task(name), found[name][0], tuple(other.name for other in found[name][1:])) for name in chosen]
+    chosen = [name for name in dict.fromkeys(wanted) if name in readers]
+    return [Job(get_task(name), readers[name][0], tuple(other.name for other in readers[name][1:])) for name in chosen]
 
 
 def _silent(done: int, tasks: int, records: int) -> None:

@@ -92,7 +92,7 @@ class SplitWriter:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, error_type: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stream.close()
 
@@ -172,7 +172,7 @@ def write_task(
             writer.__exit__(None, None, None)
     if not writers:
         raise InputError(f"no record of {task.name}", path=source_path, expected=f"the data of {reader.name}")
-    kind: Kind = "blue" if isinstance(reader, BlueFiles) else "original"
+    distribution: Kind = "blue" if isinstance(reader, BlueFiles) else "original"
     tallies = {split: writer.tally for split, writer in writers.items()}
     report = TaskReport(
         task=task.name,
@@ -180,7 +180,7 @@ def write_task(
         not_used=not_used,
         files={split: writers[split].summary() for split in SPLITS if split in writers},
         sources=source.checksums(),
-        lines=tuple(compare(task, tallies, kind, options)),
+        lines=tuple(compare(task, tallies, distribution, options)),
     )
     _describe(task, report, options, folder)
     return report

@@ -150,8 +150,8 @@ def _read_canonical(source: Source, name: str, task: Task) -> Iterator[Located]:
 
 
 def _typed(task: Task) -> Callable[[str], str]:
-    kind = next((label[2:] for label in task.labels if label.startswith("B-")), "")
-    return {"B": f"B-{kind}", "I": f"I-{kind}"}.get  # type: ignore[return-value]
+    mention_type = next((label[2:] for label in task.labels if label.startswith("B-")), "")
+    return {"B": f"B-{mention_type}", "I": f"I-{mention_type}"}.get  # type: ignore[return-value]
 
 
 def _tag(cell: str, typed: Callable[..., str], task: Task, where: str, number: int) -> str:

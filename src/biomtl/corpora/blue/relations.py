@@ -66,7 +66,7 @@ def masked_entities(sentence: str) -> dict[str, list[dict[str, object]]]:
         return {}
     return {
         "entities": [
-            {"id": f"e{i}", "type": kind, "start": match.start(), "end": match.end(), "text": match.group()}
-            for i, (match, kind) in enumerate(spans, start=1)
+            {"id": f"e{i}", "type": mention_type, "start": match.start(), "end": match.end(), "text": match.group()}
+            for i, (match, mention_type) in enumerate(spans, start=1)
         ]
     }
