@@ -296,8 +296,8 @@ def read_lines(path: str | Path, on_error: OnError = fail) -> Iterator[tuple[int
                     continue
                 yield number, text
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
-        found = "no such file" if isinstance(error, FileNotFoundError) else "not a file"
-        raise InputError(found, path=path, fix="check the path") from error
+        problem = "no such file" if isinstance(error, FileNotFoundError) else "not a file"
+        raise InputError(problem, path=path, fix="check the path") from error
     except PermissionError as error:
         raise InputError("the file can't be read (permission denied)", path=path) from error
     except BROKEN_GZ as error:

@@ -303,8 +303,8 @@ def _load(name: str | Path, max_length: int | None, stride: int | None) -> tuple
     limit = getattr(encoder, "max_positions", None)
     if limit is not None and processor.max_length > limit:
         if max_length is not None:
-            found = f"max_length {max_length}"
-            raise InputError(found, path=name, expected=f"at most the encoder's {limit} positions")
+            problem = f"max_length {max_length}"
+            raise InputError(problem, path=name, expected=f"at most the encoder's {limit} positions")
         processor = load_processor(name, limit, stride)
     return encoder, processor
 

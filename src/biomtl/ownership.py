@@ -115,14 +115,14 @@ def refuse_foreign(target: Path, kind: str | None) -> None:
     foreign = [name for name in names if own is not None and not own(name)]
     if foreign:
         more = f" (and {len(foreign) - 1:,} more)" if foreign[1:] else ""
-        found = f"a file that is no part of {_NAMES[kind]}{more}"
-        raise InputError(found, path=target / foreign[0], fix=f"move it away or {FIX}")
+        problem = f"a file that is no part of {_NAMES[kind]}{more}"
+        raise InputError(problem, path=target / foreign[0], fix=f"move it away or {FIX}")
 
 
 def _refuse_file(target: Path, begins: re.Pattern[bytes]) -> None:
     if not target.is_file():
-        found = "a folder" if target.is_dir() else "a device or pipe"
-        raise InputError(found, path=target, expected="a file to replace", fix=FIX)
+        problem = "a folder" if target.is_dir() else "a device or pipe"
+        raise InputError(problem, path=target, expected="a file to replace", fix=FIX)
     with target.open("rb") as stream:
         start = stream.read(4096)
     if start and not begins.match(start):

@@ -1,8 +1,8 @@
 """The one place where transformers opens a folder or hub name: data only, no code from there is ever run.
 
-transformers can run what a folder brings along: Python files (``auto_map``), kernels by a hub name, adapters that lead
-to another model. Left to its defaults it asks on the terminal. Here it is always told no, and what can't be had without
-is refused.
+transformers can run code that a folder refers to: Python files (``auto_map``), kernels by hub name, adapters that refer
+to another model. By default it asks on the terminal. Here the answer is always no, and models that need such code are
+refused.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _KERNELS = ("use_kernels", "kernel_config")
 
 
 def load_network(name: str | Path, class_name: str = "AutoModel", *, pickled: bool = False, **given: Any) -> Any:
-    """A network in float32, and which of its parameters the file didn't have.
+    """A network in float32, and its parameters that were missing from the file.
 
     Args:
         name: a folder in ``save_pretrained`` form, or a hub name.
@@ -32,8 +32,8 @@ def load_network(name: str | Path, class_name: str = "AutoModel", *, pickled: bo
         ``(network, names of missing parameters)``.
 
     Raises:
-        InputError: what was asked for can't be had without running code from there.
-        Exception: whatever transformers raises for a folder that isn't whole.
+        InputError: the model can't be loaded without running its code.
+        Exception: whatever transformers raises for an incomplete folder.
     """
     import torch
     import transformers
@@ -64,7 +64,7 @@ def load_tokenizer(name: str | Path, class_name: str = "AutoTokenizer", **given:
 
 
 def refuse_code(name: str | Path) -> None:
-    """Refuse adapters and kernels, which transformers would fetch or run by itself.
+    """Refuse adapters and kernels, which transformers would fetch or run on its own.
 
     Raises:
         InputError: what the folder or hub name asks for.
@@ -80,13 +80,13 @@ def refuse_code(name: str | Path) -> None:
         asked = [key for key in _KERNELS if part.get(key)]
         asked += [key for key in (*_IMPLEMENTATIONS, *_EXPERTS) if "/" in str(part.get(key))]
         if asked:
-            found = f"{asked[0]} {str(part[asked[0]])[:60]!r}: a kernel is code, which is never loaded"
-            raise InputError(found, path=Path(name) / "config.json", fix=f"delete {asked[0]} from it")
+            problem = f"{asked[0]} {str(part[asked[0]])[:60]!r}: a kernel is code, which is never loaded"
+            raise InputError(problem, path=Path(name) / "config.json", fix=f"delete {asked[0]} from it")
 
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """No progress bars, and no report of which weights a class leaves unused: here that is as it should be."""
+    """Suppress progress bars and reports of unused weights, which are expected here."""
     from transformers.utils import logging
 
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
@@ -102,11 +102,11 @@ def quiet() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _no_code(name: str | Path) -> Iterator[None]:
-    """Say in our words that a model wants to run code of its own."""
+    """Report in our own words that a model needs to run its own code."""
     try:
         yield
     except ValueError as error:
         if "trust_remote_code" not in str(error):
             raise
-        found = "a model with Python code of its own (auto_map), which is never run"
-        raise InputError(found, path=name, expected="a model that transformers knows") from error
+        problem = "a model with Python code of its own (auto_map), which is never run"
+        raise InputError(problem, path=name, expected="a model that transformers knows") from error

@@ -37,8 +37,8 @@ def read_json(path: str | Path, what: str, fix: str | None = None) -> dict[str, 
         with path.open("rb") as stream:
             content = stream.read(MAX_JSON + 1)
     except OSError as error:
-        found = "no such file" if isinstance(error, FileNotFoundError) else f"can't be read ({error.strerror})"
-        raise InputError(found, path=path, expected=what, fix=fix) from error
+        problem = "no such file" if isinstance(error, FileNotFoundError) else f"can't be read ({error.strerror})"
+        raise InputError(problem, path=path, expected=what, fix=fix) from error
     if len(content) > MAX_JSON:
         raise InputError(f"over {MAX_JSON >> 20} MiB", path=path, expected=what, fix=fix)
     try:

@@ -197,8 +197,8 @@ def load_suite(
 def _load_own(name: str, definition: TaskDefinition, known: Mapping[str, Task], recipe: Path | None) -> TaskData:
     try:
         if not definition.type or definition.type not in type_names():
-            found = f"task {name}: " + (f"unknown type {definition.type!r}" if definition.type else "no type")
-            raise InputError(found, fix=nearest(definition.type or "", type_names()))
+            problem = f"task {name}: " + (f"unknown type {definition.type!r}" if definition.type else "no type")
+            raise InputError(problem, fix=nearest(definition.type or "", type_names()))
         own = own_task(name, definition, task_type(definition.type), known.get(name))
         metrics_of(own.task)
     except InputError as error:

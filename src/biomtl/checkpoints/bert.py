@@ -21,7 +21,7 @@ from biomtl.checkpoints.vocabulary import Vocabulary
 from biomtl.errors import InputError
 from biomtl.structured import read_json
 
-#: Stock classes and the heads they need, the first that fits is taken. Names have the prefix ``bert.`` throughout.
+#: Stock classes and the heads they need; the first match is used. All names have the prefix ``bert.``.
 ARCHITECTURES = {
     "BertForSequenceClassification": ("classifier.",),
     "BertForQuestionAnswering": ("qa_outputs.",),
@@ -33,7 +33,7 @@ ARCHITECTURES = {
 
 
 class Settings(BaseModel):
-    """The fields of ``bert_config.json`` that shape the network; others are passed over, as Google's code does."""
+    """The fields of ``bert_config.json`` that shape the network; others are ignored, as in Google's code."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -53,7 +53,7 @@ class Settings(BaseModel):
 
 @dataclass
 class BertCheckpoint:
-    """Settings, weights under Hugging Face's names (``bert.…`` and heads), vocabulary, and how they came about."""
+    """Settings, weights under Hugging Face's names (``bert.…`` and heads), vocabulary, and a report."""
 
     settings: Settings
     architecture: str
@@ -70,13 +70,13 @@ def read_settings(path: Path) -> Settings:
     """A ``bert_config.json`` (or Hugging Face ``config.json``) of a BERT.
 
     Raises:
-        InputError: no JSON, or a field that is missing or impossible.
+        InputError: not JSON, or a field that is missing or impossible.
     """
     return check_settings(read_json(path, "the configuration of a BERT"), path)
 
 
 def check_settings(value: Any, path: Path) -> Settings:
-    """``value`` as settings; ``path`` is to blame if they are none."""
+    """``value`` as settings; ``path`` is the file named in errors."""
 
     try:
         settings = Settings.model_validate(value)
@@ -85,8 +85,8 @@ def check_settings(value: Any, path: Path) -> Settings:
         field = ".".join(map(str, first["loc"])) or "not a mapping"
         raise InputError(f"{field}: {first['msg']}", path=path, expected="the configuration of a BERT") from error
     if settings.hidden_size % settings.num_attention_heads:
-        found = f"hidden_size {settings.hidden_size} for {settings.num_attention_heads} attention heads"
-        raise InputError(found, path=path, expected="a multiple of the number of heads")
+        problem = f"hidden_size {settings.hidden_size} for {settings.num_attention_heads} attention heads"
+        raise InputError(problem, path=path, expected="a multiple of the number of heads")
     if settings.hidden_act not in ACT2FN:
         raise InputError(f"hidden_act {settings.hidden_act!r} is unknown", path=path, expected="gelu")
     return settings
@@ -109,7 +109,7 @@ def choose_architecture(names: Mapping[str, Any]) -> str:
 
 
 def expected_shapes(settings: Settings, architecture: str, labels: int | None = None) -> dict[str, tuple[int, ...]]:
-    """Every parameter of a stock class and its shape; tied ones and buffers left out."""
+    """Every parameter of a stock class and its shape, without tied parameters and buffers."""
 
     with torch.device("meta"):  # shapes only, nothing is allocated
         network = getattr(transformers, architecture)(make_config(settings, architecture, labels))
@@ -123,16 +123,16 @@ def expected_shapes(settings: Settings, architecture: str, labels: int | None = 
 def match(
     found: Mapping[str, tuple[str, tuple[int, ...]]], settings: Settings, architecture: str, where: Path
 ) -> tuple[list[str], list[str]]:
-    """Which of the parameters found the stock class takes, and which it has no place for.
+    """The parameters that the stock class takes, and those that it has no place for.
 
     Args:
         found: name with prefix ``bert.`` to the name in the source and the shape (as Hugging Face has it).
-        settings: what the configuration says.
+        settings: the settings from the configuration.
         architecture: the stock class.
-        where: the checkpoint, for messages.
+        where: the checkpoint, for error messages.
 
     Raises:
-        InputError: a parameter missing or of another shape, more encoder layers than configured.
+        InputError: a parameter is missing or has another shape, or there are more encoder layers than configured.
     """
     labels = found["classifier.weight"][1][:1] if "classifier.weight" in found else ()
     expected = expected_shapes(settings, architecture, labels[0] if labels else None)
@@ -179,6 +179,6 @@ def _labels(architecture: str, state: Mapping[str, Tensor]) -> int | None:
 
 
 def _source_name(name: str, found: Mapping[str, tuple[str, tuple[int, ...]]]) -> str:
-    """A missing parameter's name in the source's own spelling."""
+    """A missing parameter's name in the source's own form."""
 
     return to_tf(name) if any("/" in key for key, _ in found.values()) else name

@@ -1,4 +1,4 @@
-"""The model card: what a folder of weights says of itself, with the metadata that model hubs read."""
+"""The model card: a description of a folder of weights, with metadata for model hubs."""
 
 from __future__ import annotations
 
@@ -42,17 +42,17 @@ def write_card(
     max_length: int | None = None,
     results: Results | None = None,
 ) -> Path:
-    """Write ``README.md`` beside the weights: tasks, labels, licences, scores and origin, and how to open the folder.
+    """Write ``README.md`` next to the weights: tasks, labels, licences, scores, origin, and how to open the folder.
 
-    No path, command line or name of the machine gets into it: a card is made to be published.
+    It contains no path, command line or machine name, because a card is meant to be published.
 
     Args:
         folder: where the weights are.
-        form: whose form they have: ours, ``transformers``', ONNX, or a bare encoder.
-        tasks: what the heads answer, in order; none for an encoder.
+        form: the form of the weights: ours, ``transformers``', ONNX, or an encoder without heads.
+        tasks: the tasks of the heads, in order; none for an encoder.
         provenance: the model's own, from its manifest.
         max_length: the longest row in word pieces.
-        results: the scores of the model's run, where there was one.
+        results: the scores of the model's run, if any.
 
     Returns:
         The card's path.
@@ -77,7 +77,7 @@ def write_card(
 
 
 def plain(text: str) -> str:
-    """A user's string as text that Markdown shows as it is: one line, no markup, no HTML."""
+    """A user's string, escaped so that Markdown shows it literally: one line, no markup, no HTML."""
     line = "".join(character if character.isprintable() else " " for character in str(text))
     line = " ".join(line.split())
     return _MARKS.sub(r"\\\g<0>", "".join(_ENTITIES.get(character, character) for character in line))
@@ -117,7 +117,7 @@ def _score_entries(tasks: Sequence[Task], results: Results | None) -> list[EvalR
 
 
 def _pipeline(tasks: Sequence[Task]) -> str:
-    """The hub's word for what a model does."""
+    """The hub's name for the model's task."""
     return "token-classification" if tasks and type_of(tasks[0]).answer == "tags" else "text-classification"
 
 

@@ -1,4 +1,4 @@
-"""Every old checkpoint in: one function from any format to a folder."""
+"""Converting checkpoints: one function from any format to a folder."""
 
 from __future__ import annotations
 
@@ -30,25 +30,25 @@ def convert(
     encoder_only: bool = False,
     overwrite: bool = False,
 ) -> Report:
-    """Convert a checkpoint; ``target`` appears whole or, on any error, not at all.
+    """Convert a checkpoint; ``target`` appears only if the conversion succeeds.
 
     Args:
         source: folder, prefix or file of the checkpoint.
         target: the folder to write.
-        source_format: ``tf``, ``mtdnn``, ``elmo`` or ``hf``; default what the files look like.
+        source_format: ``tf``, ``mtdnn``, ``elmo`` or ``hf``; detected from the files by default.
         target_format: ``hf`` writes a ``save_pretrained`` folder (with heads, a ``MultiTaskModel``), ``tf`` a TF1 BERT.
-        vocab: ``vocab.txt``, where it doesn't lie beside the checkpoint.
-        config: ``bert_config.json``, or an ELMo's ``options.json``, likewise.
-        lower: lower-case text or not; default decided from the vocabulary.
+        vocab: ``vocab.txt``, if not in the checkpoint's folder.
+        config: ``bert_config.json``, or an ELMo's ``options.json``, if not in the checkpoint's folder.
+        lower: whether to lower-case text; by default decided from the vocabulary.
         tasks: the heads' names and types (``mtdnn``, ``hf``).
-        encoder_only: leave the heads out.
+        encoder_only: leave out the heads.
         overwrite: replace an existing target.
 
     Returns:
-        What became of every variable; also written as ``conversion.json``.
+        What happened to every variable; also written as ``conversion.json``.
 
     Raises:
-        InputError: what is wrong with the source or the options.
+        InputError: a problem with the source or the options.
     """
     source, target = Path(source), Path(target)
     refuse_existing(target, overwrite, kind="convert", inputs=(source, vocab, config))

@@ -25,32 +25,32 @@ def export_hf(model: MultiTaskModel, task: str, folder: Path, results: Results |
 
     Args:
         model: the model.
-        task: whose head goes with the encoder.
+        task: the task whose head is exported.
         folder: an existing empty folder.
         results: scores for the model card.
 
     Returns:
-        The class that opens it.
+        The class that opens the folder.
 
     Raises:
-        InputError: no such task, or a head or encoder that no stock class has.
+        InputError: no such task, or a head or encoder without a stock class.
     """
     head = model.head(task)
     stock = head.stock_model()
     if stock is None or not isinstance(model.encoder, TransformerEncoder):
-        found = f"task {task}: {type(head.network or head).__name__} on a {model.encoder.kind} encoder"
+        problem = f"task {task}: {type(head.network or head).__name__} on a {model.encoder.kind} encoder"
         fix = "use the folder itself, or --to onnx"
-        raise InputError(found, expected="a head that stock transformers has", fix=fix)
+        raise InputError(problem, expected="a head that stock transformers has", fix=fix)
     network = type(stock)(_config(model, task, stock))
     base = network.base_model_prefix
     state = {f"{base}.{name}": value for name, value in model.encoder.network.state_dict().items()}
     state |= stock.state_dict()
     missing, unexpected = network.load_state_dict(state, strict=False)
-    # A stock class may do without the encoder's pooler; anything else amiss would change its answers.
+    # A stock class may lack the encoder's pooler; any other difference would change its outputs.
     surplus = [name for name in unexpected if not name.startswith(f"{base}.pooler.")]
     if missing or surplus:
-        found = f"{type(network).__name__} does not take the parameter {[*missing, *surplus][0]}"
-        raise InputError(found, fix="export --to onnx, and report it")
+        problem = f"{type(network).__name__} does not take the parameter {[*missing, *surplus][0]}"
+        raise InputError(problem, fix="export --to onnx, and report it")
     with quiet():
         network.save_pretrained(folder)
         model.processor.tokenizer.save_pretrained(folder)  # type: ignore[attr-defined]
@@ -60,7 +60,7 @@ def export_hf(model: MultiTaskModel, task: str, folder: Path, results: Results |
 
 
 def export_encoder(model: MultiTaskModel, folder: Path) -> str:
-    """Write the encoder with its tokenizer and no head; the old ``strip``."""
+    """Write the encoder with its tokenizer but no head (the old ``strip``)."""
     with quiet():
         model.encoder.save(folder)
         model.processor.save(folder)

@@ -1,4 +1,4 @@
-"""Stock Hugging Face folders as sources: a BERT to take apart, or a fine-tuned model to adopt as encoder and head."""
+"""Stock Hugging Face folders as sources: a BERT to convert, or a fine-tuned model to adopt as encoder and head."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from biomtl.tasks.task import Task
 
 _SEQUENCE, _TOKEN = "ForSequenceClassification", "ForTokenClassification"
 _TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "spm.model", "sentencepiece.bpe.model")
-_LONGEST = 512  # positions of an adopted model's rows, where it could take more
+_LONGEST = 512  # maximum positions per row of an adopted model, even if it allows more
 
 
 def read_bert(folder: Path, *, encoder_only: bool = False) -> BertCheckpoint:
-    """The BERT in a folder, with the heads that a TensorFlow checkpoint has names for.
+    """The BERT in a folder, with those heads that have names in TensorFlow checkpoints.
 
     Raises:
-        InputError: no BERT there, or parameters missing.
+        InputError: no BERT, or parameters are missing.
     """
     config = read_config(folder)
     if config.get("model_type") != "bert":
-        found = f"a model of type {config.get('model_type')!r}"
-        raise InputError(found, path=folder, expected="bert: TensorFlow checkpoints are BERT's")
+        problem = f"a model of type {config.get('model_type')!r}"
+        raise InputError(problem, path=folder, expected="bert: TensorFlow checkpoints are BERT's")
     settings = check_settings(config, folder / "config.json")
     own = (config.get("architectures") or ["BertModel"])[0]
     architecture = own if own in ARCHITECTURES and not encoder_only else "BertModel"
@@ -57,7 +57,7 @@ def adopt(folder: Path, tasks: str | None) -> tuple[MultiTaskModel, Report]:
         tasks: ``NAME`` or ``NAME=pair`` (the task takes two texts) for the head; default the folder's name.
 
     Raises:
-        InputError: no such model, or parameters missing.
+        InputError: no such model, or parameters are missing.
     """
 
     config = read_config(folder)
@@ -92,7 +92,7 @@ def copy_encoder(folder: Path, target: Path) -> Report:
     report = Report(folder.name, "hf", type(network).__name__)
     tokenizer = _tokenizer(folder)
     if tokenizer is None:
-        report.notes.append("the source has no tokenizer, nor has the result")
+        report.notes.append("the source has no tokenizer, so the result has none")
     else:
         tokenizer.save_pretrained(target)
     report.used = {name: name for name, _ in network.named_parameters()}
@@ -105,7 +105,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     """The folder's ``config.json``.
 
     Raises:
-        InputError: none there, or no JSON object.
+        InputError: no such file, or not a JSON object.
     """
     path = folder / "config.json"
     if not path.is_file():
@@ -114,7 +114,7 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def load_network(class_name: str, folder: Path) -> Any:
-    """A stock model in float32, every parameter found in the file.
+    """A stock model in float32, with every parameter from the file.
 
     Raises:
         InputError: it can't be loaded, parameters are missing, or a ``pytorch_model.bin`` wants to run something.
@@ -126,7 +126,7 @@ def load_network(class_name: str, folder: Path) -> Any:
         network, lacking = pretrained.load_network(folder, class_name, pickled=True, local_files_only=True)
     except InputError:
         raise
-    except Exception as error:  # a broken folder ends in whatever the libraries beneath happen to raise
+    except Exception as error:  # for a broken folder, the underlying libraries may raise anything
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(f"no {class_name} could be loaded ({reason})", path=folder) from error
     missing = [name for name in lacking if class_name != "AutoModel" or "pooler" not in name]
@@ -152,7 +152,7 @@ def _task(folder: Path, spelled: str | None, kind: str, config: Any) -> Task:
 
 
 def _tokenizer(folder: Path) -> Any:
-    """The folder's tokenizer, ``None`` where there is none (transformers would make an empty one up)."""
+    """The folder's tokenizer, ``None`` if it has none (transformers would make an empty one)."""
     if not any((folder / name).is_file() for name in _TOKENIZER_FILES):
         return None
     try:

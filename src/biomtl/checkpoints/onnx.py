@@ -30,20 +30,20 @@ _PAIRS = ("first", "second")
 def export_onnx(
     model: MultiTaskModel, tasks: Sequence[str], folder: Path, *, int8: bool = False, results: Results | None = None
 ) -> float:
-    """Write ``model.onnx`` with one output a task, the tokenizer, ``onnx.json`` and a model card.
+    """Write ``model.onnx`` with one output per task, the tokenizer, ``onnx.json`` and a model card.
 
     Args:
         model: the model.
-        tasks: the heads to take along, in the order of the outputs.
+        tasks: the heads to export, in the order of the outputs.
         folder: an existing empty folder.
-        int8: round the weights of linear layers to 8 bits (dynamic quantisation).
+        int8: quantise the weights of linear layers to 8 bits (dynamic quantisation).
         results: scores for the model card.
 
     Returns:
-        The largest difference of a logit to torch's on rows of another shape than the traced one.
+        The largest difference of a logit from torch's, on rows with another shape than the traced ones.
 
     Raises:
-        InputError: a head that no graph can hold, an encoder that is no transformer, or the extra isn't installed.
+        InputError: a head that can't be in a graph, an encoder that isn't a transformer, or a missing extra.
     """
     graph = _Graph(model, tasks)
     path = folder / FILE
@@ -64,10 +64,10 @@ def export_onnx(
 
 
 class _Graph(nn.Module):
-    """Encoder and heads with positional inputs and outputs, as the exporter wants them.
+    """Encoder and heads with positional inputs and outputs, as required by the exporter.
 
-    A task that compares two texts encoded apart reads two more inputs, ``first`` and ``second`` ``[pairs, rows]``: how
-    much of a row stands in a pair's first and second text. It is 1 for the row that holds the text, or a share of 1 for
+    A task that compares two separately encoded texts reads two more inputs, ``first`` and ``second`` ``[pairs, rows]``:
+    each row's share in a pair's first and second text. It is 1 for the row that holds the text, or a share of 1 for
     each window of a long one.
     """
 
@@ -80,8 +80,8 @@ class _Graph(nn.Module):
         self.tasks = list(tasks)
         for name in tasks:
             if not (head := model.head(name)).traceable:
-                found = f"task {name}: {model.tasks[name].type} with {type(head.network or head).__name__}"
-                raise InputError(found, expected="a head that one graph can hold", fix="name other tasks with --task")
+                problem = f"task {name}: {model.tasks[name].type} with {type(head.network or head).__name__}"
+                raise InputError(problem, expected="a head that one graph can hold", fix="name other tasks with --task")
         names = model.processor.tokenizer.model_input_names  # type: ignore[attr-defined]
         self.rows = [name for name in _ROWS if name in names or name == "attention_mask"]
         self.pairs = list(_PAIRS) if any(model.head(name).reading == "pairs" for name in tasks) else []
@@ -91,7 +91,7 @@ class _Graph(nn.Module):
 
     def forward(self, *values: Tensor) -> tuple[Tensor, ...]:
         encoded = self.encoder(dict(zip(self.rows, values, strict=False)))
-        first, second = values[-2:]  # not looked at where no head compares
+        first, second = values[-2:]  # unused if no head compares texts
         return tuple(cast(Head, head).trace(encoded, first, second) for head in self.heads)
 
     def example(self, rows: int, positions: int) -> tuple[Tensor, ...]:
@@ -109,7 +109,7 @@ class _Graph(nn.Module):
 
 @contextmanager
 def _without_torchvision() -> Iterator[None]:
-    """Keep quiet that torchvision isn't installed: no model here has images."""
+    """Suppress the warning that torchvision isn't installed: no model here has images."""
     logger = logging.getLogger("torch.onnx._internal.exporter._registration")
 
     def other(record: logging.LogRecord) -> bool:
@@ -142,7 +142,7 @@ def _write(graph: _Graph, path: Path) -> None:
 
 
 def _drop_traces(path: Path) -> None:
-    """Take out the notes on which lines of code made each node: they hold this machine's paths."""
+    """Remove the notes on the code that made each node, which contain this machine's paths."""
     import onnx
 
     model = onnx.load(path)
@@ -167,11 +167,11 @@ def _quantise(path: Path) -> None:
 
     full = path.with_suffix(".full.onnx")
     graph = onnx.load(path)
-    # The exporter's notes on shapes are older than its last rewrites, and the quantiser would trip over them.
+    # The exporter's shape annotations are outdated by its last rewrites, and the quantiser would fail on them.
     del graph.graph.value_info[:]
     onnx.save(graph, full)
     try:
-        # One scale for a whole matrix cost the sample suite 5 points in the mean, one an output column 0.3.
+        # One scale per matrix cost the sample suite 5 points on average, one per output column 0.3.
         quantize_dynamic(str(full), str(path), weight_type=QuantType.QInt8, per_channel=True)
     finally:
         full.unlink()

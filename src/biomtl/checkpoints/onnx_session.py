@@ -1,4 +1,4 @@
-"""What an exported folder's files are called, and onnxruntime over its graph."""
+"""The file names of an exported folder, and onnxruntime sessions for its graph."""
 
 from __future__ import annotations
 

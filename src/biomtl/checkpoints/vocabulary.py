@@ -1,4 +1,4 @@
-"""WordPiece vocabularies: reading, checking, telling cased from uncased, and the tokenizer made of one."""
+"""WordPiece vocabularies: reading, checking, detecting case, and making a tokenizer."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from biomtl.files import read_lines
 from biomtl.pretrained import load_tokenizer
 
 _SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-# Marks such as [CLS] or [unused7], which say nothing about the texts that the pieces come from.
+# Special tokens such as [CLS] or [unused7], which say nothing about case.
 _MARK = re.compile(r"\[.*\]|<.*>")
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The pieces in id order, and whether text is lower-cased before it is cut into them."""
+    """The pieces in id order, and whether text is lower-cased before it is split."""
 
     pieces: tuple[str, ...]
     lower: bool
@@ -37,7 +37,7 @@ class Vocabulary:
             "BertTokenizerFast",
             do_lower_case=self.lower,
             model_max_length=max_length,
-            # Google's tokenizer has no marks in a text: "[SEP]" written there is five pieces, never a separator.
+            # Google's tokenizer recognises no special tokens in text: "[SEP]" becomes five pieces, not a separator.
             split_special_tokens=True,
         )
         tokenizer.save_pretrained(str(folder))
@@ -47,21 +47,21 @@ def read_vocabulary(path: Path, size: int, size_from: str, lower: bool | None = 
     """The vocabulary of a model with ``size`` embeddings.
 
     Args:
-        path: ``vocab.txt``, one piece a line.
-        size: how many pieces the model has.
-        size_from: what says so, for the message.
-        lower: lower-case or not; ``None`` decides from the pieces.
+        path: ``vocab.txt``, one piece per line.
+        size: the model's number of pieces.
+        size_from: the source of that number, for error messages.
+        lower: whether to lower-case text; ``None`` decides from the pieces.
 
     Raises:
-        InputError: another number of pieces, a special one missing, not text.
+        InputError: the number of pieces differs, a special token is missing, or the file isn't text.
     """
     pieces = tuple(line for _, line in read_lines(path))
     if len(pieces) != size:
-        found = f"{len(pieces)} pieces"
-        raise InputError(found, path=path, expected=f"{size} ({size_from})", fix="give the model's own --vocab FILE")
+        problem = f"{len(pieces)} pieces"
+        raise InputError(problem, path=path, expected=f"{size} ({size_from})", fix="give the model's own --vocab FILE")
     missing = [piece for piece in _SPECIAL if piece not in pieces]
     if missing:
-        raise InputError(f"no piece {', '.join(missing)}", path=path, expected="a BERT vocabulary, one piece a line")
+        raise InputError(f"no piece {', '.join(missing)}", path=path, expected="a BERT vocabulary, one piece per line")
     if lower is not None:
         return Vocabulary(pieces, lower, "lower-cased, as asked" if lower else "cased, as asked")
     cased = next((piece for piece in pieces if re.search("[A-Z]", piece) and not _MARK.fullmatch(piece)), None)

@@ -87,8 +87,8 @@ def read_sentences(source: Path, how: Words | None = None) -> Iterator[Sequence[
         elif tokens is None and isinstance(text, str):
             yield _some(split(text, how or Words.cut), source, number)
         else:
-            found = "tokens that are not a list of strings" if tokens is not None else "no tokens and no text"
-            raise InputError(found, path=source, line=number, expected='"tokens": ["…"] or "text": "…"')
+            problem = "tokens that are not a list of strings" if tokens is not None else "no tokens and no text"
+            raise InputError(problem, path=source, line=number, expected='"tokens": ["…"] or "text": "…"')
 
 
 def split(text: str, how: Words) -> list[str]:

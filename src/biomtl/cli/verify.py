@@ -1,4 +1,4 @@
-"""``--no-verify``, for every command that loads a saved model."""
+"""The option ``--no-verify`` of every command that loads a saved model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was understood of a user's file: rows, labels, lengths, and every row that is wrong."""
+"""How a user's file is read: rows, labels, lengths, and every bad row."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from biomtl.text.words import words
 
 @dataclass
 class CheckReport:
-    """What a file holds.
+    """The content of a file.
 
     Attributes:
         format: the format it was read in.
-        task: the task as it would be trained; ``None`` where not even that could be made out.
+        task: the task as it would be trained; ``None`` if it could not be determined.
         notes: what was inferred.
-        problem: why the task could not be made out, where no bad row says it.
+        problem: why the task could not be determined, if no bad row explains it.
         records: the good rows.
-        bad: what is wrong with each bad row, in the file's order.
-        labels: how often gold says what; of tagging, mentions by type.
-        lengths: words of each good row.
-        words: what a user should know of how the words are cut; of tagging.
-        special: mentions that one tag a token can't express, by what they are (`corpora.mentions`).
+        bad: the problem of each bad row, in file order.
+        labels: counts of gold labels; for tagging, of mentions by type.
+        lengths: number of words in each good row.
+        words: for tagging, notes on how the corpus splits text into words.
+        special: counts of mentions that one tag per token can't express, by case (`formats.mentions`).
     """
 
     format: str
@@ -48,7 +48,7 @@ class CheckReport:
 
 
 def check_file(name: str, definition: TaskDefinition, task_type: TaskType) -> CheckReport:
-    """Read a definition's training files to their end, whatever is wrong with single rows.
+    """Read a definition's training files to the end, even if some rows are bad.
 
     Raises:
         InputError: a file that can't be read at all, or a definition that doesn't fit it.
@@ -59,7 +59,7 @@ def check_file(name: str, definition: TaskDefinition, task_type: TaskType) -> Ch
     try:
         own = own_task(name, definition, task_type)
     except InputError as error:
-        # Nothing can be inferred, often since too few rows are good: those that are bad are what the user wants to see.
+        # Nothing can be inferred, often because too few rows are good; the user then needs to see the bad ones.
         _sort_out(report, _provisional(name, definition, task_type), definition, task_type)
         if not report.bad:
             raise
@@ -84,7 +84,7 @@ def _count(report: CheckReport, record: Record, task_type: TaskType, name: str) 
 
 
 def _provisional(name: str, definition: TaskDefinition, task_type: TaskType) -> Task:
-    """A task that takes any score and the labels that occur, to tell good rows from bad ones."""
+    """A task that accepts any score and all labels that occur, to distinguish good rows from bad ones."""
     labels: set[str] = set()
     if task_type.gold_cells.get(task_type.gold_key) in ("text", "texts", "words"):
         for record in raw_records(task_type, definition, task_type.inputs[0], "train", _pass):
@@ -105,11 +105,11 @@ def _sort_out(report: CheckReport, task: Task, definition: TaskDefinition, task_
 
 
 def _pass(error: InputError) -> None:
-    """Pass over a bad row: it is counted when the rows are read again."""
+    """Skip a bad row: it is counted when the rows are read again."""
 
 
 def _gold(record: Record, task_type: TaskType, name: str) -> list[str]:
-    """What a record says; a mention without a type has the name of its task."""
+    """A record's gold labels; a mention without a type has the name of its task."""
     value = record[task_type.gold_key]
     cell = task_type.gold_cells[task_type.gold_key]
     if cell == "words":

@@ -1,4 +1,4 @@
-"""From a table's rows to records: which column holds which field, and what a cell means."""
+"""From a table's rows to records: the column of each field, and the meaning of its cells."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _UNPRINTABLE = re.compile(r"[\x00\ud800-\udfff]")
 
 
 class Columns:
-    """The fields of a task's records and where a table keeps them.
+    """The fields of a task's records and their columns in a table.
 
     Args:
         task_type: the task's type.
-        definition: what the user says.
+        definition: the user's definition.
 
     Raises:
         InputError: ``columns`` names a field that the type doesn't have.
@@ -48,7 +48,7 @@ class Columns:
         return not numbers if self.definition.header is None else self.definition.header
 
     def inputs(self, available: Sequence[str]) -> str:
-        """Which of the type's inputs a file with these columns gives: what the user named, then what is all there."""
+        """The type's input that fits these columns: the one named by the user, or one whose columns all exist."""
 
         def fit(inputs: str) -> tuple[bool, bool]:
             fields = set(INPUT_KEYS[inputs]) - {"offsets"}
@@ -60,7 +60,7 @@ class Columns:
         """Our field -> the file's column.
 
         Raises:
-            InputError: a column that isn't there.
+            InputError: a missing column.
         """
         places = {field: field for field in self.cells if field in available}
         for field, column in self.named.items():
@@ -89,9 +89,9 @@ def table_records(
         rows: the table.
         columns: where the fields are.
         inputs: the task's inputs.
-        path: the file, for errors and for the ids of rows that have none; a row without ``doc_id`` is a document of its
-            own, whose name is the row's.
-        on_error: told of every bad row.
+        path: the file, for errors and for the ids of rows that have none; a row without ``doc_id`` is its own document,
+            with the row's name.
+        on_error: called with the error of each bad row.
     """
     separator = columns.definition.separator or SEPARATOR
     wanted = {*NAMES, *INPUT_KEYS[inputs], *columns.task_type.gold_cells}
@@ -118,7 +118,7 @@ def table_records(
 
 
 def _finished(fields: dict[str, Any]) -> dict[str, Any]:
-    """A document where none is named, offsets for tokens that have none, and tags of any scheme as IOB2."""
+    """Add missing document names and offsets, and convert tags in any scheme to IOB2."""
     fields.setdefault("doc_id", fields["id"])
     if "tokens" in fields and "offsets" not in fields:
         fields["offsets"] = join_offsets(fields["tokens"])
@@ -128,7 +128,7 @@ def _finished(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def join_offsets(tokens: Sequence[str], start: int = 0) -> list[list[int]]:
-    """Offsets of tokens that are joined by one blank."""
+    """Offsets of tokens joined by single spaces."""
     offsets = []
     for token in tokens:
         offsets.append([start, start + len(token)])
@@ -153,7 +153,7 @@ def _text(value: Any, separator: str) -> str:
 def _number(value: Any, separator: str) -> float:
     try:
         if isinstance(value, int | float) and not isinstance(value, bool):
-            float(value)  # JSON's integers may be too large for one
+            float(value)  # JSON integers may be too large for a float
             return value
         return float(value if isinstance(value, str) else "")
     except (ValueError, OverflowError):

@@ -1,4 +1,4 @@
-"""Encoders by kind, found from what lies in a folder."""
+"""Encoders by kind, detected from the files in a folder."""
 
 from __future__ import annotations
 

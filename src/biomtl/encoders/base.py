@@ -1,4 +1,4 @@
-"""What every encoder is to the rest: rows in, hidden states out, and the heads that suit it."""
+"""The interface of encoders: rows in, hidden states out, and the encoder's own heads."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class Encoded:
     Attributes:
         hidden: ``[rows, positions, dim]``.
         mask: ``[rows, positions]``, 1 at real positions.
-        pooled: ``[rows, dim]`` where the family pools inside its encoder, else ``None``.
-        segments: ``[rows, positions]``, 0 or 1 for the first or second text, where the encoder is told so.
+        pooled: ``[rows, dim]`` if the family pools inside its encoder, otherwise ``None``.
+        segments: ``[rows, positions]``, 0 or 1 for the first or second text, if the encoder distinguishes them.
     """
 
     hidden: Tensor
@@ -45,10 +45,10 @@ class Encoded:
 
 
 class RowNetwork(nn.Module, ABC):
-    """Layers over an encoder's rows, each row by itself; heads read their logits."""
+    """Layers over single encoder rows, whose logits heads read."""
 
     traceable: ClassVar[bool] = False
-    """Whether one static graph holds it, for any number of rows and positions."""
+    """Whether it fits in one static graph, for any number of rows and positions."""
 
     @abstractmethod
     def forward(self, encoded: Encoded) -> Tensor:
@@ -60,11 +60,11 @@ class RowNetwork(nn.Module, ABC):
 
 
 class Encoder(nn.Module, ABC):
-    """A shared encoder. ``dim`` is the width of its hidden states as heads see them (through ``layer_mix``)."""
+    """A shared encoder. ``dim`` is the width of its hidden states as seen by heads (through ``layer_mix``)."""
 
     kind: ClassVar[str]
     joins_pairs: ClassVar[bool] = True
-    """Whether two texts may stand in one sequence; else pairs are always encoded apart and compared."""
+    """Whether it can read two texts in one sequence; otherwise pairs are encoded separately and compared."""
     dim: int
 
     @property
@@ -77,19 +77,19 @@ class Encoder(nn.Module, ABC):
         """Encode the rows that the encoder's text processor collated."""
 
     def layer_mix(self) -> nn.Module | None:
-        """A fresh ``Encoded -> Encoded`` that gives a task its own mix of the layers, where there is one.
+        """A fresh ``Encoded -> Encoded`` module with a task's own mix of the layers, if the encoder has one.
 
-        The encoder's own heads hold one; other heads over hidden states have to take it in.
+        The encoder's own heads contain one; other heads over hidden states must include it.
         """
         return None
 
     def keep_activations(self, folder: Path | None, dtype: str, limit: int) -> bool:
-        """Keep on disk what never changes while the encoder is frozen, where there is such a thing.
+        """Keep on disk whatever doesn't change while the encoder is frozen, if the encoder supports it.
 
         Args:
-            folder: where; ``None`` is the encoder's own place in the user's cache.
+            folder: the folder; ``None`` for the default in the user's cache.
             dtype: ``bf16`` or ``fp32``.
-            limit: most bytes.
+            limit: maximum number of bytes.
 
         Returns:
             Whether anything is kept.
@@ -97,7 +97,7 @@ class Encoder(nn.Module, ABC):
         return False
 
     def prepare(self, rows: Sequence[EncodedRow], say: Callable[[str], None]) -> None:
-        """Told of every row that will be trained on or scored, before the first step; most encoders do nothing."""
+        """Called before the first step with every row for training or scoring; most encoders do nothing."""
         return
 
     @abstractmethod
@@ -113,5 +113,5 @@ class Encoder(nn.Module, ABC):
         """Write weights and configuration, safetensors only."""
 
     def gradient_checkpointing(self) -> None:
-        """Trade computation for memory in training, where the encoder can."""
+        """Trade computation for memory in training, if the encoder supports it."""
         raise ValueError(f"{type(self).__name__} has no gradient checkpointing")

@@ -1,8 +1,8 @@
 """Any Hugging Face encoder, with the family's own heads.
 
-The heads are taken from the family's ``AutoModelForSequenceClassification`` and ``AutoModelForTokenClassification``
-classes themselves, with a stub where their encoder was. So a head has the family's exact shape (pooler, dense layer,
-activation, dropout) whatever the family, and writes back as an ordinary stock model.
+The heads come from the family's own ``AutoModelForSequenceClassification`` and ``AutoModelForTokenClassification``
+classes, with a stub in place of the encoder. So a head has exactly the family's shape (pooler, dense layer,
+activation, dropout) and can be saved as an ordinary stock model.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class TransformerEncoder(Encoder):
         """The encoder of a folder or hub name, in float32.
 
         Raises:
-            InputError: nothing loadable there, or weights that leave a part of the encoder at random.
+            InputError: nothing that can be loaded, or weights that leave part of the encoder random.
         """
         try:
             _check_weights(Path(name))
@@ -49,7 +49,7 @@ class TransformerEncoder(Encoder):
             _check_complete(name, missing)
         except BiomtlError:
             raise
-        except Exception as error:  # a broken folder ends in whatever the libraries beneath happen to raise
+        except Exception as error:  # for a broken folder, the underlying libraries may raise anything
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise InputError(
                 f"no encoder could be loaded ({reason})",
@@ -67,11 +67,11 @@ class TransformerEncoder(Encoder):
 
     @property
     def max_positions(self) -> int | None:
-        """Longest row the position embeddings allow; ``None`` where there is no such limit."""
+        """The longest row that the position embeddings allow; ``None`` if there is no limit."""
         limit = getattr(self.config, "max_position_embeddings", None)
         if limit is None or limit <= 0:
             return None
-        # RoBERTa and its kin number positions from the padding id on; their table of positions tells.
+        # RoBERTa and similar models number positions from the padding id; their table of positions shows it.
         table = getattr(getattr(self.network, "embeddings", None), "position_embeddings", None)
         padding = getattr(table, "padding_idx", None)
         return limit if padding is None else limit - padding - 1
@@ -149,7 +149,7 @@ class StockHead(RowNetwork):
 
 
 class _Stub(nn.Module):
-    """Stands where the stock model's encoder was and returns what the shared encoder computed."""
+    """Replaces the stock model's encoder and returns the hidden states of the shared encoder."""
 
     encoded: Encoded | None = None
 
@@ -162,7 +162,7 @@ class _Stub(nn.Module):
 def _output() -> type:
 
     class Output(BaseModelOutputWithPooling):
-        """Hidden states, and ``None`` for whatever else a family's encoder tells its heads (XLNet's memories, say)."""
+        """Hidden states, and ``None`` for other outputs of a family's encoder (such as XLNet's memories)."""
 
         def __getattr__(self, name: str) -> None:
             return None
@@ -185,7 +185,7 @@ def _check_complete(name: str | Path, missing: Collection[str]) -> None:
 
 
 def _check_weights(folder: Path) -> None:
-    """Refuse a folder with nothing but pickled weights, and say how to get on."""
+    """Refuse a folder with only pickled weights, and say what to do."""
     if not folder.is_dir():
         return
     if any(folder.glob("*.safetensors")) or (folder / "model.safetensors.index.json").is_file():

@@ -1,4 +1,4 @@
-"""Word vectors of every layer, from any encoder, one sentence after another."""
+"""Word vectors of every layer, from any encoder, as a stream of sentences."""
 
 from __future__ import annotations
 
@@ -39,19 +39,18 @@ def embed(
 ) -> Iterator[NDArray[np.float32]]:
     """Every layer's word vectors of tokenised sentences, ``[layers, words, dim]`` each, in the given order.
 
-    Layer 0 is what the encoder knows of a word before it sees the sentence: ELMo's character convolutions, a
-    transformer's embeddings.
+    Layer 0 doesn't depend on the sentence: ELMo's character convolutions, or a transformer's embeddings.
 
     Args:
         model: a biLM's folder (either form), an encoder's folder or hub name, or a biomtl model or run folder.
-        sentences: words; read as they are needed.
-        pooling: a word's vector from those of its pieces, where the encoder cuts words: the first, or their mean.
-            A word without any piece (control characters, say) has zeros.
+        sentences: words; read as needed.
+        pooling: how a word's vector is made if the encoder splits words into pieces: the first, or their mean.
+            A word without pieces (control characters, for example) has zeros.
         bf16: compute in bfloat16.
-        stateful: ELMo only: carry the LSTM state from sentence to sentence, as bilm-tf does when it writes such files.
+        stateful: ELMo only: carry the LSTM state from sentence to sentence, as bilm-tf does when writing such files.
 
     Raises:
-        InputError: no encoder there, or ``stateful`` for an encoder without a state.
+        InputError: no encoder, or ``stateful`` for an encoder without a state.
     """
     folder = Path(model) / "model"
     name = str(folder) if (folder / "manifest.json").is_file() else resolve_encoder(model)
@@ -75,9 +74,9 @@ def write_embeddings(
     overwrite: bool = False,
     advance: Advance | None = None,
 ) -> int:
-    """Write one float32 dataset a sentence, its key the sentence's number from 0; returns how many.
+    """Write one float32 dataset per sentence, with the sentence's number from 0 as its key; returns their number.
 
-    The file appears whole or not at all.
+    The file appears only when complete.
 
     Raises:
         InputError: ``out`` exists and may not be replaced, or h5py is missing.
@@ -113,7 +112,7 @@ def _transformer(
 
 
 def _join(words: Sequence[str]) -> tuple[str, tuple[Span, ...]]:
-    """Words with a blank between them, and their spans."""
+    """Words joined by spaces, and their spans."""
     words = [word.encode("utf-8", "replace").decode("utf-8") for word in words]  # tokenizers bear no lone surrogate
     ends = np.cumsum([len(word) + 1 for word in words]) - 1
     return " ".join(words), tuple((int(end) - len(word), int(end)) for end, word in zip(ends, words, strict=True))
@@ -139,7 +138,7 @@ def _words(text: EncodedText, rows: Sequence[Tensor], spans: Sequence[Span], poo
 
 
 def _last(offsets: NDArray[np.int32], first: int, end: int) -> int:
-    """The position behind a word's last piece; special positions have empty offsets and end it."""
+    """The position after a word's last piece; special positions have empty offsets and end the word."""
     position = first + 1
     while position < len(offsets) and offsets[position, 0] < end and offsets[position, 1] > offsets[position, 0]:
         position += 1

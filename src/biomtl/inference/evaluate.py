@@ -1,4 +1,4 @@
-"""Predict a split and score it: the same predictions that ``predict`` makes, the same scores as ``biomtl score``."""
+"""Predict a split and score it, with the same predictions as ``predict`` and the same scores as ``biomtl score``."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Evaluation:
 
     @property
     def mean(self) -> float:
-        """The mean of the tasks' main metrics; an error counts negative, so that higher is better."""
+        """The mean of the tasks' main metrics; errors count as negative, so that higher is better."""
         return sum(self.gain(name) for name in self.scores) / len(self.scores)
 
     def gain(self, task: str) -> float:
@@ -36,7 +36,7 @@ class Evaluation:
         return main.value if METRICS[main.id].higher_is_better else -main.value
 
     def write_predictions(self, folder: Path, gold: Suite | None = None) -> None:
-        """``folder/<task>/<split>.jsonl``; with ``gold`` each prediction beside its input and gold values."""
+        """Write ``folder/<task>/<split>.jsonl``; with ``gold``, each prediction with its input and gold values."""
         for name, rows in self.predictions.items():
             if gold is not None:
                 task, records = gold.tasks[name], gold[name].records(self.split)
@@ -45,7 +45,7 @@ class Evaluation:
 
 
 def _with_gold(task: Task, record: Record, prediction: Record) -> Record:
-    """A prediction with what the model read (``text``, ``tokens`` …) and, under ``gold``, what the record says."""
+    """A prediction with its input (``text``, ``tokens`` …) and, under ``gold``, the record's gold values."""
     read = {key: record[key] for key in ("id", "doc_id", *INPUT_KEYS[task.inputs], "entities") if key in record}
     return {**read, "gold": {key: record[key] for key in type_of(task).gold_cells if key in record}, **prediction}
 
@@ -71,11 +71,11 @@ def evaluate(
         split: train, dev or test.
         tasks: only these.
         resamples: bootstrap resamples of the intervals, 0 for none.
-        seed: of the resampling.
+        seed: seed of the bootstrap.
         batch_tokens: positions of a batch.
         bf16: compute in bfloat16.
         advance: called with the number of texts done.
-        predictions: this model's predictions of the split, where they were made already.
+        predictions: this model's predictions of the split, if they already exist.
     """
     names = [name for name in (tasks or suite.tasks) if split in suite[name]]
     gold = {name: suite[name].records(split) for name in names}
@@ -93,8 +93,8 @@ def shared_tasks(model: Model, suite: Suite, *, asked: bool, split: Split) -> Su
     Args:
         model: the model.
         suite: the data.
-        asked: whether the user named the tasks; then one that the model lacks, or that lacks the split, is an error.
-        split: the split that must be there.
+        asked: whether the user named the tasks; a task missing from the model or without the split is then an error.
+        split: the required split.
 
     Raises:
         InputError: no task in common, other labels than the model's, or no such split.
@@ -111,7 +111,7 @@ def shared_tasks(model: Model, suite: Suite, *, asked: bool, split: Split) -> Su
             expected = f"{own.type} over {', '.join(sorted(known)) or 'scores'}"
             raise InputError(f"task {name}: the data's labels are not the model's", expected=expected)
         if asked or split in suite[name]:
-            suite[name].records(split)  # a broken row is said before any work is done
+            suite[name].records(split)  # report a broken row before doing any work
             names.append(name)
     if not names:
         have = ", ".join(model.tasks)

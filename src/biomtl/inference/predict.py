@@ -1,4 +1,4 @@
-"""Predictions for records: the one path that evaluation, prediction and annotation share."""
+"""Predictions for records, shared by evaluation, prediction and annotation."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def predict_records(
     bf16: bool = False,
     advance: Advance | None = None,
 ) -> dict[str, list[Record]]:
-    """Predict every record of every task, each distinct text in one encoder pass for all tasks that ask about it.
+    """Predict every record of every task; each distinct text is encoded once for all its tasks.
 
     Args:
-        model: an engine, or a model, which is put into evaluation mode and left so.
-        records: each task's records; gold values are not looked at.
-        batch_tokens: positions of a batch, padding included.
+        model: an engine, or a model, which is switched to evaluation mode.
+        records: each task's records; gold values are ignored.
+        batch_tokens: positions of a batch, including padding.
         bf16: let a model compute in bfloat16.
         advance: called with the number of texts done, for a progress bar.
 
@@ -37,7 +37,7 @@ def predict_records(
         has one, every word of a tagging record a tag.
 
     Raises:
-        InputError: outputs that are no numbers.
+        InputError: outputs that are not numbers.
     """
     engine = as_engine(model, bf16=bf16)
     tasks = {name: engine.tasks[name] for name in records}
@@ -62,8 +62,8 @@ def _outputs(
         batch = collate([examples[i] for i in chosen], engine.processor)
         for name, values in engine.outputs(batch).items():
             if np.isnan(values).any():
-                found = f"the model's outputs for task {name} are no numbers"
-                raise InputError(found, fix="it diverged in training: train with a lower learning_rate")
+                problem = f"the model's outputs for task {name} are no numbers"
+                raise InputError(problem, fix="it diverged in training: train with a lower learning_rate")
             ends = np.cumsum(batch.tasks[name].output_counts)[:-1]
             for example, own in zip(batch.examples[name], np.split(values, ends), strict=True):
                 yield name, example.index, own
@@ -72,7 +72,7 @@ def _outputs(
 
 
 def length_batches(examples: Sequence[EncodedExample], batch_tokens: int) -> Iterator[list[int]]:
-    """Numbers of examples in batches of like length, longest first, so that memory runs out at once or never."""
+    """Indices of examples in batches of similar length, longest first, so that memory runs out at once or never."""
     order = sorted(range(len(examples)), key=lambda i: -examples[i].longest)
     batch: list[int] = []
     rows = 0

@@ -1,4 +1,4 @@
-"""Labels for raw text: every task in one encoder pass, offsets in the string that was given."""
+"""Labels for raw text: every task in one encoder pass, with offsets in the given string."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from biomtl.text.word_rules import BLANKS, OURS, cut_words
 
 
 class TokenizedText(str):
-    """A text with the spans of its words; where a text comes without them, taggers cut it themselves."""
+    """A text with the spans of its words; taggers split a text without spans themselves."""
 
     words: tuple[Span, ...]
 
     @classmethod
     def of(cls, tokens: Sequence[str], offsets: Sequence[Sequence[int]] | None = None) -> TokenizedText:
-        """The sentence of these words: as they stood in their document, or with a blank between any two."""
+        """The sentence of these words, with the spacing of their document or joined by spaces."""
         if offsets is None:
             offsets = [(2 * i, 2 * i + 1) for i in range(len(tokens))]
         text, spans = render_tokens(tokens, offsets)
@@ -49,7 +49,7 @@ class PredictedMention:
 
 @dataclass(frozen=True)
 class Result:
-    """What one task says of one text; fields that its type doesn't have are ``None``."""
+    """One task's result for one text; fields that its type doesn't have are ``None``."""
 
     task: str
     label: str | None = None
@@ -62,20 +62,20 @@ class Result:
     other: dict[str, Any] | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields that are set; those of ``other`` beside them."""
+        """The fields that are set, together with those of ``other``."""
         fields = {key: value for key, value in asdict(self).items() if value is not None and key != "task"}
         other = fields.pop("other", {})
         return fields | other
 
 
 class Predictor:
-    """A saved model at work on raw text.
+    """Labels raw text with a saved model.
 
     Args:
         model: a model or run folder, a model, or an engine, such as ``OnnxEngine`` of an exported graph.
         tasks: only these tasks, by name or alias; default every task of the model.
         bf16: let a model compute in bfloat16.
-        words: how taggers cut text: each as its training corpus does (``model``), or all by one rule.
+        words: how taggers split text: each as in its training corpus (``model``), or all by one rule.
 
     Examples:
         >>> predictor = Predictor("runs/quickstart")
@@ -121,11 +121,11 @@ class Predictor:
     ) -> dict[str, Result] | list[dict[str, Result]]:
         """Label texts and pairs.
 
-        A pair goes to the tasks over two texts, a text with two or more candidates to those that rank, a text to all
-        others.
+        A pair is for the tasks over two texts, a text with two or more candidates for ranking tasks, a single text for
+        all others.
 
         Returns:
-            For each input, task name to result; for a single string, that string's alone.
+            For each input, task name to result; for a single string, only its own.
 
         Raises:
             InputError: no task of the model takes such an input.
@@ -150,11 +150,11 @@ class Predictor:
         batch_tokens: int = BATCH_TOKENS,
         advance: Advance | None = None,
     ) -> dict[str, list[Result]]:
-        """What tasks say of inputs of their own; an input that several tasks are asked about is encoded once.
+        """Each task's results for its own inputs; an input shared by several tasks is encoded once.
 
         Args:
             asked: task name to the inputs that it labels.
-            batch_tokens: positions of a batch, padding included.
+            batch_tokens: positions of a batch, including padding.
             advance: called with the number of distinct inputs done.
 
         Returns:
@@ -173,7 +173,7 @@ class Predictor:
         }
 
     def fitting(self, text: str | tuple[str, ...]) -> list[str]:
-        """The tasks that work on such an input.
+        """The tasks that take such an input.
 
         Raises:
             InputError: there is none.
@@ -186,19 +186,19 @@ class Predictor:
 
 
 def takes(task: Task, text: str | tuple[str, ...]) -> bool:
-    """Whether a task works on such an input."""
+    """Whether a task takes such an input."""
     if isinstance(text, str):
         return task.inputs in ("text", "tokens")
     return task.inputs == ("pair" if len(text) == 2 else "candidates")
 
 
 def word_rule(task: Task, choice: WordChoice = "model") -> WordRule:
-    """How a task's text is cut; models that were saved without a rule have ours."""
+    """How a task's text is split; models that were saved without a rule use ours."""
     return (task.words or OURS) if choice == "model" else {"ours": OURS, "blanks": BLANKS}[choice]
 
 
 def as_record(task: Task, text: str | tuple[str, ...], rule: WordRule = OURS) -> Record:
-    """Raw input in the shape of the task's records, without gold values."""
+    """Raw input in the form of the task's records, without gold values."""
     if isinstance(text, tuple):
         if task.inputs == "candidates":
             return {"text": text[0], "candidates": list(text[1:])}

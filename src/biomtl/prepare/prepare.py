@@ -1,4 +1,4 @@
-"""From corpora as they lie to a prepared suite: find what is there, read every task, write all or nothing."""
+"""From downloaded corpora to a prepared suite: find the corpora, read every task, write all or nothing."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from biomtl.prepare.write import TaskReport, write_task
 from biomtl.tasks import get_task, known_tasks
 from biomtl.tasks.task import Task
 
-COUNTS = "counts.json"  # beside the tasks' folders; also what marks a folder as a prepared suite
+COUNTS = "counts.json"  # in the suite's folder; also marks it as a prepared suite
 
 Progress = Callable[[int, int, int], None]
 """Called with tasks done, tasks in all, records written so far."""
@@ -35,7 +35,7 @@ Progress = Callable[[int, int, int], None]
 
 @dataclass(frozen=True)
 class PrepareReport:
-    """What `prepare` wrote and how it compares with what was expected."""
+    """What `prepare` wrote, and how it compares with the expected counts."""
 
     out: Path
     tasks: tuple[TaskReport, ...]
@@ -61,7 +61,7 @@ class PrepareReport:
 
 @dataclass(frozen=True)
 class Job:
-    """One task to read: by which reader, and which others found it too."""
+    """One task to read, its reader, and the other readers that found it."""
 
     task: Task
     reader: Reader
@@ -80,17 +80,17 @@ def prepare(
 ) -> PrepareReport:
     """Write a prepared suite: ``<task>/{train,dev,test}.jsonl, task.yaml, provenance.json`` and ``counts.json``.
 
-    The output is the same to the byte for the same input and options, wherever it lies and however many workers read.
+    The output is the same to the byte for the same input and options, whatever the folder and the number of workers.
 
     Args:
         source: a folder or archive; it may hold several corpora. Where an original distribution and BLUE-format files
             of a task are both found, the original is read.
-        out: the folder to write; it appears whole or not at all.
+        out: the folder to write; it appears only when complete.
         tasks: names or aliases; default every task found.
-        options: the readers' choices; default BLUE's.
+        options: options of the readers; the defaults give BLUE's records.
         overwrite: replace a prepared suite at ``out``.
         workers: processes. With more than one, a script must call this under ``if __name__ == "__main__"``.
-        progress: told how far things are, a few times a second.
+        progress: called with the progress, a few times a second.
 
     Raises:
         InputError: nothing found, an unknown task, bad data (file and row), or an output that exists.
@@ -111,7 +111,7 @@ def choose(source: Source, tasks: Sequence[str] | None = None) -> list[Job]:
     """Which reader reads which task, in BLUE's order: the first of the registry that finds it.
 
     Raises:
-        InputError: nothing is recognised, or a task that was asked for isn't there.
+        InputError: nothing is recognised, or a requested task isn't found.
     """
     wanted = list(known_tasks()) if tasks is None else [get_task(name).name for name in tasks]
     if not wanted:
@@ -161,7 +161,7 @@ def _run_here(
 
 
 class _StopError(Exception):
-    """Another task failed, or the user wants out."""
+    """Another task failed, or the user interrupted."""
 
 
 # A worker's view of the shared numbers: records written by each job, and last whether to stop.
@@ -176,7 +176,7 @@ def _start_worker(shared: Any) -> None:
 
 
 def _end_with_parent() -> None:
-    """Leave when the main process is gone, however it went: its end of a pipe is closed then."""
+    """Exit when the main process has ended in any way, which closes its end of a pipe."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()

@@ -151,7 +151,7 @@ def shard(batches: Sequence[Index], rank: int, world: int) -> list[Index]:
     while len(even) % world:
         widest = max(range(len(even)), key=lambda index: len(even[index]))
         if len(even[widest]) < 2:
-            found = f"{sum(map(len, batches))} training texts for {world} processes"
-            raise InputError(found, expected="a batch for every process at each step", fix="use fewer processes")
+            problem = f"{sum(map(len, batches))} training texts for {world} processes"
+            raise InputError(problem, expected="a batch for every process at each step", fix="use fewer processes")
         even[widest : widest + 1] = np.array_split(even[widest], 2)
     return even[rank::world]

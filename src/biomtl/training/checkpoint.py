@@ -1,4 +1,4 @@
-"""Checkpoints that a run continues from exactly: whole or not at all, tensors and JSON only."""
+"""Checkpoints from which a run continues exactly: complete or absent, only tensors and JSON."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ AGAIN = "delete it with its folder and resume"
 def save_checkpoint(folder: Path, state: TrainState, random: Sequence[Mapping[str, Tensor]]) -> None:
     """Write ``folder``: the whole state, and every process's random state.
 
-    Weights that are not trained have a file of their own, which all checkpoints of a run share.
+    Weights that are not trained are in a separate file, which all checkpoints of a run share.
     """
     frozen = {name for name, value in state.model.named_parameters() if not value.requires_grad}
     weights = state.model.state_dict()
@@ -63,7 +63,7 @@ def save_checkpoint(folder: Path, state: TrainState, random: Sequence[Mapping[st
 
 
 def load_checkpoint(folder: Path, state: TrainState, process: int = 0, processes: int = 1) -> None:
-    """Put everything back as ``save_checkpoint`` found it, in process ``process`` of ``processes``.
+    """Restore everything saved by ``save_checkpoint``, in process ``process`` of ``processes``.
 
     Raises:
         InputError: a file is missing or broken, or belongs to another model or number of processes.
@@ -73,8 +73,8 @@ def load_checkpoint(folder: Path, state: TrainState, process: int = 0, processes
         saved = read_json(folder / PROGRESS, "where the run stood", AGAIN)
         checksums.verify(folder, saved.get("files"), fix=AGAIN)
         if saved.get("processes", 1) != processes:
-            found = f"a checkpoint of {saved['processes']} processes"
-            raise InputError(found, path=folder, expected=f"{processes}", fix="resume with as many as before")
+            problem = f"a checkpoint of {saved['processes']} processes"
+            raise InputError(problem, path=folder, expected=f"{processes}", fix="resume with as many as before")
         frozen = load_file(folder / FROZEN) if (folder / FROZEN).is_file() else {}
         state.model.load_state_dict(load_file(folder / "model.safetensors") | frozen)
         moments: dict[int, dict[str, Tensor]] = {}
@@ -95,7 +95,7 @@ def load_checkpoint(folder: Path, state: TrainState, process: int = 0, processes
         state.progress = TypeAdapter(Progress).validate_python(saved["progress"])
     except InputError:
         raise
-    except Exception as error:  # damaged tensors and numbers fail in whatever way torch comes to them
+    except Exception as error:  # damaged tensors and numbers can fail anywhere in torch
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise InputError(f"the checkpoint can't be read ({reason})", path=folder, fix="delete it and resume") from error
 

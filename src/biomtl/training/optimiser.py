@@ -1,4 +1,4 @@
-"""AdamW with the usual groups, and the learning rate's course."""
+"""AdamW with the usual parameter groups, and the learning-rate schedule."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def build_optimiser(model: MultiTaskModel, recipe: Recipe, methods: Iterable[Met
     groups: dict[tuple[bool, bool, float], list[torch.nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            # A pooler belongs to the heads in all but its place: some encoders' was never trained.
+            # A pooler is treated like a head, since some encoders' pooler was never trained.
             is_head = name.startswith("heads.") or ".pooler." in name
             factor = math.prod(method.rate(name) for method in methods)
             groups.setdefault((is_head, parameter.ndim >= 2, factor), []).append(parameter)
@@ -45,7 +45,7 @@ def build_optimiser(model: MultiTaskModel, recipe: Recipe, methods: Iterable[Met
 
 
 def build_schedule(optimiser: torch.optim.Optimizer, recipe: Recipe, steps: int) -> Any:
-    """Warm-up, then the recipe's course to the last step."""
+    """Warm-up, then the recipe's schedule to the last step."""
 
     warmup = recipe.warmup_steps if recipe.warmup_steps is not None else round((recipe.warmup_ratio or 0) * steps)
     name = "constant_with_warmup" if recipe.lr_scheduler_type == "constant" else recipe.lr_scheduler_type
@@ -58,10 +58,10 @@ def current_rate(groups: Sequence[Mapping[str, Any]]) -> float:
 
 
 def configure(model: MultiTaskModel, recipe: Recipe) -> None:
-    """Dropout, a frozen encoder and checkpointing, as the recipe says.
+    """Set dropout, a frozen encoder and checkpointing according to the recipe.
 
     Raises:
-        InputError: gradient checkpointing of an encoder that has none, or a method that doesn't suit the model.
+        InputError: the encoder has no gradient checkpointing, or a method doesn't suit the model.
     """
     if recipe.dropout is not None:
         set_dropout(model, recipe.dropout)
@@ -76,7 +76,7 @@ def configure(model: MultiTaskModel, recipe: Recipe) -> None:
 
 
 def set_dropout(model: torch.nn.Module, probability: float) -> None:
-    """Give every dropout layer the same probability, and the attention that keeps its own as a number."""
+    """Give every dropout layer the same probability, and also attention that keeps its own as a number."""
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = probability

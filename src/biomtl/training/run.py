@@ -1,4 +1,4 @@
-"""A run, top to bottom: claim its folder, build what the recipe says, train, choose by dev, score test once, report."""
+"""A run, top to bottom: claim its folder, build model and data, train, select on dev, score test once, report."""
 
 from __future__ import annotations
 
@@ -51,9 +51,9 @@ class Run:
     """A finished run.
 
     Attributes:
-        folder: where it lies.
-        metrics: what ``metrics.json`` says; ``None`` in all processes but the first.
-        model: with the chosen weights.
+        folder: the run folder.
+        metrics: the content of ``metrics.json``; ``None`` in all processes but the first.
+        model: the model with the selected weights.
     """
 
     folder: Path
@@ -71,18 +71,18 @@ def train(
     command: str | None = None,
     console: Console | None = None,
 ) -> Run:
-    """Train what the recipe says, choose by dev, score test once, and write the run folder.
+    """Train according to the recipe, select on dev, score test once, and write the run folder.
 
     Args:
-        recipe: everything that decides the run: a recipe, its keys, or its YAML file.
-        model: trained instead of one built by the recipe; afterwards it holds the chosen weights. Its encoder, lengths
-            and heads are what the recorded recipe says.
-        suite: trained on instead of the recipe's; likewise recorded.
-        positional: not taken; the old call is refused with the new one.
+        recipe: everything that determines the run: a recipe, its keys, or its YAML file.
+        model: a model to train instead of one built from the recipe; afterwards it has the selected weights. The
+            recorded recipe describes its encoder, lengths and heads.
+        suite: data to use instead of the recipe's; also recorded.
+        positional: not allowed; the error for the old call shows the new one.
         resume: continue the folder's newest checkpoint.
         overwrite: replace an existing run once this one is finished.
         command: the command line, for the provenance.
-        console: where the tables go; default standard output.
+        console: the console for tables; default standard output.
 
     Raises:
         InputError: the folder exists (or, resuming, doesn't) or is another process's, a split is missing, the data

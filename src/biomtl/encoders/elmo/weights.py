@@ -184,8 +184,8 @@ def _datasets(group: Any, path: Path) -> Iterator[str]:
             yield from _datasets(item, path)
         elif isinstance(item, h5py.Dataset):
             if item.external or item.is_virtual:
-                found = f"{name} has its values in another file"
-                raise InputError(found, path=path, expected="values in this file", fix="download it again")
+                problem = f"{name} has its values in another file"
+                raise InputError(problem, path=path, expected="values in this file", fix="download it again")
             yield name
 
 
