@@ -112,7 +112,7 @@ class Fold(TaskData):
     """
 
     def __init__(self, data: TaskData, held_out: set[int]) -> None:
-        super().__init__(data.task, data.files)
+        super().__init__(data.task, data.files, data.head)
         self.whole, self.held_out = data, held_out
 
     def _read(self, split: Split) -> list[Record]:
