@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 from pathlib import Path
 
@@ -10,7 +11,13 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = (ROOT / "docs/promises.md").read_text(encoding="utf-8")
-ROWS = [line for line in PAGE.splitlines() if line.startswith("| ") and not line.startswith(("| ---", "| promise"))]
+FIGURES = ("kills", "damaged files", "fuzz inputs")
+ROWS = [
+    line
+    for line in PAGE.splitlines()
+    if line.startswith("| ")
+    and not line.startswith(("| ---", "| promise", "| kind", *(f"| {kind} |" for kind in FIGURES)))
+]
 NAMED = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
 
 
@@ -29,3 +36,13 @@ def test_every_promise_is_kept_by_tests_that_exist(row: str) -> None:
         tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
         functions = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
         assert name in functions, f"{path} has no {name}"
+
+
+@pytest.mark.parametrize(
+    ("kind", "file", "counts"),
+    zip(FIGURES, ("kills", "damage", "fuzz"), ("killed", "read", "inputs"), strict=True),
+)
+def test_figures_are_those_of_the_results(kind: str, file: str, counts: str) -> None:
+    results = json.loads((ROOT / "torture" / "results" / f"{file}.json").read_text(encoding="utf-8"))
+    total = sum(results["counts"][counts].values())
+    assert f"| {kind} | {total:,} | {results['wrong']:,} |" in PAGE

@@ -19,7 +19,6 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(reason="signals, checksums and litter are being mended", strict=False)
 def test_short_form(tmp_path: Path) -> None:
     """No output torn or different, no traceback, no litter, no damage unseen."""
     words = [sys.executable, "-m", "torture", "--short", "--results", str(tmp_path)]
