@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Callable
 from functools import cache
@@ -105,7 +106,9 @@ def _score(kind: str, predicted: bool) -> Callable[[Path], object]:
     def read(path: Path) -> None:
         from biomtl.scoring import score
 
-        good = rows(kind)
+        good = room() / f"input-good-{kind}.jsonl"
+        if not good.exists():
+            good.write_text("".join(json.dumps(row) + "\n" for row in rows(kind)), encoding="utf-8")
         score(task(kind), good if predicted else path, path if predicted else good, resamples=0)
 
     return read
