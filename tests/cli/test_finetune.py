@@ -123,7 +123,7 @@ def test_without_dev_the_remedy_is_named(command: Command, arguments: list[objec
     arguments[arguments.index("--data") + 1] = suite
     ended = command(*arguments, "--task", "cls-text")
     assert (ended.code, ended.err.count("\n")) == (2, 1)
-    assert "no dev split to choose the model by (cls-text), add a dev file, or set eval_strategy=no" in ended.err
+    assert "no dev split for model selection (cls-text), add a dev file, or set eval_strategy=no" in ended.err
     assert command(*arguments, "--task", "cls-text", "eval_strategy=no").code == 0
 
 
