@@ -66,7 +66,9 @@ KINDS = {
     "export": Kind(("README.md",), (*_ENCODER, "model.onnx", "onnx.json", "scores.json")),
     "model": Kind(("manifest.json",), _MODEL),
     "prepare": Kind(("counts.json",), ("counts.json", "*/task.yaml", "*/provenance.json", *_SPLITS)),
-    "run": Kind(("recipe.yaml", "fold-1/recipe.yaml"), (*_RUN, *(f"fold-*/{name}" for name in _RUN)), grows=True),
+    "run": Kind(
+        ("recipe.yaml", "fold-1/recipe.yaml"), (*_RUN, *(f"fold-*/{name}" for name in (*_RUN, OWNED))), grows=True
+    ),
     "sample": Kind(("*/task.yaml",), ("*/task.yaml", *_SPLITS)),
 }
 """The kinds of folders that commands and functions write."""
