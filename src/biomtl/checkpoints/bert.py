@@ -121,12 +121,12 @@ def expected_shapes(settings: Settings, architecture: str, labels: int | None = 
 
 
 def match(
-    found: Mapping[str, tuple[str, tuple[int, ...]]], settings: Settings, architecture: str, where: Path
+    stored: Mapping[str, tuple[str, tuple[int, ...]]], settings: Settings, architecture: str, where: Path
 ) -> tuple[list[str], list[str]]:
     """The parameters that the stock class takes, and those that it has no place for.
 
     Args:
-        found: name with prefix ``bert.`` to the name in the source and the shape (as Hugging Face has it).
+        stored: name with prefix ``bert.`` to the name in the source and the shape (as Hugging Face has it).
         settings: the settings from the configuration.
         architecture: the stock class.
         where: the checkpoint, for error messages.
@@ -134,26 +134,26 @@ def match(
     Raises:
         InputError: a parameter is missing or has another shape, or there are more encoder layers than configured.
     """
-    labels = found["classifier.weight"][1][:1] if "classifier.weight" in found else ()
+    labels = stored["classifier.weight"][1][:1] if "classifier.weight" in stored else ()
     expected = expected_shapes(settings, architecture, labels[0] if labels else None)
     pooler = {name: shape for name, shape in expected_shapes(settings, "BertModel").items() if "bert.pooler." in name}
-    if set(pooler) <= set(found):  # classes such as BertForMaskedLM have none, AutoModel does
+    if set(pooler) <= set(stored):  # classes such as BertForMaskedLM have none, AutoModel does
         expected |= pooler
     for name, shape in expected.items():
-        if name not in found:
-            source = _source_name(name, found)
+        if name not in stored:
+            source = _source_name(name, stored)
             fix = "is it another model's configuration?"
             raise InputError(f"no variable {source}", path=where, expected=f"all of a {architecture}", fix=fix)
-        key, have = found[name]
+        key, have = stored[name]
         if have != shape:
             fix = "does the configuration belong to this checkpoint?"
             by_config = f"{list(shape)} by the configuration"
             raise InputError(f"variable {key}: shape {list(have)}", path=where, expected=by_config, fix=fix)
-    for name, (key, _) in found.items():
+    for name, (key, _) in stored.items():
         if name not in expected and name.startswith("bert.encoder.layer."):
             layers = f"{settings.num_hidden_layers} encoder layers by the configuration"
             raise InputError(f"variable {key}", path=where, expected=layers, fix="give the right --config FILE")
-    return [name for name in found if name in expected], [name for name in found if name not in expected]
+    return [name for name in stored if name in expected], [name for name in stored if name not in expected]
 
 
 def write_hf(checkpoint: BertCheckpoint, folder: Path) -> None:
@@ -178,7 +178,7 @@ def _labels(architecture: str, state: Mapping[str, Tensor]) -> int | None:
     return len(state["classifier.weight"]) if architecture == "BertForSequenceClassification" else None
 
 
-def _source_name(name: str, found: Mapping[str, tuple[str, tuple[int, ...]]]) -> str:
+def _source_name(name: str, stored: Mapping[str, tuple[str, tuple[int, ...]]]) -> str:
     """A missing parameter's name in the source's own form."""
 
-    return to_tf(name) if any("/" in key for key, _ in found.values()) else name
+    return to_tf(name) if any("/" in key for key, _ in stored.values()) else name

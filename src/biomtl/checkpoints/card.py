@@ -132,7 +132,7 @@ def _origin(tasks: Sequence[Task], provenance: Mapping[str, Any], max_length: in
     if "seed" in provenance:
         said.append(f"with seed {provenance['seed']}")
     length = f" Rows hold up to {max_length} word pieces." if max_length else ""
-    return f"{', '.join(said[:2])}{''.join(f' {part}' for part in said[2:])}.{length}"
+    return f"{', '.join(said[:2])}{''.join(f' {clause}' for clause in said[2:])}.{length}"
 
 
 def _task_table(tasks: Sequence[Task]) -> str:

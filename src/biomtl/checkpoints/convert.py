@@ -52,27 +52,29 @@ def convert(
     """
     source, target = Path(source), Path(target)
     refuse_existing(target, overwrite, kind="convert", inputs=(source, vocab, config))
-    kind = source_format or detect_format(source)
-    if tasks is not None and kind not in ("mtdnn", "hf"):
-        raise InputError(f"--tasks for a checkpoint of format {kind}", expected="mtdnn or hf, which have named heads")
-    if kind in ("hf", "elmo") and (vocab is not None or lower is not None):
-        raise InputError(f"--vocab, --lower or --cased for format {kind}", expected="tf or mtdnn")
-    if kind == "hf" and config is not None:
+    format_name = source_format or detect_format(source)
+    if tasks is not None and format_name not in ("mtdnn", "hf"):
+        raise InputError(
+            f"--tasks for a checkpoint of format {format_name}", expected="mtdnn or hf, which have named heads"
+        )
+    if format_name in ("hf", "elmo") and (vocab is not None or lower is not None):
+        raise InputError(f"--vocab, --lower or --cased for format {format_name}", expected="tf or mtdnn")
+    if format_name == "hf" and config is not None:
         raise InputError("--config for format hf", expected="tf, mtdnn or elmo")
     with atomic_folder(target, "convert", overwrite=overwrite) as work:
-        if kind == "elmo":
+        if format_name == "elmo":
             return _convert_elmo(source, work, target_format, config)
-        if kind == "hf" and target_format == "hf":
+        if format_name == "hf" and target_format == "hf":
             return _convert_hf(_folder(source), work, tasks, encoder_only)
         if target_format == "tf":
-            return _write_tf(source, work, kind, vocab, config, lower, encoder_only)
-        return _write_hf(source, work, kind, vocab, config, lower, tasks, encoder_only)
+            return _write_tf(source, work, format_name, vocab, config, lower, encoder_only)
+        return _write_hf(source, work, format_name, vocab, config, lower, tasks, encoder_only)
 
 
 def _write_hf(
     source: Path,
     work: Path,
-    kind: Format,
+    format_name: Format,
     vocab: str | Path | None,
     config: str | Path | None,
     lower: bool | None,
@@ -80,7 +82,7 @@ def _write_hf(
     encoder_only: bool,
 ) -> Report:
 
-    if kind == "tf":
+    if format_name == "tf":
         checkpoint = read_tf(source, config=config, vocab=vocab, lower=lower, encoder_only=encoder_only)
         write_hf(checkpoint, work)
         return checkpoint.report
@@ -97,16 +99,16 @@ def _write_hf(
 def _write_tf(
     source: Path,
     work: Path,
-    kind: Format,
+    format_name: Format,
     vocab: str | Path | None,
     config: str | Path | None,
     lower: bool | None,
     encoder_only: bool,
 ) -> Report:
 
-    if kind == "hf":
+    if format_name == "hf":
         checkpoint = read_bert(_folder(source), encoder_only=encoder_only)
-    elif kind == "tf":
+    elif format_name == "tf":
         checkpoint = read_tf(source, config=config, vocab=vocab, lower=lower, encoder_only=encoder_only)
     else:
         checkpoint, _ = read_mtdnn(_torch_file(source), config=config, vocab=vocab, lower=lower, encoder_only=True)

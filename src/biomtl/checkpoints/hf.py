@@ -66,9 +66,9 @@ def adopt(folder: Path, tasks: str | None) -> tuple[MultiTaskModel, Report]:
         fix = "add --encoder-only to take the encoder alone"
         expected = f"a model {_SEQUENCE} or {_TOKEN}"
         raise InputError(f"a {architecture or 'model without architecture'}", path=folder, expected=expected, fix=fix)
-    kind = _TOKEN if architecture.endswith(_TOKEN) else _SEQUENCE
-    stock = load_network(f"AutoModel{kind}", folder)
-    task = _task(folder, tasks, kind, stock.config)
+    class_suffix = _TOKEN if architecture.endswith(_TOKEN) else _SEQUENCE
+    stock = load_network(f"AutoModel{class_suffix}", folder)
+    task = _task(folder, tasks, class_suffix, stock.config)
     # The encoder is loaded anew: a stock classifier may hold it without the pooler that other heads want.
     encoder = TransformerEncoder(load_network("AutoModel", folder))
     processor = load_processor(folder, min(encoder.max_positions or _LONGEST, _LONGEST), None)
@@ -135,11 +135,11 @@ def load_network(class_name: str, folder: Path) -> Any:
     return network.eval()
 
 
-def _task(folder: Path, spelled: str | None, kind: str, config: Any) -> Task:
+def _task(folder: Path, spelled: str | None, class_suffix: str, config: Any) -> Task:
     own = re.sub(r"[^A-Za-z0-9._-]+", "-", folder.resolve().name).strip("._-")
     name, _, inputs = (spelled or own or "task").partition("=")
     labels = tuple(config.id2label[i] for i in range(config.num_labels))
-    if kind == _TOKEN:
+    if class_suffix == _TOKEN:
         return Task(name=name, type="tagging", inputs="tokens", labels=labels, metric="entity_f1_spans")
     if inputs not in ("", "text", "pair"):
         raise InputError(f"--tasks {spelled!r}", expected="NAME or NAME=pair for a stock model with its one head")

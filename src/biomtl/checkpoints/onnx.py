@@ -147,8 +147,8 @@ def _drop_traces(path: Path) -> None:
 
     model = onnx.load(path)
     nodes = [node for function in model.functions for node in function.node]
-    for part in (model, model.graph, *model.functions, *model.graph.node, *nodes):
-        del part.metadata_props[:]
+    for proto in (model, model.graph, *model.functions, *model.graph.node, *nodes):
+        del proto.metadata_props[:]
     onnx.save(model, path)
 
 
@@ -157,8 +157,8 @@ def _difference(graph: _Graph, path: Path) -> float:
     example = graph.example(2, 17)
     with torch.no_grad():
         expected = graph(*example)
-    found = open_session(path).run(graph.tasks, {n: v.numpy() for n, v in zip(graph.inputs, example, strict=True)})
-    return max(float(np.abs(a.numpy() - b).max()) for a, b in zip(expected, found, strict=True))
+    actual = open_session(path).run(graph.tasks, {n: v.numpy() for n, v in zip(graph.inputs, example, strict=True)})
+    return max(float(np.abs(a.numpy() - b).max()) for a, b in zip(expected, actual, strict=True))
 
 
 def _quantise(path: Path) -> None:

@@ -115,33 +115,39 @@ def own_tasks(heads: Sequence[Head], settings: Mapping[str, Any]) -> str | None:
         return None
     if not all(code in _CODES for code in codes) or not all(isinstance(name, str) for name in names):
         return None
-    kinds = ["san-classification" if head.san else _CODES[code] for head, code in zip(heads, codes, strict=True)]
-    return ",".join(f"{name}={kind}:{head.outputs}" for name, kind, head in zip(names, kinds, heads, strict=True))
+    head_types = ["san-classification" if head.san else _CODES[code] for head, code in zip(heads, codes, strict=True)]
+    return ",".join(
+        f"{name}={head_type}:{head.outputs}" for name, head_type, head in zip(names, head_types, heads, strict=True)
+    )
 
 
 def suggest(heads: Sequence[Head]) -> str:
     """A template for ``--tasks`` with the right sizes, for the user to fill in names and types."""
-    kinds = ["san-classification" if h.san else "regression" if h.outputs == 1 else "classification" for h in heads]
-    return ",".join(f"task{head.number}={kind}:{head.outputs}" for head, kind in zip(heads, kinds, strict=True))
+    head_types = [
+        "san-classification" if h.san else "regression" if h.outputs == 1 else "classification" for h in heads
+    ]
+    return ",".join(
+        f"task{head.number}={head_type}:{head.outputs}" for head, head_type in zip(heads, head_types, strict=True)
+    )
 
 
 def _parse(entry: str, head: Head, path: Path) -> Task:
     match = re.fullmatch(r"([A-Za-z0-9][A-Za-z0-9._-]*)=([a-z-]+):(.+)", entry)
     if not match:
         raise InputError(f"--tasks {entry!r}", expected=SPELLING)
-    name, kind, rest = match.groups()
-    if kind not in _TYPES:
-        raise InputError(f"--tasks {entry!r}: unknown type {kind!r}", fix=nearest(kind, _TYPES))
+    name, head_type, rest = match.groups()
+    if head_type not in _TYPES:
+        raise InputError(f"--tasks {entry!r}: unknown type {head_type!r}", fix=nearest(head_type, _TYPES))
     labels = tuple(rest.split("|")) if not rest.isdigit() else None
     count = len(labels) if labels else int(rest)
-    if count != head.outputs or (kind == "san-classification") != head.san:
+    if count != head.outputs or (head_type == "san-classification") != head.san:
         is_ = f"a {'SAN' if head.san else 'linear'} head of {head.outputs} outputs"
-        raise InputError(f"head {head.number} is {is_}, not {kind}:{count}", path=path, expected=SPELLING)
-    return _task(name, kind, labels, count)
+        raise InputError(f"head {head.number} is {is_}, not {head_type}:{count}", path=path, expected=SPELLING)
+    return _task(name, head_type, labels, count)
 
 
-def _task(name: str, kind: str, labels: tuple[str, ...] | None, count: int) -> Task:
-    base = kind.split("-")[-1]
+def _task(name: str, head_type: str, labels: tuple[str, ...] | None, count: int) -> Task:
+    base = head_type.split("-")[-1]
     fields: dict[str, Any] = {"name": name, "type": base, "metric": _METRICS[base]}
     known = _known(name, base)
     if labels is None and known is not None and base != "regression" and len(LABELS[known.name]) == count:
@@ -150,7 +156,7 @@ def _task(name: str, kind: str, labels: tuple[str, ...] | None, count: int) -> T
         fields |= {"metric": known.metric, "metrics": known.metrics, "score_range": known.score_range}
     if base == "tagging":
         fields["inputs"] = "tokens"
-    elif "-" in kind or base == "regression":
+    elif "-" in head_type or base == "regression":
         fields["inputs"] = "pair"
     else:
         fields["inputs"] = known.inputs if known is not None else "text"

@@ -83,13 +83,13 @@ class Bundle:
             return self._tensor(name, entry)
         parts = []
         for extents in entry.slices:
-            part = self._parts.get(slices.encode_key(name, extents))
-            if part is None:
+            piece = self._parts.get(slices.encode_key(name, extents))
+            if piece is None:
                 problem = f"variable {name}: the slice at {extents} is missing"
                 raise InputError(problem, path=self.index, fix=_AGAIN)
-            if part.dtype != entry.dtype:
+            if piece.dtype != entry.dtype:
                 raise InputError(f"variable {name}: slices of different types", path=self.index, fix=_AGAIN)
-            parts.append((extents, self._tensor(name, part)))
+            parts.append((extents, self._tensor(name, piece)))
         try:
             return slices.join(entry.shape, parts)
         except ValueError as error:
@@ -106,7 +106,7 @@ class Bundle:
     def _check_files(self) -> None:
         """Fail early, and also for unused variables, if a data file is missing or too short."""
         sizes: dict[int, int] = {}
-        for name, entry in [*self._entries.items(), *((_part_name(key), part) for key, part in self._parts.items())]:
+        for name, entry in [*self._entries.items(), *((_part_name(key), piece) for key, piece in self._parts.items())]:
             if entry.slices:
                 continue
             if not 0 <= entry.shard < self._shards or entry.offset < 0 or entry.size < 0:

@@ -103,9 +103,9 @@ def encode_entry(entry: Entry) -> bytes:
     out += _number(3, entry.shard) + _number(4, entry.offset) + _number(5, entry.size)
     if entry.crc:
         out += bytes([6 << 3 | _FIXED32]) + struct.pack("<I", entry.crc)
-    for part in entry.slices:
-        extents = (_number(1, start) + (_number(2, length) if length >= 0 else b"") for start, length in part)
-        out += _nested(7, b"".join(_nested(1, extent) for extent in extents))
+    for extents in entry.slices:
+        encoded = (_number(1, start) + (_number(2, length) if length >= 0 else b"") for start, length in extents)
+        out += _nested(7, b"".join(_nested(1, extent) for extent in encoded))
     return out
 
 

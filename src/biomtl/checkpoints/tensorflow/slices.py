@@ -30,20 +30,20 @@ def join(shape: tuple[int, ...], parts: list[tuple[tuple[Extent, ...], npt.NDArr
     Raises:
         ValueError: the slices leave a gap, overlap or exceed the shape.
     """
-    if sum(part.size for _, part in parts) != math.prod(shape):
+    if sum(values.size for _, values in parts) != math.prod(shape):
         raise ValueError(f"its slices don't add up to shape {list(shape)}")
     whole = np.empty(shape, dtype=parts[0][1].dtype)
     filled = np.zeros(shape, dtype=bool)
-    for extents, part in parts:
+    for extents, values in parts:
         if len(extents) != len(shape):
             raise ValueError(f"a slice of rank {len(extents)} for shape {list(shape)}")
         place = tuple(
             slice(0, size) if length < 0 else slice(start, start + length)
             for (start, length), size in zip(extents, shape, strict=True)
         )
-        if any(span.start < 0 for span in place) or filled[place].shape != part.shape:
+        if any(span.start < 0 for span in place) or filled[place].shape != values.shape:
             raise ValueError(f"the slice at {extents} does not fit shape {list(shape)}")
-        whole[place] = part
+        whole[place] = values
         filled[place] = True
     if not filled.all():
         raise ValueError("its slices overlap and leave a gap")

@@ -77,8 +77,8 @@ def _block(data: bytes, handle: tuple[int, int]) -> Iterator[tuple[bytes, bytes]
         raise ValueError("a block beyond the end of the file")
     if masked(stored) != int.from_bytes(checksum, "little"):
         raise ValueError(f"checksum of the block at byte {offset} does not match")
-    content, kind = stored[:-1], stored[-1]
-    if kind:  # only TensorFlow 1.1 compressed the index of a bundle, before there was a BERT
+    content, compression = stored[:-1], stored[-1]
+    if compression:  # only TensorFlow 1.1 compressed the index of a bundle, before there was a BERT
         raise ValueError("a compressed block, which TensorFlow hasn't written since its version 1.2")
     return _block_entries(content)
 
