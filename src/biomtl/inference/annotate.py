@@ -74,8 +74,10 @@ class Annotator:
         for name in self.whole:
             if tasks[name].inputs != "text" or name in self.arguments:
                 raise InputError(f"task {name} does not label documents", expected="a task over single texts")
-        found = {kind.lower() for task in tasks.values() if task.inputs == "tokens" for kind in _types(task)}
-        reasons = {name: self._reason(task, found) for name, task in tasks.items()}
+        found_types = {
+            mention_type.lower() for task in tasks.values() if task.inputs == "tokens" for mention_type in _types(task)
+        }
+        reasons = {name: self._reason(task, found_types) for name, task in tasks.items()}
         self.skipped = {name: reason for name, reason in reasons.items() if reason}
         fit = [name for name in tasks if name not in self.skipped]
         self.relations = [name for name in fit if name in self.arguments]
@@ -84,15 +86,15 @@ class Annotator:
             said = "; ".join(f"{name}: {reason}" for name, reason in self.skipped.items())
             raise InputError(f"no task that can annotate documents ({said})", fix="choose other tasks or options")
 
-    def _reason(self, task: Task, found: set[str]) -> str | None:
-        """Why a task can't annotate documents, or ``None``; ``found`` are the types of mentions that taggers find."""
+    def _reason(self, task: Task, found_types: set[str]) -> str | None:
+        """Why a task can't annotate documents, or ``None``; ``found_types`` are the mention types that taggers find."""
         if task.inputs == "pair":
             return "it compares two texts"
         if task.inputs == "candidates" or type_of(task).answer == "other":
             return f"documents have no place for its answers ({task.type})"
         if task.name in self.arguments:
             arguments = self.arguments[task.name]
-            lacking = [types for types in (arguments.first, arguments.second) if found.isdisjoint(types)]
+            lacking = [types for types in (arguments.first, arguments.second) if found_types.isdisjoint(types)]
             if lacking and not self.keep:
                 return f"no tagger of the model finds its arguments ({', '.join(sorted(lacking[0]))})"
         elif task.inputs == "text" and not self.labels:
@@ -135,10 +137,10 @@ class Annotator:
             name: [(draft, *pair) for draft in drafts for pair in draft.pairs(self.arguments[name])]
             for name in self.relations
         }
-        masked = {name: [text for _, text, *_ in found] for name, found in pairs.items()}
+        masked = {name: [text for _, text, *_ in candidates] for name, candidates in pairs.items()}
         results = self.predictor.ask(masked, advance=advance)
-        for name, found in pairs.items():
-            for (draft, _, first, second), result in zip(found, results[name], strict=True):
+        for name, candidates in pairs.items():
+            for (draft, _, first, second), result in zip(candidates, results[name], strict=True):
                 draft.relate(tasks[name], result, first, second)
         for draft in drafts:
             yield draft.finished()
@@ -165,24 +167,24 @@ class _Draft:
             self.found.setdefault(key, []).append((task.name, mention.probability))
         self.label(task, result, "Sentence", cut.span)
 
-    def label(self, task: Task, result: Result, kind: str, span: Span) -> None:
+    def label(self, task: Task, result: Result, mention_type: str, span: Span) -> None:
         """Add a task's labels or score for a span."""
         text = self.document.text[slice(*span)]
         for attributes in _labels(task, result):
-            self.labels.append(Mention("", kind, (span,), text, (), attributes))
+            self.labels.append(Mention("", mention_type, (span,), text, (), attributes))
 
     def settle(self) -> None:
         """Turn predictions into mentions; a mention found by several tasks, or already present, is written once."""
         there = {(mention.type, mention.spans): i for i, mention in enumerate(self.kept)}
         kept, new = list(self.kept), []
-        for (kind, span), by in sorted(self.found.items(), key=lambda item: (item[0][1], item[0][0])):
+        for (mention_type, span), by in sorted(self.found.items(), key=lambda item: (item[0][1], item[0][0])):
             tasks = tuple(("task", task) for task, _ in by)
             attributes = tasks + tuple(("probability", f"{probability:.4f}") for _, probability in by)
-            if (i := there.get((kind, (span,)))) is not None:
+            if (i := there.get((mention_type, (span,)))) is not None:
                 kept[i] = replace(kept[i], attributes=kept[i].attributes + attributes)
             else:
                 text = self.document.text[slice(*span)]
-                new.append(Mention(next(self.names["T"]), kind, (span,), text, (), attributes))
+                new.append(Mention(next(self.names["T"]), mention_type, (span,), text, (), attributes))
         self.kept, self.new = tuple(kept), tuple(new)
 
     def pairs(self, arguments: RelationArguments) -> Iterator[tuple[str, Mention, Mention]]:
@@ -199,18 +201,18 @@ class _Draft:
 
     def _units(self, arguments: RelationArguments) -> Iterator[Span]:
         text = self.document.text
-        for part in document_parts(self.document):
-            yield from units(arguments, text, sentences(text, *part))
+        for section in document_parts(self.document):
+            yield from units(arguments, text, sentences(text, *section))
 
     def _of(self, types: tuple[str, ...]) -> list[Mention]:
-        given, found = ([m for m in mentions if m.type.lower() in types] for mentions in (self.kept, self.new))
-        return given or found
+        given, predicted = ([m for m in mentions if m.type.lower() in types] for mentions in (self.kept, self.new))
+        return given or predicted
 
     def relate(self, task: Task, result: Result, first: Mention, second: Mention) -> None:
         """Add a relation task's result for a candidate."""
-        for (_, name), (_, kind), *rest in _labels(task, result):
+        for (_, name), (_, relation_type), *rest in _labels(task, result):
             arguments = (("Arg1", first.id), ("Arg2", second.id))
-            self.relations.append(Relation(next(self.names["R"]), kind, arguments, (("task", name), *rest)))
+            self.relations.append(Relation(next(self.names["R"]), relation_type, arguments, (("task", name), *rest)))
 
     def finished(self) -> Document:
         """The document: its existing mentions, the new ones, and the labels of sentences and of the text."""

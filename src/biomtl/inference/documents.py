@@ -27,16 +27,16 @@ def source_format(path: Path) -> str:
     Raises:
         InputError: no such file, or a table, CoNLL or a saved dataset.
     """
-    found: str = detect(path, tagging=False)
+    format_name: str = detect(path, tagging=False)
     marked = any(path.rglob("*.ann")) if path.is_dir() else path.with_suffix(".ann").is_file()
-    if found == "brat" and not marked:
+    if format_name == "brat" and not marked:
         return "text"
-    if found == "tsv" and SUFFIXES.get(suffix_of(path)) is None:  # what detect says of any lines of text
+    if format_name == "tsv" and SUFFIXES.get(suffix_of(path)) is None:  # what detect says of any lines of text
         return "text"
-    if found not in FORMATS:
+    if format_name not in FORMATS:
         expected = f"text, {', '.join(FORMATS)}"
-        raise InputError(f"documents in {found}", path=path, expected=expected, fix="say which with --from")
-    return found
+        raise InputError(f"documents in {format_name}", path=path, expected=expected, fix="say which with --from")
+    return format_name
 
 
 def target_format(out: Path, source: str) -> str:

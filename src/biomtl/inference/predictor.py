@@ -180,8 +180,8 @@ class Predictor:
         """
         names = [name for name in self.names if takes(self.tasks[name], text)]
         if not names:
-            kind = "single texts" if isinstance(text, str) else "pairs" if len(text) == 2 else "candidates"
-            raise InputError(f"no task of the model takes {kind}", expected=f"input for {', '.join(self.names)}")
+            described = "single texts" if isinstance(text, str) else "pairs" if len(text) == 2 else "candidates"
+            raise InputError(f"no task of the model takes {described}", expected=f"input for {', '.join(self.names)}")
         return names
 
 
