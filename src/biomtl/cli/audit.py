@@ -84,12 +84,12 @@ def _pieces(encoder: str) -> Pieces:
 
     def cut(texts: Sequence[str], limit: int) -> list[int | None]:
         room = limit - tokenizer.num_special_tokens_to_add(pair=False)
-        found: list[int | None] = []
+        cuts: list[int | None] = []
         for start in range(0, len(texts), 1000):
-            part = list(texts[start : start + 1000])
-            offsets = tokenizer(part, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
-            found += [pairs[room][0] if len(pairs) > room else None for pairs in offsets["offset_mapping"]]
-        return found
+            chunk = list(texts[start : start + 1000])
+            offsets = tokenizer(chunk, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+            cuts += [pairs[room][0] if len(pairs) > room else None for pairs in offsets["offset_mapping"]]
+        return cuts
 
     return cut
 
@@ -157,5 +157,5 @@ def loss_table(report: Audit, unit: str) -> Table:
     return table
 
 
-def _share(part: int, whole: int) -> str:
-    return f"{part:,} ({part / max(whole, 1):.2%})"
+def _share(count: int, whole: int) -> str:
+    return f"{count:,} ({count / max(whole, 1):.2%})"

@@ -103,13 +103,13 @@ def named_columns(text: str | None) -> dict[str, str | int] | None:
 
     if not text:
         return None
-    found: dict[str, str | int] = {}
-    for part in text.split(","):
-        field, equals, column = part.partition("=")
+    columns: dict[str, str | int] = {}
+    for pair in text.split(","):
+        field, equals, column = pair.partition("=")
         if not (field and equals and column):
-            raise InputError(f"--columns {part!r}", expected="our field = your column, such as label=gold")
-        found[field.strip()] = int(column) if column.strip().lstrip("-").isdecimal() else column.strip()
-    return found
+            raise InputError(f"--columns {pair!r}", expected="our field = your column, such as label=gold")
+        columns[field.strip()] = int(column) if column.strip().lstrip("-").isdecimal() else column.strip()
+    return columns
 
 
 def show(report: CheckReport, console: Console) -> None:
@@ -137,11 +137,11 @@ def show(report: CheckReport, console: Console) -> None:
         console.print(f"words per row: median {median:.0f}, 95 % up to {most:.0f}, longest {longest:.0f}", **PLAIN)
 
 
-def show_pieces(report: CheckReport, kind: TaskType, encoder: str, max_length: int, console: Console) -> None:
+def show_pieces(report: CheckReport, checked_type: TaskType, encoder: str, max_length: int, console: Console) -> None:
     """Lengths in the encoder's positions, and the first record as it reads it."""
 
     assert report.task is not None
-    texts = [kind.text(record, report.task) for record in report.records]
+    texts = [checked_type.text(record, report.task) for record in report.records]
     whole = load_processor(encoder, 1_000_000, None)  # longer than any text, so nothing is split
     lengths = [max(len(row) for row in text.rows) for text in whole.encode(texts)]
     median, most, longest = np.percentile(lengths, [50, 95, 100])
@@ -151,20 +151,20 @@ def show_pieces(report: CheckReport, kind: TaskType, encoder: str, max_length: i
     over = sum(length > max_length for length in lengths)
     console.print(f"longer than {max_length}: {over:,} rows, read in overlapping windows", **PLAIN)
     processor = load_processor(encoder, max_length, None)
-    for line in first_rows(processor, kind, report.records[0], report):
+    for line in first_rows(processor, checked_type, report.records[0], report):
         console.print(line, **PLAIN)
 
 
-def first_rows(processor: TextProcessor, kind: TaskType, record: Record, report: CheckReport) -> Sequence[str]:
+def first_rows(processor: TextProcessor, checked_type: TaskType, record: Record, report: CheckReport) -> Sequence[str]:
     """The first record's encoder rows in pieces; a position that represents a word shows the word's tag."""
 
     assert report.task is not None
-    rows = processor.encode([kind.text(record, report.task)])[0].rows
+    rows = processor.encode([checked_type.text(record, report.task)])[0].rows
     tokenizer = getattr(processor, "tokenizer", None)
     if tokenizer is None:
         return [f"the model reads words: {' '.join(str(len(row)) for row in rows)} positions"]
     pieces = [tokenizer.convert_ids_to_tokens(row.inputs["input_ids"].tolist()) for row in rows]
-    spans = kind.words(record, report.task)
+    spans = checked_type.words(record, report.task)
     tags = record.get("tags")
     if spans is not None and tags is not None:
         for (row, position), tag in zip(word_positions(rows, spans), tags, strict=True):

@@ -60,8 +60,8 @@ def predict(
     with bar("predict") as advance:
         results = predictor([text for _, text, _ in rows], advance=advance) if rows else []
     lines = (
-        dump_json({**head, "tasks": {name: result.to_dict() for name, result in found.items()}})
-        for (head, _, _), found in zip(rows, results, strict=True)
+        dump_json({**head, "tasks": {name: result.to_dict() for name, result in by_task.items()}})
+        for (head, _, _), by_task in zip(rows, results, strict=True)
     )
     if out is None:
         for line in lines:

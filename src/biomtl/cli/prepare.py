@@ -94,13 +94,13 @@ def counts_table(task: TaskReport, notes: dict[str, int]) -> Table:
 
 
 def _cell(line: Line, notes: dict[str, int]) -> Text:
-    found = "no data" if line.found is None else f"{line.found:,}"
+    counted = "no data" if line.found is None else f"{line.found:,}"
     if line.expected is None:
-        return Text(found)
-    explained = [f"{part:+,} [{notes.setdefault(why, len(notes) + 1)}]" for part, why in line.explanations]
-    parts = [Text(part) for part in explained]
+        return Text(counted)
+    explanations = [f"{amount:+,} [{notes.setdefault(why, len(notes) + 1)}]" for amount, why in line.explanations]
+    parts = [Text(explanation) for explanation in explanations]
     if line.unexplained:
         note = f" [{notes.setdefault(line.remark, len(notes) + 1)}]" if line.remark else ""
         parts.append(Text.assemble((f"{line.unexplained:+,} not explained", "bold red"), note))
     inner = (" (", Text(", ").join(parts), ")") if parts else ()
-    return Text.assemble(f"{found} / {line.expected:,}", *inner)
+    return Text.assemble(f"{counted} / {line.expected:,}", *inner)

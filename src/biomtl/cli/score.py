@@ -56,14 +56,14 @@ def score(
 
         biomtl score runs/joint --task hoc --split dev
     """
-    record, wanted, found = sides(gold, predicted, task, split.value)
-    result = compute(record, wanted, found, seed=seed, resamples=resamples)
+    record, gold_table, predicted_table = sides(gold, predicted, task, split.value)
+    result = compute(record, gold_table, predicted_table, seed=seed, resamples=resamples)
     if as_json:
         typer.echo(json.dumps(result.to_dict(), ensure_ascii=False, allow_nan=False, indent=2))
         return
     console = table_console()
-    for part in tables(result):
-        console.print(part)
+    for table in tables(result):
+        console.print(table)
     for line in footer(result):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 

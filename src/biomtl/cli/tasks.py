@@ -39,8 +39,8 @@ def tasks(
         typer.echo(json.dumps(as_values(chosen), ensure_ascii=False, indent=2))
         return
     console = table_console()
-    for part in detail(chosen[0]) if task else overview(chosen):
-        console.print(part, soft_wrap=isinstance(part, str), markup=False, highlight=False)
+    for shown in detail(chosen[0]) if task else overview(chosen):
+        console.print(shown, soft_wrap=isinstance(shown, str), markup=False, highlight=False)
 
 
 def as_values(tasks: Sequence[Task]) -> dict[str, Any]:
