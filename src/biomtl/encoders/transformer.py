@@ -178,9 +178,9 @@ def _check_complete(name: str | Path, missing: Collection[str]) -> None:
     saved = (Path(name) / "manifest.json").is_file()
     lacking = sorted(key for key in missing if saved or "pooler" not in key)
     if lacking:
-        found = f"the weights lack {len(lacking)} of the encoder's tensors ({lacking[0]}, …)"
+        problem = f"the weights lack {len(lacking)} of the encoder's tensors ({lacking[0]}, …)"
         raise InputError(
-            found, path=name, expected="the weights that belong to config.json", fix="copy the folder again"
+            problem, path=name, expected="the weights that belong to config.json", fix="copy the folder again"
         )
 
 
@@ -200,5 +200,5 @@ def _check_weights(folder: Path) -> None:
     config = folder / "config.json"
     if not config.is_file():
         raise InputError("no config.json", path=folder, expected="an encoder in save_pretrained form")
-    kind = read_json(config, "an encoder's configuration").get("model_type")
-    raise InputError("no model.safetensors", path=folder, expected=f"the weights of this {kind} encoder")
+    model_type = read_json(config, "an encoder's configuration").get("model_type")
+    raise InputError("no model.safetensors", path=folder, expected=f"the weights of this {model_type} encoder")

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-Kind = Literal["distance", "cosine"]
+Compare = Literal["distance", "cosine"]
 
 
 class ContrastiveHead(nn.Module):
@@ -20,24 +20,24 @@ class ContrastiveHead(nn.Module):
 
     Args:
         dim: width of the texts' vectors.
-        kind: Euclidean distance, or 1 - cosine.
+        compare: Euclidean distance, or 1 - cosine.
         low: score of unrelated texts.
         high: score of equal texts.
         margin: distance from which texts count as unrelated.
     """
 
     def __init__(
-        self, dim: int, kind: Kind = "cosine", low: float = 0.0, high: float = 1.0, margin: float = 1.0
+        self, dim: int, compare: Compare = "cosine", low: float = 0.0, high: float = 1.0, margin: float = 1.0
     ) -> None:
         super().__init__()
-        self.kind, self.low, self.high, self.margin = kind, low, high, margin
+        self.compare, self.low, self.high, self.margin = compare, low, high, margin
         self.projection = nn.Linear(dim, dim, bias=False)
         nn.init.eye_(self.projection.weight)
 
     def distance(self, first: Tensor, second: Tensor) -> Tensor:
         """``[pairs, dim]`` twice to ``[pairs]``, never below 0."""
         first, second = self.projection(first), self.projection(second)
-        if self.kind == "cosine":
+        if self.compare == "cosine":
             return 1 - functional.cosine_similarity(first, second, dim=-1)
         # The square root has infinite slope where both texts are equal; a lower bound keeps gradients finite.
         return (first - second).square().sum(-1).clamp(min=1e-12).sqrt()

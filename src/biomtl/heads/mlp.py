@@ -194,8 +194,8 @@ class ContrastivePair(nn.Module):
         super().__init__()
         self.features = Features(dim, options)
         self.layers = linear_layers(dim, None, options)
-        kind: Literal["distance", "cosine"] = "distance" if options.compare == "distance" else "cosine"
-        self.contrastive = ContrastiveHead(options.hidden or dim, kind, low, high)
+        compare: Literal["distance", "cosine"] = "distance" if options.compare == "distance" else "cosine"
+        self.contrastive = ContrastiveHead(options.hidden or dim, compare, low, high)
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
         """``[pairs, dim]`` twice to scores ``[pairs, 1]``."""

@@ -33,10 +33,10 @@ class SequenceLayer(nn.Module, ABC):
 class Recurrent(SequenceLayer):
     """The states of both directions of a recurrent network."""
 
-    def __init__(self, kind: type[nn.LSTM] | type[nn.GRU] | type[nn.RNN], dim: int, hidden: int) -> None:
+    def __init__(self, network_type: type[nn.LSTM] | type[nn.GRU] | type[nn.RNN], dim: int, hidden: int) -> None:
         super().__init__()
         self.dim = 2 * hidden
-        self.network = kind(dim, hidden, batch_first=True, bidirectional=True)
+        self.network = network_type(dim, hidden, batch_first=True, bidirectional=True)
 
     def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
         """See ``SequenceLayer``."""

@@ -51,10 +51,10 @@ def word_positions(rows: Sequence[EncodedRow], words: Sequence[Span], side: int 
         # beyond the word's start is the word's first piece.
         first = np.searchsorted(np.maximum.accumulate(piece_ends), starts, side="right")
         inside = np.minimum(first, len(positions) - 1)
-        found = (first < len(positions)) & (piece_starts[inside] < ends)
+        has_piece = (first < len(positions)) & (piece_starts[inside] < ends)
         # A window that starts in the middle of a word has a later piece of it first, without context: it never speaks.
         context = np.minimum(inside, len(positions) - 1 - inside)
-        better = found & (context > best)
+        better = has_piece & (context > best)
         places[better, 0] = number
         places[better, 1] = positions[inside[better]]
         best[better] = context[better]

@@ -86,16 +86,16 @@ class ElmoProcessor:
         encoded = []
         for text in texts:
             rows: list[EncodedRow] = []
-            for part, string in enumerate(text.texts):
-                spans = text.words if part == 0 and text.words is not None else tuple(words(string))
-                rows.extend(self._windows(string, spans, part, known))
+            for segment, string in enumerate(text.texts):
+                spans = text.words if segment == 0 and text.words is not None else tuple(words(string))
+                rows.extend(self._windows(string, spans, segment, known))
             encoded.append(EncodedText(rows))
         return encoded
 
     def _windows(
-        self, text: str, spans: Sequence[Span], part: int, known: dict[str, NDArray[np.int16]]
+        self, text: str, spans: Sequence[Span], segment: int, known: dict[str, NDArray[np.int16]]
     ) -> list[EncodedRow]:
-        side = part if spans else -1
+        side = segment if spans else -1
         spans = spans or NO_WORDS
         ids = []
         for start, end in spans:
@@ -108,7 +108,7 @@ class ElmoProcessor:
             window = slice(start, start + self.max_length)
             offsets = np.array(spans[window], dtype=np.int32)
             sides = np.full(len(offsets), side, dtype=np.int8)
-            rows.append(EncodedRow({"character_ids": np.stack(ids[window])}, offsets, sides, part))
+            rows.append(EncodedRow({"character_ids": np.stack(ids[window])}, offsets, sides, segment))
         return rows
 
     def collate(self, rows: Sequence[EncodedRow]) -> Mapping[str, torch.Tensor]:

@@ -65,6 +65,6 @@ def _replace(match: re.Match[str]) -> str:
     known = _TABLE.get(character)
     if known is not None:
         return known
-    parts = unicodedata.normalize("NFKD", character)
-    bases = (part for part in parts if not unicodedata.combining(part))
+    letters = unicodedata.normalize("NFKD", character)
+    bases = (letter for letter in letters if not unicodedata.combining(letter))
     return "".join(_TABLE.get(base, base if base in string.printable else "") for base in bases)

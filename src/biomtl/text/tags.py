@@ -12,21 +12,21 @@ def to_iob2(tags: Sequence[str]) -> list[str]:
     result = []
     inside: str | None = None  # the type of the mention that may go on
     for tag in tags:
-        kind, dash, name = tag.partition("-")
-        if kind == "O":
+        prefix, dash, name = tag.partition("-")
+        if prefix == "O":
             result.append("O")
             inside = None
             continue
-        begins = kind in "BSU" or inside != name
+        begins = prefix in "BSU" or inside != name
         result.append(("B" if begins else "I") + dash + name)
-        inside = None if kind in "ESLU" else name
+        inside = None if prefix in "ESLU" else name
     return result
 
 
 def parse_tag(tag: str) -> tuple[str, str]:
     """``B-Chemical`` is (``B``, ``Chemical``), ``B`` is (``B``, ``""``); everything after the first ``-`` is type."""
-    prefix, _, kind = tag.partition("-")
-    return prefix, kind
+    prefix, _, mention_type = tag.partition("-")
+    return prefix, mention_type
 
 
 def chunks(tags: Sequence[str]) -> list[Chunk]:
@@ -35,12 +35,12 @@ def chunks(tags: Sequence[str]) -> list[Chunk]:
     A chunk starts at ``B`` (or ``S``), at ``I`` (or ``E``) after ``O``, ``E``, ``S`` or the sentence start, and where
     the type changes; so ``I`` after ``O`` opens a chunk, and ``B-X I-Y`` are two. The sentence's end closes a chunk.
     """
-    found: list[Chunk] = []
+    closed: list[Chunk] = []
     start = -1
-    before, kind_before = "O", ""
+    before, type_before = "O", ""
     for at, tag in enumerate(tags):
-        prefix, kind = parse_tag(tag)
-        changed = kind != kind_before
+        prefix, chunk_type = parse_tag(tag)
+        changed = chunk_type != type_before
         begins = (
             prefix in ("B", "S")
             or (prefix in ("I", "E") and before in ("O", "E", "S"))
@@ -52,11 +52,11 @@ def chunks(tags: Sequence[str]) -> list[Chunk]:
             or (changed and before not in ("O", "."))
         )
         if start >= 0 and (begins or ends):
-            found.append((start, at, kind_before))
+            closed.append((start, at, type_before))
             start = -1
         if begins:
             start = at
-        before, kind_before = prefix, kind
+        before, type_before = prefix, chunk_type
     if start >= 0:
-        found.append((start, len(tags), kind_before))
-    return found
+        closed.append((start, len(tags), type_before))
+    return closed

@@ -89,9 +89,9 @@ class TransformerProcessor:
         for joined in (False, True):
             chosen = [i for i, text in enumerate(texts) if (len(text.texts) > 1 and not text.apart) == joined]
             for start in range(0, len(chosen), CHUNK):
-                part = chosen[start : start + CHUNK]
-                encoded = self._encode_alike([texts[i].texts for i in part], joined)
-                for i, value in zip(part, encoded, strict=True):
+                chunk = chosen[start : start + CHUNK]
+                encoded = self._encode_alike([texts[i].texts for i in chunk], joined)
+                for i, value in zip(chunk, encoded, strict=True):
                     results[i] = value
         return [result for result in results if result is not None]
 
@@ -104,12 +104,15 @@ class TransformerProcessor:
         waiting = iter(encoded)
         results = []
         for group in texts:
-            parts = [next(waiting) for _ in range(len(group) - joined)]
-            for number, part in enumerate(parts):
-                for row in part.rows:
+            segments = [next(waiting) for _ in range(len(group) - joined)]
+            for number, segment in enumerate(segments):
+                for row in segment.rows:
                     row.segment_id = number
             results.append(
-                EncodedText([row for part in parts for row in part.rows], sum(part.truncated for part in parts))
+                EncodedText(
+                    [row for segment in segments for row in segment.rows],
+                    sum(segment.truncated for segment in segments),
+                )
             )
         return results
 
@@ -198,9 +201,9 @@ def _has_vocabulary(folder: Path) -> bool:
     return any((folder / name).is_file() for name in names)
 
 
-def _no_tokenizer(folder: str | Path, found: str) -> InputError:
+def _no_tokenizer(folder: str | Path, problem: str) -> InputError:
     return InputError(
-        found,
+        problem,
         path=folder,
         expected="tokenizer.json or vocab.txt beside the weights",
         fix="copy the tokenizer's files into the folder",

@@ -56,8 +56,8 @@ def _window(model: Elmo, window: list[WordsOrIds], batch_positions: int, known: 
     for rows in _batches(batch.lengths, batch_positions):
         lengths = [batch.lengths[row] for row in rows]
         block = model.contextual(vectors[torch.cat([index[row] for row in rows])], lengths)
-        for row, part in zip(rows, block.split(lengths, dim=1), strict=True):
-            layers[row] = part[:, 1:-1]
+        for row, states in zip(rows, block.split(lengths, dim=1), strict=True):
+            layers[row] = states[:, 1:-1]
     return layers
 
 

@@ -87,9 +87,9 @@ class ElmoEncoder(Encoder):
         missing.sort(key=lambda key: len(sentences[key]))
         computed = zip(missing, encode(self.network, (sentences[key] for key in missing)), strict=True)
         done, said = 0, time.monotonic()
-        while not self.store.full and (part := list(islice(computed, PREPARED_AT_ONCE))):
-            self.store.add(part)
-            done += len(part)
+        while not self.store.full and (chunk := list(islice(computed, PREPARED_AT_ONCE))):
+            self.store.add(chunk)
+            done += len(chunk)
             if time.monotonic() - said > SAID_EVERY:
                 said = time.monotonic()
                 say(f"ELMo activations: {done:,} of {len(missing):,} sentences computed")
@@ -109,8 +109,8 @@ class ElmoEncoder(Encoder):
 
     def _trained(self, sentences: Sequence[NDArray[np.int16]], longest: int) -> Tensor:
         batch = word_batch(sentences, self.network.options.char_cnn.max_characters_per_token)
-        parts = self.network(batch).float().split(batch.lengths, dim=1)
-        padded = pad_sequence([part[:, 1:-1].transpose(0, 1) for part in parts], batch_first=True).flatten(2)
+        split_states = self.network(batch).float().split(batch.lengths, dim=1)
+        padded = pad_sequence([states[:, 1:-1].transpose(0, 1) for states in split_states], batch_first=True).flatten(2)
         return nn.functional.pad(padded, (0, 0, 0, longest - padded.shape[1]))
 
     def _frozen(self, sentences: Sequence[NDArray[np.int16]], longest: int) -> Tensor:

@@ -71,7 +71,7 @@ class BiLstmLayer(nn.Module):
             hidden, cell = self._step(_add_product(gates, hidden, self.hidden_weight), cell)
             outputs.append(hidden)
         ended.append((hidden, cell))
-        final = tuple(torch.cat(part, dim=1) for part in zip(*reversed(ended), strict=True))
+        final = tuple(torch.cat(states, dim=1) for states in zip(*reversed(ended), strict=True))
         return torch.cat(outputs, dim=1), (final[0], final[1])
 
     def _gate_inputs(self, inputs: Tensor, sizes: Sequence[int]) -> Iterator[Tensor]:

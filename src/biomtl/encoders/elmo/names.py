@@ -70,9 +70,9 @@ def _token_entries(options: ElmoOptions) -> Iterator[Entry]:
         yield Entry(f"CNN/W_cnn_{i}", f"token.convolutions.{i}.weight", (1, size, dim, count), convolution)
         yield Entry(f"CNN/b_cnn_{i}", f"token.convolutions.{i}.bias", (count,))
     for k in range(char.n_highway):
-        for part in ("carry", "transform"):
-            yield Entry(f"CNN_high_{k}/W_{part}", f"token.highways.{k}.{part}.weight", (width, width), transposed)
-            yield Entry(f"CNN_high_{k}/b_{part}", f"token.highways.{k}.{part}.bias", (width,))
+        for gate in ("carry", "transform"):
+            yield Entry(f"CNN_high_{k}/W_{gate}", f"token.highways.{k}.{gate}.weight", (width, width), transposed)
+            yield Entry(f"CNN_high_{k}/b_{gate}", f"token.highways.{k}.{gate}.bias", (width,))
     if width != out:
         yield Entry("CNN_proj/W_proj", "token.projection.weight", (width, out), transposed)
         yield Entry("CNN_proj/b_proj", "token.projection.bias", (out,))

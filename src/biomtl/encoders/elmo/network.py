@@ -78,7 +78,7 @@ class Elmo(nn.Module):
             cell = torch.cat([kept[1][:, :rows], cell[:, kept[1].shape[1] :]], dim=1)
         outputs, ended = layer(packed, sizes, (hidden[:, order], cell[:, order]))
         unsort = torch.argsort(order)
-        hidden, cell = (part.detach()[:, unsort] for part in ended)
+        hidden, cell = (state.detach()[:, unsort] for state in ended)
         if kept is not None:
             hidden = torch.cat([hidden, kept[0][:, rows:]], dim=1)
             cell = torch.cat([cell, kept[1][:, rows:]], dim=1)

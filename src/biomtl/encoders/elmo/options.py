@@ -116,7 +116,7 @@ class ElmoOptions(_Part):
             return cls.model_validate(value)
         except ValidationError as error:
             first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
+            where = ".".join(str(step) for step in first["loc"])
             message = first["msg"].removeprefix("Value error, ")
             raise InputError(f"{where}: {message} (found {_short(first['input'])})", path=path) from error
 

@@ -202,14 +202,14 @@ class ActivationStore:
         """Take the folder for these weights; what other weights or an older format left in it goes."""
         about = self.folder / "store.json"
         try:
-            found = json.loads(about.read_text(encoding="utf-8"))
+            written = json.loads(about.read_text(encoding="utf-8"))
         except FileNotFoundError:
-            found = None
+            written = None
         except (ValueError, OSError):
-            found = "unreadable"
-        if found == identity:
+            written = "unreadable"
+        if written == identity:
             return
-        if found is not None:
+        if written is not None:
             log.warning("%s: the store was written by other weights and is computed again", self.folder)
             for path in (self._index, self._data):  # the index first: data without records doesn't exist
                 path.unlink(missing_ok=True)

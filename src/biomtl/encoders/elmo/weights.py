@@ -124,18 +124,18 @@ def _arrays(model: Elmo) -> dict[str, np.ndarray]:
     return {name: value.detach().float().cpu().numpy() for name, value in model.state_dict().items()}
 
 
-def _find(folder: Path, word: str, kind: str) -> Path:
+def _find(folder: Path, word: str, suffix: str) -> Path:
     """``weights.hdf5`` in a folder, or the one file with a similar name."""
-    expected = f"one *{word}*.{kind}"
+    expected = f"one *{word}*.{suffix}"
     if not folder.is_dir():
         problem = "a file" if folder.exists() else "no such folder"
         raise InputError(problem, path=folder, expected="the folder of a biLM, or an options file and a weights file")
-    if (folder / f"{word}.{kind}").is_file():
-        return folder / f"{word}.{kind}"
-    files = sorted(folder.glob(f"*{word}*.{kind}"))
+    if (folder / f"{word}.{suffix}").is_file():
+        return folder / f"{word}.{suffix}"
+    files = sorted(folder.glob(f"*{word}*.{suffix}"))
     if len(files) != 1:
-        problem = f"{len(files)} files *{word}*.{kind}" if files else f"no {word}.{kind}"
-        raise InputError(problem, path=folder, expected=expected, fix=f"name the file {word}.{kind}")
+        problem = f"{len(files)} files *{word}*.{suffix}" if files else f"no {word}.{suffix}"
+        raise InputError(problem, path=folder, expected=expected, fix=f"name the file {word}.{suffix}")
     return files[0]
 
 

@@ -78,11 +78,11 @@ class Span(TaskType):
         self, outputs: NDArray[np.float32], record: Record, task: Task, head: HeadChoice = DEFAULT_HEAD
     ) -> Record:
         """``start`` and ``end`` (characters of the text), the ``answer`` between them, and its ``probability``."""
-        found = self.decode(outputs, task, head)
+        decoded = self.decode(outputs, task, head)
         spans = self.words(record, task) or [(0, 0)]
-        start, end = spans[found["words"][0]][0], spans[found["words"][1]][1]
+        start, end = spans[decoded["words"][0]][0], spans[decoded["words"][1]][1]
         answer = record[_key(task)][start:end]
-        return {"start": start, "end": end, "answer": answer, "probability": found["probability"]}
+        return {"start": start, "end": end, "answer": answer, "probability": decoded["probability"]}
 
 
 def _key(task: Task) -> str:

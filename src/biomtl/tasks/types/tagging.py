@@ -47,8 +47,11 @@ class Tagging(TaskType):
 
     def labels_from(self, names: Sequence[str]) -> tuple[str, ...]:
         """``O``, then ``B-`` and ``I-`` of every type; names may be tags or types."""
-        kinds = dict.fromkeys("" if name in ("B", "I") else re.sub("^[BI]-", "", name) for name in names if name != "O")
-        return ("O", *(f"{prefix}-{kind}" if kind else prefix for kind in kinds for prefix in "BI"))
+        types = dict.fromkeys("" if name in ("B", "I") else re.sub("^[BI]-", "", name) for name in names if name != "O")
+        return (
+            "O",
+            *(f"{prefix}-{type_name}" if type_name else prefix for type_name in types for prefix in "BI"),
+        )
 
     def check_gold(self, record: Mapping[str, Any], task: Task) -> str | None:
         """Refuses anything but a list of the task's tags, one per token."""
@@ -83,11 +86,17 @@ class Tagging(TaskType):
         """Adds ``mentions``: type (the task's name if tags have none), character offsets in the record's document,
         text, and the lowest word probability."""
         mentions = []
-        for first, last, kind in chunks(prediction["tags"]):
+        for first, last, type_name in chunks(prediction["tags"]):
             start, end = record["offsets"][first][0], record["offsets"][last - 1][1]
             text = render_tokens(record["tokens"][first:last], record["offsets"][first:last])[0]
             probability = min(prediction["probabilities"][first:last])
             mentions.append(
-                {"type": kind or task.name, "start": start, "end": end, "text": text, "probability": probability}
+                {
+                    "type": type_name or task.name,
+                    "start": start,
+                    "end": end,
+                    "text": text,
+                    "probability": probability,
+                }
             )
         return {**prediction, "mentions": mentions}
