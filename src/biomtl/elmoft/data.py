@@ -77,21 +77,21 @@ class BlueData(TaskData):
         expected = f"{task.name}'s folder with train.tsv, dev.tsv and test.tsv"
         if not folder.is_dir():
             raise InputError("no such folder", path=folder, expected=expected)
-        found: dict[Split, Path] = {}
+        files: dict[Split, Path] = {}
         for path in sorted(folder.glob("*.tsv"), key=lambda path: path.stem not in SPLITS):
             if split := SPLIT_NAMES.get(path.stem.lower()):
-                found.setdefault(split, path)
+                files.setdefault(split, path)
         for split in SPLITS:
-            if split not in found:
+            if split not in files:
                 raise InputError(f"no {split}.tsv", path=folder, expected=expected)
-        super().__init__(task, found)
+        super().__init__(task, files)
 
     def _read(self, split: Split) -> list[Record]:
-        kind, path = type_of(self.task), self.files[split]
+        task_type, path = type_of(self.task), self.files[split]
         records: list[Record] = []
         seen: set[str] = set()
         for record in FAMILIES[self.task.name](Source(path.parent), path.name, self.task, split):
-            problem = kind.check(record, self.task)
+            problem = task_type.check(record, self.task)
             if record["id"] in seen:
                 problem = f"id {record['id']!r} for the second time"
             if problem:
@@ -133,5 +133,5 @@ def folds(data: TaskData, count: int, seed: int) -> list[Fold]:
     if len(names) < count:
         raise InputError(f"--kfold {count} of {len(names)} training documents", fix="use fewer folds")
     order = np.random.default_rng(seed).permutation(len(names))
-    part = {names[document]: place % count for place, document in enumerate(order)}
-    return [Fold(data, {i for i, name in enumerate(documents) if part[name] == k}) for k in range(count)]
+    fold_of = {names[document]: place % count for place, document in enumerate(order)}
+    return [Fold(data, {i for i, name in enumerate(documents) if fold_of[name] == k}) for k in range(count)]

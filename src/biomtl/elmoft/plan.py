@@ -122,10 +122,10 @@ def devices(flags: Flags) -> list[int]:
     """
     queue = list(range(flags.gpunum))
     if flags.gpuq is not None and flags.gpuq.strip().lower() not in ("", "auto", "all"):
-        parts = [part.strip() for part in flags.gpuq.split(",") if part.strip()]
-        if not all(part.isascii() and part.isdigit() for part in parts):
+        numbers = [number.strip() for number in flags.gpuq.split(",") if number.strip()]
+        if not all(number.isascii() and number.isdigit() for number in numbers):
             raise InputError(f"--gpuq {flags.gpuq!r}", expected="device numbers such as 0 or 0,1")
-        queue = [int(part) for part in parts]
+        queue = [int(number) for number in numbers]
     return queue[: flags.gpunum]
 
 

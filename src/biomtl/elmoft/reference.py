@@ -52,13 +52,15 @@ def without_most_frequent(task: Task, gold: Sequence[str], predicted: Sequence[s
     return [gold[i] for i in kept], [predicted[i] for i in kept]
 
 
-def report_sets(labels: Sequence[str], gold: Sequence[Collection[str]], found: Sequence[Collection[str]]) -> list[Row]:
+def report_sets(
+    labels: Sequence[str], gold: Sequence[Collection[str]], predicted: Sequence[Collection[str]]
+) -> list[Row]:
     """Precision, recall and F1 of every label that occurs, then their averages."""
-    occurring = [label for label in labels if any(label in row for side in (gold, found) for row in side)]
+    occurring = [label for label in labels if any(label in row for side in (gold, predicted) for row in side)]
     rows = []
     for label in occurring:
-        correct = sum(label in a and label in b for a, b in zip(gold, found, strict=True))
-        support, said = sum(label in row for row in gold), sum(label in row for row in found)
+        correct = sum(label in a and label in b for a, b in zip(gold, predicted, strict=True))
+        support, said = sum(label in row for row in gold), sum(label in row for row in predicted)
         rows.append(_row(label, correct, said, support))
     totals = [sum(row[key] for row in rows) for key in ("correct", "predicted", "support")]
     parts = np.array([[row[key] for key in ("precision", "recall", "f1-score")] for row in rows]).reshape(-1, 3)
@@ -68,7 +70,7 @@ def report_sets(labels: Sequence[str], gold: Sequence[Collection[str]], found: S
     if rows:
         averages.append(_average("macro avg", parts.mean(0), support))
         averages.append(_average("weighted avg", (parts * weights[:, None]).sum(0) / max(support, 1), support))
-    each = [_row("", len(set(a) & set(b)), len(b), len(a)) for a, b in zip(gold, found, strict=True)]
+    each = [_row("", len(set(a) & set(b)), len(b), len(a)) for a, b in zip(gold, predicted, strict=True)]
     samples = np.array([[row[key] for key in ("precision", "recall", "f1-score")] for row in each]).reshape(-1, 3)
     if len(samples):
         averages.append(_average("samples avg", samples.mean(0), support))
@@ -102,6 +104,6 @@ def _row(name: str, correct: int, predicted: int, support: int) -> Row:
     return {"name": name, "precision": precision, "recall": recall, "f1-score": f1, **counts}
 
 
-def _average(name: str, parts: Any, support: int) -> Row:
-    precision, recall, f1 = (float(part) for part in parts)
+def _average(name: str, values: Any, support: int) -> Row:
+    precision, recall, f1 = (float(value) for value in values)
     return {"name": name, "precision": precision, "recall": recall, "f1-score": f1, "support": support}

@@ -61,7 +61,7 @@ def run(flags: Flags, command: str, console: Console, say: Any) -> Path:
 
 def train_once(flags: Flags, plan: Plan, command: str, console: Console) -> Path:
     """Train, choose by dev, score dev and test, write run folder and tables."""
-    refuse_existing(Path(plan.recipe.output), flags.overwrite, kind="run", inputs=(flags.data_dir,))
+    refuse_existing(Path(plan.recipe.output), flags.overwrite, output="run", inputs=(flags.data_dir,))
     model = build_model(flags, plan)
     done = train(
         plan.recipe, model=model, suite=plan.suite, overwrite=flags.overwrite, command=command, console=console
@@ -96,11 +96,11 @@ def cross_validate(flags: Flags, plan: Plan, command: str, console: Console) -> 
     rows: list[Row] = []
     for number, fold in enumerate(parts, start=1):
         recipe = plan.recipe.model_copy(update={"output": str(out / f"fold-{number}")})
-        part = Plan(Suite([fold]), recipe, ())
-        model = build_model(flags, part)
-        done = train(recipe, model=model, suite=part.suite, command=command, console=console)
+        fold_plan = Plan(Suite([fold]), recipe, ())
+        model = build_model(flags, fold_plan)
+        done = train(recipe, model=model, suite=fold_plan.suite, command=command, console=console)
         if done.metrics:
-            tables(flags, part.suite, done.folder, done.metrics, console)
+            tables(flags, fold_plan.suite, done.folder, done.metrics, console)
             score = done.metrics.tasks[plan.task.name]["test"]
             rows.append({"fold": number, "metric": score.metric, "value": score.value})
     if rows:
@@ -117,7 +117,7 @@ def clear(out: Path, overwrite: bool) -> None:
     """
     if os.environ.get("RANK", "0") != "0":
         return  # the first of several processes does it
-    refuse_existing(out, overwrite, kind="run")
+    refuse_existing(out, overwrite, output="run")
     if not os.path.lexists(out):
         return
     aside = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".old", dir=out.parent))
@@ -141,7 +141,7 @@ def score_again(flags: Flags, suite: Suite, command: str, console: Console) -> P
     """Score dev and test with a trained model; nothing is trained."""
     assert flags.resume is not None
     out = flags.out or Path(f"runs/elmoft-{flags.task}-resumed")
-    refuse_existing(out, flags.overwrite, kind="evaluate", inputs=(flags.resume, flags.data_dir))
+    refuse_existing(out, flags.overwrite, output="evaluate", inputs=(flags.resume, flags.data_dir))
     if flags.resume.is_file():
         fix = "give the run folder; pickled models are never opened, train them again"
         raise InputError("a file", path=flags.resume, expected="a run or model folder", fix=fix)
@@ -151,13 +151,13 @@ def score_again(flags: Flags, suite: Suite, command: str, console: Console) -> P
         model.encoder.keep_activations(flags.cache / "elmo", flags.activations)
     results = [evaluate(model, suite, split, seed=flags.seed) for split in ("dev", "test")]
     facts = {"model": str(flags.resume), "command": command, "seed": flags.seed, "data": suite.provenance()}
-    found = Results.of(results, facts)
+    scores = Results.of(results, facts)
     with atomic_folder(out, "evaluate", overwrite=flags.overwrite) as work:
         for result in results:
             result.write_predictions(work / "predictions")
-            console.print(score_table(found, result.split))
-        found.write(work / FILE)
-        tables(flags, suite, work, found, console)
+            console.print(score_table(scores, result.split))
+        scores.write(work / FILE)
+        tables(flags, suite, work, scores, console)
     return out
 
 

@@ -51,15 +51,15 @@ def plan_batches(
     if (batch_tokens is None) == (batch_size is None):
         raise ValueError("choose one of batch_tokens and batch_size")
     rows = np.ones_like(lengths) if rows is None else rows
-    parts = [order] if groups is None else [order[groups[order] == group] for group in np.unique(groups[order])]
+    group_orders = [order] if groups is None else [order[groups[order] == group] for group in np.unique(groups[order])]
     random = np.random.default_rng(seed)
     planned: list[list[Index]] = []
-    for part in parts:
+    for group_order in group_orders:
         if batch_tokens is not None:
-            pools = _token_pools(part, lengths[part] * rows[part], batch_tokens, pool_batches)
+            pools = _token_pools(group_order, lengths[group_order] * rows[group_order], batch_tokens, pool_batches)
         else:
             assert batch_size is not None
-            pools = _size_pools(part, batch_size, pool_batches)
+            pools = _size_pools(group_order, batch_size, pool_batches)
         batches: list[Index] = []
         for pool in pools:
             pool = pool[np.argsort(-lengths[pool], kind="stable")]
@@ -133,9 +133,9 @@ def _mixed(count: int, random: np.random.Generator) -> Index:
     shuffle would leave runs of short or of long batches.
     """
     strata = np.array_split(np.arange(count), STRATA)
-    rounds = max(len(part) for part in strata)
+    rounds = max(len(stratum) for stratum in strata)
     # Where a stratum has a batch less than others, the round that misses it is drawn too.
-    places = np.concatenate([random.permutation(rounds)[: len(part)] for part in strata])
+    places = np.concatenate([random.permutation(rounds)[: len(stratum)] for stratum in strata])
     return np.lexsort((random.random(count), places))
 
 

@@ -121,8 +121,8 @@ def drop_old(folder: Path, keep: int) -> None:
 
 def _checkpoints(folder: Path) -> list[Path]:
     """A run's checkpoints, oldest first."""
-    found = [path for path in folder.glob("step-*") if path.name.removeprefix("step-").isdigit()]
-    return sorted(found, key=lambda path: int(path.name.removeprefix("step-")))
+    folders = [path for path in folder.glob("step-*") if path.name.removeprefix("step-").isdigit()]
+    return sorted(folders, key=lambda path: int(path.name.removeprefix("step-")))
 
 
 def _of_process(process: int, name: str) -> str:

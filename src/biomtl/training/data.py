@@ -88,7 +88,7 @@ class TrainingData:
         self.unlike = texts_with_unlike_answers(whole)
         self.examples: list[EncodedExample] = whole
         if recipe.mixing == "batch":
-            self.examples = [part for example in whole for part in example.split()]
+            self.examples = [piece for example in whole for piece in example.split()]
         self.mixer = Mixer(
             [example.tasks for example in self.examples],
             policy=recipe.policy,
@@ -109,8 +109,8 @@ class TrainingData:
         for epoch in count(progress.epoch):
             batches = self.epoch(epoch, rank, world)
             for start in range(done, len(batches), self.recipe.gradient_accumulation_steps):
-                part = batches[start : start + self.recipe.gradient_accumulation_steps]
-                yield StepBatches(part, epoch, start + len(part), len(batches))
+                chosen = batches[start : start + self.recipe.gradient_accumulation_steps]
+                yield StepBatches(chosen, epoch, start + len(chosen), len(batches))
             done = 0
 
     def run_length(self, world: int) -> int:
@@ -165,14 +165,14 @@ class TrainingData:
 
 def texts_with_unlike_answers(examples: Sequence[EncodedExample]) -> dict[str, int]:
     """The number of texts whose rows disagree, by task."""
-    found: Counter[str] = Counter()
+    disagreeing: Counter[str] = Counter()
     for example in examples:
         answers: dict[str, set[bytes]] = {}
         for row in example.task_examples:
             assert row.target is not None
             answers.setdefault(row.task, set()).add(row.target.tobytes())
-        found.update(task for task, values in answers.items() if len(values) > 1)
-    return dict(sorted(found.items()))
+        disagreeing.update(task for task, values in answers.items() if len(values) > 1)
+    return dict(sorted(disagreeing.items()))
 
 
 def training_records(suite: Suite, name: str, recipe: Recipe) -> Sequence[Record]:

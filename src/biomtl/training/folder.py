@@ -183,7 +183,7 @@ def _free(output: Path, overwrite: bool, inputs: Iterable[str | Path | None]) ->
     there = os.path.lexists(output)
     if overwrite and _is_run(output):
         _tidy(output)
-    refuse_existing(output, overwrite, kind="run", inputs=inputs)
+    refuse_existing(output, overwrite, output="run", inputs=inputs)
     if _is_run(waiting) and not overwrite:
         fix = "continue it with --resume, or add --overwrite"
         raise InputError("an unfinished run of this name", path=waiting, fix=fix)

@@ -92,22 +92,22 @@ def fit(
     with noted() as signals:
         steps = data.steps(progress, accelerator.process_index, accelerator.num_processes)
         while progress.step < total and not progress.finished:
-            part = next(steps)
+            planned = next(steps)
             rate = current_rate(optimiser.param_groups)
-            done = optimise(state, wrapped, part.batches, recipe, accelerator)
+            done = optimise(state, wrapped, planned.batches, recipe, accelerator)
             progress.step += 1
-            progress.epoch, progress.batch = part.after
+            progress.epoch, progress.batch = planned.after
             progress.seconds = time.monotonic() - started
-            hooks.on_step(Step(progress.step, part.position, round(progress.seconds, 3), lr=rate, **done))
+            hooks.on_step(Step(progress.step, planned.position, round(progress.seconds, 3), lr=rate, **done))
             refuse_divergence(progress.step, done["loss"])
             last = progress.step >= total
-            if due(recipe.eval_strategy, recipe.eval_steps, progress.step, part.ends_epoch, last):
+            if due(recipe.eval_strategy, recipe.eval_steps, progress.step, planned.ends_epoch, last):
                 with evaluation_weights(state):
                     select(progress, hooks, recipe)
             progress.seconds = time.monotonic() - started
             last = last or progress.finished
             stop, late = agreed(accelerator, signals.received is not None, overdue(recipe, saved))
-            if due(recipe.save_strategy, recipe.save_steps, progress.step, part.ends_epoch, last or stop or late):
+            if due(recipe.save_strategy, recipe.save_steps, progress.step, planned.ends_epoch, last or stop or late):
                 save(state, recipe, accelerator, checkpoints)
                 saved = time.monotonic()
             if stop:
@@ -119,11 +119,11 @@ def fit(
 
 
 def optimise(
-    state: TrainState, wrapped: Any, part: list[list[Any]], recipe: Recipe, accelerator: Accelerator
+    state: TrainState, wrapped: Any, step_examples: list[list[Any]], recipe: Recipe, accelerator: Accelerator
 ) -> dict[str, Any]:
     """One optimiser step over one batch, or several whose gradients add up."""
     model = state.model.train()
-    batches = [collate(examples, model.processor) for examples in part]
+    batches = [collate(examples, model.processor) for examples in step_examples]
     names = list(model.tasks)
     weights, counts = loss_weights(batches, model, recipe, accelerator)
     sums = torch.zeros(len(names), device=accelerator.device)
@@ -204,7 +204,7 @@ def summary(
     accelerator: Accelerator,
 ) -> dict[str, Any]:
     """What ``log.jsonl`` says of a step, over all its batches and processes."""
-    examples = sum(len(found) for batch in batches for found in batch.examples.values())
+    examples = sum(len(rows) for batch in batches for rows in batch.examples.values())
     sizes = [sum(batch.real_tokens for batch in batches), sum(batch.padded_tokens for batch in batches), examples]
     outputs = torch.tensor(counts, device=accelerator.device).sum(0)
     local = torch.cat([torch.tensor(sizes, device=accelerator.device), loss / accelerator.num_processes, sums, outputs])

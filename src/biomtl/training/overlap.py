@@ -61,15 +61,15 @@ def look_for_overlap(suite: Suite, recipe: Recipe) -> tuple[Suite, TrainingOverl
     """
     trained = training_splits(recipe)
     records = {name: {split: entry.records(split) for split in entry.files} for name, entry in suite.data.items()}
-    found = shared_rows(records, trained)
+    shared = shared_rows(records, trained)
     sizes = {name: sum(len(splits.get(split, ())) for split in trained) for name, splits in records.items()}
-    overlap = TrainingOverlap(found, sizes, recipe.exclude_overlap)
+    overlap = TrainingOverlap(shared, sizes, recipe.exclude_overlap)
     if not recipe.exclude_overlap:
         return suite, overlap
     entries = []
     for name, entry in suite.data.items():
         for split in trained:
-            rows = {row.row for row in found if (row.task, row.split) == (name, split)}
+            rows = {row.row for row in shared if (row.task, row.split) == (name, split)}
             entry = entry.without(split, rows) if rows else entry
         if not any(entry.records(split) for split in trained if split in entry):
             fix = "leave out exclude_overlap, or make other splits"

@@ -99,8 +99,8 @@ def make_recipe(values: Mapping[str, Any], *, path: str | Path | None = None, li
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:
-        found = [_explain(dict(problem)) for problem in error.errors()]
-        placed = [(_line(lines or {}, problem.keys), problem) for problem in found]
+        problems = [_explain(dict(problem)) for problem in error.errors()]
+        placed = [(_line(lines or {}, problem.keys), problem) for problem in problems]
         line, first = min(placed, key=lambda pair: (pair[0] is None, pair[0] or 0))
         where = COMMAND_LINE if line == 0 else path
         raise InputError(first.found, path=where, line=line or None, expected=first.expected, fix=first.fix) from error
@@ -169,13 +169,13 @@ def _walk(node: yaml.Node | None, above: tuple[str, ...]) -> Iterator[tuple[tupl
 
 def _line(lines: Lines, keys: Sequence[Keys]) -> int | None:
     """The last line with one of ``keys`` or its parent: 0 for the command line, None if there is none."""
-    found = []
+    numbers = []
     for key in keys:
         while key and key not in lines:
             key = key[:-1]
         if key:
-            found.append(lines[key])
-    return 0 if 0 in found else max(found, default=None)
+            numbers.append(lines[key])
+    return 0 if 0 in numbers else max(numbers, default=None)
 
 
 def _override(values: dict[str, Any], lines: Lines, override: str) -> None:
@@ -192,10 +192,10 @@ def _override(values: dict[str, Any], lines: Lines, override: str) -> None:
         raise InputError(f"override {override!r}: {what}", path=COMMAND_LINE, fix="quote the value") from error
     keys = _override_keys(values, key)
     place = values
-    for part in keys[:-1]:
-        inner = place.get(part)
-        place[part] = dict(inner) if isinstance(inner, Mapping) else {}
-        place = place[part]
+    for name in keys[:-1]:
+        inner = place.get(name)
+        place[name] = dict(inner) if isinstance(inner, Mapping) else {}
+        place = place[name]
     place[keys[-1]] = value
     for known in [known for known in lines if known[: len(keys)] == keys]:
         del lines[known]  # the value is no longer from the file
@@ -220,7 +220,7 @@ def _override_keys(values: dict[str, Any], key: str) -> Keys:
 
 def _explain(problem: dict[str, Any]) -> Problem:
     """One of pydantic's errors in our words."""
-    keys = tuple(str(part) for part in problem["loc"])
+    keys = tuple(str(step) for step in problem["loc"])
     if problem["type"] == "contradiction":
         return Problem(problem["msg"], None, None, [_split(key) for key in problem["ctx"]["keys"]])
     if problem["type"] in ("extra_forbidden", "invalid_key"):

@@ -65,16 +65,16 @@ def _yaml(value: Any) -> str:
 
 def _kind(field: FieldInfo) -> str:
     """The allowed values, in words."""
-    options = [part for part in _parts(field.annotation) if part is not type(None)]
-    kind, metadata = options[0], list(field.metadata)
-    if typing.get_origin(kind) is typing.Annotated:
-        kind, *more = typing.get_args(kind)
+    options = [option for option in _parts(field.annotation) if option is not type(None)]
+    annotation, metadata = options[0], list(field.metadata)
+    if typing.get_origin(annotation) is typing.Annotated:
+        annotation, *more = typing.get_args(annotation)
         metadata += more
-    if typing.get_origin(kind) is Literal:
-        return ", ".join(f"`{value}`" for value in typing.get_args(kind))
+    if typing.get_origin(annotation) is Literal:
+        return ", ".join(f"`{value}`" for value in typing.get_args(annotation))
     names = {int: "integer", float: "number", bool: "`true`, `false`", str: "text"}
     bounds = [bound for entry in metadata for bound in _bounds(entry)]
-    return " ".join([names.get(kind, "list" if typing.get_origin(kind) is tuple else "mapping"), *bounds])
+    return " ".join([names.get(annotation, "list" if typing.get_origin(annotation) is tuple else "mapping"), *bounds])
 
 
 def _parts(annotation: Any) -> tuple[Any, ...]:
