@@ -152,7 +152,7 @@ def test_home_and_the_current_folder_stay(tmp_path: Path, monkeypatch: pytest.Mo
         monkeypatch.chdir(folder)
     target = tmp_path / "a" if where == "above" else folder
     with pytest.raises(InputError, match=r"the output would replace the (home|current) folder"):
-        refuse_existing(target, True, kind="audit")
+        refuse_existing(target, True, output="audit")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -162,7 +162,7 @@ def test_another_kinds_output_stays(tmp_path: Path, kind: str) -> None:
     assert json.loads((tmp_path / "out" / OWNED).read_text())["files"] == ["a.json"]
     for other in set(KINDS) - {kind}:
         with pytest.raises(InputError, match=r"not a|not the"):
-            refuse_existing(tmp_path / "out", True, kind=other)
+            refuse_existing(tmp_path / "out", True, output=other)
     with atomic_folder(tmp_path / "out", kind, overwrite=True) as work:
         (work / "b.json").write_text("{}")
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [OWNED, "b.json"]
@@ -203,7 +203,7 @@ def test_links_pipes_and_devices_stay(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for name, kind, said in (("link", "audit", "a symbolic link"), ("pipe", None, "a device or pipe")):
         with pytest.raises(InputError, match=said):
-            refuse_existing(tmp_path / name, True, kind=kind)
+            refuse_existing(tmp_path / name, True, output=kind)
     (tmp_path / "text.txt").write_text("one")
     os.link(tmp_path / "text.txt", tmp_path / "other.txt")
     with pytest.raises(InputError, match="replace the input"):
@@ -217,7 +217,7 @@ def test_outputs_from_before_the_manifest(command: Command, place: Place, kind: 
     words = {"audit": "audit", "evaluate": "evaluate", "prepare": "prepare", "convert": "convert"}
     if kind == "model":
         (place.root / "model" / OWNED).unlink()
-        refuse_existing(place.root / "model", True, kind="model")
+        refuse_existing(place.root / "model", True, output="model")
         return
     assert command(words[kind], *place.words(words[kind], out)).code == 0
     (out / OWNED).unlink()

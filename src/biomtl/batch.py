@@ -100,9 +100,9 @@ def encode_examples(
     inputs: dict[Hashable, TextInput] = {}
     asked: dict[Hashable, list[tuple[str, int]]] = {}
     for name, rows in records.items():
-        kind = type_of(tasks[name])
+        task_type = type_of(tasks[name])
         for index, record in enumerate(rows):
-            text = kind.text(record, tasks[name])
+            text = task_type.text(record, tasks[name])
             if name in apart and len(text.texts) > 1:
                 text = replace(text, apart=True)
             key = processor.identity(text)
@@ -120,14 +120,14 @@ def encode_examples(
 
 def _ask(task: Task, index: int, record: Record, rows: Sequence[EncodedRow], targets: bool) -> TaskExample:
     """A record's outputs for the rows of its text."""
-    kind = type_of(task)
-    positions = kind.positions(record, task, rows)
+    task_type = type_of(task)
+    positions = task_type.positions(record, task, rows)
     if not targets:
         return TaskExample(task.name, index, positions, None)
-    target = kind.target(record, task)
+    target = task_type.target(record, task)
     if positions is not None:
         target[(positions[..., 0] < 0).any(1)] = MISSING
-    return TaskExample(task.name, index, positions, target, kind.loss_denominator(target))
+    return TaskExample(task.name, index, positions, target, task_type.loss_denominator(target))
 
 
 @dataclass(slots=True)

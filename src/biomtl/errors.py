@@ -33,8 +33,8 @@ class InputError(BiomtlError):
     ) -> None:
         self.found, self.path, self.line, self.expected, self.fix = found, path, line, expected, fix
         where = "" if path is None else f"{path}:" if line is None else f"{path}:{line}:"
-        parts = [found, expected and f"expected {expected}", fix]
-        text = f"{where} {', '.join(part for part in parts if part)}".strip()
+        pieces = [found, expected and f"expected {expected}", fix]
+        text = f"{where} {', '.join(piece for piece in pieces if piece)}".strip()
         # Always one line: control characters from the input would garble a terminal or log.
         super().__init__("".join(c if c.isprintable() else repr(c)[1:-1] for c in text))
 

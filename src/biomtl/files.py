@@ -29,14 +29,14 @@ _JSON = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", "
 
 
 def refuse_existing(
-    target: Path, overwrite: bool, *, kind: str | None = None, inputs: Iterable[str | Path | None] = ()
+    target: Path, overwrite: bool, *, output: str | None = None, inputs: Iterable[str | Path | None] = ()
 ) -> None:
     """Refuse a target that exists and may not be replaced, after clearing away what killed commands left of it.
 
     Args:
         target: a file or folder that a command will write.
         overwrite: whether it may be replaced, if the same kind of command wrote it.
-        kind: the kind of output (see ``ownership.KINDS`` and ``FILES``); ``None`` for a file of any content.
+        output: the kind of output (see ``ownership.KINDS`` and ``FILES``); ``None`` for a file of any content.
         inputs: what the same command reads, which is never replaced.
 
     Raises:
@@ -47,11 +47,11 @@ def refuse_existing(
         return
     if not overwrite:
         raise InputError("the output exists already", path=target, fix="choose another name or add --overwrite")
-    refuse_replacing(target, kind, inputs)
+    refuse_replacing(target, output, inputs)
 
 
 @contextlib.contextmanager
-def atomic_folder(target: str | Path, kind: str, *, overwrite: bool = False) -> Iterator[Path]:
+def atomic_folder(target: str | Path, output: str, *, overwrite: bool = False) -> Iterator[Path]:
     """Yield a temporary sibling folder that becomes ``target`` when the block ends without an error.
 
     The folder gets a manifest of what was written (see ``ownership``). With ``overwrite`` an older output of the same
@@ -61,17 +61,17 @@ def atomic_folder(target: str | Path, kind: str, *, overwrite: bool = False) -> 
         InputError: ``target`` exists and may not be replaced.
     """
     target = Path(target)
-    refuse_existing(target, overwrite, kind=kind)
+    refuse_existing(target, overwrite, output=output)
     target.parent.mkdir(parents=True, exist_ok=True)
     work, lock = _locked_folder(target, ".tmp")
     try:
         with _disk_errors(target):
             os.chmod(work, 0o777 & ~_umask())
             yield work
-            write_owner(work, kind)
+            write_owner(work, output)
             _open_up(work)
             sync_tree(work)
-            _take_place(work, target, kind, overwrite)
+            _take_place(work, target, output, overwrite)
     finally:
         shutil.rmtree(work, ignore_errors=True)
         if lock is not None:
@@ -181,7 +181,7 @@ def _appeared(target: Path) -> InputError:
     return InputError("the output appeared meanwhile", path=target, fix="choose another name or add --overwrite")
 
 
-def _take_place(work: Path, target: Path, kind: str, overwrite: bool) -> None:
+def _take_place(work: Path, target: Path, output: str, overwrite: bool) -> None:
     """Rename ``work`` to ``target``; an older output goes to ``work``'s name, at once where the system can."""
     try:
         os.rename(work, target)  # a folder takes the place of nothing but an empty folder
@@ -191,7 +191,7 @@ def _take_place(work: Path, target: Path, kind: str, overwrite: bool) -> None:
             raise
     if not overwrite:
         raise _appeared(target)
-    refuse_foreign(target, kind)
+    refuse_foreign(target, output)
     if _exchange(work, target):
         return
     aside, lock = _locked_folder(target, ".old")

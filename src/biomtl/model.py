@@ -99,9 +99,9 @@ class MultiTaskModel(nn.Module):
 
     def add_task(self, task: Task, head: HeadChoice = DEFAULT_HEAD) -> None:
         """Build a fresh head for a task; an existing head of that name is replaced."""
-        kind = type_of(task)
-        if task.inputs not in kind.inputs:
-            expected = " or ".join(kind.inputs)
+        task_type = type_of(task)
+        if task.inputs not in task_type.inputs:
+            expected = " or ".join(task_type.inputs)
             raise InputError(f"task {task.name}: inputs {task.inputs!r} for type {task.type}", expected=expected)
         self.tasks[task.name] = task
         self.trained_heads.discard(task.name)

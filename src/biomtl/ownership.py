@@ -86,38 +86,38 @@ FILES = {
 """The first bytes of the files that commands write; a file that starts differently was written by something else."""
 
 
-def refuse_replacing(target: Path, kind: str | None, inputs: Iterable[str | Path | None] = ()) -> None:
+def refuse_replacing(target: Path, output: str | None, inputs: Iterable[str | Path | None] = ()) -> None:
     """Refuse to replace anything but an output of this kind, or anything that the same command reads.
 
     Args:
         target: the existing file or folder.
-        kind: a key of ``KINDS`` or ``FILES``, or ``None`` for a file of any content.
+        output: a key of ``KINDS`` or ``FILES``, or ``None`` for a file of any content.
         inputs: files and folders that the command reads; what is no path (``sample``) is passed over.
 
     Raises:
         InputError: names what must not be replaced.
     """
     _refuse_places(target, inputs)
-    refuse_foreign(target, kind)
+    refuse_foreign(target, output)
 
 
-def refuse_foreign(target: Path, kind: str | None) -> None:
+def refuse_foreign(target: Path, output: str | None) -> None:
     """The part of ``refuse_replacing`` that looks at the target alone."""
     if target.is_symlink():
         raise InputError("a symbolic link", path=target, expected="what biomtl wrote", fix=FIX)
-    if kind is None or kind in FILES:
-        _refuse_file(target, FILES.get(kind or "", _ANYTHING))
+    if output is None or output in FILES:
+        _refuse_file(target, FILES.get(output or "", _ANYTHING))
         return
     if not target.is_dir():
-        raise InputError("not a folder", path=target, expected=_NAMES[kind], fix=FIX)
+        raise InputError("not a folder", path=target, expected=_NAMES[output], fix=FIX)
     names = sorted(files_below(target))
-    own = _owner(target, kind)
+    own = _owner(target, output)
     if names and own is None:
-        raise InputError(f"not {_NAMES[kind]}", path=target, fix=FIX)
+        raise InputError(f"not {_NAMES[output]}", path=target, fix=FIX)
     foreign = [name for name in names if own is not None and not own(name)]
     if foreign:
         more = f" (and {len(foreign) - 1:,} more)" if foreign[1:] else ""
-        problem = f"a file that is no part of {_NAMES[kind]}{more}"
+        problem = f"a file that is no part of {_NAMES[output]}{more}"
         raise InputError(problem, path=target / foreign[0], fix=f"move it away or {FIX}")
 
 
@@ -131,10 +131,10 @@ def _refuse_file(target: Path, begins: re.Pattern[bytes]) -> None:
         raise InputError("not the kind of file that is written here", path=target, fix=FIX)
 
 
-def write_owner(folder: Path, kind: str) -> None:
+def write_owner(folder: Path, output: str) -> None:
     """Write the manifest of a complete folder."""
     names = sorted(name for name in files_below(folder) if name != OWNED)
-    value = {"biomtl": biomtl.__version__, "output": kind, "files": names}
+    value = {"biomtl": biomtl.__version__, "output": output, "files": names}
     (folder / OWNED).write_text(json.dumps(value, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 
@@ -163,7 +163,7 @@ def _refuse_places(target: Path, inputs: Iterable[str | Path | None]) -> None:
 
 
 _NAMES = {
-    **{kind: f"a folder that `biomtl {kind}` wrote" for kind in KINDS},
+    **{command: f"a folder that `biomtl {command}` wrote" for command in KINDS},
     "run": "a run folder",
     "prepare": "a prepared suite",
     "model": "a saved model",
@@ -173,17 +173,17 @@ _NAMES = {
 }
 
 
-def _owner(folder: Path, kind: str) -> Callable[[str], bool] | None:
+def _owner(folder: Path, output: str) -> Callable[[str], bool] | None:
     """A test of relative names; ``None`` if the folder is not an output of this kind."""
-    known = KINDS[kind]
+    known = KINDS[output]
     listed = _listed(folder / OWNED)
     if listed is not None:
         names = {OWNED, *_strings(listed.get("files"))}
-        own = listed.get("output") == kind
+        own = listed.get("output") == output
         return (lambda name: name in names or (known.grows and _matches(known, name))) if own else None
     if not any(True for pattern in known.signature for _ in folder.glob(pattern)):
         return None
-    receipt = set(_strings((_listed(folder / "download.json") or {}).get("files"))) if kind == "download" else set()
+    receipt = set(_strings((_listed(folder / "download.json") or {}).get("files"))) if output == "download" else set()
     return lambda name: name in receipt or _matches(known, name)
 
 
@@ -202,11 +202,11 @@ def _strings(value: object) -> list[str]:
     return [name for name in value if isinstance(name, str)] if isinstance(value, list | dict) else []
 
 
-def _matches(kind: Kind, name: str) -> bool:
-    return any(pattern.fullmatch(name) for pattern in map(_compiled, kind.files))
+def _matches(known: Kind, name: str) -> bool:
+    return any(pattern.fullmatch(name) for pattern in map(_compiled, known.files))
 
 
 @cache
 def _compiled(pattern: str) -> re.Pattern[str]:
     words = {"**": ".*", "*": "[^/]*"}
-    return re.compile("".join(words.get(part, re.escape(part)) for part in re.split(r"(\*+)", pattern)), re.DOTALL)
+    return re.compile("".join(words.get(piece, re.escape(piece)) for piece in re.split(r"(\*+)", pattern)), re.DOTALL)

@@ -70,5 +70,7 @@ def _cached(name: str) -> str:
     config = try_to_load_from_cache(name, "config.json")
     if isinstance(config, str):
         return str(Path(config).parent)
-    found = "no such folder, and the model hub can't be reached (nor is it in the local cache)"
-    raise InputError(found, path=name, expected="a folder with config.json and model.safetensors", fix="check the path")
+    problem = "no such folder, and the model hub can't be reached (nor is it in the local cache)"
+    raise InputError(
+        problem, path=name, expected="a folder with config.json and model.safetensors", fix="check the path"
+    )

@@ -11,7 +11,7 @@ def slow_bf16(device: str | torch.device = "cpu") -> str | None:
     A CPU without instructions for it widens every number, multiplies and rounds again: on a CPU with only AVX2, matrix
     products took a hundred times as long.
     """
-    kind = torch.device(device).type
-    if kind != "cpu" or torch.ops.mkldnn._is_mkldnn_bf16_supported():
+    device_type = torch.device(device).type
+    if device_type != "cpu" or torch.ops.mkldnn._is_mkldnn_bf16_supported():
         return None
     return "warning: this CPU has no instructions for bfloat16, so bf16 is far slower here than float32"

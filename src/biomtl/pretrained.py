@@ -76,11 +76,11 @@ def refuse_code(name: str | Path) -> None:
         fix = "merge it into its model and save that"
         raise InputError("an adapter (adapter_config.json)", path=name, expected="a whole model", fix=fix)
     config, _ = PretrainedConfig.get_config_dict(str(name))
-    for part in (config, *(value for value in config.values() if isinstance(value, dict))):
-        asked = [key for key in _KERNELS if part.get(key)]
-        asked += [key for key in (*_IMPLEMENTATIONS, *_EXPERTS) if "/" in str(part.get(key))]
+    for section in (config, *(value for value in config.values() if isinstance(value, dict))):
+        asked = [key for key in _KERNELS if section.get(key)]
+        asked += [key for key in (*_IMPLEMENTATIONS, *_EXPERTS) if "/" in str(section.get(key))]
         if asked:
-            problem = f"{asked[0]} {str(part[asked[0]])[:60]!r}: a kernel is code, which is never loaded"
+            problem = f"{asked[0]} {str(section[asked[0]])[:60]!r}: a kernel is code, which is never loaded"
             raise InputError(problem, path=Path(name) / "config.json", fix=f"delete {asked[0]} from it")
 
 

@@ -96,9 +96,11 @@ class Results(BaseModel):
         """
         path = Path(path)
         content = read_json(path, "the scores of a finished run")
-        found = content.get("format", FORMAT)
-        if isinstance(found, int) and found > FORMAT:
-            raise InputError(f"scores of format {found}", path=path, expected=f"{FORMAT} or older", fix="update biomtl")
+        file_format = content.get("format", FORMAT)
+        if isinstance(file_format, int) and file_format > FORMAT:
+            raise InputError(
+                f"scores of format {file_format}", path=path, expected=f"{FORMAT} or older", fix="update biomtl"
+            )
         try:
             return cls.model_validate(content)
         except ValidationError as error:

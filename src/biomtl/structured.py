@@ -59,14 +59,14 @@ def read_json(path: str | Path, what: str, fix: str | None = None) -> dict[str, 
 Record = TypeVar("Record", bound=BaseModel)
 
 
-def validated(kind: type[Record], value: Any, path: str | Path, what: str, fix: str | None = None) -> Record:
+def validated(model: type[Record], value: Any, path: str | Path, what: str, fix: str | None = None) -> Record:
     """``value`` as a record of this kind; ``path`` is the file that it comes from.
 
     Raises:
         InputError: a field that is missing, unknown or of another type.
     """
     try:
-        return kind.model_validate(value)
+        return model.model_validate(value)
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"]))
@@ -92,8 +92,8 @@ def _is_deep(value: Any) -> bool:
 class NotYamlError(ValueError):
     """A text that is no YAML or beyond the limits; ``line`` counts from 1."""
 
-    def __init__(self, found: str, line: int | None = None) -> None:
-        super().__init__(found)
+    def __init__(self, problem: str, line: int | None = None) -> None:
+        super().__init__(problem)
         self.line = line
 
 

@@ -214,18 +214,18 @@ def _load_prepared(folder: str | Path, tasks: list[str] | None) -> list[TaskData
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError("no such folder", path=folder, expected="a prepared suite", fix="run `biomtl prepare`")
-    found = {path.parent.name: path for path in sorted(folder.glob("*/task.yaml"))}
-    if not found:
+    paths = {path.parent.name: path for path in sorted(folder.glob("*/task.yaml"))}
+    if not paths:
         fix = "run `biomtl prepare SOURCE --out DIR` and give DIR"
         raise InputError("no prepared task", path=folder, expected="<task>/task.yaml", fix=fix)
-    names = _order(found) if tasks is None else [pick(name, found, folder) for name in tasks]
-    return [_load_task(found[name]) for name in names]
+    names = _order(paths) if tasks is None else [pick(name, paths, folder) for name in tasks]
+    return [_load_task(paths[name]) for name in names]
 
 
-def _order(found: Mapping[str, Path]) -> list[str]:
+def _order(paths: Mapping[str, Path]) -> list[str]:
     """BLUE's order first, other tasks by name."""
     order = list(known_tasks())
-    return sorted(found, key=lambda name: (order.index(name) if name in order else len(order), name))
+    return sorted(paths, key=lambda name: (order.index(name) if name in order else len(order), name))
 
 
 def _load_task(path: Path) -> TaskData:
@@ -233,8 +233,10 @@ def _load_task(path: Path) -> TaskData:
     type_of(task)
     metrics_of(task)  # report a metric that doesn't fit now, not after an epoch
     if task.name != path.parent.name:
-        found = f"a task named {task.name!r}"
-        raise InputError(found, path=path, expected=f"the folder's name {path.parent.name!r}", fix="rename one of them")
+        problem = f"a task named {task.name!r}"
+        raise InputError(
+            problem, path=path, expected=f"the folder's name {path.parent.name!r}", fix="rename one of them"
+        )
     files: dict[Split, Path] = {}
     for split in SPLITS:
         file = path.parent / task.files.get(split, f"{split}.jsonl")
@@ -256,11 +258,11 @@ def read_records(path: Path, task: Task, *, gold: bool = True) -> list[Record]:
     Raises:
         InputError: with file and line of the first invalid record.
     """
-    kind = type_of(task)
+    record_type = type_of(task)
     records: list[Record] = []
     seen: dict[Any, int] = {}
     for line, record in read_jsonl(path):
-        if gold and (problem := kind.check(record, task)):
+        if gold and (problem := record_type.check(record, task)):
             raise InputError(problem, path=path, line=line, fix="mend the row or prepare the data again")
         identifier = json.dumps(record.get("id"))
         if gold and identifier in seen:

@@ -51,7 +51,7 @@ def convert(
         InputError: a problem with the source or the options.
     """
     source, target = Path(source), Path(target)
-    refuse_existing(target, overwrite, kind="convert", inputs=(source, vocab, config))
+    refuse_existing(target, overwrite, output="convert", inputs=(source, vocab, config))
     format_name = source_format or detect_format(source)
     if tasks is not None and format_name not in ("mtdnn", "hf"):
         raise InputError(

@@ -86,7 +86,7 @@ def annotate(
     read_as = origin.value if origin else source_format(source)
     write_as = target.value if target else target_format(out, read_as)
     check_target(out, write_as)
-    refuse_existing(out, overwrite, kind="annotate" if write_as == "brat" else write_as, inputs=(model, source))
+    refuse_existing(out, overwrite, output="annotate" if write_as == "brat" else write_as, inputs=(model, source))
 
     predictor = Predictor(model, tasks=task, bf16=chosen(bf16), words=words.value)
     annotator = Annotator(predictor, whole=whole or (), keep=keep, labels=write_as in HOLD_LABELS)

@@ -50,7 +50,7 @@ def audit(
     """
 
     if out is not None:
-        refuse_existing(out, overwrite, kind="audit", inputs=(suite, encoder))
+        refuse_existing(out, overwrite, output="audit", inputs=(suite, encoder))
     pieces = word_starts if encoder is None else _pieces(encoder)
     stderr = Console(stderr=True)
     with stderr.status("reading") as status:

@@ -61,7 +61,7 @@ def embed(
     Example: `biomtl embed elmo/ sentences.txt --out vectors.hdf5`
     """
 
-    refuse_existing(out, overwrite, kind="embeddings", inputs=(model, source))
+    refuse_existing(out, overwrite, output="embeddings", inputs=(model, source))
     with bar("embed") as advance:
         vectors = embed_sentences(
             model, read_sentences(source, words), pooling=pooling.value, bf16=chosen(bf16), stateful=stateful

@@ -47,7 +47,7 @@ def evaluate(
 
     Example: `biomtl evaluate runs/joint --data prepared --split test --out runs/joint-test`
     """
-    refuse_existing(out, overwrite, kind="evaluate", inputs=(model, data))
+    refuse_existing(out, overwrite, output="evaluate", inputs=(model, data))
     loaded = MultiTaskModel.from_pretrained(model, max_length=max_length)
     whole = load_suite(data, task, known=loaded.tasks)
     suite = shared_tasks(loaded, whole, asked=bool(task), split=split.value)

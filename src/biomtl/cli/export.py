@@ -62,7 +62,7 @@ def export(
     if encoder_only and (task or to is ExportFormat.onnx):
         raise InputError("--encoder-only with --task or --to onnx", expected="either the encoder or heads")
     folder = to is ExportFormat.hf or target.suffix != ".onnx"
-    refuse_existing(target, overwrite, kind="export" if folder else "onnx", inputs=(model, data))
+    refuse_existing(target, overwrite, output="export" if folder else "onnx", inputs=(model, data))
     loaded = MultiTaskModel.from_pretrained(model, tasks=[] if encoder_only else task)
     results = Results.of_model(model)
     if to is ExportFormat.onnx:

@@ -49,7 +49,7 @@ def predict(
     """
 
     if out is not None:
-        refuse_existing(out, overwrite, kind="predictions", inputs=(model, source))
+        refuse_existing(out, overwrite, output="predictions", inputs=(model, source))
     predictor = Predictor(model, tasks=task, bf16=chosen(bf16), words=words.value)
     rows = list(read_inputs(source))
     for _, text, number in rows:

@@ -189,7 +189,7 @@ _VALUES: dict[Cell, Callable[[Any, str], Any]] = {
     "text": _text,
     "number": _number,
     "integer": _integer,
-    "texts": _items(lambda cell, separator: [part.strip() for part in cell.split(separator) if part.strip()]),
+    "texts": _items(lambda cell, separator: [item.strip() for item in cell.split(separator) if item.strip()]),
     "words": _items(lambda cell, separator: cell.split()),
     "spans": _spans,
 }

@@ -97,7 +97,7 @@ def _corpus(
         for partial in out.glob(f".{name}-*.part"):  # an earlier call was killed before it could
             partial.unlink()
         return Downloaded(name, corpus, folder, fresh=False)
-    refuse_existing(folder, overwrite, kind="download")
+    refuse_existing(folder, overwrite, output="download")
     out.mkdir(parents=True, exist_ok=True)
     warnings: list[str] = []
     receipt: dict[str, dict[str, str]] = {}

@@ -138,8 +138,8 @@ class Predictor:
                 places.setdefault(name, []).append(i)
         asked = {name: [texts[i] for i in chosen] for name, chosen in places.items()}
         results: list[dict[str, Result]] = [{} for _ in texts]
-        for name, found in self.ask(asked, batch_tokens=batch_tokens, advance=advance).items():
-            for i, result in zip(places[name], found, strict=True):
+        for name, answers in self.ask(asked, batch_tokens=batch_tokens, advance=advance).items():
+            for i, result in zip(places[name], answers, strict=True):
                 results[i][name] = result
         return results
 

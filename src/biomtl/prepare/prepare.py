@@ -98,7 +98,7 @@ def prepare(
     source, out = Path(source), Path(out)
     options = options or ReadOptions()
     check_policy(options.mentions)
-    refuse_existing(out, overwrite, kind="prepare", inputs=(source, options.sentence_spans))
+    refuse_existing(out, overwrite, output="prepare", inputs=(source, options.sentence_spans))
     jobs = choose(Source(source), tasks)
     with atomic_folder(out, "prepare", overwrite=overwrite) as folder:
         run = _run_here if workers == 1 or len(jobs) == 1 else _run_pool

@@ -87,23 +87,23 @@ def score_table(results: Results, split: Split) -> Group:
 def annotation(document: Document, tasks: Iterable[str]) -> Group:
     """An annotated document (`biomtl.inference.annotate`): its text with mentions marked, and each task's results."""
     marked = Text(document.text)
-    found: dict[str, list[str]] = {task: [] for task in tasks}
+    findings: dict[str, list[str]] = {task: [] for task in tasks}
     for mention in document.mentions:
         values = [value for name, value in mention.attributes if name in ("label", "score")]
         named = values[0] if values else f"{mention.text} ({mention.type}, {mention.start}-{mention.end})"
         if not values:
             marked.stylize("bold reverse", mention.start, mention.end)
         for task, probability in _finders(mention.attributes):
-            found[task].append(named + probability)
+            findings[task].append(named + probability)
     texts = {mention.id: mention.text for mention in document.mentions}
     for relation in document.relations:
         named = f"{' - '.join(texts[argument] for _, argument in relation.arguments)} ({relation.type})"
         for task, probability in _finders(relation.attributes):
-            found[task].append(named + probability)
+            findings[task].append(named + probability)
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
-    for task, lines in found.items():
+    for task, lines in findings.items():
         table.add_row(task, Text("; ".join(lines) or "-"))
     return Group(marked, table)
 

@@ -66,7 +66,7 @@ class Writer:
         while match := _CHOICE.search(template):
             template = template[: match.start()] + self.rng.choice(match[1].split("|")) + template[match.end() :]
         bound = {} if bound is None else bound
-        pieces = [Piece(*part) for part in self._fill(template, kinds or {}, bound) if part[0]]
+        pieces = [Piece(*filled) for filled in self._fill(template, kinds or {}, bound) if filled[0]]
         first = pieces[0]
         return [Piece(first.text[0].upper() + first.text[1:], first.slot), *pieces[1:]]
 
@@ -90,12 +90,12 @@ class Writer:
             end = match.end()
         yield template[end:], None
 
-    def _bind(self, slot: str, kind: str, bound: dict[str, str]) -> str:
-        free = [word for word in self._words(kind) if word not in bound.values()]
+    def _bind(self, slot: str, word_class: str, bound: dict[str, str]) -> str:
+        free = [word for word in self._words(word_class) if word not in bound.values()]
         bound[slot] = self.rng.choice(free)
         return bound[slot]
 
-    def _words(self, kind: str) -> Sequence[str]:
+    def _words(self, word_class: str) -> Sequence[str]:
         names = {
             "drug": self.lexicon.drugs,
             "disease": self.lexicon.diseases,
@@ -104,7 +104,7 @@ class Writer:
             "problem": (*self.lexicon.diseases, *grammar("words")["symptom"]),
             "treatment": (*self.lexicon.drugs, *grammar("words")["remedy"]),
         }
-        return names[kind] if kind in names else grammar("words")[kind]
+        return names[word_class] if word_class in names else grammar("words")[word_class]
 
 
 def tokens(text: str, start: int = 0) -> list[tuple[str, int, int]]:

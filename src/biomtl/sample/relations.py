@@ -21,7 +21,7 @@ def relations(task: Task, writer: Writer, rows: int) -> Iterator[Record]:
     rules = grammar(task.name)
     headings = cycle(heading for label, weight in rules["weights"].items() for heading in [label] * weight)
     sentence = written = 0
-    kinds = {slot: kind["word"] for slot, kind in rules["slots"].items()}
+    kinds = {slot: rule["word"] for slot, rule in rules["slots"].items()}
     kinds |= {slot.lower(): word for slot, word in kinds.items()}
     while written < rows:
         heading = next(headings)
@@ -46,7 +46,7 @@ def _pairs(
         if rules["across_types"] and types[0] == types[1]:
             continue
         # BLUE's ChemProt masks by position: the left mention gets the first argument's placeholder, whatever it is.
-        masks = rules["by_position"] or [f"@{kind}$" for kind in types]
+        masks = rules["by_position"] or [f"@{mention_type}$" for mention_type in types]
         text, spans = _masked(pieces, {left: masks[0], right: masks[1]})
         related = all(slot.isupper() for slot in slots)
         yield {
@@ -55,8 +55,14 @@ def _pairs(
             "text": text,
             "label": heading if related else negative,
             "entities": [
-                {"id": f"T{mentions.index(i) + 1}", "type": kind, "start": start, "end": end, "text": text[start:end]}
-                for i, kind, (start, end) in zip((left, right), types, spans, strict=True)
+                {
+                    "id": f"T{mentions.index(i) + 1}",
+                    "type": mention_type,
+                    "start": start,
+                    "end": end,
+                    "text": text[start:end],
+                }
+                for i, mention_type, (start, end) in zip((left, right), types, spans, strict=True)
             ],
         }
         number += 1
