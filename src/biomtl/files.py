@@ -307,7 +307,7 @@ def read_lines(path: str | Path, on_error: OnError = fail) -> Iterator[tuple[int
 def decode_line(raw: bytes, path: str | Path, number: int) -> str:
     """One line's bytes as text, with the checks that every reader shares."""
     if len(raw) > MAX_LINE:
-        raise InputError(f"a line of over {MAX_LINE:,} bytes", path=path, line=number, expected="one record a line")
+        raise InputError(f"a line of over {MAX_LINE:,} bytes", path=path, line=number, expected="one record per line")
     try:
         text = raw.decode("utf-8-sig" if number == 1 else "utf-8")
     except UnicodeDecodeError as error:

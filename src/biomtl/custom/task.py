@@ -213,8 +213,8 @@ def _refuse_single_words(name: str, task_type: TaskType, definition: TaskDefinit
     single = sum(length == 1 for length in lengths)
     if len(lengths) > 1 and single > MOST_SINGLE * len(lengths):
         problem = f"task {name}: {single:,} of {len(lengths):,} rows hold one word"
-        fix = "for a file with a word a line say `format: conll` (on the command line --format conll)"
-        raise InputError(problem, path=path, expected="a sentence a row", fix=fix)
+        fix = "for a file with one word per line use `format: conll` (on the command line --format conll)"
+        raise InputError(problem, path=path, expected="one sentence per row", fix=fix)
 
 
 def _quoted_cells(name: str, task_type: TaskType, definition: TaskDefinition, split: Split) -> list[str]:

@@ -19,7 +19,7 @@ Kind = Literal["original", "blue"]
 ROWS = ("rows", "pairs", "sentences")  # what a catalogue calls a task's records
 SPECIAL = ("discontinuous", "nested", "overlapping", "dropped")
 DROPPED = (
-    "mentions that share text with a longer one were dropped, since one tag a token can't express both (--mentions)"
+    "mentions that share text with a longer one were dropped, since one tag per token can't express both (--mentions)"
 )
 
 

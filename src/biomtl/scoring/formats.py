@@ -63,7 +63,7 @@ def load(path: str | Path, task: Task, *, may_be_empty: bool = False) -> Loaded:
     if first is None and may_be_empty:
         return Loaded(Table([], str(path), []), "mentions")
     if first is None:
-        raise InputError("an empty file", path=path, expected="one record a row")
+        raise InputError("an empty file", path=path, expected="one record per row")
     if first.lstrip().startswith("[{") or (first.strip() == "[" and answer != "tags"):
         raise InputError("a JSON list", path=path, line=1, expected="JSON lines: one object a line")
     if first.lstrip().startswith("{"):
@@ -124,7 +124,7 @@ def _load_table(source: Source, name: str, task: Task) -> Loaded:
     if table.header is None:
         return Loaded(_probabilities(table.where, rows, task), "probabilities")
     if not rows:
-        raise InputError("a header without rows", path=table.where, line=1, expected="one record a row")
+        raise InputError("a header without rows", path=table.where, line=1, expected="one record per row")
     lines = [number for number, _ in rows]
     if set(_RELATION) <= set(table.header) and key == "label":
         at = [table.header.index(column) for column in _RELATION]

@@ -131,7 +131,7 @@ def is_mentions(side: Table) -> bool:
 def mention_rows(task: Task, gold: Table, predicted: Table) -> Matched:
     """Gold and predictions as mentions, either of which may come from tagged sentences."""
     if not gold.records:
-        raise InputError("no gold mentions", path=gold.where, expected="one mention a row")
+        raise InputError("no gold mentions", path=gold.where, expected="one mention per row")
     kinds = table.types_of(task.labels)
     sides = []
     for side in (gold, predicted):

@@ -61,7 +61,7 @@ def match(gold: Table, predicted: Table) -> list[int]:
         InputError: an id is repeated, has no prediction, or is unknown to gold; the message names it.
     """
     if not gold.records:
-        raise InputError("no gold rows", path=gold.where, expected="one record a row")
+        raise InputError("no gold rows", path=gold.where, expected="one record per row")
     wanted, given = gold.ids(), predicted.ids()
     for name, row in given.items():
         if name not in wanted:
