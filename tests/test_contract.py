@@ -147,3 +147,11 @@ def test_pairs_are_predicted_alone_as_in_company(model: MultiTaskModel) -> None:
     alone = [predict_records(model, {"related": [record]})["related"][0] for record in records]
     assert together == alone
     assert {len(row["labels"]) for row in together} == {1}
+
+
+def test_a_head_over_whole_texts_reads_long_ones_too(model: MultiTaskModel) -> None:
+    record = {"id": "0", "text": " ".join(tiny.sentence(random.Random(0), 300) + list(tiny.DRUGS))}
+    records = {"related": [record], "cls-text": [{**record, "label": None}]}
+    whole, parts = (predict_records(model, records, batch_tokens=n)["related"] for n in (10**6, 64))
+    assert parts == whole
+    assert len(parts[0]["labels"]) > 3

@@ -140,6 +140,7 @@ class Batch:
         examples: the examples of each task, in the order of its outputs.
         real_tokens: positions that are not padding.
         padded_tokens: all positions, including padding.
+        rows_at_once: in prediction, the most rows to encode at a time; ``None`` for all.
     """
 
     inputs: Mapping[str, torch.Tensor]
@@ -147,6 +148,7 @@ class Batch:
     examples: dict[str, list[TaskExample]]
     real_tokens: int
     padded_tokens: int
+    rows_at_once: int | None = None
 
     def loss_denominator(self, task: str) -> int:
         """Number of outputs in the task's mean loss for the batch; 0 if the batch has no target of the task."""
@@ -156,7 +158,7 @@ class Batch:
         """The same on another device."""
         inputs = {name: value.to(device) for name, value in self.inputs.items()}
         tasks = {name: rows.to(device) for name, rows in self.tasks.items()}
-        return Batch(inputs, tasks, self.examples, self.real_tokens, self.padded_tokens)
+        return Batch(inputs, tasks, self.examples, self.real_tokens, self.padded_tokens, self.rows_at_once)
 
 
 def collate(examples: Sequence[EncodedExample], processor: TextProcessor) -> Batch:

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 import biomtl
 from biomtl import checksums
 from biomtl.encoders import load_encoder, load_processor
-from biomtl.encoders.base import Encoder
+from biomtl.encoders.base import Encoded, Encoder
 from biomtl.errors import InputError, nearest
 from biomtl.files import atomic_folder, link, write_json
-from biomtl.heads.base import Head, HeadOutput
+from biomtl.heads.base import Head, HeadOutput, RowHead
 from biomtl.heads.build import build_head
 from biomtl.heads.rows import TaskRows
 from biomtl.ownership import OWNED
@@ -124,14 +124,54 @@ class MultiTaskModel(nn.Module):
             raise InputError(f"the model has no task {task!r}", fix=nearest(task, self.tasks))
         return cast(Head, self.heads[_key(task)])
 
-    def forward(self, inputs: Mapping[str, Tensor], tasks: Mapping[str, TaskRows]) -> dict[str, HeadOutput]:
+    def forward(
+        self, inputs: Mapping[str, Tensor], tasks: Mapping[str, TaskRows], rows_at_once: int | None = None
+    ) -> dict[str, HeadOutput]:
         """One encoder pass, then every task's head on its own rows.
+
+        Args:
+            inputs: the encoder's named inputs, ``[rows, positions, …]``.
+            tasks: what each task reads of them.
+            rows_at_once: encode at most so many rows at a time, for prediction; of each the heads keep only what they
+                need.
 
         Returns:
             Task name to outputs ``[outputs, labels]`` and, if the rows have targets, their mean loss.
         """
+        count = len(next(iter(inputs.values())))
+        if rows_at_once is not None and rows_at_once < count:
+            return self._by_parts(inputs, tasks, rows_at_once)
         encoded = self.encoder(inputs)
         return {name: self.head(name).answer(encoded, rows) for name, rows in tasks.items()}
+
+    def _by_parts(
+        self, inputs: Mapping[str, Tensor], tasks: Mapping[str, TaskRows], size: int
+    ) -> dict[str, HeadOutput]:
+        heads = {name: self.head(name) for name in tasks}
+        by_row = {name: cast(RowHead, head) for name, head in heads.items() if head.by_row}
+        # Room for all rows at once: many small pieces would lie between the freed hidden states, which stay unusable.
+        kept: dict[str, Tensor] = {}
+        whole: list[Encoded] = []  # for heads that want all hidden states of their rows together
+        count = len(next(iter(inputs.values())))
+        for start in range(0, count, size):
+            encoded = self.encoder({name: values[start : start + size] for name, values in inputs.items()})
+            for name, head in by_row.items():
+                values = head.each_row(encoded)
+                if name not in kept:
+                    kept[name] = values.new_empty(count, *values.shape[1:])
+                kept[name][start : start + size] = values
+            if len(by_row) < len(heads):
+                whole.append(encoded)
+        joined = Encoded.concatenate(whole) if whole else None
+        answers = {}
+        for name, rows in tasks.items():
+            if name in by_row:
+                own = kept[name] if rows.every_row else kept[name][rows.rows]
+                answers[name] = by_row[name].judge(by_row[name].join(own, rows), rows)
+            else:
+                assert joined is not None
+                answers[name] = heads[name].answer(joined, rows)
+        return answers
 
     def logits(self, task: str, **inputs: Tensor) -> Tensor:
         """A task's raw head outputs for encoder inputs made by a tokenizer.

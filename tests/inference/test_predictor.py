@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import random
+import re
+from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tiny
+from biomtl.encoders.base import Encoded
 from biomtl.errors import InputError
 from biomtl.inference.predict import predict_records
 from biomtl.inference.predictor import Predictor, Result, TokenizedText
@@ -146,3 +150,52 @@ def test_progress_counts_texts(predictor: Predictor) -> None:
 def test_fields_that_only_one_type_has_stand_beside_the_others() -> None:
     answer = {"start": 0, "end": 4, "answer": "here", "probability": 0.5}
     assert Result("where", other=answer).to_dict() == answer
+
+
+def test_a_long_text_is_encoded_a_few_windows_at_a_time(bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory is bounded by the batch, not by the text; what is predicted is the same."""
+    names = {name: row for name in tiny.TASKS for row in tiny.records(name, 1)}
+    long = " ".join(tiny.sentence(random.Random(0), 400))
+    for row in names.values():
+        if "tokens" in row:
+            row["tokens"] = long.split()
+            row["offsets"] = [(at.start(), at.end()) for at in re.finditer(r"\S+", long)]
+        for key in {"text", "text_a"} & set(row):
+            row[key] = long
+    torch.manual_seed(0)
+    model = tiny.model(bert, tiny.TASKS, max_length=16)
+    model.add_task(tiny.task("tag-drug"), tiny.head("tag-drug", crf=True))
+    model.eval()
+    passes: list[int] = []
+    encoder_forward = model.encoder.forward
+
+    def counted(inputs: Mapping[str, torch.Tensor]) -> Encoded:
+        passes.append(inputs["input_ids"].numel())
+        return encoder_forward(inputs)
+
+    monkeypatch.setattr(model.encoder, "forward", counted)
+    rows = {name: [row] for name, row in names.items()}
+    whole = predict_records(model, rows, batch_tokens=10**6)
+    assert max(passes) > 1000
+    passes.clear()
+    parts = predict_records(model, rows, batch_tokens=64)
+    assert len(passes) >= 15
+    assert max(passes) <= 64
+    assert sorted(parts) == sorted(whole) == sorted(tiny.TASKS)
+    for name in parts:
+        assert_alike(parts[name], whole[name])
+
+
+def assert_alike(one: object, other: object) -> None:
+    """Equal but for the last digits of numbers."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        assert list(one) == list(other)
+        one, other = list(one.values()), list(other.values())
+    if isinstance(one, list | tuple | np.ndarray):
+        assert isinstance(other, list | tuple | np.ndarray)
+        for mine, its in zip(one, other, strict=True):
+            assert_alike(mine, its)
+    elif isinstance(one, float | np.floating):
+        assert one == pytest.approx(other, abs=1e-4)
+    else:
+        assert one == other

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+import torch
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
@@ -37,6 +38,18 @@ class Encoded:
         pooled = None if self.pooled is None else self.pooled[rows]
         segments = None if self.segments is None else self.segments[rows]
         return Encoded(self.hidden[rows], self.mask[rows], pooled, segments)
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Encoded]) -> Encoded:
+        """The rows of all parts, which are equally long."""
+        pooled = [part.pooled for part in parts if part.pooled is not None]
+        segments = [part.segments for part in parts if part.segments is not None]
+        return cls(
+            torch.cat([part.hidden for part in parts]),
+            torch.cat([part.mask for part in parts]),
+            torch.cat(pooled) if pooled else None,
+            torch.cat(segments) if segments else None,
+        )
 
     def mean(self) -> Tensor:
         """``[rows, dim]``: the mean over real positions."""

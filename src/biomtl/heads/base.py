@@ -50,6 +50,8 @@ class Head(nn.Module, ABC):
 
     reading: ClassVar[Reading | None] = None
     """How an exported graph's logits are read; ``None`` if such a head can't be in a graph."""
+    by_row: ClassVar[bool] = False
+    """Whether it is a ``RowHead``; others get all rows of a text at once."""
     network: RowNetwork | None
 
     def __init__(self, objective: Loss) -> None:
@@ -79,7 +81,10 @@ class Head(nn.Module, ABC):
 
     def answer(self, encoded: Encoded, rows: TaskRows) -> HeadOutput:
         """Outputs, and the loss if there are targets."""
-        outputs = self(encoded, rows)
+        return self.judge(self(encoded, rows), rows)
+
+    def judge(self, outputs: Tensor, rows: TaskRows) -> HeadOutput:
+        """The answer that these outputs are."""
         loss, count = (None, 0) if rows.targets is None else self.loss(outputs, rows)
         return HeadOutput(outputs if self.training else self.scores(outputs, rows), loss, count)
 
@@ -113,6 +118,34 @@ class Head(nn.Module, ABC):
             problem = f"task {task} compares two texts that are encoded separately"
             raise InputError(problem, expected="a task whose rows stand alone", fix="call the model with a batch")
         return self.network
+
+
+class RowHead(Head):
+    """A head that reads each row by itself before it joins the rows: a long text's can be encoded a few at a time."""
+
+    by_row: ClassVar[bool] = True
+
+    @abstractmethod
+    def each_row(self, encoded: Encoded) -> Tensor:
+        """``[rows, …]``: what the head keeps of every row."""
+
+    @abstractmethod
+    def join(self, values: Tensor, rows: TaskRows) -> Tensor:
+        """The task's outputs ``[outputs, labels]`` of what was kept of its rows."""
+
+    def forward(self, encoded: Encoded, rows: TaskRows) -> Tensor:
+        """See ``Head``."""
+        return self.join(self.each_row(rows.select(encoded)), rows)
+
+
+class NetworkHead(RowHead):
+    """A head that keeps its network's logits of every row."""
+
+    network: RowNetwork
+
+    def each_row(self, encoded: Encoded) -> Tensor:
+        """The network's logits."""
+        return self.network(encoded)
 
 
 def _take_old_names(head: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from biomtl.encoders.base import Encoded
-from biomtl.heads.base import Head, Loss, Reading
+from biomtl.heads.base import Loss, Reading, RowHead
 from biomtl.heads.losses import text_cross_entropy
 from biomtl.heads.rows import TaskRows, mean_by_id
 from biomtl.heads.texts import candidate_slots
@@ -51,7 +51,7 @@ class ComparisonHead(nn.Module):
         return self.classifier(self.dropout(features))
 
 
-class PairHead(Head):
+class PairHead(RowHead):
     """Pools the rows of both texts and compares the two vectors.
 
     Args:
@@ -83,19 +83,17 @@ class PairHead(Head):
 
     def trace(self, encoded: Encoded, first: Tensor, second: Tensor) -> Tensor:
         """``[pairs, labels]``; the same as `forward`, with the examples as matrices."""
-        vectors = self.vectors(encoded)
+        vectors = self.each_row(encoded)
         return self.compare(first @ vectors, second @ vectors)
 
-    def vectors(self, encoded: Encoded) -> Tensor:
+    def each_row(self, encoded: Encoded) -> Tensor:
         """``[rows, dim]``: each row's vector."""
         mixed = encoded if self.layer_mix is None else self.layer_mix(encoded)
         return mixed.mean() if self.seq2vec is None else self.seq2vec(mixed.hidden, mixed.mask)
 
-    def forward(self, encoded: Encoded, rows: TaskRows) -> Tensor:
+    def join(self, values: Tensor, rows: TaskRows) -> Tensor:
         """``[pairs, labels]``."""
-        vectors = mean_by_id(
-            self.vectors(rows.select(encoded)), rows.example_ids * 2 + rows.segment_ids, 2 * rows.count
-        )
+        vectors = mean_by_id(values, rows.example_ids * 2 + rows.segment_ids, 2 * rows.count)
         return self.compare(vectors[0::2], vectors[1::2])
 
 
@@ -107,9 +105,9 @@ class RankingPairHead(PairHead):
     def __init__(self, compare: nn.Module, layer_mix: nn.Module | None = None) -> None:
         super().__init__(compare, text_cross_entropy, layer_mix)
 
-    def forward(self, encoded: Encoded, rows: TaskRows) -> Tensor:
+    def join(self, values: Tensor, rows: TaskRows) -> Tensor:
         """``[texts, most candidates]``, padded with ``-inf``."""
         slots, filled = candidate_slots(rows)
-        vectors = mean_by_id(self.vectors(rows.select(encoded)), slots, filled.numel()).view(*filled.shape, -1)
+        vectors = mean_by_id(values, slots, filled.numel()).view(*filled.shape, -1)
         text = vectors[:, :1].expand(-1, rows.segments - 1, -1)
         return self.compare(text, vectors[:, 1:]).squeeze(-1).masked_fill(~filled[:, 1:], -torch.inf)

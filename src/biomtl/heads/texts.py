@@ -7,14 +7,14 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from biomtl.encoders.base import Encoded, RowNetwork
-from biomtl.heads.base import Head, Loss, Reading
+from biomtl.encoders.base import RowNetwork
+from biomtl.heads.base import Loss, NetworkHead, Reading
 from biomtl.heads.losses import text_cross_entropy
 from biomtl.heads.readings import read_texts
 from biomtl.heads.rows import TaskRows, mean_by_id
 
 
-class TextHead(Head):
+class TextHead(NetworkHead):
     """A network over whole rows; a long text's logits are the mean over its windows.
 
     Args:
@@ -28,13 +28,12 @@ class TextHead(Head):
         super().__init__(objective)
         self.network = network
 
-    def forward(self, encoded: Encoded, rows: TaskRows) -> Tensor:
+    def join(self, values: Tensor, rows: TaskRows) -> Tensor:
         """``[texts, labels]``."""
-        assert self.network is not None
-        return read_texts(self.network(rows.select(encoded)), rows)
+        return read_texts(values, rows)
 
 
-class RankingHead(Head):
+class RankingHead(NetworkHead):
     """A score for each row, which holds a text and one of its candidates; softmax over a text's candidates.
 
     Args:
@@ -45,11 +44,10 @@ class RankingHead(Head):
         super().__init__(text_cross_entropy)
         self.network = network
 
-    def forward(self, encoded: Encoded, rows: TaskRows) -> Tensor:
+    def join(self, values: Tensor, rows: TaskRows) -> Tensor:
         """``[texts, most candidates]``, padded with ``-inf``."""
-        assert self.network is not None
         slots, filled = candidate_slots(rows)
-        scores = mean_by_id(self.network(rows.select(encoded)), slots, filled.numel()).view(filled.shape)
+        scores = mean_by_id(values, slots, filled.numel()).view(filled.shape)
         return scores.masked_fill(~filled, -torch.inf)
 
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from biomtl.encoders.base import Encoded, RowNetwork
-from biomtl.heads.base import Head, Loss, Reading
+from biomtl.encoders.base import RowNetwork
+from biomtl.heads.base import Loss, NetworkHead, Reading
 from biomtl.heads.crf import Crf
 from biomtl.heads.losses import targets_of, word_cross_entropy
 from biomtl.heads.readings import read_spans, read_words
@@ -17,7 +17,7 @@ from biomtl.heads.rows import TaskRows
 from biomtl.tasks.types.span import END, START
 
 
-class TagHead(Head):
+class TagHead(NetworkHead):
     """One tag per word, read at its first piece.
 
     Args:
@@ -33,10 +33,9 @@ class TagHead(Head):
         self.network = network
         self.o_index = o_index
 
-    def forward(self, encoded: Encoded, rows: TaskRows) -> Tensor:
+    def join(self, values: Tensor, rows: TaskRows) -> Tensor:
         """``[words, tags]``, for the words of all examples in order."""
-        assert self.network is not None
-        return read_words(self.network(rows.select(encoded)), rows, self.o_index)
+        return read_words(values, rows, self.o_index)
 
 
 class CrfHead(TagHead):
@@ -71,7 +70,7 @@ class CrfHead(TagHead):
         return torch.cat([path[:count] for path, count in zip(paths, rows.output_counts, strict=True)])
 
 
-class SpanHead(Head):
+class SpanHead(NetworkHead):
     """The beginning and end of an answer, each by a softmax over the words of its text.
 
     Args:
@@ -84,10 +83,9 @@ class SpanHead(Head):
         super().__init__(span_loss)
         self.network = network
 
-    def forward(self, encoded: Encoded, rows: TaskRows) -> Tensor:
+    def join(self, values: Tensor, rows: TaskRows) -> Tensor:
         """``[words, 2]`` log-probabilities."""
-        assert self.network is not None
-        return read_spans(self.network(rows.select(encoded)), rows)
+        return read_spans(values, rows)
 
 
 def span_loss(outputs: Tensor, rows: TaskRows) -> Tensor:

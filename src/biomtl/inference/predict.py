@@ -28,7 +28,7 @@ def predict_records(
     Args:
         model: an engine, or a model, which is switched to evaluation mode.
         records: each task's records; gold values are ignored.
-        batch_tokens: positions of a batch, including padding.
+        batch_tokens: positions of a batch, including padding; a longer text is encoded in passes of this size.
         bf16: let a model compute in bfloat16.
         advance: called with the number of texts done, for a progress bar.
 
@@ -60,6 +60,7 @@ def _outputs(
     """``(task, record index, outputs)`` of every example, longest texts first."""
     for chosen in length_batches(examples, batch_tokens):
         batch = collate([examples[i] for i in chosen], engine.processor)
+        batch.rows_at_once = max(1, batch_tokens // examples[chosen[0]].longest)
         for name, values in engine.outputs(batch).items():
             if np.isnan(values).any():
                 problem = f"the model's outputs for task {name} are no numbers"

@@ -25,8 +25,8 @@ class TorchEngine:
         self.device = next(model.parameters()).device
 
     def outputs(self, batch: Batch) -> dict[str, NDArray[np.float32]]:
-        """One encoder pass, then every head."""
+        """One encoder pass (several for a text beyond a batch), then every head."""
         on_device = batch.to(self.device)
         with torch.inference_mode(), torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16):
-            answers = self.model(on_device.inputs, on_device.tasks)
+            answers = self.model(on_device.inputs, on_device.tasks, on_device.rows_at_once)
         return {name: answer.outputs.float().cpu().numpy() for name, answer in answers.items()}
