@@ -141,7 +141,7 @@ def test_init_is_normal(bert: Path) -> None:
     ("name", "options", "message"),
     [
         ("cls-text", {"seq2ve": "max"}, "head option seq2ve: .*did you mean 'seq2vec'"),
-        ("cls-text", {"seq2vec": "bow"}, "unknown sequence reducer 'bow'"),
+        ("cls-text", {"seq2vec": "bow"}, "unknown seq2vec 'bow'"),
         ("cls-text", {"crf": True}, "head option crf for classification"),
         ("cls-text", {"class_weights": [1.0]}, "1 class_weights, expected 2"),
         ("tag-drug", {"crf": True, "class_weights": [1.0, 1.0, 1.0]}, "class_weights for tagging"),

@@ -7,13 +7,13 @@ import torch
 
 from biomtl.errors import InputError
 from biomtl.heads.highway_lstm import AlternatingLstm, HighwayLstm
-from biomtl.heads.seq2seq import SEQUENCE_LAYERS, build_sequence_layer
+from biomtl.heads.seq2seq import SEQUENCE_LAYERS, build_seq2seq
 
 
 @pytest.mark.parametrize("name", SEQUENCE_LAYERS)
 def test_padding_and_company_make_no_difference(name: str) -> None:
     torch.manual_seed(0)
-    layer = build_sequence_layer(name, 6, 4).eval()
+    layer = build_seq2seq(name, 6, 4).eval()
     hidden, mask = torch.randn(3, 7, 6), torch.ones(3, 7)
     mask[1, 3:] = mask[2, 1:] = 0
     together = layer(hidden, mask)
@@ -27,7 +27,7 @@ def test_padding_and_company_make_no_difference(name: str) -> None:
 
 @pytest.mark.parametrize("name", SEQUENCE_LAYERS)
 def test_every_weight_learns_and_words_see_each_other(name: str) -> None:
-    layer = build_sequence_layer(name, 6, 4).eval()
+    layer = build_seq2seq(name, 6, 4).eval()
     hidden = torch.randn(2, 5, 6, requires_grad=True)
     layer(hidden, torch.ones(2, 5)).pow(2).sum().backward()
     assert all(value.grad is not None and value.grad.any() for value in layer.parameters())
@@ -40,7 +40,7 @@ def test_every_weight_learns_and_words_see_each_other(name: str) -> None:
 
 def test_unknown_layer() -> None:
     with pytest.raises(InputError, match="did you mean 'qanet'"):
-        build_sequence_layer("qannet", 4)
+        build_seq2seq("qannet", 4)
 
 
 def test_highway_lstm_by_hand() -> None:

@@ -1,4 +1,4 @@
-"""Every reducer reads real words only."""
+"""Every Seq2Vec reads real words only."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from biomtl.errors import InputError
-from biomtl.heads.seq2vec import REDUCERS, build_reducer
+from biomtl.heads.seq2vec import SEQ2VEC, build_seq2vec
 
 
 def rows(lengths: list[int], dim: int = 6) -> tuple[Tensor, Tensor]:
@@ -17,28 +17,28 @@ def rows(lengths: list[int], dim: int = 6) -> tuple[Tensor, Tensor]:
     return torch.randn(len(lengths), longest, dim), mask.long()
 
 
-@pytest.mark.parametrize("name", REDUCERS)
+@pytest.mark.parametrize("name", SEQ2VEC)
 def test_independent_of_padding_and_company(name: str) -> None:
     torch.manual_seed(1)
-    reducer = build_reducer(name, 6, hidden=4)
+    seq2vec = build_seq2vec(name, 6, hidden=4)
     hidden, mask = rows([5, 1, 3, 9])
-    together = reducer(hidden, mask)
-    assert together.shape == (4, reducer.dim)
+    together = seq2vec(hidden, mask)
+    assert together.shape == (4, seq2vec.dim)
     for row, length in enumerate([5, 1, 3, 9]):
-        alone = reducer(hidden[row : row + 1, :length], mask[row : row + 1, :length])
+        alone = seq2vec(hidden[row : row + 1, :length], mask[row : row + 1, :length])
         torch.testing.assert_close(together[row : row + 1], alone)
     filled = hidden.masked_fill(~mask.bool().unsqueeze(-1), 1e4)
-    torch.testing.assert_close(reducer(filled, mask), together)
+    torch.testing.assert_close(seq2vec(filled, mask), together)
 
 
-@pytest.mark.parametrize("name", REDUCERS)
+@pytest.mark.parametrize("name", SEQ2VEC)
 def test_trains_and_bears_empty_rows(name: str) -> None:
     torch.manual_seed(1)
-    reducer = build_reducer(name, 6, hidden=4)
+    seq2vec = build_seq2vec(name, 6, hidden=4)
     hidden, mask = rows([2, 3])
     mask[0] = 0
     hidden.requires_grad_()
-    out = reducer(hidden, mask)
+    out = seq2vec(hidden, mask)
     out.sum().backward()
     assert torch.isfinite(out).all()
     assert hidden.grad is not None
@@ -50,28 +50,28 @@ def test_trains_and_bears_empty_rows(name: str) -> None:
 def test_values() -> None:
     hidden = torch.tensor([[[1.0, -5.0], [3.0, -1.0], [100.0, 100.0]]])
     mask = torch.tensor([[1, 1, 0]])
-    assert build_reducer("boe", 2)(hidden, mask).tolist() == [[2.0, -3.0]]
-    assert build_reducer("avg", 2)(hidden, mask).tolist() == [[2.0, -3.0]]
-    assert build_reducer("max", 2)(hidden, mask).tolist() == [[3.0, -1.0]]
-    assert build_reducer("last", 2)(hidden, mask).tolist() == [[3.0, -1.0]]
+    assert build_seq2vec("boe", 2)(hidden, mask).tolist() == [[2.0, -3.0]]
+    assert build_seq2vec("avg", 2)(hidden, mask).tolist() == [[2.0, -3.0]]
+    assert build_seq2vec("max", 2)(hidden, mask).tolist() == [[3.0, -1.0]]
+    assert build_seq2vec("last", 2)(hidden, mask).tolist() == [[3.0, -1.0]]
 
 
 def test_recurrent_is_the_library_networks_final_state() -> None:
-    reducer = build_reducer("lstm", 6, hidden=4)
+    seq2vec = build_seq2vec("lstm", 6, hidden=4)
     hidden, mask = rows([4])
-    final = reducer.network(hidden)[1][0]
-    torch.testing.assert_close(reducer(hidden, mask), torch.cat([final[0], final[1]], dim=-1))
+    final = seq2vec.network(hidden)[1][0]
+    torch.testing.assert_close(seq2vec(hidden, mask), torch.cat([final[0], final[1]], dim=-1))
 
 
 def test_convolution_shorter_than_its_width() -> None:
-    reducer = build_reducer("cnn", 6, hidden=4)
+    seq2vec = build_seq2vec("cnn", 6, hidden=4)
     hidden, mask = rows([1])
-    wanted = [torch.relu(layer.weight[:, :, 0] @ hidden[0, 0] + layer.bias) for layer in reducer.convolutions]
-    torch.testing.assert_close(reducer(hidden, mask)[0], torch.cat(wanted))
+    wanted = [torch.relu(layer.weight[:, :, 0] @ hidden[0, 0] + layer.bias) for layer in seq2vec.convolutions]
+    torch.testing.assert_close(seq2vec(hidden, mask)[0], torch.cat(wanted))
 
 
 def test_names() -> None:
-    assert type(build_reducer("pytorch-gru", 6)) is type(build_reducer("gru", 6))
-    assert type(build_reducer("cnn_highway", 6)) is type(build_reducer("cnn-highway", 6))
-    with pytest.raises(InputError, match=r"unknown sequence reducer 'lsmt', did you mean 'lstm'\?"):
-        build_reducer("lsmt", 6)
+    assert type(build_seq2vec("pytorch-gru", 6)) is type(build_seq2vec("gru", 6))
+    assert type(build_seq2vec("cnn_highway", 6)) is type(build_seq2vec("cnn-highway", 6))
+    with pytest.raises(InputError, match=r"unknown seq2vec 'lsmt', did you mean 'lstm'\?"):
+        build_seq2vec("lsmt", 6)

@@ -28,7 +28,7 @@ from biomtl.heads.losses import (
 from biomtl.heads.mlp import Bounded, ConcatenatedPair, ContrastivePair, MlpOptions, MlpTexts, MlpWords
 from biomtl.heads.pairs import ComparisonHead, CosineHead, PairHead, RankingPairHead
 from biomtl.heads.san import SanNetwork
-from biomtl.heads.seq2vec import build_reducer
+from biomtl.heads.seq2vec import build_seq2vec
 from biomtl.heads.texts import RankingHead, TextHead
 from biomtl.heads.words import CrfHead, SpanHead, TagHead
 from biomtl.tasks.head import DEFAULT, HeadChoice
@@ -104,7 +104,7 @@ def regression(task: Task, encoder: Encoder, choice: HeadChoice) -> Head:
     if choice.name == "mlp":
         options = MlpOptions.of(task, choice, *(["compare"] if apart else []))
         if options.compare != "concat":
-            seq2vec = build_reducer(options.seq2vec, encoder.dim, options.size)
+            seq2vec = build_seq2vec(options.seq2vec, encoder.dim, options.size)
             near = ContrastivePair(seq2vec.dim, options, low, high)
             return PairHead(near, near.loss, encoder.layer_mix(), seq2vec)
         return mlp_texts(task, encoder, choice, options, objective, 1, Bounded(low, high))
@@ -208,7 +208,7 @@ def mlp_texts(
     labels = len(task.labels) if labels is None else labels
     if not encoded_apart(task, encoder, choice):
         return TextHead(MlpTexts(encoder, labels, options, output), objective)
-    seq2vec = build_reducer(options.seq2vec, encoder.dim, options.size)
+    seq2vec = build_seq2vec(options.seq2vec, encoder.dim, options.size)
     pair = ConcatenatedPair(seq2vec.dim, labels, options, output)
     return PairHead(pair, objective, encoder.layer_mix(), seq2vec)
 

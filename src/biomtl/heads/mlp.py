@@ -20,8 +20,8 @@ from biomtl.errors import InputError, nearest
 from biomtl.heads.contrastive import ContrastiveHead, contrastive_loss
 from biomtl.heads.losses import targets_of
 from biomtl.heads.rows import TaskRows
-from biomtl.heads.seq2seq import build_sequence_layer
-from biomtl.heads.seq2vec import Reducer, build_reducer
+from biomtl.heads.seq2seq import build_seq2seq
+from biomtl.heads.seq2vec import Seq2Vec, build_seq2vec
 from biomtl.tasks.head import HeadChoice
 from biomtl.tasks.task import Task
 
@@ -139,7 +139,7 @@ class MlpTexts(RowNetwork):
     def __init__(self, encoder: Encoder, labels: int, options: MlpOptions, output: nn.Module | None = None) -> None:
         super().__init__()
         self.layer_mix = encoder.layer_mix()
-        self.seq2vec: Reducer = build_reducer(options.seq2vec, encoder.dim, options.size)
+        self.seq2vec: Seq2Vec = build_seq2vec(options.seq2vec, encoder.dim, options.size)
         self.features = Features(self.seq2vec.dim, options)
         self.layers = linear_layers(self.seq2vec.dim, labels, options)
         self.last = nn.Dropout(options.dropout if options.last_dropout else 0.0)
@@ -157,7 +157,7 @@ class MlpWords(RowNetwork):
     def __init__(self, encoder: Encoder, labels: int, options: MlpOptions) -> None:
         super().__init__()
         self.layer_mix = encoder.layer_mix()
-        self.seq2seq = build_sequence_layer(options.seq2seq, encoder.dim, options.size) if options.seq2seq else None
+        self.seq2seq = build_seq2seq(options.seq2seq, encoder.dim, options.size) if options.seq2seq else None
         dim = encoder.dim if self.seq2seq is None else self.seq2seq.dim
         self.features = Features(dim, options)
         self.layers = linear_layers(dim, labels, options)

@@ -20,7 +20,7 @@ from biomtl.errors import InputError, nearest
 ATTENTION_HEADS = 8
 
 
-class SequenceLayer(nn.Module, ABC):
+class Seq2Seq(nn.Module, ABC):
     """The interface; ``dim`` is the width of the result."""
 
     dim: int
@@ -30,7 +30,7 @@ class SequenceLayer(nn.Module, ABC):
         """``[rows, words, n]`` and ``[rows, words]`` to ``[rows, words, dim]``."""
 
 
-class Recurrent(SequenceLayer):
+class Recurrent(Seq2Seq):
     """The states of both directions of a recurrent network."""
 
     def __init__(self, network_type: type[nn.LSTM] | type[nn.GRU] | type[nn.RNN], dim: int, hidden: int) -> None:
@@ -39,13 +39,13 @@ class Recurrent(SequenceLayer):
         self.network = network_type(dim, hidden, batch_first=True, bidirectional=True)
 
     def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
-        """See ``SequenceLayer``."""
+        """See ``Seq2Seq``."""
         lengths = mask.sum(1).clamp(min=1).cpu()
         packed = pack_padded_sequence(hidden, lengths, batch_first=True, enforce_sorted=False)
         return pad_packed_sequence(self.network(packed)[0], batch_first=True, total_length=hidden.shape[1])[0]
 
 
-class GatedConvolutions(SequenceLayer):
+class GatedConvolutions(Seq2Seq):
     """Gated convolutions over three words with a residual connection (Dauphin et al. 2017, arXiv 1612.08083)."""
 
     def __init__(self, dim: int, hidden: int, layers: int = 2) -> None:
@@ -55,7 +55,7 @@ class GatedConvolutions(SequenceLayer):
         self.convolutions = nn.ModuleList(nn.Conv1d(self.dim, 2 * self.dim, 3, padding=1) for _ in range(layers))
 
     def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
-        """See ``SequenceLayer``."""
+        """See ``Seq2Seq``."""
         real = mask.to(hidden.dtype).unsqueeze(-1)
         words = self.entry(hidden)
         for convolution in self.convolutions:
@@ -64,7 +64,7 @@ class GatedConvolutions(SequenceLayer):
         return words
 
 
-class IntraSentenceAttention(SequenceLayer):
+class IntraSentenceAttention(Seq2Seq):
     """Every word concatenated with an attention-weighted mean of the row's words."""
 
     def __init__(self, dim: int, hidden: int) -> None:
@@ -73,13 +73,13 @@ class IntraSentenceAttention(SequenceLayer):
         self.key, self.query = nn.Linear(dim, hidden), nn.Linear(dim, hidden)
 
     def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
-        """See ``SequenceLayer``."""
+        """See ``Seq2Seq``."""
         seen = _some(mask).unsqueeze(1)
         mean = functional.scaled_dot_product_attention(self.query(hidden), self.key(hidden), hidden, attn_mask=seen)
         return torch.cat([hidden, mean], dim=-1)
 
 
-class FeedForward(SequenceLayer):
+class FeedForward(Seq2Seq):
     """A linear layer and ReLU, applied to every word."""
 
     def __init__(self, dim: int, hidden: int) -> None:
@@ -88,11 +88,11 @@ class FeedForward(SequenceLayer):
         self.layer = nn.Linear(dim, self.dim)
 
     def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
-        """See ``SequenceLayer``."""
+        """See ``Seq2Seq``."""
         return torch.relu(self.layer(hidden))
 
 
-class SelfAttention(SequenceLayer):
+class SelfAttention(Seq2Seq):
     """One transformer layer (Vaswani et al. 2017), optionally after convolutions as in QANet's block.
 
     Args:
@@ -115,7 +115,7 @@ class SelfAttention(SequenceLayer):
         )
 
     def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
-        """See ``SequenceLayer``."""
+        """See ``Seq2Seq``."""
         real = mask.bool()
         words = self.entry(hidden) + positions(hidden.shape[1], self.dim).to(hidden)
         for norm, depthwise, pointwise in zip(self.norms, self.depthwise, self.pointwise, strict=True):
@@ -124,7 +124,7 @@ class SelfAttention(SequenceLayer):
         return self.attention(words, src_key_padding_mask=~_some(mask))
 
 
-SEQUENCE_LAYERS: dict[str, Callable[[int, int], SequenceLayer]] = {
+SEQUENCE_LAYERS: dict[str, Callable[[int, int], Seq2Seq]] = {
     "lstm": lambda dim, hidden: Recurrent(nn.LSTM, dim, hidden),
     "gru": lambda dim, hidden: Recurrent(nn.GRU, dim, hidden),
     "rnn": lambda dim, hidden: Recurrent(nn.RNN, dim, hidden),
@@ -136,7 +136,7 @@ SEQUENCE_LAYERS: dict[str, Callable[[int, int], SequenceLayer]] = {
 }
 
 
-def build_sequence_layer(name: str, dim: int, hidden: int = 384) -> SequenceLayer:
+def build_seq2seq(name: str, dim: int, hidden: int = 384) -> Seq2Seq:
     """A layer by name.
 
     Args:

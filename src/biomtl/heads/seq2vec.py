@@ -1,7 +1,7 @@
-"""Sequence reducers: from a row's word vectors to one vector, independent of padding.
+"""Seq2Vec modules: from a row's word vectors to one vector, independent of padding.
 
-One interface: ``reducer(hidden [rows, words, dim], mask [rows, words]) -> [rows, reducer.dim]``. A row's result depends
-only on its real words; a row without words gives zeros (or the reducer's result for zeros).
+One interface: ``seq2vec(hidden [rows, words, dim], mask [rows, words]) -> [rows, seq2vec.dim]``. A row's result depends
+only on its real words; a row without words gives zeros (or the result for zeros).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from biomtl.errors import InputError, nearest
 from biomtl.heads.highway_lstm import AlternatingLstm, HighwayLstm
 
 
-class Reducer(nn.Module, ABC):
+class Seq2Vec(nn.Module, ABC):
     """The interface; ``dim`` is the width of the result."""
 
     dim: int
@@ -28,7 +28,7 @@ class Reducer(nn.Module, ABC):
         """``[rows, words, n]`` and ``[rows, words]`` to ``[rows, dim]``."""
 
 
-class Mean(Reducer):
+class Mean(Seq2Vec):
     """Bag of embeddings: the mean over the real words."""
 
     def __init__(self, dim: int) -> None:
@@ -36,12 +36,12 @@ class Mean(Reducer):
         self.dim = dim
 
     def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
-        """See ``Reducer``."""
+        """See ``Seq2Vec``."""
         real = mask.bool().unsqueeze(-1)
         return hidden.masked_fill(~real, 0).sum(1) / real.sum(1).clamp(min=1)
 
 
-class Max(Reducer):
+class Max(Seq2Vec):
     """The largest value of each feature over the real words."""
 
     def __init__(self, dim: int) -> None:
@@ -49,11 +49,11 @@ class Max(Reducer):
         self.dim = dim
 
     def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
-        """See ``Reducer``."""
+        """See ``Seq2Vec``."""
         return _masked_max(hidden, mask.bool())
 
 
-class Last(Reducer):
+class Last(Seq2Vec):
     """The last real word's vector: the final state of a left-to-right encoder."""
 
     def __init__(self, dim: int) -> None:
@@ -61,13 +61,13 @@ class Last(Reducer):
         self.dim = dim
 
     def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
-        """See ``Reducer``."""
+        """See ``Seq2Vec``."""
         lengths = mask.bool().sum(1)
         last = hidden[torch.arange(len(hidden), device=hidden.device), (lengths - 1).clamp(min=0)]
         return last.masked_fill((lengths == 0).unsqueeze(-1), 0)
 
 
-class Recurrent(Reducer):
+class Recurrent(Seq2Vec):
     """The final states of both directions of a recurrent network."""
 
     def __init__(self, network_type: type[nn.LSTM] | type[nn.GRU] | type[nn.RNN], dim: int, hidden: int) -> None:
@@ -76,7 +76,7 @@ class Recurrent(Reducer):
         self.network = network_type(dim, hidden, batch_first=True, bidirectional=True)
 
     def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
-        """See ``Reducer``."""
+        """See ``Seq2Vec``."""
         lengths = mask.bool().sum(1)
         packed = pack_padded_sequence(hidden, lengths.clamp(min=1).cpu(), batch_first=True, enforce_sorted=False)
         final = self.network(packed)[1]
@@ -84,7 +84,7 @@ class Recurrent(Reducer):
         return torch.cat([final[0], final[1]], dim=-1).masked_fill((lengths == 0).unsqueeze(-1), 0)
 
 
-class Convolutional(Reducer):
+class Convolutional(Seq2Vec):
     """The maximum of every filter over the words (Kim 2014, arXiv 1408.5882).
 
     A window starts at every real word and reads zeros after the last one.
@@ -101,7 +101,7 @@ class Convolutional(Reducer):
         self.convolutions = nn.ModuleList(nn.Conv1d(dim, filters, width) for width in widths)
 
     def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
-        """See ``Reducer``."""
+        """See ``Seq2Vec``."""
         real = mask.bool()
         features = hidden.masked_fill(~real.unsqueeze(-1), 0).transpose(1, 2)
         answers = []
@@ -112,7 +112,7 @@ class Convolutional(Reducer):
         return torch.cat(answers, dim=-1)
 
 
-class ConvolutionalHighway(Reducer):
+class ConvolutionalHighway(Seq2Vec):
     """Convolutions, one highway layer, and a projection: the shape of a biLM's own token layer."""
 
     def __init__(self, dim: int, filters: int, widths: Sequence[int] = (2, 3, 4, 5)) -> None:
@@ -123,11 +123,11 @@ class ConvolutionalHighway(Reducer):
         self.dim = self.convolution.dim
 
     def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
-        """See ``Reducer``."""
+        """See ``Seq2Vec``."""
         return self.projection(self.highway(self.convolution(hidden, mask)))
 
 
-class HighwayRecurrent(Reducer):
+class HighwayRecurrent(Seq2Vec):
     """The last word's state of one highway LSTM, or of three with alternating directions."""
 
     def __init__(self, dim: int, hidden: int, *, alternating: bool = False) -> None:
@@ -137,11 +137,11 @@ class HighwayRecurrent(Reducer):
         self.last = Last(self.dim)
 
     def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
-        """See ``Reducer``."""
+        """See ``Seq2Vec``."""
         return self.last(self.network(hidden, mask), mask)
 
 
-REDUCERS: dict[str, Callable[[int, int], Reducer]] = {
+SEQ2VEC: dict[str, Callable[[int, int], Seq2Vec]] = {
     "boe": lambda dim, hidden: Mean(dim),
     "avg": lambda dim, hidden: Mean(dim),
     "max": lambda dim, hidden: Max(dim),
@@ -156,21 +156,21 @@ REDUCERS: dict[str, Callable[[int, int], Reducer]] = {
 }
 
 
-def build_reducer(name: str, dim: int, hidden: int = 128) -> Reducer:
-    """A reducer by name; elmoft's names (``pytorch-lstm``, ``cnn_highway``) are accepted too.
+def build_seq2vec(name: str, dim: int, hidden: int = 128) -> Seq2Vec:
+    """A Seq2Vec module by name; elmoft's names (``pytorch-lstm``, ``cnn_highway``) are accepted too.
 
     Args:
-        name: one of ``REDUCERS``.
+        name: one of ``SEQ2VEC``.
         dim: width of the word vectors.
         hidden: states per direction (recurrent), filters per width (convolutional).
 
     Raises:
-        InputError: no such reducer.
+        InputError: no such module.
     """
     known = name.removeprefix("pytorch-").replace("_", "-")
-    if known not in REDUCERS:
-        raise InputError(f"unknown sequence reducer {name!r}", fix=nearest(name, REDUCERS))
-    return REDUCERS[known](dim, hidden)
+    if known not in SEQ2VEC:
+        raise InputError(f"unknown seq2vec {name!r}", fix=nearest(name, SEQ2VEC))
+    return SEQ2VEC[known](dim, hidden)
 
 
 def _masked_max(values: Tensor, real: Tensor) -> Tensor:
