@@ -72,10 +72,10 @@ def test_a_device_is_not_read_for_ever() -> None:
     ids=lambda value: value[:20],
 )
 def test_yaml_beyond_the_limits(tmp_path: Path, text: str, message: str) -> None:
-    started = time.monotonic()
+    started = time.process_time()  # of this process: other load makes no difference
     with pytest.raises(NotYamlError, match=message.replace("]", r"\]").replace("[", r"\[")):
         parse_yaml(text)
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 5
     (tmp_path / "input.yaml").write_text(text, encoding="utf-8")
     with pytest.raises(InputError, match=r"input\.yaml(:\d+)?: not YAML \("):
         read_yaml(tmp_path / "input.yaml")

@@ -22,6 +22,7 @@ from biomtl.files import MAX_LINE, decode_line
 # What the standard library raises on a broken archive, while reading its directory or a member.
 _BROKEN = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, OSError, RuntimeError, ValueError)
 MAX_MEMBER = 1 << 30  # bytes; no file of these corpora comes near, a zip bomb does
+MAX_NESTED = 1 << 28  # bytes of all zips inside zips together, which are kept in memory
 _BLOCK = 1 << 16
 
 
@@ -48,6 +49,7 @@ class Source:
         self.path = Path(path)
         self._archives: dict[str, zipfile.ZipFile] = {}
         self._places: dict[str, Place] = {}
+        self._nested_left = MAX_NESTED
         if not self.path.exists():
             raise InputError("no such file or folder", path=self.path, fix="check the path")
         self._base = self.path if self.path.is_dir() else self.path.parent
@@ -87,7 +89,8 @@ class Source:
                 continue
             listed, place = f"{name}/{member.as_posix()}", Place(file, name, info.filename)
             if member.suffix.lower() == ".zip" and isinstance(content, Path):  # one level: a bomb may nest without end
-                inner = self._read(self._open(place, listed), listed)
+                inner = self._read(self._open(place, listed), listed, self._nested_left)
+                self._nested_left -= len(inner)
                 self._add_archive(file, BytesIO(inner), listed)
             else:
                 self._list(listed, place)
@@ -139,14 +142,15 @@ class Source:
         """One file's content."""
         return self._read(self.open(name), name)
 
-    def _read(self, stream: BufferedIOBase, name: str) -> bytes:
+    def _read(self, stream: BufferedIOBase, name: str, limit: int = MAX_MEMBER) -> bytes:
         content = bytearray()
         with stream:
             try:
                 while block := stream.read(_BLOCK):  # reading all at once would reserve memory for the largest
                     content += block
-                    if len(content) > MAX_MEMBER:
-                        raise InputError(f"over {MAX_MEMBER:,} bytes unpacked", path=self.where(name))
+                    if len(content) > limit:
+                        fix = "unpack its zips yourself" if name.lower().endswith(".zip") else None
+                        raise InputError(f"over {limit:,} bytes unpacked", path=self.where(name), fix=fix)
             except _BROKEN as error:
                 raise InputError(f"can't be unpacked ({error})", path=self.where(name)) from error
         return bytes(content)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import itertools
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -335,3 +337,17 @@ def test_ids_are_unique_within_a_split(read: Any) -> None:
     for name in NAMES:
         rows = sorted((task, split, record["id"]) for task, split, record in read(name, zipped=True))
         assert all(one != other for one, other in itertools.pairwise(rows))
+
+
+def test_zips_inside_zips_have_one_limit_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("biomtl.corpora.source.MAX_NESTED", 25_000)
+    inner = io.BytesIO()
+    with zipfile.ZipFile(inner, "w") as archive:
+        archive.writestr("a.txt", b"a" * 10_000)
+    for count in (2, 3):
+        with zipfile.ZipFile(tmp_path / f"{count}.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+            for number in range(count):
+                archive.writestr(f"{number}.zip", inner.getvalue())
+    assert len(list(Source(tmp_path / "2.zip").names)) == 2
+    with pytest.raises(InputError, match=r"2\.zip: over [\d,]+ bytes unpacked"):
+        Source(tmp_path / "3.zip")
