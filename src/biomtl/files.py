@@ -273,6 +273,12 @@ def suffix_of(path: str | Path) -> str:
     return Path(str(path).lower().removesuffix(".gz")).suffix
 
 
+def stem_of(path: str | Path) -> str:
+    """A name without its folder and what says the format: of ``in/a.TSV.gz``, ``a``."""
+    path = Path(path)
+    return Path(path.stem).stem if path.suffix.lower() == ".gz" else path.stem
+
+
 def read_lines(path: str | Path, on_error: OnError = fail) -> Iterator[tuple[int, str]]:
     """Yield (1-based number, text without line end) of a UTF-8 file; a BOM is dropped, CRLF accepted.
 

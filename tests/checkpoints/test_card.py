@@ -69,6 +69,15 @@ def test_text_and_metadata_give_the_scores(tmp_path: Path) -> None:
     assert entries["mood", "test"].metric_type == "accuracy"
 
 
+def test_nothing_is_selected_on_a_dev_split_that_is_not_there(tmp_path: Path) -> None:
+    both = results(MOOD)
+    assert "selected on dev" in write_card(tmp_path, "hf", [MOOD], FACTS, results=both).read_text(encoding="utf-8")
+    del both.tasks["mood"]["dev"]
+    card = write_card(tmp_path, "hf", [MOOD], FACTS, results=both).read_text(encoding="utf-8")
+    assert "Test was scored once." in card
+    assert "selected on dev" not in card
+
+
 def test_only_the_exported_tasks_scores_are_shown(tmp_path: Path) -> None:
     card = write_card(tmp_path, "hf", [MOOD], FACTS, results=results(MOOD, NEAR)).read_text(encoding="utf-8")
     assert "near" not in card

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,13 @@ def test_rows_labels_and_lengths_are_counted() -> None:
     assert "50.0%" in output
     assert "words per row: median 8, 95 % up to 9, longest 9" in output
     assert '"text": "The rash cleared after two days of brentolol."' in output
+
+
+def test_a_compressed_files_task_has_its_bare_name(tmp_path: Path) -> None:
+    path = tmp_path / "devel.tsv.gz"
+    path.write_bytes(gzip.compress(b"Lemidase\tB\nhelps\tO\n\nNo\tO\n"))
+    _, output = run(str(path), "--type", "tagging")
+    assert "task devel: 3 labels (O, B, I), inferred from devel.tsv.gz" in output
 
 
 def test_mentions_are_counted_by_type() -> None:

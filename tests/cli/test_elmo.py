@@ -179,6 +179,40 @@ def test_kfold(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert sorted(held_out) == sorted(f"n{i}" for i in range(elmo_data.ROWS["train"]))
 
 
+def test_an_earlier_cross_validation_stays_until_the_new_one_stands(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from biomtl.elmoft import run
+
+    words = short("ddi", "--kfold", "2", "--out", "cv")
+    assert elmoft(monkeypatch, *words) == 0
+    first = (place / "cv/folds.csv").read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "summary", lambda rows: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            elmoft(monkeypatch, *words, "--overwrite")
+    assert (place / "cv/folds.csv").read_bytes() == first
+    assert [path.name for path in place.glob(".cv*")] == []
+    # As a killed process leaves it: the earlier one aside, a part of the new one in its place.
+    (place / "cv").rename(place / ".cv.old")
+    shutil.copytree(place / ".cv.old/fold-1", place / "cv/fold-1")
+    (place / "cv/.fold-2.lock").touch()
+    assert elmoft(monkeypatch, *words) == 2
+    assert (place / "cv/folds.csv").read_bytes() == first
+    assert [path.name for path in place.glob(".cv*")] == []
+
+
+def test_a_run_without_its_tables_is_not_finished(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from biomtl.elmoft import run
+    from biomtl.training.folder import is_finished
+
+    monkeypatch.setattr(run, "write_tables", lambda *a, **k: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        elmoft(monkeypatch, *short("ddi", "--out", "one"))
+    assert (place / "one/metrics.json").is_file()
+    assert not is_finished(place / "one")
+
+
 def test_kfold_replaces_the_whole_folder(
     place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:

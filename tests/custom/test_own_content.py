@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -122,3 +123,9 @@ def test_json_records_are_told_from_bioc(write, indent: int | None) -> None:
     for value in (collection, [collection]):
         (record,) = read(write("b.json", json.dumps(value, indent=indent)), "tagging")
         assert record["tags"][0] == "B-Drug"
+
+
+def test_a_pipe_is_refused_before_it_is_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "stream.tsv")
+    with pytest.raises(InputError, match=r"stream\.tsv: a device or pipe, expected a file or folder, save the data"):
+        own(str(tmp_path / "stream.tsv"), format="tsv")

@@ -239,6 +239,13 @@ def test_dumped_recipes_read_back_equal(values):
     assert make_recipe(yaml.safe_load(dump_recipe(recipe))) == recipe
 
 
+def test_no_sample_suite_is_recorded_where_all_tasks_are_ones_own():
+    own = {"mood": {"type": "classification", "files": {"train": "a.tsv"}}}
+    assert "suite" not in yaml.safe_load(dump_recipe(make_recipe({"tasks": own})))
+    mixed = yaml.safe_load(dump_recipe(make_recipe({"tasks": {**own, "hoc": {}}})))
+    assert mixed["suite"] == "sample"
+
+
 def test_every_key_is_explained_in_a_sentence():
     for model in (Recipe, TaskOptions):
         for name, field in model.model_fields.items():

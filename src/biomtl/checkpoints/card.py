@@ -166,7 +166,8 @@ def _scores(tasks: Sequence[Task], results: Results | None) -> list[str]:
             few = {few_units_note(score.units, score.unit) for score in shown if score.few_units}
             sections += [plain(line) for line in sorted(few)]
     if sections:
-        sections.append("Weights were selected on dev; test was scored once.")
+        selected = any(task.name in results.on("dev") for task in tasks) if results else False
+        sections.append("Weights were selected on dev; test was scored once." if selected else "Test was scored once.")
     return sections
 
 

@@ -17,6 +17,7 @@ from biomtl.custom import Files, TaskDefinition
 from biomtl.custom.check import CheckReport, check_file
 from biomtl.encoders import load_processor
 from biomtl.errors import InputError, nearest
+from biomtl.files import stem_of
 from biomtl.packaged import PACKAGED_ENCODER, packaged_encoder
 from biomtl.prepare.counts import SPECIAL
 from biomtl.report.console import table_console
@@ -84,7 +85,7 @@ def check(
         option = str(first["loc"][0])
         expected = first["msg"].removeprefix("Input should be ")
         raise InputError(f"--{option} {first['input']!r}", expected=expected) from error
-    report = check_file(file.stem, definition, task_type(type))
+    report = check_file(stem_of(file), definition, task_type(type))
     console = table_console()
     show(report, console)
     if report.task is not None and report.records:

@@ -46,6 +46,7 @@ def detect(path: Path, *, tagging: bool) -> Format:
     Raises:
         InputError: no such file, or a folder of something else.
     """
+    refuse_stream(path)
     if path.is_dir():
         if any((path / name).is_file() for name in (STATE, DICT)):
             return "datasets"
@@ -68,6 +69,16 @@ def detect(path: Path, *, tagging: bool) -> Format:
     if path.with_suffix(".ann").is_file():
         return "brat"
     return "conll" if tagging else "tsv"
+
+
+def refuse_stream(path: Path) -> None:
+    """Refuse what can be read only once, or never ends: data are read several times.
+
+    Raises:
+        InputError: a pipe or a device.
+    """
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise InputError("a device or pipe", path=path, expected="a file or folder", fix="save the data to a file")
 
 
 def _is_records(path: Path) -> bool:

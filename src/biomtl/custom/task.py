@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from biomtl.corpora.reader import Record
 from biomtl.custom.config import Files, TaskDefinition
-from biomtl.custom.detect import DOCUMENTS, detect
+from biomtl.custom.detect import DOCUMENTS, detect, refuse_stream
 from biomtl.custom.documents import conll_records, document_records
 from biomtl.custom.records import Columns, table_records
 from biomtl.custom.tables import Row, read_table
@@ -89,6 +89,9 @@ def own_task(name: str, definition: TaskDefinition, task_type: TaskType, known: 
     splits = list(files.splits())
     if not splits:
         raise InputError(f"task {name}: no files", fix="list them under files: train, dev, test")
+    for split in splits:
+        for path in files.of(split):
+            refuse_stream(path)
     inputs = _inputs(definition, task_type, splits[0])
     cell = task_type.gold_cells.get(task_type.gold_key)
     fields: dict[str, Any] = {"name": name, "type": task_type.name, "inputs": inputs, "negative": definition.negative}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
-import tempfile
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +22,20 @@ from biomtl.elmoft.tables import PERF, Row, can_write_xlsx, write_table, write_t
 from biomtl.encoders.elmo.encoder import ElmoEncoder
 from biomtl.encoders.elmo.weights import load_elmo
 from biomtl.errors import InputError
-from biomtl.files import atomic_folder, read_jsonl, refuse_existing
+from biomtl.files import atomic_folder, read_jsonl, recover, refuse_existing
 from biomtl.inference.evaluate import evaluate, shared_tasks
 from biomtl.model import MultiTaskModel
+from biomtl.ownership import refuse_foreign
 from biomtl.report.tables import score_table
 from biomtl.results import FILE, Results
 from biomtl.suite import Suite
 from biomtl.text.elmo import ElmoProcessor
+from biomtl.training.folder import locked
 from biomtl.training.recipe_io import dump_recipe
 from biomtl.training.run import train
 
 MIXES, MIX_DROPOUT = 2, 0.5  # two learned mixes of the biLM's layers side by side, each with this dropout
+FOLDS = "folds.csv"
 
 
 def run(flags: Flags, command: str, console: Console, say: Any) -> Path:
@@ -63,11 +68,17 @@ def train_once(flags: Flags, plan: Plan, command: str, console: Console) -> Path
     """Train, choose by dev, score dev and test, write run folder and tables."""
     refuse_existing(Path(plan.recipe.output), flags.overwrite, output="run", inputs=(flags.data_dir,))
     model = build_model(flags, plan)
+    also = partial(tables, flags, plan.suite, console)
     done = train(
-        plan.recipe, model=model, suite=plan.suite, overwrite=flags.overwrite, command=command, console=console
+        plan.recipe,
+        model=model,
+        suite=plan.suite,
+        overwrite=flags.overwrite,
+        command=command,
+        console=console,
+        also=also,
     )
     if done.metrics:  # empty in all processes but the first
-        tables(flags, plan.suite, done.folder, done.metrics, console)
         console.print(f"run folder: {done.folder}", markup=False, highlight=False)
     return done.folder
 
@@ -92,37 +103,63 @@ def cross_validate(flags: Flags, plan: Plan, command: str, console: Console) -> 
     assert flags.kfold is not None
     out = Path(plan.recipe.output)
     parts = folds(plan.suite[plan.task.name], flags.kfold, flags.seed)
-    clear(out, flags.overwrite)
     rows: list[Row] = []
-    for number, fold in enumerate(parts, start=1):
-        recipe = plan.recipe.model_copy(update={"output": str(out / f"fold-{number}")})
-        fold_plan = Plan(Suite([fold]), recipe, ())
-        model = build_model(flags, fold_plan)
-        done = train(recipe, model=model, suite=fold_plan.suite, command=command, console=console)
-        if done.metrics:
-            tables(flags, fold_plan.suite, done.folder, done.metrics, console)
-            score = done.metrics.tasks[plan.task.name]["test"]
-            rows.append({"fold": number, "metric": score.metric, "value": score.value})
+    with replacing(out, flags.overwrite):
+        for number, fold in enumerate(parts, start=1):
+            recipe = plan.recipe.model_copy(update={"output": str(out / f"fold-{number}")})
+            part = Plan(Suite([fold]), recipe, ())
+            model = build_model(flags, part)
+            also = partial(tables, flags, part.suite, console)
+            done = train(recipe, model=model, suite=part.suite, command=command, console=console, also=also)
+            if done.metrics:
+                score = done.metrics.tasks[plan.task.name]["test"]
+                rows.append({"fold": number, "metric": score.metric, "value": score.value})
+        if rows:
+            write_table(out / "folds", [*rows, *summary(rows)])
     if rows:
-        write_table(out / "folds", [*rows, *summary(rows)])
         console.print(f"run folders: {out}/fold-*, scores of the held-out parts: {out}/folds.csv", highlight=False)
     return out
 
 
-def clear(out: Path, overwrite: bool) -> None:
-    """Delete an earlier run or cross-validation, so that none of its parts stays among the new ones.
+@contextlib.contextmanager
+def replacing(out: Path, overwrite: bool) -> Iterator[None]:
+    """Keep an earlier run or cross-validation beside ``out``; it comes back unless the block ends well.
+
+    Where the process is killed, the next call brings it back.
 
     Raises:
         InputError: ``out`` exists and may not be replaced, or is something else.
     """
     if os.environ.get("RANK", "0") != "0":
-        return  # the first of several processes does it
-    refuse_existing(out, overwrite, output="run")
-    if not os.path.lexists(out):
+        yield  # the first of several processes does it
         return
-    aside = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".old", dir=out.parent))
-    os.rename(out, aside / "old")  # at once, so that other processes see all of it or nothing
-    shutil.rmtree(aside, ignore_errors=True)
+    old = out.with_name(f".{out.name}.old")
+    with locked(out):
+        if old.is_dir():
+            _settle(out, old, stands=(out / FOLDS).is_file())
+        refuse_existing(out, overwrite, output="run")
+        if out.exists():
+            os.rename(out, old)
+        stands = False
+        try:
+            yield
+            stands = True
+        finally:
+            if old.is_dir():
+                _settle(out, old, stands=stands)
+
+
+def _settle(out: Path, old: Path, *, stands: bool) -> None:
+    """Delete the older of two folders if the newer one stands, else the newer one."""
+    if not stands:
+        if out.exists():
+            recover(out)
+            for lock in out.glob(".fold-*.lock"):  # of a killed process
+                lock.unlink()
+            refuse_foreign(out, "run")
+            shutil.rmtree(out)
+        os.rename(old, out)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def summary(rows: list[Row]) -> list[Row]:
@@ -157,11 +194,11 @@ def score_again(flags: Flags, suite: Suite, command: str, console: Console) -> P
             result.write_predictions(work / "predictions")
             console.print(score_table(scores, result.split))
         scores.write(work / FILE)
-        tables(flags, suite, work, scores, console)
+        tables(flags, suite, console, work, scores)
     return out
 
 
-def tables(flags: Flags, suite: Suite, folder: Path, results: Results, console: Console) -> None:
+def tables(flags: Flags, suite: Suite, console: Console, folder: Path, results: Results) -> None:
     """Write the tables of every scored split; show those by the old rules."""
     for name, task in suite.tasks.items():
         for split, score in results.tasks[name].items():

@@ -6,7 +6,7 @@ import contextlib
 import platform
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -70,6 +70,7 @@ def train(
     overwrite: bool = False,
     command: str | None = None,
     console: Console | None = None,
+    also: Callable[[Path, Results], None] | None = None,
 ) -> Run:
     """Train according to the recipe, select on dev, score test once, and write the run folder.
 
@@ -83,6 +84,7 @@ def train(
         overwrite: replace an existing run once this one is finished.
         command: the command line, for the provenance.
         console: the console for tables; default standard output.
+        also: writes more into the folder, from the scores, before the run counts as finished.
 
     Raises:
         InputError: the folder exists (or, resuming, doesn't) or is another process's, a split is missing, the data
@@ -128,7 +130,7 @@ def train(
         accelerator.end_training()
         if accelerator.is_main_process:
             with resumable(recipe):
-                results = describe(model, suite, folder.place)
+                results = describe(model, suite, folder.place, also)
                 folder.settle()
     model.source, model.trained_heads = str(folder.output), set(model.tasks)
     return Run(folder.output, results, model)
@@ -199,11 +201,15 @@ def score(run: Observer, progress: Progress, started: float, console: Console) -
         console.print(score_table(results, split))
 
 
-def describe(model: MultiTaskModel, suite: Suite, folder: Path) -> Results:
+def describe(
+    model: MultiTaskModel, suite: Suite, folder: Path, also: Callable[[Path, Results], None] | None = None
+) -> Results:
     """Write what is made from the scores: the model card, and last the report; with it the run is finished."""
     results = Results.read(folder / FILE)
     tasks, length = list(suite.tasks.values()), model.processor.max_length
     write_card(folder / "model", "biomtl", tasks, results.provenance, max_length=length, results=results)
+    if also is not None:
+        also(folder, results)
     write_report(folder)
     return results
 
