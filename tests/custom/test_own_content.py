@@ -69,7 +69,7 @@ def test_chunks_are_not_joined_across_sentences_without_documents(write) -> None
 
 def test_a_word_a_row_is_refused_with_the_way_out(write) -> None:
     path = write("a.csv", "word,tag\n" + "".join(f"w{i},O\n" for i in range(30)) + "x,B\n")
-    with pytest.raises(InputError, match=r"31 of 31 rows hold one word, .* say `format: conll`"):
+    with pytest.raises(InputError, match=r"31 of 31 rows hold one word, .* use `format: conll`"):
         read(path, "tagging", columns={"tokens": "word", "tags": "tag"})
 
 
