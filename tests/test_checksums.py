@@ -98,7 +98,7 @@ def test_weights_that_are_no_numbers(
         if name == "model.safetensors" or [words[0]] in reads_heads:
             ended = command(*words)
             assert ended.code == 2, words
-            assert "no numbers (NaN or infinite)" in ended.err
+            assert "not finite (NaN or infinite)" in ended.err
 
 
 def test_a_missing_pooler_is_not_drawn_at_random(model: Path) -> None:
@@ -122,6 +122,7 @@ def test_a_damaged_checkpoint(command: Command, bert: Path, small_suite: Path, t
     flip(newest / "optimiser.safetensors")
     progress = json.loads((newest / "progress.json").read_text())
     del progress["files"]
+    progress.pop("sha256")
     (newest / "progress.json").write_text(json.dumps(progress))
     save_file({"1.cpu": torch.get_rng_state()}, newest / "random.safetensors")
     ended = command("train", recipe, "--resume")

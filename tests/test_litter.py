@@ -59,10 +59,21 @@ def test_only_what_nobody_holds_is_cleared(tmp_path: Path, form: str) -> None:
 
 
 def test_a_name_that_only_looks_alike_stays(tmp_path: Path) -> None:
-    for name in (".out.tmp", ".out.abc.tmp", ".out.abcdefgh.bak", "out.abcdefgh.tmp"):
+    names = (
+        ".out.tmp",
+        ".out.abc.tmp",
+        ".out.abcdefgh.bak",
+        "out.abcdefgh.tmp",
+        ".out.20260131.tmp",
+        ".out.january1.old",
+    )
+    for name in names:
         (tmp_path / name).write_text("mine")
+    (tmp_path / ".out.february.old").mkdir()
+    (tmp_path / ".out.february.old/thesis.txt").write_text("mine")
     write(tmp_path / "out", "folder")
-    assert len(list(tmp_path.iterdir())) == 5
+    assert len(list(tmp_path.iterdir())) == len(names) + 2
+    assert (tmp_path / ".out.february.old/thesis.txt").is_file()
 
 
 def test_what_a_killed_run_left_inside_its_folder_does_not_stop_overwriting(tmp_path: Path) -> None:
@@ -70,7 +81,7 @@ def test_what_a_killed_run_left_inside_its_folder_does_not_stop_overwriting(tmp_
     for name in (".model.abcdefgh.tmp/heads/a/.head.json.abcdefgh.tmp", "predictions/a/.test.jsonl.abcdefgh.tmp"):
         (run / name).parent.mkdir(parents=True)
         (run / name).write_text("half")
-    (run / "recipe.yaml").write_text("encoder: e\n")
+    (run / "recipe.yaml").write_text("encoder: e\nlearning_rate: 1.0\n")
     with claim(run, resume=False, overwrite=True):
         assert sorted(path.name for path in run.rglob("*") if path.is_file()) == ["recipe.yaml"]
     (run / "mine.txt").write_text("mine")

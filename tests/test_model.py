@@ -205,7 +205,13 @@ def test_some_heads_of_a_saved_model(model: MultiTaskModel, tmp_path: Path) -> N
     assert (other.processor.max_length, other.processor.stride) == (40, 7)  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"format": 1}', '{"format": 99, "tasks": {}}', "\x00"])
+BROKEN = (
+    *("", "[]", "{}", '{"format": 1}', '{"format": 99, "tasks": {}}'),
+    *(f'{{"format": 2, "tasks": {{}}, "max_length": 8, "files": {files}}}' for files in ("null", "[]", "1")),
+)
+
+
+@pytest.mark.parametrize("content", [*BROKEN, "\x00"])
 def test_a_broken_manifest_is_one_line(tmp_path: Path, content: str) -> None:
     (tmp_path / "manifest.json").write_text(content)
     with pytest.raises(InputError) as caught:

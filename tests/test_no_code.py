@@ -155,3 +155,16 @@ def test_hdf5_weights_read_no_other_file(tmp_path: Path, form: str) -> None:
             file["layer/x"] = h5py.SoftLink("/layer/mine")
     with h5py.File(path) as file, pytest.raises(InputError, match=r"is a link|in another file"):
         list(_datasets(file, path))
+
+
+@pytest.mark.parametrize("name", ["flash_attention_2", "paged|flash_attention_3", "someone/kernel@main:layer"])
+@pytest.mark.parametrize("key", ["attn_implementation", "_attn_implementation"])
+def test_an_attention_whose_code_would_be_fetched(tmp_path: Path, bert: Path, key: str, name: str) -> None:
+    """Without the package of that name, transformers takes flash attention from the hub."""
+    encoder = tmp_path / "encoder"
+    shutil.copytree(bert, encoder)
+    edit(encoder / "config.json", **{key: name})
+    with pytest.raises(InputError, match="a kernel is code"):
+        load_network(encoder)
+    edit(encoder / "config.json", **{key: "eager"})
+    load_network(encoder)

@@ -226,3 +226,36 @@ def test_outputs_from_before_the_manifest(command: Command, place: Place, kind: 
     (out / "notes.txt").write_text("mine")
     assert command(words[kind], *place.words(words[kind], out), "--overwrite").code == 2
     assert (out / "notes.txt").read_text() == "mine"
+
+
+FOREIGN = {
+    "export": {"README.md": "# A model of mine", "config.json": "{}", "model.safetensors": "", "tokenizer.json": "{}"},
+    "elmo": {"config.json": '{"model_type": "bert"}', "model.safetensors": ""},
+    "evaluate": {"metrics.json": '{"accuracy": 0.9}'},
+    "audit": {"audit.json": '{"findings": []}'},
+    "checkpoint": {"progress.json": '{"done": 3}'},
+    "model": {"manifest.json": '{"name": "app"}', "config.json": "{}"},
+    "prepare": {"counts.json": '{"a": 1}'},
+    "convert": {"conversion.json": "{}", "config.json": "{}", "model.safetensors": ""},
+    "run": {"recipe.yaml": "soup: onions", "log.jsonl": "{}"},
+    "sample": {"soup/task.yaml": "cut: onions", "soup/train.jsonl": "{}"},
+}
+
+
+@pytest.mark.parametrize("kind", FOREIGN)
+def test_a_folder_whose_names_are_all_alike_stays(tmp_path: Path, kind: str) -> None:
+    """Such as a model from the hub, whose files bear the very names that an export has."""
+    for name, content in FOREIGN[kind].items():
+        (tmp_path / "out" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "out" / name).write_text(content)
+    with pytest.raises(InputError, match="nothing was deleted"), atomic_folder(tmp_path / "out", kind, overwrite=True):
+        pass
+    assert len(snapshot(tmp_path / "out")) == len(FOREIGN[kind])
+
+
+def test_the_root_is_no_target(command: Command, place: Place) -> None:
+    for name in ("train", "finetune"):
+        words = place.words(name, Path("/"))
+        ended = command(name, *words, "--overwrite")
+        assert ended.code == 2, ended
+        assert ended.err.count("\n") == 1, ended.err

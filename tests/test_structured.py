@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
+from biomtl import structured
 from biomtl.errors import InputError
 from biomtl.structured import MAX_YAML, NotYamlError, parse_yaml, read_json, read_yaml, validated
 
@@ -56,7 +57,7 @@ def test_a_device_is_not_read_for_ever() -> None:
         (BOMB, "aliases that unfold to over 200,000 values"),
         (MERGES, "aliases that unfold to over 200,000 values"),
         ("a: &a [*a]", "an alias that contains itself"),
-        ("[" * 5000 + "]" * 5000, "nested too deep"),
+        ("[" * 5000 + "]" * 5000, "nested more than 64 levels"),
         ("[" * 70 + "]" * 70, "nested more than 64 levels"),
         ("a: \x07", "special characters are not allowed"),
         ("a: !!int x", "invalid literal"),
@@ -96,3 +97,29 @@ def test_fields_of_another_type_name_the_file() -> None:
     assert validated(Thing, {"size": 3}, "a.json", "a thing").size == 3
     with pytest.raises(InputError, match=r"a\.json: size: Input should be .*, expected a thing, mend it"):
         validated(Thing, {"size": "x"}, "a.json", "a thing", "mend it")
+
+
+@pytest.mark.parametrize("text", ["a: !!int ''", "a: !!float ''", "a: !!bool ''", "a: !!null x\n? [b]\n: 1"])
+def test_a_tag_that_its_value_denies(text: str) -> None:
+    with pytest.raises(NotYamlError):
+        parse_yaml(text)
+
+
+def test_numbers_in_base_60_are_text() -> None:
+    """Nobody means them, and PyYAML takes quadratic time for a long one."""
+    long = ":".join(["1"] * 100_000)
+    started = time.process_time()
+    assert parse_yaml(f"a: 1:30\nb: {long}\nc: 1:30.5\nd: 0o17\ne: -2.5e+3")[0] == {
+        "a": "1:30",
+        "b": long,
+        "c": "1:30.5",
+        "d": "0o17",
+        "e": -2500.0,
+    }
+    assert time.process_time() - started < 3
+
+
+def test_a_document_of_too_many_values_ends_before_it_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(structured, "MAX_VALUES", 1000)
+    with pytest.raises(NotYamlError, match="over 1,000 values"):
+        parse_yaml("[" + "a," * 2000 + "{")  # what follows is no YAML, and is never come to

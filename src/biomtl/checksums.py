@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from pathlib import Path
@@ -12,6 +14,7 @@ from biomtl.files import sha256
 from biomtl.ownership import OWNED, files_below
 
 CARD = "README.md"  # people may write on
+SEAL = "sha256"
 _wanted: ContextVar[bool] = ContextVar("verify", default=True)
 
 
@@ -57,6 +60,27 @@ def verify(
         if sha256(path) != digest:
             expected = "the bytes that were written (SHA-256)"
             raise InputError("the file is damaged", path=path, expected=expected, fix=fix)
+
+
+def sealed(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values of a JSON file with a checksum of themselves, where no other file could hold it."""
+    return {**values, SEAL: _digest(values)}
+
+
+def verify_seal(values: Mapping[str, Any], path: Path, *, fix: str) -> None:
+    """Compare what a file says with the checksum in it; a file without one (written by an older biomtl) passes.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    said = values.get(SEAL)
+    if _wanted.get() and said is not None and said != _digest({k: v for k, v in values.items() if k != SEAL}):
+        raise InputError("the file is damaged", path=path, expected="what was written (SHA-256)", fix=fix)
+
+
+def _digest(values: Mapping[str, Any]) -> str:
+    read = json.loads(json.dumps(values))  # as they come back from a file
+    return hashlib.sha256(json.dumps(read, sort_keys=True).encode()).hexdigest()
 
 
 def demand(wanted: bool) -> None:

@@ -24,7 +24,8 @@ from biomtl.ownership import refuse_foreign, refuse_replacing, write_owner
 _LINE_ENDS = {ord(character): f"\\u{ord(character):04x}" for character in "\x85\u2028\u2029"}
 MAX_LINE = 32 * 1024 * 1024  # characters; a longer line is a broken file, not a sentence
 BROKEN_GZ = (gzip.BadGzipFile, EOFError, zlib.error)
-_LEFT = re.compile(r"\.(?P<name>.+)\.[a-z0-9_]{8}\.(tmp|old)", re.DOTALL)  # of mkdtemp and mkstemp
+# Of mkdtemp and mkstemp; eight digits are a date, as in somebody's own `.out.20260131.old`.
+_LEFT = re.compile(r"\.(?P<name>.+)\.(?!\d{8}\.)[a-z0-9_]{8}\.(tmp|old)", re.DOTALL)
 _JSON = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
@@ -243,8 +244,11 @@ def recover(folder: Path, name: str | None = None) -> None:
 
 
 def _clear(left: Path, target: Path) -> None:
-    if (left / "old").is_dir() and left.suffix == ".old" and not os.path.lexists(target):
-        os.rename(left / "old", target)
+    if left.suffix == ".old":  # what we moved aside holds just that; anything else is somebody's own
+        if not left.is_dir() or not {path.name for path in left.iterdir()} <= {"old"}:
+            return
+        if (left / "old").is_dir() and not os.path.lexists(target):
+            os.rename(left / "old", target)
     if left.is_dir():
         shutil.rmtree(left, ignore_errors=True)
     else:

@@ -332,8 +332,10 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     if version > FORMAT:
         raise InputError(f"a model of format {version}", path=path, expected=f"{FORMAT} or older", fix="update biomtl")
     provenance, length = manifest.setdefault("provenance", {}), manifest.get("max_length")
-    if not isinstance(provenance, dict) or not (type(length) is int and length > 0):
-        raise InputError("not a model's manifest (provenance or max_length)", path=path, fix=COPY)
+    if not (isinstance(provenance, dict) and isinstance(manifest.setdefault("files", {}), dict)):
+        raise InputError("not a model's manifest (provenance or files)", path=path, fix=COPY)
+    if not (type(length) is int and length > 0):
+        raise InputError("not a model's manifest (max_length)", path=path, fix=COPY)
     return manifest
 
 

@@ -44,32 +44,38 @@ class Kind:
     Attributes:
         signature: patterns of files of which an output of this kind has at least one; none if other folders may look
             the same.
+        word: what such a file contains, and no file of other programs.
         files: patterns of all files that it may have: ``*`` is part of a name, ``**`` spans folders.
         grows: files are added after the folder was made, so the patterns apply in addition to a manifest.
     """
 
     signature: tuple[str, ...] = ()
+    word: str = ""
     files: tuple[str, ...] = ()
     grows: bool = False
 
 
+_VERSION = '"biomtl": "'
 KINDS = {
     "annotate": Kind(),
-    "audit": Kind(("audit.json",), ("audit.json", "overlap.svg")),
-    "checkpoint": Kind(("progress.json",), ("progress.json", "*.safetensors")),
+    "audit": Kind(("audit.json",), '"near_duplicates"', ("audit.json", "overlap.svg")),
+    "checkpoint": Kind(("progress.json",), '"schedule"', ("progress.json", "*.safetensors")),
     "convert": Kind(
-        ("conversion.json",), (*_MODEL, "bert_config.json", "checkpoint", "*.index", "*.data-00000-of-00001")
+        *(("conversion.json",), _VERSION),
+        (*_MODEL, "bert_config.json", "checkpoint", "*.index", "*.data-00000-of-00001"),
     ),
-    "download": Kind(("download.json",), ("download.json",)),
-    "elmo": Kind(("config.json",), ("config.json", "model.safetensors")),
-    "evaluate": Kind(("metrics.json",), ("metrics.json", "predictions/*/*.jsonl", *_TABLES)),
-    "export": Kind(("README.md",), (*_ENCODER, "model.onnx", "onnx.json", "scores.json")),
-    "model": Kind(("manifest.json",), _MODEL),
-    "prepare": Kind(("counts.json",), ("counts.json", "*/task.yaml", "*/provenance.json", *_SPLITS)),
+    "download": Kind(("download.json",), '"files"', ("download.json",)),
+    "elmo": Kind(("config.json",), '"char_cnn"', ("config.json", "model.safetensors")),
+    "evaluate": Kind(("metrics.json",), '"provenance"', ("metrics.json", "predictions/*/*.jsonl", *_TABLES)),
+    "export": Kind(("README.md",), "biomtl", (*_ENCODER, "model.onnx", "onnx.json", "scores.json")),
+    "model": Kind(("manifest.json",), _VERSION, _MODEL),
+    "prepare": Kind(("counts.json",), '"not_used"', ("counts.json", "*/task.yaml", "*/provenance.json", *_SPLITS)),
     "run": Kind(
-        ("recipe.yaml", "fold-1/recipe.yaml"), (*_RUN, *(f"fold-*/{name}" for name in (*_RUN, OWNED))), grows=True
+        *(("recipe.yaml", "fold-1/recipe.yaml"), "learning_rate:"),
+        (*_RUN, *(f"fold-*/{name}" for name in (*_RUN, OWNED))),
+        grows=True,
     ),
-    "sample": Kind(("*/task.yaml",), ("*/task.yaml", *_SPLITS)),
+    "sample": Kind(("*/task.yaml",), "metric:", ("*/task.yaml", *_SPLITS)),
 }
 """The kinds of folders that commands and functions write."""
 
@@ -181,7 +187,8 @@ def _owner(folder: Path, output: str) -> Callable[[str], bool] | None:
         names = {OWNED, *_strings(listed.get("files"))}
         own = listed.get("output") == output
         return (lambda name: name in names or (known.grows and _matches(known, name))) if own else None
-    if not any(True for pattern in known.signature for _ in folder.glob(pattern)):
+    marks = (path for pattern in known.signature for path in folder.glob(pattern))
+    if not any(_says(path, known.word) for path in marks):
         return None
     receipt = set(_strings((_listed(folder / "download.json") or {}).get("files"))) if output == "download" else set()
     return lambda name: name in receipt or _matches(known, name)
@@ -196,6 +203,16 @@ def _listed(path: Path) -> dict[str, object] | None:
     except (OSError, ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
+
+
+def _says(path: Path, word: str) -> bool:
+    """Whether a file holds a word; a link or device says nothing."""
+    if path.is_symlink() or not path.is_file() or path.stat().st_size > LARGEST:
+        return False
+    try:
+        return word in path.read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return False
 
 
 def _strings(value: object) -> list[str]:

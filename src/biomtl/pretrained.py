@@ -78,10 +78,15 @@ def refuse_code(name: str | Path) -> None:
     config, _ = PretrainedConfig.get_config_dict(str(name))
     for section in (config, *(value for value in config.values() if isinstance(value, dict))):
         asked = [key for key in _KERNELS if section.get(key)]
-        asked += [key for key in (*_IMPLEMENTATIONS, *_EXPERTS) if "/" in str(section.get(key))]
+        asked += [key for key in (*_IMPLEMENTATIONS, *_EXPERTS) if _is_kernel(section.get(key))]
         if asked:
             problem = f"{asked[0]} {str(section[asked[0]])[:60]!r}: a kernel is code, which is never loaded"
             raise InputError(problem, path=Path(name) / "config.json", fix=f"delete {asked[0]} from it")
+
+
+def _is_kernel(value: object) -> bool:
+    """Whether this names a kernel of the hub, or what transformers takes from there where no package has it."""
+    return "/" in str(value) or "flash_attention" in str(value)
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ MAX_JSON = 64 << 20  # bytes; a tokenizer of a large vocabulary has 20 million
 MAX_YAML = 1 << 20  # characters; they are read at some hundred thousand a second
 MAX_VALUES = 200_000  # of a YAML document, with its aliases unfolded
 MAX_DEPTH = 64
-_FAULTS = (yaml.YAMLError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
+_FAULTS = (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError)
 """What PyYAML raises for values that aren't of the kind that their tag says."""
 
 
@@ -98,11 +98,33 @@ class NotYamlError(ValueError):
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML's plain values only. A date stays the text that it is: no field of ours is one."""
+    """YAML's plain values only; a date or a number in base 60 stays the text that it is: no field of ours is one."""
+
+    values = depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """The next node; a document of too many or too deep ones ends here, before the rest is read."""
+        self.values += 1
+        self.depth += 1
+        if self.values > MAX_VALUES:
+            raise NotYamlError(f"over {MAX_VALUES:,} values")
+        if self.depth > MAX_DEPTH + 1:
+            raise NotYamlError(f"nested more than {MAX_DEPTH} levels")
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
 
 
 def _as_text(loader: _Loader, node: yaml.Node) -> str:
     return str(loader.construct_scalar(node))  # type: ignore[arg-type]
+
+
+def _number(loader: _Loader, node: yaml.Node) -> str | int | float:
+    text = _as_text(loader, node)
+    if ":" in text or not isinstance(node, yaml.ScalarNode):
+        return text
+    whole = node.tag == "tag:yaml.org,2002:int"
+    return loader.construct_yaml_int(node) if whole else loader.construct_yaml_float(node)
 
 
 def _unknown(loader: _Loader, node: yaml.Node) -> None:
@@ -115,6 +137,8 @@ _Loader.yaml_implicit_resolvers = {
     for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 _Loader.add_constructor(_DATE, _as_text)
+for _kind in ("int", "float"):
+    _Loader.add_constructor(f"tag:yaml.org,2002:{_kind}", _number)
 for _kind in ("binary", "omap", "pairs", "set"):
     _Loader.add_constructor(f"tag:yaml.org,2002:{_kind}", _unknown)
 

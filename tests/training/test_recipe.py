@@ -266,3 +266,10 @@ def test_a_name_that_no_folder_can_have_is_refused_with_the_recipe(tmp_path: Pat
     path.write_text(f'tasks:\n  "{name}":\n    type: classification\n    files: {{train: a.tsv}}\n')
     with pytest.raises(InputError, match=r"r\.yaml.*: .*task"):
         load_recipe(path)
+
+
+def test_no_name_holds_a_nul(tmp_path: Path) -> None:
+    for key in ("encoder", "suite", "output"):
+        (tmp_path / "r.yaml").write_text(f'seed: 1\n{key}: "a\\0b"\n')
+        with pytest.raises(InputError, match=rf"r\.yaml:2: {key} holds a NUL character"):
+            load_recipe(tmp_path / "r.yaml")

@@ -59,7 +59,7 @@ def save_checkpoint(folder: Path, state: TrainState, random: Sequence[Mapping[st
             "processes": len(random),
             "files": checksums.take(work, known=shared),
         }
-        write_json(work / PROGRESS, facts)
+        write_json(work / PROGRESS, checksums.sealed(facts))
 
 
 def load_checkpoint(folder: Path, state: TrainState, process: int = 0, processes: int = 1) -> None:
@@ -71,6 +71,7 @@ def load_checkpoint(folder: Path, state: TrainState, process: int = 0, processes
 
     try:
         saved = read_json(folder / PROGRESS, "where the run stood", AGAIN)
+        checksums.verify_seal(saved, folder / PROGRESS, fix=AGAIN)
         checksums.verify(folder, saved.get("files"), fix=AGAIN)
         if saved.get("processes", 1) != processes:
             problem = f"a checkpoint of {saved['processes']} processes"

@@ -20,6 +20,7 @@ from biomtl.training.splits import training_splits
 from biomtl.training.state import Progress
 
 COUNTED = 2_000_000  # texts whose batches are counted before the first step, which takes a few seconds
+COUNTED_EPOCHS = 5_000  # and at most so many epochs, however few texts they have
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ class TrainingData:
         if self.recipe.max_steps is not None:
             return self.recipe.max_steps
         epochs = self.recipe.num_train_epochs or 0
-        counted = min(epochs, max(1, COUNTED // len(self.examples)))
+        counted = min(epochs, COUNTED_EPOCHS, max(1, COUNTED // len(self.examples)))
         steps = sum(self._steps_of(epoch, world) for epoch in range(counted))
         return steps if counted == epochs else round(steps * (epochs / counted))
 

@@ -125,6 +125,8 @@ def locked(output: Path) -> Iterator[None]:
         InputError: another process holds it.
     """
     path = output.resolve()
+    if path == path.parent:
+        raise InputError("the root of the file system", path=output, fix="choose another output")
     path = path.parent / f".{path.name}.lock"
     made = [parent for parent in path.parents if not parent.exists()]
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -208,21 +210,28 @@ def _replace(output: Path) -> None:
 
 def _replaced(output: Path) -> Path:
     """Where an older run is moved before it is deleted."""
-    target = output.resolve()
-    return target.parent / f".{target.name}.old"
+    new = _next(output)
+    return new.with_name(f"{new.name}.replaced")
 
 
 def _recover(output: Path, *, resume: bool) -> None:
     """Go on where a process was killed: with replacing the older run (``resume`` does it itself) and with deleting."""
     target, new, old = output.resolve(), _next(output), _replaced(output)
+    ours = {new.name, old.name}
     if is_finished(new) and not resume:
         _replace(output)
     elif old.is_dir() and not target.exists():
         os.rename(old, target)
-    if not new.exists():
+    if not new.exists() and _holds_only(new.parent, ours):
         _discard(new.parent)
     shutil.rmtree(old, ignore_errors=True)
-    shutil.rmtree(_gone(new.parent), ignore_errors=True)
+    if _holds_only(_gone(new.parent), ours):
+        shutil.rmtree(_gone(new.parent), ignore_errors=True)
+
+
+def _holds_only(folder: Path, names: set[str]) -> bool:
+    """Whether a folder is there, and nothing in it that a user may have put there."""
+    return folder.is_dir() and {path.name for path in folder.iterdir()} <= names
 
 
 def _tidy(folder: Path) -> None:

@@ -204,6 +204,9 @@ class Recipe(BaseModel):
         if not isinstance(values, Mapping):
             return validate(values)
         given = {key: value for key, value in values.items() if value is not None}
+        for key, value in given.items():
+            if isinstance(value, str) and "\0" in value:
+                raise contradiction(f"{key} holds a NUL character, which no name has", key)
         explicit = set(given)
         if "tasks" in given:
             given["tasks"] = tasks_by_name(given["tasks"])
