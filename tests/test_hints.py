@@ -17,7 +17,7 @@ from biomtl.cli.main import app
 from biomtl.training.recipe import Recipe, TaskOptions
 
 ROOT = Path(biomtl.__file__).parent
-OTHER_TOOLS = {"--nproc_per_node", "--num_processes", "--cpu"}  # of torchrun and accelerate
+OTHER_TOOLS = {"--standalone", "--nproc_per_node", "--num_processes", "--cpu"}  # of torchrun and accelerate
 OTHER_KEYS = {"key", "extra_forbidden"}  # a place for any key; pydantic's name of a fault
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9_-]*[a-z0-9]")
 COMMAND = re.compile(r"`biomtl ([a-z]+)")

@@ -16,8 +16,8 @@ from biomtl.elmoft.flags import Flags
 from biomtl.elmoft.plan import SEQ2SEQ, SEQ2VEC, Plan, check, class_weights, devices, make_plan
 from biomtl.errors import InputError
 from biomtl.heads.mlp import MlpOptions
-from biomtl.heads.seq2seq import SEQUENCE_LAYERS
-from biomtl.heads.seq2vec import REDUCERS
+from biomtl.heads.seq2seq import SEQ2SEQ_MODULES
+from biomtl.heads.seq2vec import SEQ2VEC_MODULES
 from biomtl.tasks import get_task
 
 PAGE = Path(__file__).parents[2] / "docs" / "elmoft.md"
@@ -85,8 +85,8 @@ def test_every_flag_reaches_recipe_or_head(layout: Path) -> None:
 
 
 def test_every_name_has_its_module() -> None:
-    assert set(SEQ2VEC.values()) <= set(REDUCERS)
-    assert set(SEQ2SEQ.values()) == set(SEQUENCE_LAYERS)
+    assert set(SEQ2VEC.values()) <= set(SEQ2VEC_MODULES)
+    assert set(SEQ2SEQ.values()) == set(SEQ2SEQ_MODULES)
 
 
 @pytest.mark.parametrize("task", FOLDERS)

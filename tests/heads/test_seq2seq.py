@@ -7,10 +7,10 @@ import torch
 
 from biomtl.errors import InputError
 from biomtl.heads.highway_lstm import AlternatingLstm, HighwayLstm
-from biomtl.heads.seq2seq import SEQUENCE_LAYERS, build_seq2seq
+from biomtl.heads.seq2seq import SEQ2SEQ_MODULES, build_seq2seq
 
 
-@pytest.mark.parametrize("name", SEQUENCE_LAYERS)
+@pytest.mark.parametrize("name", SEQ2SEQ_MODULES)
 def test_padding_and_company_make_no_difference(name: str) -> None:
     torch.manual_seed(0)
     layer = build_seq2seq(name, 6, 4).eval()
@@ -25,7 +25,7 @@ def test_padding_and_company_make_no_difference(name: str) -> None:
         torch.testing.assert_close(noisy[row, :length], alone, atol=1e-5, rtol=1e-4)
 
 
-@pytest.mark.parametrize("name", SEQUENCE_LAYERS)
+@pytest.mark.parametrize("name", SEQ2SEQ_MODULES)
 def test_every_weight_learns_and_words_see_each_other(name: str) -> None:
     layer = build_seq2seq(name, 6, 4).eval()
     hidden = torch.randn(2, 5, 6, requires_grad=True)

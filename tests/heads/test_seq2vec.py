@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from biomtl.errors import InputError
-from biomtl.heads.seq2vec import SEQ2VEC, build_seq2vec
+from biomtl.heads.seq2vec import SEQ2VEC_MODULES, build_seq2vec
 
 
 def rows(lengths: list[int], dim: int = 6) -> tuple[Tensor, Tensor]:
@@ -17,7 +17,7 @@ def rows(lengths: list[int], dim: int = 6) -> tuple[Tensor, Tensor]:
     return torch.randn(len(lengths), longest, dim), mask.long()
 
 
-@pytest.mark.parametrize("name", SEQ2VEC)
+@pytest.mark.parametrize("name", SEQ2VEC_MODULES)
 def test_independent_of_padding_and_company(name: str) -> None:
     torch.manual_seed(1)
     seq2vec = build_seq2vec(name, 6, hidden=4)
@@ -31,7 +31,7 @@ def test_independent_of_padding_and_company(name: str) -> None:
     torch.testing.assert_close(seq2vec(filled, mask), together)
 
 
-@pytest.mark.parametrize("name", SEQ2VEC)
+@pytest.mark.parametrize("name", SEQ2VEC_MODULES)
 def test_trains_and_bears_empty_rows(name: str) -> None:
     torch.manual_seed(1)
     seq2vec = build_seq2vec(name, 6, hidden=4)

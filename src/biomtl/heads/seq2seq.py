@@ -124,7 +124,7 @@ class SelfAttention(Seq2Seq):
         return self.attention(words, src_key_padding_mask=~_some(mask))
 
 
-SEQUENCE_LAYERS: dict[str, Callable[[int, int], Seq2Seq]] = {
+SEQ2SEQ_MODULES: dict[str, Callable[[int, int], Seq2Seq]] = {
     "lstm": lambda dim, hidden: Recurrent(nn.LSTM, dim, hidden),
     "gru": lambda dim, hidden: Recurrent(nn.GRU, dim, hidden),
     "rnn": lambda dim, hidden: Recurrent(nn.RNN, dim, hidden),
@@ -140,16 +140,16 @@ def build_seq2seq(name: str, dim: int, hidden: int = 384) -> Seq2Seq:
     """A layer by name.
 
     Args:
-        name: one of ``SEQUENCE_LAYERS``.
+        name: one of ``SEQ2SEQ_MODULES``.
         dim: width of the word vectors.
         hidden: half the width of most results (both directions' states).
 
     Raises:
         InputError: no such layer.
     """
-    if name not in SEQUENCE_LAYERS:
-        raise InputError(f"unknown sequence layer {name!r}", fix=nearest(name, SEQUENCE_LAYERS))
-    return SEQUENCE_LAYERS[name](dim, hidden)
+    if name not in SEQ2SEQ_MODULES:
+        raise InputError(f"unknown seq2seq {name!r}", fix=nearest(name, SEQ2SEQ_MODULES))
+    return SEQ2SEQ_MODULES[name](dim, hidden)
 
 
 def positions(length: int, dim: int) -> Tensor:

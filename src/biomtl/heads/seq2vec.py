@@ -141,7 +141,7 @@ class HighwayRecurrent(Seq2Vec):
         return self.last(self.network(hidden, mask), mask)
 
 
-SEQ2VEC: dict[str, Callable[[int, int], Seq2Vec]] = {
+SEQ2VEC_MODULES: dict[str, Callable[[int, int], Seq2Vec]] = {
     "boe": lambda dim, hidden: Mean(dim),
     "avg": lambda dim, hidden: Mean(dim),
     "max": lambda dim, hidden: Max(dim),
@@ -160,7 +160,7 @@ def build_seq2vec(name: str, dim: int, hidden: int = 128) -> Seq2Vec:
     """A Seq2Vec module by name; elmoft's names (``pytorch-lstm``, ``cnn_highway``) are accepted too.
 
     Args:
-        name: one of ``SEQ2VEC``.
+        name: one of ``SEQ2VEC_MODULES``.
         dim: width of the word vectors.
         hidden: states per direction (recurrent), filters per width (convolutional).
 
@@ -168,9 +168,9 @@ def build_seq2vec(name: str, dim: int, hidden: int = 128) -> Seq2Vec:
         InputError: no such module.
     """
     known = name.removeprefix("pytorch-").replace("_", "-")
-    if known not in SEQ2VEC:
-        raise InputError(f"unknown seq2vec {name!r}", fix=nearest(name, SEQ2VEC))
-    return SEQ2VEC[known](dim, hidden)
+    if known not in SEQ2VEC_MODULES:
+        raise InputError(f"unknown seq2vec {name!r}", fix=nearest(name, SEQ2VEC_MODULES))
+    return SEQ2VEC_MODULES[known](dim, hidden)
 
 
 def _masked_max(values: Tensor, real: Tensor) -> Tensor:
