@@ -140,11 +140,11 @@ class MultiTaskModel(nn.Module):
         """
         count = len(next(iter(inputs.values())))
         if rows_at_once is not None and rows_at_once < count:
-            return self._by_parts(inputs, tasks, rows_at_once)
+            return self._by_chunks(inputs, tasks, rows_at_once)
         encoded = self.encoder(inputs)
         return {name: self.head(name).answer(encoded, rows) for name, rows in tasks.items()}
 
-    def _by_parts(
+    def _by_chunks(
         self, inputs: Mapping[str, Tensor], tasks: Mapping[str, TaskRows], size: int
     ) -> dict[str, HeadOutput]:
         heads = {name: self.head(name) for name in tasks}

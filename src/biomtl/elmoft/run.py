@@ -107,10 +107,10 @@ def cross_validate(flags: Flags, plan: Plan, command: str, console: Console) -> 
     with replacing(out, flags.overwrite):
         for number, fold in enumerate(parts, start=1):
             recipe = plan.recipe.model_copy(update={"output": str(out / f"fold-{number}")})
-            part = Plan(Suite([fold]), recipe, ())
-            model = build_model(flags, part)
-            also = partial(tables, flags, part.suite, console)
-            done = train(recipe, model=model, suite=part.suite, command=command, console=console, also=also)
+            fold_plan = Plan(Suite([fold]), recipe, ())
+            model = build_model(flags, fold_plan)
+            also = partial(tables, flags, fold_plan.suite, console)
+            done = train(recipe, model=model, suite=fold_plan.suite, command=command, console=console, also=also)
             if done.metrics:
                 score = done.metrics.tasks[plan.task.name]["test"]
                 rows.append({"fold": number, "metric": score.metric, "value": score.value})

@@ -40,13 +40,13 @@ class Encoded:
         return Encoded(self.hidden[rows], self.mask[rows], pooled, segments)
 
     @classmethod
-    def concatenate(cls, parts: Sequence[Encoded]) -> Encoded:
-        """The rows of all parts, which are equally long."""
-        pooled = [part.pooled for part in parts if part.pooled is not None]
-        segments = [part.segments for part in parts if part.segments is not None]
+    def concatenate(cls, pieces: Sequence[Encoded]) -> Encoded:
+        """The rows of all pieces, which are equally long."""
+        pooled = [piece.pooled for piece in pieces if piece.pooled is not None]
+        segments = [piece.segments for piece in pieces if piece.segments is not None]
         return cls(
-            torch.cat([part.hidden for part in parts]),
-            torch.cat([part.mask for part in parts]),
+            torch.cat([piece.hidden for piece in pieces]),
+            torch.cat([piece.mask for piece in pieces]),
             torch.cat(pooled) if pooled else None,
             torch.cat(segments) if segments else None,
         )

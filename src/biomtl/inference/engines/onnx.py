@@ -49,7 +49,7 @@ class OnnxEngine:
         count = len(next(iter(batch.inputs.values())))
         none = torch.zeros(1, count)  # an empty pair: a graph needs all its inputs even if they are not used
         alone = [name for name in batch.tasks if self.readings[name] != "pairs"]
-        logits = self._by_parts(batch, none, alone)
+        logits = self._by_chunks(batch, none, alone)
         for name, rows in batch.tasks.items():
             if name not in logits:
                 logits |= self._run(batch.inputs, *_shares(rows, count), [name])
@@ -60,15 +60,15 @@ class OnnxEngine:
         own = logits if reading == "pairs" or rows.every_row else logits[rows.rows]
         return READINGS[reading](own, rows, self.tasks[task].o_index)
 
-    def _by_parts(self, batch: Batch, none: Tensor, tasks: Sequence[str]) -> dict[str, Tensor]:
+    def _by_chunks(self, batch: Batch, none: Tensor, tasks: Sequence[str]) -> dict[str, Tensor]:
         """The logits of rows that stand alone, as many at a time as the batch allows."""
         size = batch.rows_at_once or none.shape[1]
-        parts = []
+        chunks = []
         for start in range(0, none.shape[1], size):
             rows = slice(start, start + size)
             inputs = {name: values[rows] for name, values in batch.inputs.items()}
-            parts.append(self._run(inputs, none[:, rows], none[:, rows], tasks))
-        return {name: torch.cat([part[name] for part in parts]) for name in tasks}
+            chunks.append(self._run(inputs, none[:, rows], none[:, rows], tasks))
+        return {name: torch.cat([chunk[name] for chunk in chunks]) for name in tasks}
 
     def _run(
         self, inputs: Mapping[str, Tensor], first: Tensor, second: Tensor, tasks: Sequence[str]
