@@ -23,8 +23,8 @@ import torch
 from transformers import AutoModel, AutoTokenizer
 from transformers.utils import logging
 
-from biomtl.files import read_jsonl
 from biomtl.packaged import PACKAGED_ENCODER, resolve_encoder
+from biomtl.storage.files import read_jsonl
 from biomtl.training.batches import Index, fill, plan_batches
 from biomtl.training.mixer import Mixer
 

@@ -31,13 +31,13 @@ from biomtl.encoders.base import Encoded
 from biomtl.encoders.elmo import SHAPES, Elmo, encode, word_ids
 from biomtl.encoders.elmo.encoder import ElmoEncoder
 from biomtl.encoders.elmo.lstm import BiLstmLayer
-from biomtl.files import read_jsonl
 from biomtl.heads.mlp import MlpOptions, MlpWords
-from biomtl.precision import slow_bf16
+from biomtl.storage.files import read_jsonl
 from biomtl.text.base import EncodedRow, TextInput
 from biomtl.text.elmo import ElmoProcessor
 from biomtl.text.tags import chunks
 from biomtl.training.dropout import FastDropout
+from biomtl.training.precision import slow_bf16
 
 Sentences = list[list[str]]
 CLOCK = time.perf_counter

@@ -21,8 +21,8 @@ from biomtl.corpora.shareclefe import ShareClefe
 from biomtl.corpora.source import Source
 from biomtl.corpora.unpack import unpack
 from biomtl.errors import BiomtlError
-from biomtl.files import decode_line
 from biomtl.formats import bioc, brat, conll, delimited, pubtator
+from biomtl.storage.files import decode_line
 from fuzz import samples as stored_samples
 from fuzz import stored
 from fuzz.stored import WHERE

@@ -12,14 +12,14 @@ import pytest
 
 from biomtl.checkpoints.convert import convert
 from biomtl.errors import InputError
-from biomtl.files import atomic_file, atomic_folder
+from biomtl.storage.files import atomic_file, atomic_folder
 from biomtl.training.folder import claim
 from old_checkpoints import write_pt
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from biomtl.files import atomic_file, atomic_folder
+from biomtl.storage.files import atomic_file, atomic_folder
 target = Path(sys.argv[1])
 with atomic_folder(target, "audit") if sys.argv[2] == "folder" else atomic_file(target) as work:
     (work / "half.json").write_text("half") if sys.argv[2] == "folder" else work.write("half")

@@ -12,21 +12,21 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 import biomtl
-from biomtl import checksums
 from biomtl.encoders import load_encoder, load_processor
 from biomtl.encoders.base import Encoded, Encoder
 from biomtl.errors import InputError, nearest
-from biomtl.files import atomic_folder, link, write_json
 from biomtl.heads.base import Head, HeadOutput, RowHead
 from biomtl.heads.build import build_head
 from biomtl.heads.rows import TaskRows
-from biomtl.ownership import OWNED
-from biomtl.structured import read_json, validated
+from biomtl.storage import checksums
+from biomtl.storage.files import atomic_folder, link, write_json
+from biomtl.storage.ownership import OWNED
+from biomtl.storage.structured import read_json, validated
+from biomtl.storage.tensors import disk_errors, refuse_nonfinite, save_tensors
 from biomtl.tasks.head import DEFAULT_HEAD, HeadChoice, split_record
 from biomtl.tasks.registry import pick
 from biomtl.tasks.task import Task
 from biomtl.tasks.types.base import type_of
-from biomtl.tensors import disk_errors, refuse_nonfinite, save_tensors
 from biomtl.text.base import TextProcessor
 
 MANIFEST = "manifest.json"

@@ -38,7 +38,7 @@ def load_network(name: str | Path, class_name: str = "AutoModel", *, pickled: bo
     import torch
     import transformers
 
-    from biomtl.tensors import refuse_nonfinite
+    from biomtl.storage.tensors import refuse_nonfinite
 
     refuse_code(name)
     with quiet(), _no_code(name):

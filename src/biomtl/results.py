@@ -13,9 +13,9 @@ from typing import Any, Protocol
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from biomtl.errors import InputError
-from biomtl.files import write_json
 from biomtl.scoring.result import Confusion, MetricResult, Score
-from biomtl.structured import read_json
+from biomtl.storage.files import write_json
+from biomtl.storage.structured import read_json
 from biomtl.tasks.task import Split
 
 FILE = "metrics.json"

@@ -11,9 +11,9 @@ from typing import Any
 
 from biomtl.custom import OwnTask, TaskDefinition, own_task, read_definitions
 from biomtl.errors import InputError, nearest
-from biomtl.files import read_jsonl, sha256
 from biomtl.sample import sample_folder
 from biomtl.scoring.metrics import metrics_of
+from biomtl.storage.files import read_jsonl, sha256
 from biomtl.tasks.head import DEFAULT_HEAD, HeadChoice
 from biomtl.tasks.registry import known_tasks, pick
 from biomtl.tasks.task import SPLITS, Split, Task, read_task

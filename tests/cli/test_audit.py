@@ -20,7 +20,7 @@ from biomtl.audit.truncation import lost, word_starts
 from biomtl.cli.audit import overlap_table
 from biomtl.cli.main import app
 from biomtl.errors import InputError
-from biomtl.files import write_jsonl
+from biomtl.storage.files import write_jsonl
 from biomtl.suite import load_suite
 from biomtl.training.overlap import look_for_overlap
 from biomtl.training.recipe_io import make_recipe

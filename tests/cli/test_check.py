@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from biomtl import files
 from biomtl.cli.check import named_columns
 from biomtl.cli.main import app
 from biomtl.errors import InputError
+from biomtl.storage import files
 
 DATA = Path(__file__).parents[1] / "data/custom"
 SAMPLES = {

@@ -16,9 +16,9 @@ import pytest
 from biomtl.corpora import ReadOptions, registry
 from biomtl.corpora import Source as AnySource
 from biomtl.errors import InputError
-from biomtl.files import read_jsonl
 from biomtl.prepare import prepare
 from biomtl.prepare.prepare import choose
+from biomtl.storage.files import read_jsonl
 from biomtl.tasks import Task, get_task
 
 CPR = "index\tsentence\tlabel\n7.T1.T2\t@CHEMICAL$ blocks @GENE$.\tCPR:4\n8.T1.T2\t@GENE$ is @CHEMICAL$.\tfalse\n"

@@ -13,10 +13,10 @@ import biomtl
 from biomtl.batch import collate, encode_examples
 from biomtl.custom import Files, TaskDefinition
 from biomtl.errors import InputError
-from biomtl.files import write_jsonl
 from biomtl.inference.predict import predict_records
 from biomtl.model import MultiTaskModel
 from biomtl.scoring import score_records
+from biomtl.storage.files import write_jsonl
 from biomtl.suite import load_suite
 from biomtl.tasks.head import HeadChoice
 from biomtl.tasks.task import Task

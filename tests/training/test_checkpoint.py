@@ -13,8 +13,8 @@ import torch
 from torch import nn
 
 from biomtl.errors import InputError
-from biomtl.files import recover
-from biomtl.tensors import disk_errors, save_tensors
+from biomtl.storage.files import recover
+from biomtl.storage.tensors import disk_errors, save_tensors
 from biomtl.training.checkpoint import drop_old, latest_checkpoint, load_checkpoint, save_checkpoint
 from biomtl.training.state import Progress, TrainState, random_state
 

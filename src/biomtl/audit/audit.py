@@ -14,7 +14,7 @@ from biomtl.audit.minhash import JACCARD, Words, near_duplicates
 from biomtl.audit.overlap import Place, Record, comparable, document_key, texts_of
 from biomtl.audit.truncation import Loss, Pieces, lost, word_starts
 from biomtl.errors import InputError
-from biomtl.files import read_jsonl
+from biomtl.storage.files import read_jsonl
 from biomtl.tasks.task import SPLITS, Split, Task
 from biomtl.text.words import words
 

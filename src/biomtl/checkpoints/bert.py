@@ -19,7 +19,7 @@ from biomtl.checkpoints.report import Report
 from biomtl.checkpoints.tensorflow.names import to_tf
 from biomtl.checkpoints.vocabulary import Vocabulary
 from biomtl.errors import InputError
-from biomtl.structured import read_json
+from biomtl.storage.structured import read_json
 
 #: Stock classes and the heads they need; the first match is used. All names have the prefix ``bert.``.
 ARCHITECTURES = {

@@ -10,9 +10,9 @@ from typing import Any, Literal
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 import biomtl
-from biomtl.files import atomic_file
 from biomtl.results import Results
 from biomtl.scoring.result import MARK, few_units_note
+from biomtl.storage.files import atomic_file
 from biomtl.tasks.task import Task
 from biomtl.tasks.types.base import type_of
 

@@ -14,7 +14,7 @@ from biomtl.checkpoints.tensorflow.convert import read_tf, write_tf
 from biomtl.encoders.elmo.names import entries
 from biomtl.encoders.elmo.weights import convert_elmo, find_files
 from biomtl.errors import InputError
-from biomtl.files import atomic_folder, refuse_existing
+from biomtl.storage.files import atomic_folder, refuse_existing
 
 
 def convert(

@@ -15,7 +15,7 @@ from biomtl.encoders import load_processor
 from biomtl.encoders.transformer import TransformerEncoder
 from biomtl.errors import InputError
 from biomtl.model import MultiTaskModel
-from biomtl.structured import read_json
+from biomtl.storage.structured import read_json
 from biomtl.tasks.task import Task
 
 _SEQUENCE, _TOKEN = "ForSequenceClassification", "ForTokenClassification"

@@ -17,10 +17,10 @@ from biomtl.checkpoints.card import write_card
 from biomtl.checkpoints.onnx_session import FACTS, FILE, need, open_session
 from biomtl.encoders.transformer import TransformerEncoder
 from biomtl.errors import InputError
-from biomtl.files import write_json
 from biomtl.heads.base import Head
 from biomtl.model import MultiTaskModel
 from biomtl.results import Results
+from biomtl.storage.files import write_json
 
 TOLERANCE = 1e-4  # largest difference of a logit to torch's
 _ROWS = ("input_ids", "attention_mask", "token_type_ids")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from biomtl import __version__
-from biomtl.files import sha256, write_json
+from biomtl.storage.files import sha256, write_json
 
 REPORT_FILE = "conversion.json"
 

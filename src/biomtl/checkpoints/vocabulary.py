@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from biomtl.errors import InputError
-from biomtl.files import read_lines
 from biomtl.pretrained import load_tokenizer
+from biomtl.storage.files import read_lines
 
 _SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 # Special tokens such as [CLS] or [unused7], which say nothing about case.

@@ -15,7 +15,6 @@ from biomtl.cli.progress import texts as bar
 from biomtl.cli.verify import NoVerify
 from biomtl.cli.words import WORDS, WordChoice
 from biomtl.errors import InputError
-from biomtl.files import refuse_existing
 from biomtl.formats.model import Document
 from biomtl.inference.annotate import Annotator
 from biomtl.inference.documents import (
@@ -27,6 +26,7 @@ from biomtl.inference.documents import (
     write_documents,
 )
 from biomtl.inference.predictor import Predictor
+from biomtl.storage.files import refuse_existing
 
 
 class Format(StrEnum):

@@ -18,9 +18,9 @@ from biomtl.audit.audit import audit as run
 from biomtl.audit.truncation import Pieces, word_starts
 from biomtl.encoders import load_processor
 from biomtl.errors import InputError
-from biomtl.files import atomic_folder, refuse_existing, write_json
 from biomtl.report.console import table_console
 from biomtl.report.heatmap import overlap_plot
+from biomtl.storage.files import atomic_folder, refuse_existing, write_json
 from biomtl.suite import load_suite
 from biomtl.training.recipe_io import load_recipe
 

@@ -17,10 +17,10 @@ from biomtl.custom import Files, TaskDefinition
 from biomtl.custom.check import CheckReport, check_file
 from biomtl.encoders import load_processor
 from biomtl.errors import InputError, nearest
-from biomtl.files import stem_of
 from biomtl.packaged import PACKAGED_ENCODER, packaged_encoder
 from biomtl.prepare.counts import SPECIAL
 from biomtl.report.console import table_console
+from biomtl.storage.files import stem_of
 from biomtl.tasks.types.base import Record, TaskType, task_type, type_names, type_of
 from biomtl.text.alignment import word_positions
 from biomtl.text.base import TextProcessor

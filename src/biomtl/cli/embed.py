@@ -13,9 +13,9 @@ from biomtl.cli.precision import chosen
 from biomtl.cli.progress import texts as bar
 from biomtl.cli.verify import NoVerify
 from biomtl.errors import InputError
-from biomtl.files import read_jsonl, read_lines, refuse_existing, suffix_of
 from biomtl.inference.embed import embed as embed_sentences
 from biomtl.inference.embed import write_embeddings
+from biomtl.storage.files import read_jsonl, read_lines, refuse_existing, suffix_of
 from biomtl.text.words import words
 
 

@@ -13,13 +13,13 @@ from biomtl.cli.precision import chosen
 from biomtl.cli.progress import texts
 from biomtl.cli.splits import SplitName
 from biomtl.cli.verify import NoVerify
-from biomtl.files import atomic_folder, refuse_existing
 from biomtl.inference.evaluate import evaluate as score_split
 from biomtl.inference.evaluate import left_out, shared_tasks
 from biomtl.model import MultiTaskModel
 from biomtl.report.console import table_console
 from biomtl.report.tables import score_table
 from biomtl.results import FILE, Results
+from biomtl.storage.files import atomic_folder, refuse_existing
 from biomtl.suite import load_suite
 
 

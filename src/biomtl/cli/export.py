@@ -15,12 +15,12 @@ from biomtl.checkpoints.onnx import export_onnx
 from biomtl.cli.evaluate import SplitName
 from biomtl.cli.verify import NoVerify
 from biomtl.errors import InputError
-from biomtl.files import atomic_file, atomic_folder, refuse_existing, write_json
 from biomtl.inference.engines.onnx import OnnxEngine
 from biomtl.inference.evaluate import evaluate, shared_tasks
 from biomtl.model import MultiTaskModel
 from biomtl.report.console import table_console
 from biomtl.results import Results
+from biomtl.storage.files import atomic_file, atomic_folder, refuse_existing, write_json
 from biomtl.suite import load_suite
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from biomtl.corpora.reader import Record
 from biomtl.custom import read_definitions
 from biomtl.errors import InputError
-from biomtl.files import read_lines
+from biomtl.storage.files import read_lines
 from biomtl.suite import Suite, load_suite
 from biomtl.tasks import Task, get_task
 from biomtl.tasks.registry import pick

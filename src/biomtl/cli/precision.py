@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from biomtl.precision import slow_bf16
+from biomtl.training.precision import slow_bf16
 
 
 def chosen(bf16: bool) -> bool:

@@ -17,9 +17,9 @@ from biomtl.cli.verify import NoVerify
 from biomtl.cli.words import WORDS, WordChoice
 from biomtl.custom.records import join_offsets
 from biomtl.errors import InputError
-from biomtl.files import atomic_file, decode_line, dump_json, read_lines, refuse_existing, suffix_of
 from biomtl.inference.predictor import Predictor, TokenizedText
-from biomtl.json_rows import parse_jsonl
+from biomtl.storage.files import atomic_file, decode_line, dump_json, read_lines, refuse_existing, suffix_of
+from biomtl.storage.json_rows import parse_jsonl
 from biomtl.tasks.types.checks import check_tokens
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from biomtl import checksums
+from biomtl.storage import checksums
 
 
 def _set(unwanted: bool) -> bool:

@@ -13,8 +13,8 @@ from biomtl.corpora.reader import ReadOptions, Record
 from biomtl.corpora.relations import arguments_of, mask_entities, moved, units
 from biomtl.corpora.source import Source
 from biomtl.errors import InputError, nearest
-from biomtl.files import read_lines
 from biomtl.formats.model import offset
+from biomtl.storage.files import read_lines
 from biomtl.tasks.task import Split
 from biomtl.text.printable import printable
 from biomtl.text.sentences import sentences

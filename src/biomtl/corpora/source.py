@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from biomtl.errors import InputError
-from biomtl.files import MAX_LINE, decode_line
+from biomtl.storage.files import MAX_LINE, decode_line
 
 # What the standard library raises on a broken archive, while reading its directory or a member.
 _BROKEN = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, OSError, RuntimeError, ValueError)

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from biomtl.custom.config import TaskDefinition
 from biomtl.errors import InputError
-from biomtl.structured import read_yaml
+from biomtl.storage.structured import read_yaml
 
 
 def read_definitions(path: Path) -> dict[str, TaskDefinition]:

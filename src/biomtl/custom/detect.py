@@ -10,8 +10,8 @@ from pathlib import Path
 from biomtl.custom.config import Format
 from biomtl.custom.tables import DICT, STATE
 from biomtl.errors import InputError
-from biomtl.files import read_lines, suffix_of
 from biomtl.formats import conll
+from biomtl.storage.files import read_lines, suffix_of
 
 SUFFIXES: dict[str, Format] = {
     ".tsv": "tsv",

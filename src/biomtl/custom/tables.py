@@ -9,10 +9,10 @@ from typing import Any
 
 from biomtl.custom.config import Quoting
 from biomtl.errors import InputError, OnError
-from biomtl.files import read_lines
 from biomtl.formats import delimited
 from biomtl.formats.delimited import Row
-from biomtl.json_rows import parse_jsonl
+from biomtl.storage.files import read_lines
+from biomtl.storage.json_rows import parse_jsonl
 from biomtl.tasks.task import Split
 
 # Other tools' names of the splits.

@@ -18,8 +18,8 @@ from biomtl.custom.documents import conll_records, document_records
 from biomtl.custom.records import Columns, table_records
 from biomtl.custom.tables import Row, read_table
 from biomtl.errors import InputError, OnError, fail
-from biomtl.files import sha256
 from biomtl.formats import delimited
+from biomtl.storage.files import sha256
 from biomtl.tasks.task import Split, Task
 from biomtl.tasks.types.base import Cell, TaskType
 

@@ -22,12 +22,12 @@ from biomtl.elmoft.tables import PERF, Row, can_write_xlsx, write_table, write_t
 from biomtl.encoders.elmo.encoder import ElmoEncoder
 from biomtl.encoders.elmo.weights import load_elmo
 from biomtl.errors import InputError
-from biomtl.files import atomic_folder, read_jsonl, recover, refuse_existing
 from biomtl.inference.evaluate import evaluate, shared_tasks
 from biomtl.model import MultiTaskModel
-from biomtl.ownership import refuse_foreign
 from biomtl.report.tables import score_table
 from biomtl.results import FILE, Results
+from biomtl.storage.files import atomic_folder, read_jsonl, recover, refuse_existing
+from biomtl.storage.ownership import refuse_foreign
 from biomtl.suite import Suite
 from biomtl.text.elmo import ElmoProcessor
 from biomtl.training.folder import locked

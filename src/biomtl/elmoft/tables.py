@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from biomtl.elmoft.reference import NAME, reference_scores
-from biomtl.files import atomic_file
 from biomtl.results import SplitScore
+from biomtl.storage.files import atomic_file
 from biomtl.tasks.task import Task
 from biomtl.tasks.types.base import type_of
 

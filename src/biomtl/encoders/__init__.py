@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from biomtl import checksums
 from biomtl.encoders.base import Encoded, Encoder
 from biomtl.packaged import resolve_encoder
-from biomtl.structured import read_json
+from biomtl.storage import checksums
+from biomtl.storage.structured import read_json
 from biomtl.text.base import TextProcessor
 
 __all__ = ["Encoded", "Encoder", "load_encoder", "load_processor", "verify_encoder"]

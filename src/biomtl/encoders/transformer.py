@@ -22,7 +22,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 from biomtl.encoders.base import Encoded, Encoder, RowNetwork
 from biomtl.errors import BiomtlError, InputError
 from biomtl.pretrained import load_network, quiet
-from biomtl.structured import read_json
+from biomtl.storage.structured import read_json
 
 
 class TransformerEncoder(Encoder):

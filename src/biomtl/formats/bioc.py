@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from biomtl.errors import InputError, OnError, fail
-from biomtl.files import BROKEN_GZ, MAX_LINE, open_binary, suffix_of
 from biomtl.formats import bioc_write
 from biomtl.formats.model import (
     Attributes,
@@ -32,6 +31,7 @@ from biomtl.formats.model import (
 )
 from biomtl.formats.model import offset as whole_number
 from biomtl.formats.xml import Element, elements
+from biomtl.storage.files import BROKEN_GZ, MAX_LINE, open_binary, suffix_of
 
 Node = dict[str, Any]  # an object of BioC JSON; from XML it also has its "line"
 

@@ -10,8 +10,8 @@ from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
 from biomtl.errors import InputError
-from biomtl.files import atomic_file
 from biomtl.formats.model import Attributes, Document, Mention, Passage, Relation, check_writable
+from biomtl.storage.files import atomic_file
 
 _NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")  # XML 1.0 has no way to write these
 _HEAD = '<?xml version="1.0" encoding="UTF-8"?>\n<!DOCTYPE collection SYSTEM "BioC.dtd">\n'

@@ -18,9 +18,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from biomtl.errors import InputError, OnError, fail
-from biomtl.files import MAX_LINE, read_lines
 from biomtl.formats import brat_write
 from biomtl.formats.model import Document, Mention, Relation, Span, check_mention, covered, offset
+from biomtl.storage.files import MAX_LINE, read_lines
 
 Line = tuple[int, str]
 write = brat_write.write

@@ -8,8 +8,8 @@ from itertools import count
 from pathlib import Path, PurePosixPath
 
 from biomtl.errors import InputError
-from biomtl.files import atomic_folder
 from biomtl.formats.model import Document, Mention, Relation, check_writable
+from biomtl.storage.files import atomic_folder
 
 _LINE_SAFE = str.maketrans("\t\r\n", "   ")
 _FORBIDDEN = re.compile(r'[\x00-\x1f\\:*?"<>|]')  # in names of files, on one system or another

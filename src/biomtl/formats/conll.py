@@ -15,9 +15,9 @@ from itertools import islice
 from pathlib import Path
 
 from biomtl.errors import InputError, OnError, fail
-from biomtl.files import atomic_file, read_lines
 from biomtl.formats.mentions import iob_tags
 from biomtl.formats.model import Document, Mention, Span, check_writable
+from biomtl.storage.files import atomic_file, read_lines
 from biomtl.text.tags import chunks, to_iob2
 from biomtl.text.words import words
 

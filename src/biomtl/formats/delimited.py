@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from biomtl.errors import InputError, OnError, fail
-from biomtl.files import MAX_LINE, atomic_file, read_lines, suffix_of
+from biomtl.storage.files import MAX_LINE, atomic_file, read_lines, suffix_of
 
 Line = tuple[int, str]
 

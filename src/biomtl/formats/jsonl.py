@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 from biomtl.errors import InputError, OnError, fail
-from biomtl.files import atomic_file, dump_json, read_jsonl
 from biomtl.formats.model import (
     Attributes,
     Document,
@@ -30,6 +29,7 @@ from biomtl.formats.model import (
     check_writable,
     covered,
 )
+from biomtl.storage.files import atomic_file, dump_json, read_jsonl
 
 PARTS = ("text", "passages", "mentions", "relations")
 Json = dict[str, Any]

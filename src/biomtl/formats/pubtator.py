@@ -16,8 +16,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from biomtl.errors import InputError, OnError, fail
-from biomtl.files import atomic_file, read_lines
 from biomtl.formats.model import Document, Mention, Passage, Relation, check_mention, check_writable, offset
+from biomtl.storage.files import atomic_file, read_lines
 
 _TEXT_LINE = re.compile(r"([^|\t]+)\|([ta])\|(.*)", re.DOTALL)
 _TABLE_SAFE = str.maketrans("\t\r\n", "   ")  # one for one, so that offsets stay valid

@@ -13,7 +13,7 @@ from typing import BinaryIO
 from xml.parsers import expat
 
 from biomtl.errors import InputError
-from biomtl.files import MAX_LINE
+from biomtl.storage.files import MAX_LINE
 
 _BLOCK = 1 << 16
 _MAX_DEPTH = 100  # these formats have fewer than ten levels

@@ -10,9 +10,9 @@ from pathlib import Path
 from biomtl.custom.detect import SUFFIXES, detect
 from biomtl.custom.documents import READERS
 from biomtl.errors import InputError, fail
-from biomtl.files import BROKEN_GZ, MAX_LINE, atomic_file, open_binary, suffix_of
 from biomtl.formats import bioc, brat, jsonl, pubtator
 from biomtl.formats.model import Attributes, Document, Relation, Span, covered
+from biomtl.storage.files import BROKEN_GZ, MAX_LINE, atomic_file, open_binary, suffix_of
 
 FORMATS = ("pubtator", "bioc", "brat", "jsonl")
 HOLD_LABELS = ("text", "bioc", "brat", "jsonl")

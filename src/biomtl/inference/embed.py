@@ -16,9 +16,9 @@ from biomtl.encoders import load_processor, verify_encoder
 from biomtl.encoders.elmo.weights import is_elmo, load_elmo
 from biomtl.encoders.transformer import TransformerEncoder
 from biomtl.errors import InputError
-from biomtl.files import atomic_file
 from biomtl.inference.predict import BATCH_TOKENS, Advance, length_batches
 from biomtl.packaged import resolve_encoder
+from biomtl.storage.files import atomic_file
 from biomtl.text.alignment import word_positions
 from biomtl.text.base import EncodedText, Span, TextInput, TextProcessor
 

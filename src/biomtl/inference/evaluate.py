@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from biomtl.errors import InputError, nearest
-from biomtl.files import write_jsonl
 from biomtl.inference.engines import Model
 from biomtl.inference.predict import BATCH_TOKENS, Advance, predict_records
 from biomtl.scoring import METRICS, Score, score_records
+from biomtl.storage.files import write_jsonl
 from biomtl.suite import Suite
 from biomtl.tasks.task import Split, Task
 from biomtl.tasks.types.base import Record, type_of

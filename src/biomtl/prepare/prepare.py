@@ -20,10 +20,10 @@ from biomtl.corpora.blue.reader import BlueFiles
 from biomtl.corpora.reader import Reader, ReadOptions
 from biomtl.corpora.source import Source
 from biomtl.errors import BiomtlError, InputError
-from biomtl.files import atomic_folder, refuse_existing, write_json
 from biomtl.formats.mentions import check_policy
 from biomtl.prepare.counts import Line
 from biomtl.prepare.write import TaskReport, write_task
+from biomtl.storage.files import atomic_folder, refuse_existing, write_json
 from biomtl.tasks import get_task, known_tasks
 from biomtl.tasks.task import Task
 

@@ -18,8 +18,8 @@ from biomtl.corpora.blue.reader import BlueFiles
 from biomtl.corpora.reader import Reader, ReadOptions, Record
 from biomtl.corpora.source import Source
 from biomtl.errors import InputError
-from biomtl.files import dump_json, sha256, write_json
 from biomtl.prepare.counts import Kind, Line, Tally, compare
+from biomtl.storage.files import dump_json, sha256, write_json
 from biomtl.tasks.task import SPLITS, Split, Task
 from biomtl.tasks.types.base import check_record
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from biomtl.audit.audit import Audit
 from biomtl.errors import InputError
-from biomtl.files import atomic_file
+from biomtl.storage.files import atomic_file
 
 
 def overlap_plot(audit: Audit, path: Path) -> None:

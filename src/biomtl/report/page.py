@@ -9,9 +9,9 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from biomtl.files import atomic_file, read_jsonl
 from biomtl.report.chart import Chart, Curve, line_chart
 from biomtl.results import FILE, Results
+from biomtl.storage.files import atomic_file, read_jsonl
 
 SMOOTHING = 0.95  # of the loss curves: single batches are too noisy
 

@@ -14,12 +14,12 @@ from typing import Any
 
 import yaml
 
-from biomtl.files import atomic_folder, write_jsonl
 from biomtl.sample.grammar import Writer
 from biomtl.sample.names import Lexicon, lexicons
 from biomtl.sample.relations import relations
 from biomtl.sample.tagging import tagging
 from biomtl.sample.texts import hallmarks, inference, similarity
+from biomtl.storage.files import atomic_folder, write_jsonl
 from biomtl.tasks import Task, get_task
 from biomtl.tasks.task import SPLITS, Split
 

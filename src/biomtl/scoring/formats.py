@@ -14,9 +14,9 @@ from biomtl.corpora.blue.ner import read_ner
 from biomtl.corpora.blue.relations import SEVERAL_LABELS, document_of
 from biomtl.corpora.source import MAX_MEMBER, Source
 from biomtl.errors import InputError
-from biomtl.files import MAX_LINE, decode_line
-from biomtl.json_rows import parse_jsonl
 from biomtl.scoring.table import Record, Table
+from biomtl.storage.files import MAX_LINE, decode_line
+from biomtl.storage.json_rows import parse_jsonl
 from biomtl.tasks.task import Task
 from biomtl.tasks.types.base import type_of
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from biomtl.errors import InputError
-from biomtl.structured import read_yaml, validated
+from biomtl.storage.structured import read_yaml, validated
 from biomtl.tasks.head import HeadChoice, split_record
 from biomtl.tasks.words import WordRule
 

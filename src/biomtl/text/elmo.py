@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from biomtl.errors import InputError
-from biomtl.files import write_json
+from biomtl.storage.files import write_json
 from biomtl.text.base import EncodedRow, EncodedText, Span, TextInput
 from biomtl.text.lengths import Lengths
 from biomtl.text.words import words

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, Field
 
-from biomtl.structured import read_json, validated
+from biomtl.storage.structured import read_json, validated
 
 _WHAT, _FIX = "the lengths of a saved model", "copy the model again"
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from biomtl.errors import InputError
-from biomtl.files import write_json
 from biomtl.pretrained import load_tokenizer
+from biomtl.storage.files import write_json
 from biomtl.text.base import EncodedRow, EncodedText, TextInput
 from biomtl.text.lengths import Lengths
 

@@ -12,11 +12,11 @@ from pydantic import TypeAdapter
 from safetensors.torch import load_file
 from torch import Tensor
 
-from biomtl import checksums
 from biomtl.errors import InputError
-from biomtl.files import atomic_folder, link, write_json
-from biomtl.structured import read_json
-from biomtl.tensors import disk_errors, save_tensors
+from biomtl.storage import checksums
+from biomtl.storage.files import atomic_folder, link, write_json
+from biomtl.storage.structured import read_json
+from biomtl.storage.tensors import disk_errors, save_tensors
 from biomtl.training.methods.base import MethodState
 from biomtl.training.state import Progress, TrainState, random_state, restore_random_state
 

@@ -16,9 +16,9 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from biomtl.errors import InputError
-from biomtl.files import atomic_file, atomic_folder, recover, refuse_existing
-from biomtl.ownership import refuse_foreign
 from biomtl.results import FILE
+from biomtl.storage.files import atomic_file, atomic_folder, recover, refuse_existing
+from biomtl.storage.ownership import refuse_foreign
 from biomtl.training.assemble import same_place
 from biomtl.training.checkpoint import latest_checkpoint
 from biomtl.training.recipe import Recipe

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from biomtl.errors import InputError
-from biomtl.files import atomic_file, dump_json, read_jsonl
+from biomtl.storage.files import atomic_file, dump_json, read_jsonl
 from biomtl.training.loop import Step
 
 if TYPE_CHECKING:

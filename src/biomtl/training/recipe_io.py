@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from biomtl.custom.config import Files, TaskDefinition
 from biomtl.errors import InputError, nearest
-from biomtl.structured import parse_yaml, read_yaml
+from biomtl.storage.structured import parse_yaml, read_yaml
 from biomtl.tasks.registry import known_tasks
 from biomtl.training.recipe import Recipe, TaskOptions, tasks_by_name
 

@@ -21,7 +21,6 @@ from biomtl.checkpoints.card import write_card
 from biomtl.inference.evaluate import Evaluation, evaluate
 from biomtl.model import MultiTaskModel
 from biomtl.packaged import hub_name
-from biomtl.precision import slow_bf16
 from biomtl.report.console import table_console
 from biomtl.report.page import write_report
 from biomtl.report.tables import plan_table, score_table
@@ -36,6 +35,7 @@ from biomtl.training.loop import Hooks, fit
 from biomtl.training.observer import Observer
 from biomtl.training.optimiser import configure
 from biomtl.training.overlap import look_for_overlap
+from biomtl.training.precision import slow_bf16
 from biomtl.training.recipe import Recipe
 from biomtl.training.recipe_io import load_recipe, make_recipe
 from biomtl.training.splits import check_splits, scored_splits

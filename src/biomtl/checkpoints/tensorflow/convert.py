@@ -14,7 +14,7 @@ from biomtl.checkpoints.tensorflow.bundle import Bundle
 from biomtl.checkpoints.tensorflow.locate import companion, find_prefix
 from biomtl.checkpoints.tensorflow.writer import write_bundle
 from biomtl.checkpoints.vocabulary import read_vocabulary
-from biomtl.files import write_json
+from biomtl.storage.files import write_json
 
 PREFIX = "bert_model.ckpt"
 

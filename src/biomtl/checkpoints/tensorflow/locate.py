@@ -7,7 +7,7 @@ from pathlib import Path
 
 from biomtl.checkpoints.tensorflow.table import is_table
 from biomtl.errors import InputError
-from biomtl.files import read_lines
+from biomtl.storage.files import read_lines
 
 _PART = re.compile(r"(\.index|\.meta|\.data-\d{5}-of-\d{5})$")
 _COMPANIONS = ("bert_config.json", "vocab.txt", "checkpoint")

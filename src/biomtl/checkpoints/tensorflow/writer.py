@@ -11,7 +11,7 @@ from biomtl.checkpoints.tensorflow.bundle import DTYPE_CODES, Array
 from biomtl.checkpoints.tensorflow.crc32c import masked
 from biomtl.checkpoints.tensorflow.protos import Entry, Header, encode_entry, encode_header
 from biomtl.checkpoints.tensorflow.table import write_table
-from biomtl.files import atomic_file
+from biomtl.storage.files import atomic_file
 
 
 def write_bundle(prefix: str | Path, variables: Mapping[str, Array]) -> None:

@@ -22,7 +22,7 @@ from biomtl.encoders.elmo.network import Elmo
 from biomtl.encoders.elmo.store import DEFAULT_LIMIT, DTYPES, ActivationStore, default_folder, sentence_key
 from biomtl.encoders.elmo.weights import CONFIG, load_elmo, write_folder
 from biomtl.errors import InputError
-from biomtl.structured import read_json
+from biomtl.storage.structured import read_json
 
 if TYPE_CHECKING:
     from biomtl.text.base import EncodedRow

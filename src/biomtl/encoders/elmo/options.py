@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
 
 from biomtl.errors import InputError
-from biomtl.structured import read_json
+from biomtl.storage.structured import read_json
 
 N_CHARACTERS = 262  # 256 bytes, five markers, and the zero row that the loader adds at the start
 Filter = tuple[PositiveInt, PositiveInt]

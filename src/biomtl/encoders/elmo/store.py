@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from biomtl.encoders.elmo.network import Elmo
-from biomtl.files import write_json
+from biomtl.storage.files import write_json
 
 FORMAT = 1  # raised when the layers' values or their layout on disk change
 RECORD = struct.Struct("<16sQIII")  # key, offset, words, checksum of data, checksum of record

@@ -17,7 +17,7 @@ from biomtl.encoders.elmo.names import dataset_shapes, to_state
 from biomtl.encoders.elmo.network import Elmo
 from biomtl.encoders.elmo.options import ElmoOptions
 from biomtl.errors import InputError, nearest
-from biomtl.files import atomic_folder, write_json
+from biomtl.storage.files import atomic_folder, write_json
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 MODEL_TYPE = "elmo"

@@ -17,7 +17,7 @@ from biomtl.encoders import load_processor
 from biomtl.heads.readings import READINGS
 from biomtl.heads.rows import TaskRows
 from biomtl.model import read_head
-from biomtl.structured import read_json
+from biomtl.storage.structured import read_json
 from biomtl.tasks.types.base import type_of
 
 OLD_READINGS = {"tagging": "words", "span": "spans"}  # of types in format 1, which didn't say; others read texts

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from biomtl.inference.predictor import Predictor
-from biomtl.precision import slow_bf16
+from biomtl.training.precision import slow_bf16
 
 Command = Callable[..., Any]
 

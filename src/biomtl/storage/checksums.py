@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from biomtl.errors import InputError
-from biomtl.files import sha256
-from biomtl.ownership import OWNED, files_below
+from biomtl.storage.files import sha256
+from biomtl.storage.ownership import OWNED, files_below
 
 CARD = "README.md"  # people may write on
 SEAL = "sha256"

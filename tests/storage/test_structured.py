@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from biomtl import structured
 from biomtl.errors import InputError
-from biomtl.structured import MAX_YAML, NotYamlError, parse_yaml, read_json, read_yaml, validated
+from biomtl.storage import structured
+from biomtl.storage.structured import MAX_YAML, NotYamlError, parse_yaml, read_json, read_yaml, validated
 
 BOMB = "\n".join(f"x{i}: &a{i} [{', '.join([f'*a{i - 1}' if i else 'lol'] * 9)}]" for i in range(12))
 MERGES = "a0: &a0 {k: 1}\n" + "\n".join(f"a{i}: &a{i} {{<<: [{', '.join([f'*a{i - 1}'] * 9)}]}}" for i in range(1, 12))

@@ -13,8 +13,8 @@ import pytest
 import tiny
 from biomtl.cli.main import app
 from biomtl.errors import InputError
-from biomtl.files import atomic_file, atomic_folder, refuse_existing
-from biomtl.ownership import KINDS, OWNED
+from biomtl.storage.files import atomic_file, atomic_folder, refuse_existing
+from biomtl.storage.ownership import KINDS, OWNED
 
 Command = Callable[..., Any]
 BLUE_ROW = "index\tsentence1\tsentence2\tlabel\np1\tHe coughs.\tHe smokes.\tneutral\n"

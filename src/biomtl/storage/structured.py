@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from biomtl.errors import InputError
-from biomtl.files import read_lines
+from biomtl.storage.files import read_lines
 
 MAX_JSON = 64 << 20  # bytes; a tokenizer of a large vocabulary has 20 million
 MAX_YAML = 1 << 20  # characters; they are read at some hundred thousand a second

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
 from biomtl.errors import InputError, OnError, fail
-from biomtl.json_rows import parse_jsonl
-from biomtl.locks import hold, hold_descriptor
-from biomtl.ownership import refuse_foreign, refuse_replacing, write_owner
+from biomtl.storage.json_rows import parse_jsonl
+from biomtl.storage.locks import hold, hold_descriptor
+from biomtl.storage.ownership import refuse_foreign, refuse_replacing, write_owner
 
 _LINE_ENDS = {ord(character): f"\\u{ord(character):04x}" for character in "\x85\u2028\u2029"}
 MAX_LINE = 32 * 1024 * 1024  # characters; a longer line is a broken file, not a sentence

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from biomtl.files import atomic_file, atomic_folder
+from biomtl.storage.files import atomic_file, atomic_folder
 
 FAILURES = {
     "tokenizers": Exception("No space left on device (os error 28)"),
