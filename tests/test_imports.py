@@ -36,7 +36,7 @@ FLOORS = (
     ("inference",),
     ("report",),
     ("training",),
-    ("elmoft",),
+    ("elmoft", "study"),
     ("cli", "__main__"),
 )
 HEIGHT = {unit: height for height, units in enumerate(FLOORS) for unit in units}

@@ -30,6 +30,7 @@ COMMANDS: Mapping[str, str] = {
     "finetune": "Fine-tune a multi-task model on one of its tasks (or on a new one, with a fresh head).",
     "evaluate": "Predict a split and score it by the benchmark's rules, with 95 % intervals.",
     "score": "Score predictions by the rules of the BLUE benchmark, with rows per label and 95 % intervals.",
+    "compare": "Compare runs task by task with the first: differences, paired tests, wins and ranks.",
     "predict": "Label raw text with every task of a model, in one encoder pass; one JSON line per text.",
     "annotate": ("Annotate documents with every task of a model, in one encoder pass per text, with document offsets."),
     "embed": ("Write every layer's word vectors: one dataset per sentence, numbered from 0, layers x words x dim."),

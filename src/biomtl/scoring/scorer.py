@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -40,15 +41,20 @@ def score(task: str | Task, gold: Rows, predicted: Rows, *, seed: int = 0, resam
         InputError: unreadable input; a missing, repeated or unknown id; an unknown label; a score that isn't a number.
     """
     task = get_task(task) if isinstance(task, str) else task
-    answer = type_of(task).answer
-    metrics = metrics_of(task)  # a task that can't be scored is said before files are read
-    left = _loaded(task, gold, "gold")
-    # Against gold mentions an empty file is valid: it predicts none.
-    right = _loaded(task, predicted, "predicted", may_be_empty=left.shape == "mentions")
-    if left.shape == "relations" or (left.shape == "rows" and answer == "label"):
-        formats.refuse_repeated(left)
-    first, second, notes = reconcile(task, left, right)
-    return _score(task, metrics, first, second, seed=seed, resamples=resamples, notes=notes)
+    compared = _compared(task, gold, predicted)
+    return Score(
+        task=task.name,
+        metrics=_results(compared.metrics, compared.rows, seed, resamples),
+        rows=len(compared.rows.gold),
+        units=compared.rows.units,
+        unit=compared.unit,
+        seed=seed,
+        resamples=resamples,
+        confusion=_confusion(compared.rows)
+        if type_of(task).answer == "label" and compared.metrics[0].read is None
+        else None,
+        notes=compared.notes,
+    )
 
 
 def score_records(
@@ -64,43 +70,47 @@ def _loaded(task: Task, rows: Rows, name: str, may_be_empty: bool = False) -> fo
     return formats.Loaded(Table(rows, name), "mentions" if rows and "locations" in rows[0] else "records")
 
 
-def _score(
-    task: Task,
-    metrics: list[Metric],
-    gold: Table,
-    predicted: Table,
-    *,
-    seed: int,
-    resamples: int,
-    notes: tuple[str, ...],
-) -> Score:
+class Compared(NamedTuple):
+    """Gold and predicted values, the metrics that apply to them, the main one first, and the unit of the bootstrap."""
+
+    rows: Matched
+    metrics: list[Metric]
+    unit: str
+    notes: tuple[str, ...]
+
+
+def _compared(task: Task, gold: Rows, predicted: Rows) -> Compared:
     answer = type_of(task).answer
-    if answer == "tags" and (is_mentions(gold) or is_mentions(predicted)):
-        rows = mention_rows(task, gold, predicted)
+    metrics = metrics_of(task)  # a task that can't be scored is said before files are read
+    left = _loaded(task, gold, "gold")
+    # Against gold mentions an empty file is valid: it predicts none.
+    right = _loaded(task, predicted, "predicted", may_be_empty=left.shape == "mentions")
+    if left.shape == "relations" or (left.shape == "rows" and answer == "label"):
+        formats.refuse_repeated(left)
+    first, second, notes = reconcile(task, left, right)
+    if answer == "tags" and (is_mentions(first) or is_mentions(second)):
         notes += ("scored on mentions: a file of mentions has no tags for conlleval",)
-        notes += () if predicted.records else (f"{predicted.where} is empty: no mention is predicted",)
-        metrics, unit = [METRICS["entity_f1_spans"]], "document"
-    else:
-        by_document = METRICS["example_f1_documents"] in metrics
-        if by_document:
-            gold, predicted, united = unite_documents(gold, predicted)
-            notes += united
-        rows, unit = matched_rows(task, gold, predicted, metrics[0].read)
-        unit = "document" if by_document else unit
-        if answer == "tags" and rows.gold_mentions is None:
-            notes += ("scored as conlleval does: records without offsets have no document spans",)
-            metrics = [METRICS["entity_f1_conlleval"]]
-    return Score(
-        task=task.name,
-        metrics=_results(metrics, rows, seed, resamples),
-        rows=len(rows.gold),
-        units=rows.units,
-        unit=unit,
-        seed=seed,
-        resamples=resamples,
-        confusion=_confusion(rows) if answer == "label" and metrics[0].read is None else None,
-        notes=notes,
-    )
+        notes += () if second.records else (f"{second.where} is empty: no mention is predicted",)
+        return Compared(mention_rows(task, first, second), [METRICS["entity_f1_spans"]], "document", notes)
+    by_document = METRICS["example_f1_documents"] in metrics
+    if by_document:
+        first, second, united = unite_documents(first, second)
+        notes += united
+    rows, unit = matched_rows(task, first, second, metrics[0].read)
+    if answer == "tags" and rows.gold_mentions is None:
+        notes += ("scored as conlleval does: records without offsets have no document spans",)
+        metrics = [METRICS["entity_f1_conlleval"]]
+    return Compared(rows, metrics, "document" if by_document else unit, notes)
+
+
+def main_metric(task: Task, gold: Rows, predicted: Rows) -> tuple[Metric, Matched]:
+    """The main metric of :func:`score` and the values that it compares, for paired tests.
+
+    Raises:
+        InputError: as ``score``.
+    """
+    compared = _compared(task, gold, predicted)
+    return compared.metrics[0], compared.rows
 
 
 def _results(metrics: list[Metric], rows: Matched, seed: int, resamples: int) -> dict[str, MetricResult]:

@@ -1,0 +1,1 @@
+"""Studies: runs compared with paired tests, and many runs of one recipe."""

@@ -1,0 +1,153 @@
+"""Runs side by side: what is compared, what is refused, and the forms of the table."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+import tiny
+from biomtl.cli.main import app
+from biomtl.errors import InputError
+from biomtl.inference.evaluate import Evaluation
+from biomtl.results import Results
+from biomtl.scoring import score_records
+from biomtl.study.compare import MEAN, compare_runs
+from biomtl.suite import load_suite
+
+NAMES = ("cls-text", "tag-drug")
+
+
+@pytest.fixture
+def suite(tmp_path: Path) -> Path:
+    return tiny.write_suite(tmp_path / "suite", NAMES, other=40)
+
+
+def write_run(
+    folder: Path, suite: Path, wrong: int, *, tasks: tuple[str, ...] = NAMES, seed: int = 42, **changes: Any
+) -> Path:
+    """A finished run whose every ``wrong``-th answer is the negative one; 0: all right."""
+    loaded = load_suite(suite, tasks)
+    predictions = {}
+    for name in tasks:
+        rows = []
+        for number, record in enumerate(loaded[name].records("test")):
+            bad = wrong and number % wrong == 0
+            if name.startswith("tag"):
+                rows.append({"id": record["id"], "tags": ["O"] * len(record["tags"]) if bad else record["tags"]})
+            else:
+                rows.append({"id": record["id"], "label": "none" if bad else record["label"]})
+        predictions[name] = rows
+    scores = {
+        name: score_records(loaded.tasks[name], loaded[name].records("test"), predictions[name], resamples=0)
+        for name in tasks
+    }
+    evaluation = Evaluation("test", scores, predictions)
+    folder.mkdir(parents=True)
+    evaluation.write_predictions(folder / "predictions")
+    facts = {"seed": seed, "data": loaded.provenance(), **changes}
+    Results.of([evaluation], facts).write(folder / "metrics.json")
+    tiny.write_recipe(folder / "recipe.yaml", Path("no-encoder"), suite, tasks=list(tasks))
+    return folder
+
+
+def test_a_better_run_wins(tmp_path: Path, suite: Path) -> None:
+    base, same, good = (
+        write_run(tmp_path / name, suite, wrong) for name, wrong in (("base", 2), ("same", 2), ("good", 0))
+    )
+    found = compare_runs([str(base), str(same), str(good)], resamples=500)
+    assert found.arms == ("base", "same", "good")
+    assert found.outcomes("same") == (0, 2, 0)
+    assert found.outcomes("good") == (2, 0, 0)
+    assert found.ranks == {"base": 2.5, "same": 2.5, "good": 1.0}
+    cell = found.cells[MEAN]["good"]
+    assert cell.value == 1.0
+    assert cell.test is not None
+    assert cell.test.difference == pytest.approx(1.0 - found.cells[MEAN]["base"].value)
+    worse = compare_runs([str(good), str(base)], resamples=500)
+    assert worse.outcomes("base") == (0, 0, 2)
+
+
+def test_an_arm_of_single_task_runs_and_one_of_seeds(tmp_path: Path, suite: Path) -> None:
+    for name in NAMES:
+        write_run(tmp_path / "alone" / name, suite, 0, tasks=(name,))
+    write_run(tmp_path / "joint", suite, 3)
+    found = compare_runs([f"single={tmp_path / 'alone'}", str(tmp_path / "joint")], resamples=200)
+    assert found.arms == ("single", "joint")
+    assert found.tasks == NAMES
+    for arm, wrong in (("a", 2), ("b", 3)):
+        for seed in (1, 2, 3):
+            write_run(tmp_path / arm / f"seed{seed}", suite, wrong + seed, seed=seed)
+    found = compare_runs([str(tmp_path / "a"), str(tmp_path / "b")], resamples=200)
+    assert found.runs == 3
+    assert found.cells["cls-text"]["a"].spread is not None
+    cells = found.cells["cls-text"]
+    assert cells["b"].test is not None
+    assert cells["b"].test.difference == pytest.approx(cells["b"].value - cells["a"].value)
+    with pytest.raises(InputError, match=r"a has 3 runs of cls-text, joint 1, expected as many in each"):
+        compare_runs([str(tmp_path / "a"), str(tmp_path / "joint")])
+
+
+def test_what_cannot_be_compared(tmp_path: Path, suite: Path) -> None:
+    one = write_run(tmp_path / "one", suite, 2)
+    with pytest.raises(InputError, match=r"no scores, expected metrics\.json"):
+        compare_runs([str(one), str(suite)])
+    with pytest.raises(InputError, match="no scores of the dev split"):
+        compare_runs([str(one), str(one)], "dev")
+    other = write_run(tmp_path / "other", tiny.write_suite(tmp_path / "suite2", NAMES, other=39), 2)
+    with pytest.raises(InputError, match=r"cls-text: .*one and .*other were scored on other data \(test\)"):
+        compare_runs([str(one), str(other)])
+    metric = write_run(tmp_path / "metric", suite, 2)
+    content = json.loads((metric / "metrics.json").read_text())
+    content["tasks"]["tag-drug"]["test"]["main"] = "entity_f1_conlleval"
+    (metric / "metrics.json").write_text(json.dumps(content))
+    with pytest.raises(InputError, match=r"one is scored by entity_f1_spans, .*metric by entity_f1_conlleval"):
+        compare_runs([str(one), str(metric)])
+    changed = write_run(tmp_path / "changed", suite, 2)
+    (changed / "predictions/cls-text/test.jsonl").write_bytes((one / "predictions/cls-text/test.jsonl").read_bytes())
+    content = json.loads((changed / "metrics.json").read_text())
+    content["tasks"]["cls-text"]["test"]["value"] = 0.9
+    (changed / "metrics.json").write_text(json.dumps(content))
+    with pytest.raises(InputError, match=r"cls-text: the predictions score 0\.\d+ .*, metrics\.json says 0\.900000"):
+        compare_runs([str(one), str(changed)])
+    (suite / "cls-text" / "test.jsonl").write_bytes((suite / "cls-text" / "dev.jsonl").read_bytes())
+    with pytest.raises(InputError, match="was scored on other test data of cls-text than those of today"):
+        compare_runs([str(one), str(one)])
+    for left in ("cls-text", "tag-drug"):
+        write_run(tmp_path / f"only-{left}", suite, 2, tasks=(left,))
+    with pytest.raises(InputError, match="no task that all of them scored"):
+        compare_runs([str(tmp_path / "only-cls-text"), str(tmp_path / "only-tag-drug")])
+
+
+def test_the_forms(tmp_path: Path, suite: Path) -> None:
+    one, two = (write_run(tmp_path / f"{name}_&", suite, wrong) for name, wrong in (("a", 2), ("b", 0)))
+
+    def said(*words: str) -> str:
+        result = CliRunner().invoke(app, ["compare", str(one), str(two), "--resamples", "200", *words])
+        assert result.exit_code == 0, result.output
+        return result.stdout
+
+    content = json.loads(said("--to", "json"))
+    assert content["arms"] == ["a_&", "b_&"]
+    assert content["cells"]["cls-text"]["b_&"]["outcome"] == "win"
+    rows = list(csv.DictReader(said("--to", "csv").splitlines()))
+    assert [(row["task"], row["run"]) for row in rows] == [
+        (task, arm) for task in (*NAMES, "mean") for arm in content["arms"]
+    ]
+    assert float(rows[1]["difference"]) == content["cells"]["cls-text"]["b_&"]["test"]["difference"]
+    markdown = said("--to", "md").splitlines()
+    assert markdown[0] == "| task | a_& | b_& | difference (95 %) | p |"
+    assert all(line.count("|") == 6 for line in markdown[:7])
+    latex = said("--to", "latex")
+    assert r"task & a\_\& & b\_\& & difference (95 \%) & p \\" in latex
+    assert latex.count(r"\begin{tabular}{lrrrr}") == latex.count(r"\end{tabular}") == 1
+    assert "mean rank" in said()
+
+
+def test_one_run_is_no_comparison(tmp_path: Path, suite: Path) -> None:
+    result = CliRunner().invoke(app, ["compare", str(write_run(tmp_path / "one", suite, 2))])
+    assert isinstance(result.exception, InputError)
