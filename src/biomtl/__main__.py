@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from typing import Any
 
 
 def main() -> None:
     """The command ``biomtl``."""
+    open_streams()
     leave_quietly()
     from biomtl.cli.main import main
 
@@ -17,10 +19,23 @@ def main() -> None:
 
 def elmoft() -> None:
     """The command ``elmoft``: ``biomtl elmo`` by its old name."""
+    open_streams()
     leave_quietly()
     from biomtl.cli.main import elmoft
 
     elmoft()
+
+
+def open_streams() -> None:
+    """Give a closed standard stream (``biomtl … >&-``) a place: else the next file opened is taken for it."""
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
 
 
 def leave_quietly() -> None:

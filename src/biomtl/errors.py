@@ -7,6 +7,18 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 
+def visible(text: str, keep: str = "") -> str:
+    """``text`` with its control characters, with which a terminal can be made to do things, as escapes.
+
+    Args:
+        text: any string, such as a label or a file's name.
+        keep: control characters that stay, such as line ends.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in keep else repr(c)[1:-1] for c in text)
+
+
 class BiomtlError(Exception):
     """An error that the user can fix. The command line prints it in one line and exits with code 2."""
 
@@ -36,7 +48,7 @@ class InputError(BiomtlError):
         pieces = [found, expected and f"expected {expected}", fix]
         text = f"{where} {', '.join(piece for piece in pieces if piece)}".strip()
         # Always one line: control characters from the input would garble a terminal or log.
-        super().__init__("".join(c if c.isprintable() else repr(c)[1:-1] for c in text))
+        super().__init__(visible(text))
 
 
 OnError = Callable[[InputError], None]

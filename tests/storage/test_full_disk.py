@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -39,3 +40,43 @@ def test_other_errors_stay_what_they_are(tmp_path: Path) -> None:
 
     with pytest.raises(ValueError, match="a mistake"):
         write()
+
+
+@pytest.mark.parametrize("inner", ["", "config.json", "heads/a/head.json"])
+def test_a_part_of_the_output_is_named_by_the_output(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, inner: str
+) -> None:
+    """No temporary name, which is gone when the message is read, whether names are relative or absolute."""
+    monkeypatch.chdir(tmp_path)
+
+    def write() -> None:
+        with atomic_folder("out", "convert") as work:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), os.path.abspath(work / inner))
+
+    with pytest.raises(OSError, match="No space left on device") as caught:
+        write()
+    assert caught.value.filename == "out"
+
+
+def test_other_files_keep_their_names(tmp_path: Path) -> None:
+    def read() -> None:
+        with atomic_folder(tmp_path / "out", "convert"):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(tmp_path / "in"))
+
+    with pytest.raises(FileNotFoundError) as caught:
+        read()
+    assert caught.value.filename == str(tmp_path / "in")
+
+
+def test_where_not_even_a_name_fits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file system without room for one name more."""
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(tmp_path / ".out.abcdefgh.tmp"))
+
+    monkeypatch.setattr("tempfile.mkdtemp", full)
+    monkeypatch.setattr("tempfile.mkstemp", full)
+    for form in (lambda: atomic_folder(tmp_path / "out", "convert"), lambda: atomic_file(tmp_path / "out")):
+        with pytest.raises(OSError, match="No space left") as caught, form():
+            pass
+        assert caught.value.filename == str(tmp_path / "out")

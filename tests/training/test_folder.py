@@ -57,6 +57,21 @@ def stop_after(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(RunLog, "step", stopping)
 
 
+def test_where_the_new_run_has_no_room_to_begin(
+    start: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start()
+    before = sorted(path for path in tmp_path.rglob("*"))
+
+    def full(_: object) -> str:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("biomtl.training.folder.dump_recipe", full)
+    with pytest.raises(OSError, match="No space left on device"):
+        start(overwrite=True, seed=5)
+    assert sorted(path for path in tmp_path.rglob("*")) == before
+
+
 def seed_of(folder: Path) -> int:
     return int(json.loads((folder / "metrics.json").read_text())["provenance"]["seed"])
 

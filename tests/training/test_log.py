@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -26,3 +27,15 @@ def test_a_line_now_and_then(
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == "step 25 of 1,200, loss 0.5250, rate 3.14e-05, 0:39:10 left"
     assert [line.split()[1] for line in lines] == ["25", "40", "55", "70", "85", "100"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_disk_names_the_log(tmp_path: Path) -> None:
+    told = RunLog(tmp_path / "log.jsonl", make_accelerator(make_recipe({})), total=2)
+    full = os.open("/dev/full", os.O_WRONLY)
+    os.dup2(full, told._stream.fileno())
+    os.close(full)
+    for act in (lambda: told.step(Step(1, 0.5, 1.0, 10, 12, 3, 1e-5, 0.5, {"a": 0.5})), told.close):
+        with pytest.raises(OSError, match="No space left on device") as caught:
+            act()
+        assert caught.value.filename == str(tmp_path / "log.jsonl")

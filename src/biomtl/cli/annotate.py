@@ -12,6 +12,7 @@ import typer
 
 from biomtl.cli.precision import chosen
 from biomtl.cli.progress import texts as bar
+from biomtl.cli.say import say
 from biomtl.cli.verify import NoVerify
 from biomtl.cli.words import WORDS, WordChoice
 from biomtl.errors import InputError
@@ -102,7 +103,7 @@ def annotate(
         note(f"the {old:,} annotations of {source} are left out (--keep keeps them)")
     if write_as != "jsonl" and (lost := sorted(name[1:] for name in left if name.startswith("."))):
         note(f"{write_as} has no place for {', '.join(lost)}")
-    typer.echo(f"{out}: {count:,} documents, {write_as}")
+    say(f"{out}: {count:,} documents, {write_as}")
 
 
 def counted(documents: Iterator[Document], left: Counter[str]) -> Iterator[Document]:
@@ -115,4 +116,4 @@ def counted(documents: Iterator[Document], left: Counter[str]) -> Iterator[Docum
 
 def note(text: str) -> None:
     """One line on standard error."""
-    typer.echo(f"biomtl: {text}", err=True)
+    say(f"biomtl: {text}", err=True)

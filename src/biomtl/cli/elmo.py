@@ -8,8 +8,6 @@ import shlex
 import sys
 from typing import Any
 
-import typer
-
 from biomtl.elmoft.flags import Flags
 
 
@@ -23,11 +21,12 @@ def elmo(**values: Any) -> None:
     choose_devices(flags)
     if flags.distrb and "WORLD_SIZE" not in os.environ:
         start_processes(flags)
+    from biomtl.cli.say import say
     from biomtl.elmoft.run import run
     from biomtl.report.console import table_console
 
     command = shlex.join(["biomtl", *sys.argv[1:]])
-    run(flags, command, table_console(), lambda note: typer.echo(f"biomtl: note: {note}", err=True))
+    run(flags, command, table_console(), lambda note: say(f"biomtl: note: {note}", err=True))
 
 
 # The flags are listed once, in `Flags`; typer reads them from the signature.

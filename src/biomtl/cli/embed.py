@@ -11,6 +11,7 @@ import typer
 
 from biomtl.cli.precision import chosen
 from biomtl.cli.progress import texts as bar
+from biomtl.cli.say import say
 from biomtl.cli.verify import NoVerify
 from biomtl.errors import InputError
 from biomtl.inference.embed import embed as embed_sentences
@@ -67,7 +68,7 @@ def embed(
             model, read_sentences(source, words), pooling=pooling.value, bf16=chosen(bf16), stateful=stateful
         )
         count = write_embeddings(out, vectors, overwrite=overwrite, advance=advance)
-    typer.echo(f"{out}: {count:,} sentences")
+    say(f"{out}: {count:,} sentences")
 
 
 def read_sentences(source: Path, how: Words | None = None) -> Iterator[Sequence[str]]:

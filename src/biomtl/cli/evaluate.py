@@ -11,6 +11,7 @@ import typer
 
 from biomtl.cli.precision import chosen
 from biomtl.cli.progress import texts
+from biomtl.cli.say import say
 from biomtl.cli.splits import SplitName
 from biomtl.cli.verify import NoVerify
 from biomtl.inference.evaluate import evaluate as score_split
@@ -52,7 +53,7 @@ def evaluate(
     whole = load_suite(data, task, known=loaded.tasks)
     suite = shared_tasks(loaded, whole, asked=bool(task), split=split.value)
     for line in [] if task else left_out(loaded, whole, split.value):
-        typer.echo(line)
+        say(line)
     with texts("evaluate") as advance:
         result = score_split(loaded, suite, split.value, bf16=chosen(bf16), seed=seed, advance=advance)
     facts: dict[str, Any] = {

@@ -13,6 +13,7 @@ from rich.table import Table
 from biomtl.checkpoints.export import export_encoder, export_hf
 from biomtl.checkpoints.onnx import export_onnx
 from biomtl.cli.evaluate import SplitName
+from biomtl.cli.say import say
 from biomtl.cli.verify import NoVerify
 from biomtl.errors import InputError
 from biomtl.inference.engines.onnx import OnnxEngine
@@ -70,7 +71,7 @@ def export(
         return
     with atomic_folder(target, "export", overwrite=overwrite) as work:
         opens = export_encoder(loaded, work) if encoder_only else export_hf(loaded, _only_task(loaded), work, results)
-    typer.echo(f"written: {target} ({opens})")
+    say(f"written: {target} ({opens})")
 
 
 def _only_task(model: MultiTaskModel) -> str:
@@ -105,9 +106,9 @@ def _to_onnx(
                 losses = _losses(model, work, data, split)
                 write_json(work / "scores.json", {"split": split, "tasks": losses})
                 _show(losses, split)
-    typer.echo(f"written: {target} (outputs {', '.join(model.tasks)}; logits within {difference:.1e} of torch's)")
+    say(f"written: {target} (outputs {', '.join(model.tasks)}; logits within {difference:.1e} of torch's)")
     if int8 and data is None:
-        typer.echo("the loss in score was not measured: add --data DIR (a prepared suite)")
+        say("the loss in score was not measured: add --data DIR (a prepared suite)")
 
 
 def _losses(model: MultiTaskModel, folder: Path, data: str, split: SplitName) -> dict[str, dict[str, float | str]]:

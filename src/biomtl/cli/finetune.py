@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from biomtl.cli.say import say
 from biomtl.cli.verify import NoVerify
 from biomtl.model import model_folder, read_manifest
 from biomtl.training.recipe_io import recipe_from_options
@@ -45,4 +46,4 @@ def finetune(
     plan = recipe_from_options(recipe, overrides or [], defaults=trained, **fixed)
     run = train(plan, resume=resume, overwrite=overwrite, command=shlex.join(["biomtl", *sys.argv[1:]]))
     if run.metrics:  # of several processes, only the first has them
-        typer.echo(f"run folder: {run.folder}")
+        say(f"run folder: {run.folder}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import sys
 from typing import Annotated
@@ -10,7 +12,7 @@ import typer
 
 import biomtl
 from biomtl.cli.commands import LazyGroup
-from biomtl.errors import BiomtlError
+from biomtl.errors import BiomtlError, visible
 from biomtl.signals import Ended, raised
 
 app = typer.Typer(
@@ -42,6 +44,9 @@ def _options(
 
 def main() -> None:
     """Run the command line; an error that the user can fix is one line on stderr and exit code 2."""
+    for stream in (sys.stdout, sys.stderr):  # in an old locale, what it has no character for is shown as an escape
+        with contextlib.suppress(AttributeError):
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
         with raised():
             code = app(prog_name="biomtl", standalone_mode=False)
@@ -56,8 +61,9 @@ def main() -> None:
     except OSError as error:
         if os.environ.get("BIOMTL_DEBUG"):
             raise
-        where = f"{error.filename}: " if error.filename else ""
-        sys.stderr.write(f"biomtl: error: {where}{error.strerror or error}\n")
+        nameless = "standard output: " if error.errno == errno.ENOSPC else ""  # files' errors have names
+        where = f"{error.filename}: " if error.filename else nameless
+        sys.stderr.write(visible(f"biomtl: error: {where}{error.strerror or error}") + "\n")
         sys.exit(2)
     except Exception as error:
         refuse_usage(error)
@@ -84,7 +90,7 @@ def refuse_usage(error: Exception) -> None:
     else:
         command = context.command_path if context else "biomtl"
         problem = " ".join(said().split()).rstrip(".")
-        sys.stderr.write(f"biomtl: error: {problem}, see `{command} --help`\n")
+        sys.stderr.write(visible(f"biomtl: error: {problem}, see `{command} --help`") + "\n")
     sys.exit(2)
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import typer
-
+from biomtl.cli.say import say
 from biomtl.training.precision import slow_bf16
 
 
@@ -12,5 +11,5 @@ def chosen(bf16: bool) -> bool:
 
     note = slow_bf16() if bf16 else None
     if note:
-        typer.echo(note, err=True)
+        say(note, err=True)
     return bf16

@@ -13,6 +13,7 @@ import typer
 
 from biomtl.cli.precision import chosen
 from biomtl.cli.progress import texts as bar
+from biomtl.cli.say import say_json
 from biomtl.cli.verify import NoVerify
 from biomtl.cli.words import WORDS, WordChoice
 from biomtl.custom.records import join_offsets
@@ -65,7 +66,7 @@ def predict(
     )
     if out is None:
         for line in lines:
-            typer.echo(line)
+            say_json(line)
     else:
         with atomic_file(out, overwrite=overwrite) as stream:
             stream.writelines(line + "\n" for line in lines)

@@ -11,6 +11,7 @@ import typer
 from rich.table import Table
 
 from biomtl.cli.gold import sides
+from biomtl.cli.say import say_json
 from biomtl.cli.splits import SplitName
 from biomtl.report.console import table_console
 from biomtl.scoring import MetricResult, Score
@@ -59,7 +60,7 @@ def score(
     record, gold_table, predicted_table = sides(gold, predicted, task, split.value)
     result = compute(record, gold_table, predicted_table, seed=seed, resamples=resamples)
     if as_json:
-        typer.echo(json.dumps(result.to_dict(), ensure_ascii=False, allow_nan=False, indent=2))
+        say_json(json.dumps(result.to_dict(), ensure_ascii=False, allow_nan=False, indent=2))
         return
     console = table_console()
     for table in tables(result):

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from biomtl.cli.say import say_json
 from biomtl.errors import InputError
 from biomtl.report.console import table_console
 from biomtl.scoring import METRICS
@@ -36,7 +37,7 @@ def tasks(
         raise InputError("both a task and a suite", expected="one of them", fix=f"try `biomtl tasks {task}`")
     chosen = [get_task(task)] if task else suite_tasks(suite) if suite else list(known_tasks().values())
     if as_json:
-        typer.echo(json.dumps(as_values(chosen), ensure_ascii=False, indent=2))
+        say_json(json.dumps(as_values(chosen), ensure_ascii=False, indent=2))
         return
     console = table_console()
     for shown in detail(chosen[0]) if task else overview(chosen):

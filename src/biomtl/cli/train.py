@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 import biomtl
+from biomtl.cli.say import say
 from biomtl.training.recipe_io import load_recipe
 
 
@@ -32,4 +33,4 @@ def train(
     command = shlex.join(["biomtl", *sys.argv[1:]])
     done = biomtl.train(load_recipe(recipe, overrides or []), resume=resume, overwrite=overwrite, command=command)
     if done.metrics:  # of several processes, only the first has them
-        typer.echo(f"run folder: {done.folder}")
+        say(f"run folder: {done.folder}")

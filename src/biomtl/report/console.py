@@ -9,6 +9,8 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from biomtl.errors import visible
+
 PIPED = 160  # columns: rich takes 80 where there is no terminal, and folds names and addresses that nobody asked it to
 
 
@@ -24,8 +26,7 @@ class PlainConsole(Console):
 
     def render_str(self, text: str, **settings: Any) -> Text:
         """The string as text of one style; its line ends stay."""
-        shown = "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
-        return super().render_str(shown, **settings)
+        return super().render_str(visible(text, keep="\n"), **settings)
 
 
 def table_console() -> Console:

@@ -63,10 +63,11 @@ def atomic_folder(target: str | Path, output: str, *, overwrite: bool = False) -
     """
     target = Path(target)
     refuse_existing(target, overwrite, output=output)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    work, lock = _locked_folder(target, ".tmp")
+    with disk_errors(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        work, lock = _locked_folder(target, ".tmp")
     try:
-        with _disk_errors(target):
+        with disk_errors(target):
             os.chmod(work, 0o777 & ~_umask())
             yield work
             write_owner(work, output)
@@ -92,12 +93,13 @@ def atomic_file(
     """
     target = Path(target)
     refuse_existing(target, overwrite)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = _locked_file(target)
+    with disk_errors(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = _locked_file(target)
     try:
         os.chmod(name, 0o666 & ~_umask())
         text = {} if "b" in mode else {"encoding": "utf-8", "newline": newline}
-        with _disk_errors(target), os.fdopen(descriptor, mode, **text) as stream:  # type: ignore[call-overload]
+        with disk_errors(target), os.fdopen(descriptor, mode, **text) as stream:  # type: ignore[call-overload]
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
@@ -111,7 +113,7 @@ def atomic_file(
 
 
 @contextlib.contextmanager
-def _disk_errors(target: Path) -> Iterator[None]:
+def disk_errors(target: Path) -> Iterator[None]:
     """Within this block a failed write, whichever library made it, is an ``OSError`` that names ``target``.
 
     Libraries in Rust and C raise classes of their own, or the bare ``Exception``, and say the error's number in words.
@@ -123,13 +125,22 @@ def _disk_errors(target: Path) -> Iterator[None]:
     except Exception as error:
         number = error.errno if isinstance(error, OSError) else None
         said = re.search(r"(?:os error |errno = )(\d+)", str(error))
-        if isinstance(error, OSError) and error.filename is not None:
+        if isinstance(error, OSError) and error.filename is not None and not _unfinished(error.filename, target):
             raise
         if number is None and said is not None:
             number = int(said[1])
         if number is None:
             raise
         raise OSError(number, os.strerror(number), str(target)) from error
+
+
+def _unfinished(name: Any, target: Path) -> bool:
+    """Whether a file is part of the temporary sibling that is to become ``target``."""
+    if isinstance(name, int):
+        return False
+    path, folder = (Path(os.path.abspath(os.fsdecode(place))) for place in (name, target.parent))
+    first = _LEFT.fullmatch(path.relative_to(folder).parts[0]) if folder in path.parents else None
+    return first is not None and first["name"] == target.name
 
 
 def _locked_folder(target: Path, suffix: str) -> tuple[Path, int | None]:

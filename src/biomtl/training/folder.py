@@ -73,8 +73,14 @@ class RunFolder:
         _discard(_next(self.output).parent)
         with contextlib.suppress(OSError):
             self.place.rmdir()  # an empty folder is as good as none
-        with atomic_folder(self.place, "run") as work:
-            (work / RECIPE).write_text(dump_recipe(recipe), encoding="utf-8")
+        try:
+            with atomic_folder(self.place, "run") as work:
+                (work / RECIPE).write_text(dump_recipe(recipe), encoding="utf-8")
+        except BaseException:
+            if self.place != self.output:
+                with contextlib.suppress(OSError):
+                    self.place.parent.rmdir()
+            raise
 
     def _take_up(self, recipe: Recipe) -> None:
         path = self.place / RECIPE

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from biomtl.errors import InputError
-from biomtl.storage.files import atomic_file, dump_json, read_jsonl
+from biomtl.storage.files import atomic_file, disk_errors, dump_json, read_jsonl
 from biomtl.training.loop import Step
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class RunLog:
             old = kept_lines(path, keep) if keep and path.is_file() else []
             with atomic_file(path) as stream:
                 stream.writelines(dump_json(line) + "\n" for line in old)
-            self._stream = path.open("a", encoding="utf-8", buffering=1)
+            self._path, self._stream = path, path.open("a", encoding="utf-8", buffering=1)
         console = Console(stderr=True)
         self.bar = Progress(
             TextColumn("[bold]train"),
@@ -94,13 +94,15 @@ class RunLog:
 
     def _write(self, line: dict[str, Any]) -> None:
         if self.main:
-            self._stream.write(json.dumps(line, ensure_ascii=False) + "\n")
+            with disk_errors(self._path):
+                self._stream.write(json.dumps(line, ensure_ascii=False) + "\n")
 
     def close(self) -> None:
         """Stop the bar and close the file."""
         self.bar.stop()
         if self.main:
-            self._stream.close()
+            with disk_errors(self._path):
+                self._stream.close()
 
 
 def kept_lines(path: Path, step: int) -> list[dict[str, Any]]:
