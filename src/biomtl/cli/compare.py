@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from biomtl.cli.say import say, say_json
 from biomtl.cli.splits import SplitName
 from biomtl.errors import InputError
 from biomtl.report.console import table_console
@@ -60,7 +61,7 @@ def compare(
     if to is Form.table:
         table_console().print(console_table(found))
     elif to is Form.json:
-        typer.echo(json.dumps(found.to_dict(), ensure_ascii=False, indent=2))
+        say_json(json.dumps(found.to_dict(), ensure_ascii=False, indent=2))
     else:
         write = {Form.md: markdown, Form.latex: latex, Form.csv: csv_table}[to]
-        typer.echo(write(found), nl=False)
+        say(write(found).rstrip("\n"))
