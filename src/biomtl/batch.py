@@ -170,15 +170,16 @@ def collate(examples: Sequence[EncodedExample], processor: TextProcessor) -> Bat
         for task_example in example.task_examples:
             asked.setdefault(task_example.task, []).append((int(start), example, task_example))
     inputs = processor.collate(rows)
-    tasks = {name: _task_rows(asked[name], len(rows)) for name in sorted(asked)}
+    tasks = {name: _task_rows(asked[name], inputs["attention_mask"]) for name in sorted(asked)}
     by_task = {name: [example for _, _, example in asked[name]] for name in sorted(asked)}
     real = sum(len(row) for row in rows)
     return Batch(inputs, tasks, by_task, real, len(rows) * max(len(row) for row in rows))
 
 
-def _task_rows(asked: Sequence[tuple[int, EncodedExample, TaskExample]], batch_rows: int) -> TaskRows:
+def _task_rows(asked: Sequence[tuple[int, EncodedExample, TaskExample]], mask: torch.Tensor) -> TaskRows:
     import torch
 
+    from biomtl.encoders.layout import RowLayout
     from biomtl.heads.rows import TaskRows
 
     rows: list[int] = []
@@ -200,8 +201,9 @@ def _task_rows(asked: Sequence[tuple[int, EncodedExample, TaskExample]], batch_r
         torch.tensor(segment_ids),
         tuple(1 if example.word_positions is None else len(example.word_positions) for example in examples),
         segments=max(segment_ids) + 1,
-        every_row=rows == list(range(batch_rows)),
+        every_row=rows == list(range(len(mask))),
         word_positions=torch.from_numpy(np.concatenate(positions).astype(np.int64)) if positions else None,
         targets=torch.from_numpy(np.concatenate(targets)) if targets else None,
         loss_denominator=sum(example.loss_denominator for example in examples),
+        layout=RowLayout.of(mask[rows]),
     )

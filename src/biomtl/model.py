@@ -14,6 +14,7 @@ from torch import Tensor, nn
 import biomtl
 from biomtl.encoders import load_encoder, load_processor
 from biomtl.encoders.base import Encoded, Encoder
+from biomtl.encoders.layout import RowLayout
 from biomtl.errors import InputError, nearest
 from biomtl.heads.base import Head, HeadOutput, RowHead
 from biomtl.heads.build import build_head
@@ -153,8 +154,10 @@ class MultiTaskModel(nn.Module):
         kept: dict[str, Tensor] = {}
         whole: list[Encoded] = []  # for heads that want all hidden states of their rows together
         count = len(next(iter(inputs.values())))
-        for start in range(0, count, size):
+        layouts = [RowLayout.of(mask) for mask in inputs["attention_mask"].split(size)]  # before the device is busy
+        for start, layout in zip(range(0, count, size), layouts, strict=True):
             encoded = self.encoder({name: values[start : start + size] for name, values in inputs.items()})
+            encoded.layout = layout
             for name, head in by_row.items():
                 values = head.each_row(encoded)
                 if name not in kept:

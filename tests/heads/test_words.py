@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 import tiny
+from biomtl.encoders.base import Encoded
 from biomtl.heads.crf import Crf, iob_transitions
 from biomtl.heads.rows import TaskRows
 from biomtl.heads.words import CrfHead, TagHead
@@ -43,7 +44,7 @@ def test_a_word_without_a_piece_is_predicted_as_o(bert: Path, labels: tuple[str,
     head = MultiTaskModel.from_encoder(bert, [task], max_length=24).head("tag-drug")
     assert isinstance(head, TagHead)
     head.network = Constant(labels)
-    outputs = head(None, rows_of([0] * 5))
+    outputs = head(Encoded(torch.zeros(1, 5, 32), torch.ones(1, 5)), rows_of([0] * 5))
     assert [labels[tag] for tag in outputs.argmax(-1)] == ["B-Drug", "B-Drug", "O", "B-Drug", "B-Drug"]
 
 
@@ -54,5 +55,5 @@ class Constant(nn.Module):
         super().__init__()
         self.labels = labels
 
-    def forward(self, encoded: None) -> torch.Tensor:
+    def forward(self, encoded: Encoded) -> torch.Tensor:
         return torch.eye(3)[self.labels.index("B-Drug")].expand(1, 5, 3)

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 from torch import Tensor, nn
 
+from biomtl.encoders.layout import RowLayout
+
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
@@ -26,12 +28,14 @@ class Encoded:
         mask: ``[rows, positions]``, 1 at real positions.
         pooled: ``[rows, dim]`` if the family pools inside its encoder, otherwise ``None``.
         segments: ``[rows, positions]``, 0 or 1 for the first or second text, if the encoder distinguishes them.
+        layout: where the mask is 1, if the batch says so.
     """
 
     hidden: Tensor
     mask: Tensor
     pooled: Tensor | None = None
     segments: Tensor | None = None
+    layout: RowLayout | None = None
 
     def select(self, rows: Tensor) -> Encoded:
         """The given rows only; the encoder itself ran once for all of them."""
@@ -50,6 +54,10 @@ class Encoded:
             torch.cat(pooled) if pooled else None,
             torch.cat(segments) if segments else None,
         )
+
+    def real_positions(self) -> RowLayout:
+        """The layout, read off the mask if the rows aren't those of a batch."""
+        return self.layout or RowLayout.of(self.mask)
 
     def mean(self) -> Tensor:
         """``[rows, dim]``: the mean over real positions."""

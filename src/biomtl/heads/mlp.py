@@ -148,7 +148,7 @@ class MlpTexts(RowNetwork):
     def forward(self, encoded: Encoded) -> Tensor:
         """``[rows, labels]``."""
         mixed = encoded if self.layer_mix is None else self.layer_mix(encoded)
-        return self.output(self.last(self.layers(self.features(self.seq2vec(mixed.hidden, mixed.mask)))))
+        return self.output(self.last(self.layers(self.features(self.seq2vec(mixed.hidden, mixed.mask, mixed.layout)))))
 
 
 class MlpWords(RowNetwork):
@@ -166,11 +166,11 @@ class MlpWords(RowNetwork):
     def forward(self, encoded: Encoded) -> Tensor:
         """``[rows, words, labels]``; zeros where there is no word."""
         mixed = encoded if self.layer_mix is None else self.layer_mix(encoded)
-        words = mixed.hidden if self.seq2seq is None else self.seq2seq(mixed.hidden, mixed.mask)
-        real = mixed.mask.bool()
+        layout = mixed.real_positions()
+        words = mixed.hidden if self.seq2seq is None else self.seq2seq(mixed.hidden, mixed.mask, layout)
         # A batch's statistics are those of its words, without padding.
-        values = self.last(self.layers(self.features(words[real])))
-        return values.new_zeros(*real.shape, values.shape[-1]).index_put((real,), values)
+        values = self.last(self.layers(self.features(layout.gather(words))))
+        return layout.scatter(values, words.shape[1])
 
 
 class ConcatenatedPair(nn.Module):

@@ -89,7 +89,7 @@ class PairHead(RowHead):
     def each_row(self, encoded: Encoded) -> Tensor:
         """``[rows, dim]``: each row's vector."""
         mixed = encoded if self.layer_mix is None else self.layer_mix(encoded)
-        return mixed.mean() if self.seq2vec is None else self.seq2vec(mixed.hidden, mixed.mask)
+        return mixed.mean() if self.seq2vec is None else self.seq2vec(mixed.hidden, mixed.mask, mixed.layout)
 
     def join(self, values: Tensor, rows: TaskRows) -> Tensor:
         """``[pairs, labels]``."""

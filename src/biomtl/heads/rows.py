@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from biomtl.encoders.base import Encoded
+from biomtl.encoders.layout import RowLayout
 
 
 @dataclass(slots=True)
@@ -27,6 +28,7 @@ class TaskRows:
             word without pieces; ``None`` if outputs read whole rows.
         targets: ``[m, …]`` gold values, or ``None`` when predicting; -100 for words without pieces.
         loss_denominator: number of outputs in the mean loss.
+        layout: where these rows have real positions.
     """
 
     rows: Tensor
@@ -38,6 +40,7 @@ class TaskRows:
     word_positions: Tensor | None = None
     targets: Tensor | None = None
     loss_denominator: int = 0
+    layout: RowLayout | None = None
 
     @property
     def count(self) -> int:
@@ -53,11 +56,12 @@ class TaskRows:
             segment_ids=self.segment_ids.to(device),
             word_positions=None if self.word_positions is None else self.word_positions.to(device),
             targets=None if self.targets is None else self.targets.to(device),
+            layout=None if self.layout is None else self.layout.to(device),
         )
 
     def select(self, encoded: Encoded) -> Encoded:
         """The task's rows of the batch, in order; not copied if these are all rows."""
-        return encoded if self.every_row else encoded.select(self.rows)
+        return replace(encoded if self.every_row else encoded.select(self.rows), layout=self.layout)
 
     def gather(self, hidden: Tensor) -> Tensor:
         """The states that the outputs read: ``[batch rows, positions, dim]`` to ``[m, k, dim]``, zero without pieces.

@@ -68,7 +68,8 @@ class SanNetwork(RowNetwork):
             return answers.logsumexp(1) - math.log(self.turns)
         rows = len(answers)
         keep = torch.rand(rows, self.turns, device=answers.device) >= self.drop_turns
-        keep[torch.arange(rows), torch.randint(self.turns, (rows,))] = True
+        kept_turn = torch.randint(self.turns, (rows,), device=answers.device)
+        keep[torch.arange(rows, device=answers.device), kept_turn] = True
         kept = answers.masked_fill(~keep.unsqueeze(-1), -torch.inf)
         return kept.logsumexp(1) - keep.sum(1, keepdim=True).log()
 

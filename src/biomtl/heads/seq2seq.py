@@ -13,8 +13,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from biomtl.encoders.layout import RowLayout
 from biomtl.errors import InputError, nearest
 
 ATTENTION_HEADS = 8
@@ -26,8 +26,11 @@ class Seq2Seq(nn.Module, ABC):
     dim: int
 
     @abstractmethod
-    def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
-        """``[rows, words, n]`` and ``[rows, words]`` to ``[rows, words, dim]``."""
+    def forward(self, hidden: Tensor, mask: Tensor, layout: RowLayout | None = None) -> Tensor:
+        """``[rows, words, n]`` and ``[rows, words]`` to ``[rows, words, dim]``.
+
+        ``layout`` says where the mask is 1; without it, layers that have to know wait for the device.
+        """
 
 
 class Recurrent(Seq2Seq):
@@ -38,11 +41,9 @@ class Recurrent(Seq2Seq):
         self.dim = 2 * hidden
         self.network = network_type(dim, hidden, batch_first=True, bidirectional=True)
 
-    def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, hidden: Tensor, mask: Tensor, layout: RowLayout | None = None) -> Tensor:
         """See ``Seq2Seq``."""
-        lengths = mask.sum(1).clamp(min=1).cpu()
-        packed = pack_padded_sequence(hidden, lengths, batch_first=True, enforce_sorted=False)
-        return pad_packed_sequence(self.network(packed)[0], batch_first=True, total_length=hidden.shape[1])[0]
+        return (layout or RowLayout.of(mask)).run(self.network, hidden)[0]
 
 
 class GatedConvolutions(Seq2Seq):
@@ -54,7 +55,7 @@ class GatedConvolutions(Seq2Seq):
         self.entry = nn.Linear(dim, self.dim)
         self.convolutions = nn.ModuleList(nn.Conv1d(self.dim, 2 * self.dim, 3, padding=1) for _ in range(layers))
 
-    def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, hidden: Tensor, mask: Tensor, layout: RowLayout | None = None) -> Tensor:
         """See ``Seq2Seq``."""
         real = mask.to(hidden.dtype).unsqueeze(-1)
         words = self.entry(hidden)
@@ -72,7 +73,7 @@ class IntraSentenceAttention(Seq2Seq):
         self.dim = 2 * dim
         self.key, self.query = nn.Linear(dim, hidden), nn.Linear(dim, hidden)
 
-    def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, hidden: Tensor, mask: Tensor, layout: RowLayout | None = None) -> Tensor:
         """See ``Seq2Seq``."""
         seen = _some(mask).unsqueeze(1)
         mean = functional.scaled_dot_product_attention(self.query(hidden), self.key(hidden), hidden, attn_mask=seen)
@@ -87,7 +88,7 @@ class FeedForward(Seq2Seq):
         self.dim = 2 * hidden
         self.layer = nn.Linear(dim, self.dim)
 
-    def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, hidden: Tensor, mask: Tensor, layout: RowLayout | None = None) -> Tensor:
         """See ``Seq2Seq``."""
         return torch.relu(self.layer(hidden))
 
@@ -114,10 +115,10 @@ class SelfAttention(Seq2Seq):
             self.dim, math.gcd(self.dim, ATTENTION_HEADS), self.dim, batch_first=True, norm_first=True
         )
 
-    def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, hidden: Tensor, mask: Tensor, layout: RowLayout | None = None) -> Tensor:
         """See ``Seq2Seq``."""
         real = mask.bool()
-        words = self.entry(hidden) + positions(hidden.shape[1], self.dim).to(hidden)
+        words = self.entry(hidden) + positions(hidden.shape[1], self.dim, hidden.device).to(hidden.dtype)
         for norm, depthwise, pointwise in zip(self.norms, self.depthwise, self.pointwise, strict=True):
             normed = norm(words).masked_fill(~real.unsqueeze(-1), 0)
             words = words + torch.relu(pointwise(depthwise(normed.transpose(1, 2)).transpose(1, 2)))
@@ -152,10 +153,10 @@ def build_seq2seq(name: str, dim: int, hidden: int = 384) -> Seq2Seq:
     return SEQ2SEQ_MODULES[name](dim, hidden)
 
 
-def positions(length: int, dim: int) -> Tensor:
+def positions(length: int, dim: int, device: torch.device) -> Tensor:
     """Sinusoidal position encodings ``[length, dim]`` (Vaswani et al. 2017)."""
-    rates = torch.exp(torch.arange(0, dim, 2) * (-math.log(10000.0) / dim))
-    angles = torch.arange(length).unsqueeze(1) * rates
+    rates = torch.exp(torch.arange(0, dim, 2, device=device) * (-math.log(10000.0) / dim))
+    angles = torch.arange(length, device=device).unsqueeze(1) * rates
     return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)[:, :dim]
 
 

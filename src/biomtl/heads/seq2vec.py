@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence
 
 from biomtl.encoders.elmo.words import Highway
+from biomtl.encoders.layout import RowLayout
 from biomtl.errors import InputError, nearest
 from biomtl.heads.highway_lstm import AlternatingLstm, HighwayLstm
 
@@ -24,8 +24,11 @@ class Seq2Vec(nn.Module, ABC):
     dim: int
 
     @abstractmethod
-    def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
-        """``[rows, words, n]`` and ``[rows, words]`` to ``[rows, dim]``."""
+    def forward(self, hidden: Tensor, mask: Tensor, layout: RowLayout | None = None) -> Tensor:
+        """``[rows, words, n]`` and ``[rows, words]`` to ``[rows, dim]``.
+
+        ``layout`` says where the mask is 1; without it, modules that have to know wait for the device.
+        """
 
 
 class Mean(Seq2Vec):
@@ -35,7 +38,7 @@ class Mean(Seq2Vec):
         super().__init__()
         self.dim = dim
 
-    def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, hidden: Tensor, mask: Tensor, layout: RowLayout | None = None) -> Tensor:
         """See ``Seq2Vec``."""
         real = mask.bool().unsqueeze(-1)
         return hidden.masked_fill(~real, 0).sum(1) / real.sum(1).clamp(min=1)
@@ -48,7 +51,7 @@ class Max(Seq2Vec):
         super().__init__()
         self.dim = dim
 
-    def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, hidden: Tensor, mask: Tensor, layout: RowLayout | None = None) -> Tensor:
         """See ``Seq2Vec``."""
         return _masked_max(hidden, mask.bool())
 
@@ -60,7 +63,7 @@ class Last(Seq2Vec):
         super().__init__()
         self.dim = dim
 
-    def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, hidden: Tensor, mask: Tensor, layout: RowLayout | None = None) -> Tensor:
         """See ``Seq2Vec``."""
         lengths = mask.bool().sum(1)
         last = hidden[torch.arange(len(hidden), device=hidden.device), (lengths - 1).clamp(min=0)]
@@ -75,13 +78,10 @@ class Recurrent(Seq2Vec):
         self.dim = 2 * hidden
         self.network = network_type(dim, hidden, batch_first=True, bidirectional=True)
 
-    def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, hidden: Tensor, mask: Tensor, layout: RowLayout | None = None) -> Tensor:
         """See ``Seq2Vec``."""
-        lengths = mask.bool().sum(1)
-        packed = pack_padded_sequence(hidden, lengths.clamp(min=1).cpu(), batch_first=True, enforce_sorted=False)
-        final = self.network(packed)[1]
-        final = final[0] if isinstance(final, tuple) else final
-        return torch.cat([final[0], final[1]], dim=-1).masked_fill((lengths == 0).unsqueeze(-1), 0)
+        final = (layout or RowLayout.of(mask)).run(self.network, hidden)[1]
+        return torch.cat([final[0], final[1]], dim=-1).masked_fill(~mask.bool().any(1, keepdim=True), 0)
 
 
 class Convolutional(Seq2Vec):
@@ -100,7 +100,7 @@ class Convolutional(Seq2Vec):
         self.dim = filters * len(widths)
         self.convolutions = nn.ModuleList(nn.Conv1d(dim, filters, width) for width in widths)
 
-    def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, hidden: Tensor, mask: Tensor, layout: RowLayout | None = None) -> Tensor:
         """See ``Seq2Vec``."""
         real = mask.bool()
         features = hidden.masked_fill(~real.unsqueeze(-1), 0).transpose(1, 2)
@@ -122,7 +122,7 @@ class ConvolutionalHighway(Seq2Vec):
         self.projection = nn.Linear(self.convolution.dim, self.convolution.dim)
         self.dim = self.convolution.dim
 
-    def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, hidden: Tensor, mask: Tensor, layout: RowLayout | None = None) -> Tensor:
         """See ``Seq2Vec``."""
         return self.projection(self.highway(self.convolution(hidden, mask)))
 
@@ -136,7 +136,7 @@ class HighwayRecurrent(Seq2Vec):
         self.network = AlternatingLstm(dim, self.dim) if alternating else HighwayLstm(dim, self.dim)
         self.last = Last(self.dim)
 
-    def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, hidden: Tensor, mask: Tensor, layout: RowLayout | None = None) -> Tensor:
         """See ``Seq2Vec``."""
         return self.last(self.network(hidden, mask), mask)
 
