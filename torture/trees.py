@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from biomtl.storage.checksums import SEAL
+
 VOLATILE = ("seconds", "train_seconds", "command", "resumed", "started", "created")
 """Keys of JSON files whose values differ between two runs of the same command."""
 
@@ -34,12 +36,17 @@ def digest(path: Path) -> str:
     if path.suffix in (".json", ".jsonl"):
         lines = content.splitlines() if path.suffix == ".jsonl" else [content]
         try:
-            content = json.dumps([_steady(json.loads(line)) for line in lines]).encode()
+            content = json.dumps([_steady(_unsealed(json.loads(line))) for line in lines]).encode()
         except ValueError:
             content = b"torn " + content
     elif path.suffix == ".md":
         content = content.replace(b" --overwrite", b"").replace(b" --resume", b"")  # a model card quotes the command
     return hashlib.sha256(content).hexdigest()
+
+
+def _unsealed(value: Any) -> Any:
+    """A file without the checksum of itself, which counts the volatile keys."""
+    return {key: inner for key, inner in value.items() if key != SEAL} if isinstance(value, dict) else value
 
 
 def _steady(value: Any) -> Any:

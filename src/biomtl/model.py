@@ -244,7 +244,7 @@ class MultiTaskModel(nn.Module):
             "provenance": self.provenance,
             "files": checksums.take(work, known=linked),
         }
-        write_json(work / MANIFEST, manifest)
+        write_json(work / MANIFEST, checksums.sealed(manifest))
 
     @classmethod
     def from_pretrained(
@@ -329,6 +329,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         fix = "give a run folder or its model/ folder"
         raise InputError("no biomtl model", path=folder, expected=MANIFEST, fix=fix)
     manifest = read_json(path, "a model's manifest", COPY)
+    checksums.verify_seal(manifest, path, fix=COPY)
     version = manifest.get("format")
     if not (isinstance(version, int) and isinstance(manifest.get("tasks"), dict)):
         raise InputError("not a model's manifest", path=path, fix=COPY)

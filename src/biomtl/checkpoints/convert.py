@@ -11,6 +11,7 @@ from biomtl.checkpoints.hf import adopt, copy_encoder, read_bert
 from biomtl.checkpoints.mtdnn.convert import read_mtdnn, write_model
 from biomtl.checkpoints.report import Report
 from biomtl.checkpoints.tensorflow.convert import read_tf, write_tf
+from biomtl.encoders import verify_encoder
 from biomtl.encoders.elmo.names import entries
 from biomtl.encoders.elmo.weights import convert_elmo, find_files
 from biomtl.errors import InputError
@@ -61,6 +62,8 @@ def convert(
         raise InputError(f"--vocab, --lower or --cased for format {format_name}", expected="tf or mtdnn")
     if format_name == "hf" and config is not None:
         raise InputError("--config for format hf", expected="tf, mtdnn or elmo")
+    if format_name in ("hf", "elmo"):
+        verify_encoder(_folder(source))
     with atomic_folder(target, "convert", overwrite=overwrite) as work:
         if format_name == "elmo":
             return _convert_elmo(source, work, target_format, config)

@@ -16,6 +16,7 @@ from rich.text import Text
 from biomtl.audit.audit import Audit, Splits
 from biomtl.audit.audit import audit as run
 from biomtl.audit.truncation import Pieces, word_starts
+from biomtl.cli.verify import NoVerify
 from biomtl.encoders import load_processor
 from biomtl.errors import InputError
 from biomtl.report.console import table_console
@@ -40,6 +41,7 @@ def audit(
         str | None,
         typer.Option("--encoder", help="Count this encoder's word pieces, including special ones; default words."),
     ] = None,
+    no_verify: NoVerify = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing folder.")] = False,
 ) -> None:
     """Find documents and texts that occur in training data and in scored data; count sizes and lengths.

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
+from biomtl.cli.verify import NoVerify
 from biomtl.custom import Files, TaskDefinition
 from biomtl.custom.check import CheckReport, check_file
 from biomtl.encoders import load_processor
@@ -65,6 +66,7 @@ def check(
         ),
     ] = None,
     max_length: Annotated[int, typer.Option("--max-length", min=8, help="Word pieces per row.")] = 128,
+    no_verify: NoVerify = False,
 ) -> None:
     """Show how biomtl reads your own data: rows, labels, lengths, the first record, and every bad row.
 

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from biomtl.checkpoints.convert import convert as run
 from biomtl.checkpoints.report import Report
+from biomtl.cli.verify import NoVerify
 from biomtl.errors import InputError
 from biomtl.report.console import table_console
 
@@ -58,6 +59,7 @@ def convert(
         ),
     ] = None,
     encoder_only: Annotated[bool, typer.Option("--encoder-only", help="Leave out the heads.")] = False,
+    no_verify: NoVerify = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing target.")] = False,
     tf_checkpoint_root: Annotated[
         Path | None, typer.Option("--tf_checkpoint_root", help="SRC: a TensorFlow folder.", rich_help_panel=_OLD)

@@ -11,6 +11,7 @@ import typer
 
 import biomtl
 from biomtl.cli.say import say
+from biomtl.cli.verify import NoVerify
 from biomtl.training.recipe_io import load_recipe
 
 
@@ -21,6 +22,7 @@ def train(
         typer.Argument(metavar="[KEY=VALUE]...", help="Recipe keys to set, such as `learning_rate=1e-4`."),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run folder's newest checkpoint.")] = False,
+    no_verify: NoVerify = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing run folder.")] = False,
 ) -> None:
     """Train one encoder on all tasks of a recipe; select on dev, score test once.

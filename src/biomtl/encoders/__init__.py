@@ -10,6 +10,7 @@ from biomtl.storage import checksums
 from biomtl.storage.structured import read_json
 from biomtl.text.base import TextProcessor
 
+COPY = "copy the model again"
 __all__ = ["Encoded", "Encoder", "load_encoder", "load_processor", "verify_encoder"]
 
 
@@ -27,20 +28,27 @@ def load_encoder(name: str | Path) -> Encoder:
     return TransformerEncoder.load(resolve_encoder(name))
 
 
-def verify_encoder(name: str | Path) -> None:
-    """Compare a saved model's files, those of its heads apart, with the checksums in its manifest.
+def verify_encoder(name: str | Path, *, weights: bool = True) -> None:
+    """Compare a saved model's manifest and files, those of its heads apart, with their checksums.
+
+    Args:
+        name: a folder; one without a manifest, and a hub name, pass.
+        weights: whether the weights are among what is about to be read.
 
     Raises:
         InputError: a file is missing or damaged.
     """
     manifest = Path(name) / "manifest.json"
     if manifest.is_file():
-        written = read_json(manifest, "a model's manifest", fix="copy the model again").get("files")
-        checksums.verify(Path(name), written, lambda file: not file.startswith("heads/"))
+        values = read_json(manifest, "a model's manifest", COPY)
+        checksums.verify_seal(values, manifest, fix=COPY)
+        left_out = ("heads/",) if weights else ("heads/", "model")  # model.safetensors, or its parts and their index
+        checksums.verify(Path(name), values.get("files"), lambda file: not file.startswith(left_out))
 
 
 def load_processor(name: str | Path, max_length: int | None, stride: int | None) -> TextProcessor:
-    """The text processor of the same folder or hub name."""
+    """The text processor of the same folder or hub name; a saved model's files are compared with their checksums."""
+    verify_encoder(name, weights=False)
     from biomtl.encoders.elmo.weights import is_elmo, read_options
 
     if is_elmo(name):

@@ -5,13 +5,18 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
 from biomtl.errors import InputError
+
+ELSEWHERE = "take the weights from elsewhere"
 
 
 @contextlib.contextmanager
@@ -23,16 +28,27 @@ def disk_errors(target: str | Path) -> Iterator[None]:
         raise OSError(f"{target}: {' '.join(str(error).split())}") from error
 
 
-def refuse_nonfinite(tensors: Iterable[tuple[str, Tensor]], path: str | Path | None) -> None:
+def refuse_nonfinite(
+    tensors: Iterable[tuple[str, Tensor | NDArray[Any]]], path: str | Path | None, *, fix: str = ELSEWHERE
+) -> None:
     """Refuse weights with NaN or infinite values, whose outputs would be just as meaningless.
+
+    Args:
+        tensors: names, as the source has them, and values.
+        path: the source, for the message; ``None`` if the weights are only in memory.
+        fix: what the user can do.
 
     Raises:
         InputError: names the first such tensor.
     """
     for name, value in tensors:
-        if value.is_floating_point() and not value.is_meta and not bool(torch.isfinite(value).all()):
+        if isinstance(value, Tensor):
+            finite = not value.is_floating_point() or value.is_meta or bool(torch.isfinite(value).all())
+        else:
+            finite = bool(np.isfinite(value).all())
+        if not finite:
             problem = f"{name} holds values that are not finite (NaN or infinite)"
-            raise InputError(problem, path=path, expected="finite weights", fix="take the weights from elsewhere")
+            raise InputError(problem, path=path, expected="finite weights", fix=fix)
 
 
 def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:

@@ -14,8 +14,9 @@ import torch
 
 from biomtl.errors import InputError
 from biomtl.model import MultiTaskModel
+from biomtl.storage.tensors import refuse_nonfinite
 from biomtl.suite import Suite, load_suite
-from biomtl.tasks.head import HeadChoice
+from biomtl.tasks.head import DEFAULT_HEAD, HeadChoice
 from biomtl.tasks.registry import known_tasks
 from biomtl.tasks.task import Task
 from biomtl.training.recipe import Recipe, TaskOptions
@@ -39,9 +40,14 @@ def assemble(recipe: Recipe, model: MultiTaskModel | None = None, suite: Suite |
         InputError: data or encoder that can't be loaded, or a model or suite that contradicts the recipe.
     """
     recipe = located(recipe, Path.cwd())
-    start = model
-    if start is None and recipe.heads == "trained":
+    start, fresh = model, None  # weights come first: whatever is wrong with them is known before data is read
+    if model is not None:
+        refuse_nonfinite(model.named_parameters(), None)
+    elif recipe.heads == "trained":
         start = MultiTaskModel.from_pretrained(recipe.encoder, **_given(recipe, "max_length", "stride"))
+    else:
+        torch.manual_seed(recipe.seed)
+        fresh = MultiTaskModel.from_encoder(recipe.encoder, (), max_length=recipe.max_length, stride=recipe.stride)
     facts: dict[str, Any] = {}
     if suite is None:
         names = list(recipe.tasks) or (list(model.tasks) if model else None)
@@ -59,14 +65,14 @@ def assemble(recipe: Recipe, model: MultiTaskModel | None = None, suite: Suite |
     suite = suite.with_options(recipe.tasks, start.choices if start else None)
     if model is not None:
         return Assembly(recipe, suite, model)
+    if fresh is not None:
+        for name, task in suite.tasks.items():
+            fresh.add_task(task, suite.heads.get(name, DEFAULT_HEAD))
+        return Assembly(recipe, suite, fresh)
+    assert start is not None
     torch.manual_seed(recipe.seed)  # the seed decides fresh heads too
-    if start is not None:
-        keep_heads(start, suite)
-        return Assembly(recipe, suite, start)
-    model = MultiTaskModel.from_encoder(
-        recipe.encoder, suite.tasks, heads=suite.heads, max_length=recipe.max_length, stride=recipe.stride
-    )
-    return Assembly(recipe, suite, model)
+    keep_heads(start, suite)
+    return Assembly(recipe, suite, start)
 
 
 def with_task_names(recipe: Recipe, suite: Suite) -> Recipe:

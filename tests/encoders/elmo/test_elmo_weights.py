@@ -127,7 +127,7 @@ BROKEN: dict[str, tuple[Callable[[Path], None], str]] = {
     "foreign": (put("CNN/W_cnn_9", [1.0]), "weights.hdf5: CNN/W_cnn_9, expected no such name"),
     "shape": (put("CNN_proj/b_proj", np.zeros(7)), r"CNN_proj/b_proj of shape \[7\], expected \[5\]"),
     "type": (put("CNN_proj/b_proj", np.zeros(5, int)), "CNN_proj/b_proj of type int64, expected floating-point"),
-    "nan": (put("CNN_proj/b_proj", np.full(5, np.nan)), "CNN_proj/b_proj holds values that are not finite numbers"),
+    "nan": (put("CNN_proj/b_proj", np.full(5, np.nan)), "CNN_proj/b_proj holds values that are not finite"),
     "cut in half": (cut(0.5), "weights.hdf5: not a complete hdf5 file"),
     "empty": (cut(0), "weights.hdf5: not a complete hdf5 file"),
     "no weights": (

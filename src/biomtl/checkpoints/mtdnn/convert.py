@@ -20,6 +20,7 @@ from biomtl.encoders.transformer import TransformerEncoder
 from biomtl.errors import InputError
 from biomtl.model import MultiTaskModel
 from biomtl.pretrained import load_tokenizer
+from biomtl.storage.tensors import refuse_nonfinite
 from biomtl.tasks.task import Task
 from biomtl.text.transformer import TransformerProcessor
 
@@ -80,6 +81,7 @@ def read_mtdnn(
     else:
         report.notes.append("no vocab.txt: the result has no tokenizer (add one with --vocab FILE)")
     report.add_files([path])
+    refuse_nonfinite(((key, state[key].float()) for key in report.used), path)
     weights = {name: state[by_hf_name[name][0]].float().contiguous() for name in taken}
     return BertCheckpoint(settings, "BertModel", weights, vocabulary, report), heads
 

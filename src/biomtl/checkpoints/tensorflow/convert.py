@@ -15,6 +15,7 @@ from biomtl.checkpoints.tensorflow.locate import companion, find_prefix
 from biomtl.checkpoints.tensorflow.writer import write_bundle
 from biomtl.checkpoints.vocabulary import read_vocabulary
 from biomtl.storage.files import write_json
+from biomtl.storage.tensors import refuse_nonfinite
 
 PREFIX = "bert_model.ckpt"
 
@@ -62,6 +63,7 @@ def read_tf(
         bundle.read(by_hf_name[name][0])
         report.unused.append(by_hf_name[name][0])
     report.used = {by_hf_name[name][0]: name for name in taken}
+    refuse_nonfinite(((key, state[name]) for key, name in report.used.items()), bundle.prefix)
     report.add_files([bundle.index, *bundle.data_files(), config_path, vocab_path])
     return BertCheckpoint(settings, architecture, state, vocabulary, report)
 

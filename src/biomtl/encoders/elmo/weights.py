@@ -18,6 +18,7 @@ from biomtl.encoders.elmo.network import Elmo
 from biomtl.encoders.elmo.options import ElmoOptions
 from biomtl.errors import InputError, nearest
 from biomtl.storage.files import atomic_folder, write_json
+from biomtl.storage.tensors import refuse_nonfinite
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 MODEL_TYPE = "elmo"
@@ -231,6 +232,5 @@ def _numbers(path: Path, name: str, dtype: np.dtype, values: Any) -> np.ndarray:
     if dtype.kind != "f":
         raise InputError(f"{name} of type {dtype}", path=path, expected="floating-point numbers")
     array = np.asarray(values, dtype=np.float32)
-    if not np.isfinite(array).all():
-        raise InputError(f"{name} holds values that are not finite numbers", path=path, fix="download it again")
+    refuse_nonfinite([(name, array)], path, fix="download it again")
     return array
