@@ -9,10 +9,10 @@ from torch.nn import functional
 
 from biomtl.encoders.base import Encoded, RowNetwork
 from biomtl.heads.losses import (
+    SquaredError,
     WeightedBinaryCrossEntropy,
     WeightedCrossEntropy,
     binary_cross_entropy,
-    squared_error,
     text_cross_entropy,
     word_cross_entropy,
 )
@@ -35,7 +35,7 @@ def test_cross_entropy_is_the_mean_over_texts() -> None:
 
 def test_an_error_of_the_whole_range_is_one() -> None:
     for high in (4.0, 100.0):
-        assert squared_error(0, high)(torch.tensor([[high]]), rows(torch.tensor([0.0]))) == 1.0
+        assert SquaredError(0, high)(torch.tensor([[high]]), rows(torch.tensor([0.0]))) == 1.0
 
 
 def test_binary_cross_entropy_is_the_mean_over_labels_and_texts() -> None:

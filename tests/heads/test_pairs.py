@@ -11,7 +11,7 @@ import torch
 import tiny
 from biomtl.batch import collate, encode_examples
 from biomtl.encoders.base import Encoded
-from biomtl.heads.losses import squared_error
+from biomtl.heads.losses import SquaredError
 from biomtl.heads.pairs import ComparisonHead, CosineHead, PairHead
 from biomtl.heads.rows import TaskRows, mean_by_id
 
@@ -50,7 +50,7 @@ def test_windows_of_a_text_are_pooled_first() -> None:
 
     # Two windows of the first text, one of the second; padding doesn't count.
     rows = TaskRows(torch.arange(3), torch.tensor([0, 0, 0]), torch.tensor([0, 0, 1]), (1,), 2, every_row=True)
-    PairHead(Spy(), squared_error(0, 1))(Encoded(hidden, mask), rows)
+    PairHead(Spy(), SquaredError(0, 1))(Encoded(hidden, mask), rows)
     first, second = compared[0]
     torch.testing.assert_close(first, torch.tensor([[(1 + 4) / 2, (2 + 5) / 2]]))
     torch.testing.assert_close(second, torch.tensor([[9.0, 10.0]]))

@@ -21,7 +21,7 @@ from biomtl.training.accelerator import make_accelerator
 from biomtl.training.loop import Hooks, due, optimise, select
 from biomtl.training.optimiser import build_optimiser, build_schedule, configure
 from biomtl.training.recipe_io import make_recipe
-from biomtl.training.state import Progress, TrainState
+from biomtl.training.state import DevScores, Progress, TrainState
 
 ALL = tuple(tiny.TASKS)
 
@@ -232,7 +232,9 @@ def test_when_things_are_due(strategy: str, every: int | None, expected: list[in
 def test_the_best_model_and_early_stopping(scores: list[float], patience: int) -> None:
     recipe = make_recipe({"early_stopping_patience": patience, "early_stopping_threshold": 0.07})
     progress, saved, waiting = Progress(), [], iter(scores)
-    hooks = Hooks(lambda *_: None, lambda _: None, lambda _: next(waiting), lambda: saved.append(progress.step))
+    hooks = Hooks(
+        lambda *_: None, lambda _: None, lambda _: DevScores(next(waiting)), lambda: saved.append(progress.step)
+    )
     stale, best = 0, -math.inf
     for step, score in enumerate(scores, 1):
         progress.step = step

@@ -60,7 +60,8 @@ main()
 def test_two_processes_equal_one(bert: Path, small_suite: Path, tmp_path: Path) -> None:
     """A step of two processes holds the batches that one process accumulates in two."""
     keys = {"batch_size": 6, "dropout": 0.0, "max_length": 24, "predict_test": False, "save_steps": 2}
-    keys |= {"ema_decay": 0.8, "layer_decay": 0.7}
+    keys |= {"ema_decay": 0.8, "layer_decay": 0.7, "loss_balance": "uncertainty", "r_drop": 1.0, "gradual_thawing": 0.5}
+    keys |= {"task_stopping": {"patience": 1, "then": "freeze"}}
     keys["tasks"] = [
         "cls-text",
         "multi-text",

@@ -85,8 +85,26 @@ def stop_after(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
         {"save_steps": None, "save_strategy": "epoch", "eval_strategy": "no", "lr_scheduler_type": "cosine"},
         {"freeze_encoder": True},
         {"ema_decay": 0.8, "layer_decay": 0.7, "gradient_accumulation_steps": 2},
+        {
+            "loss_balance": "uncertainty",
+            "objective": {"label_smoothing": 0.1, "class_weights": "sqrt"},
+            "gradual_thawing": 0.8,
+            "need_sampling": 0.5,
+            "max_steps": 8,
+            "num_train_epochs": None,
+            "eval_steps": 2,
+            "task_stopping": {"patience": 1, "then": "freeze"},
+        },
+        {
+            "loss_balance": "scale",
+            "smart": {"proximal": 0.5},
+            "r_drop": 0.5,
+            "eval_steps": 1,
+            "task_stopping": {"patience": 1, "then": "distill"},
+        },
+        {"loss_balance": "dwa", "frozen_layers": 1, "ema_decay": 0.5, "gradual_thawing": 0.5},
     ],
-    ids=["plain", "accumulated", "bf16", "early", "epoch", "frozen", "methods"],
+    ids=["plain", "accumulated", "bf16", "early", "epoch", "frozen", "methods", "balanced", "divergences", "layers"],
 )
 def test_stopped_and_resumed(run: Callable[..., Run], keys: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     whole = run("whole", **keys).folder

@@ -18,10 +18,10 @@ from biomtl.errors import InputError
 from biomtl.heads.base import Head, Loss
 from biomtl.heads.crf import Crf, iob_transitions
 from biomtl.heads.losses import (
+    SquaredError,
     WeightedBinaryCrossEntropy,
     WeightedCrossEntropy,
     binary_cross_entropy,
-    squared_error,
     text_cross_entropy,
     word_cross_entropy,
 )
@@ -99,7 +99,7 @@ def regression(task: Task, encoder: Encoder, choice: HeadChoice) -> Head:
     """
     check_choice(task, choice, "mlp")
     low, high = score_range(task)
-    objective = squared_error(low, high)
+    objective = SquaredError(low, high)
     apart = encoded_apart(task, encoder, choice)
     if choice.name == "mlp":
         options = MlpOptions.of(task, choice, *(["compare"] if apart else []))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from biomtl.heads.base import Loss
 from biomtl.heads.rows import TaskRows
 
 MISSING = -100  # the target of a word without pieces, as in torch's cross-entropy
@@ -69,10 +69,13 @@ class WeightedBinaryCrossEntropy(nn.Module):
         return (each * self.weights).sum() / max(outputs.numel(), 1)
 
 
-def squared_error(low: float, high: float) -> Loss:
+@dataclass(frozen=True)
+class SquaredError:
     """Mean squared error of ``[texts, 1]`` in units of the score range."""
 
-    def loss(outputs: Tensor, rows: TaskRows) -> Tensor:
-        return functional.mse_loss(outputs.float().squeeze(-1), targets_of(rows)) / (high - low) ** 2
+    low: float
+    high: float
 
-    return loss
+    def __call__(self, outputs: Tensor, rows: TaskRows) -> Tensor:
+        """The mean over texts."""
+        return functional.mse_loss(outputs.float().squeeze(-1), targets_of(rows)) / (self.high - self.low) ** 2

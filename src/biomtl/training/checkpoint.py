@@ -77,7 +77,8 @@ def load_checkpoint(folder: Path, state: TrainState, process: int = 0, processes
             problem = f"a checkpoint of {saved['processes']} processes"
             raise InputError(problem, path=folder, expected=f"{processes}", fix="resume with as many as before")
         frozen = load_file(folder / FROZEN) if (folder / FROZEN).is_file() else {}
-        state.model.load_state_dict(load_file(folder / "model.safetensors") | frozen)
+        # A weight that began to learn later is in both files.
+        state.model.load_state_dict(frozen | load_file(folder / "model.safetensors"))
         moments: dict[int, dict[str, Tensor]] = {}
         for key, value in load_file(folder / "optimiser.safetensors").items():
             number, _, name = key.partition(".")

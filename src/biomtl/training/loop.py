@@ -26,10 +26,10 @@ from biomtl.signals import SAID, Ended, noted
 from biomtl.training.checkpoint import drop_old, latest_checkpoint, load_checkpoint, save_checkpoint
 from biomtl.training.data import TrainingData
 from biomtl.training.dropout import FastDropout
-from biomtl.training.methods import make_methods
+from biomtl.training.methods import Course, make_methods
 from biomtl.training.optimiser import build_optimiser, build_schedule, current_rate
 from biomtl.training.recipe import Recipe
-from biomtl.training.state import Progress, TrainState, random_state
+from biomtl.training.state import DevScores, Progress, TrainState, random_state
 
 
 @dataclass(frozen=True)
@@ -49,11 +49,11 @@ class Step:
 
 @dataclass(frozen=True)
 class Hooks:
-    """The loop's hooks. ``evaluate`` returns the dev score for model selection, higher is better."""
+    """The loop's hooks."""
 
     on_start: Callable[[Progress, int], None]
     on_step: Callable[[Step], None]
-    evaluate: Callable[[Progress], float]
+    evaluate: Callable[[Progress], DevScores]
     save_best: Callable[[], None]
 
 
@@ -81,6 +81,8 @@ def fit(
     wrapped = accelerator.prepare(model)
     optimiser = build_optimiser(model, recipe, methods.values())
     state = TrainState(model, optimiser, build_schedule(optimiser, recipe, total), methods=methods)
+    for method in methods.values():
+        method.begin(Course(recipe, data, total), model)
     newest = latest_checkpoint(checkpoints) if resume else None
     if newest is not None:
         load_checkpoint(newest, state, accelerator.process_index, accelerator.num_processes)
@@ -103,7 +105,9 @@ def fit(
             last = progress.step >= total
             if due(recipe.eval_strategy, recipe.eval_steps, progress.step, planned.ends_epoch, last):
                 with evaluation_weights(state):
-                    select(progress, hooks, recipe)
+                    scores = select(progress, hooks, recipe)
+                    for method in methods.values():
+                        method.after_evaluation(scores.tasks, progress.step, model)
             progress.seconds = time.monotonic() - started
             last = last or progress.finished
             stop, late = agreed(accelerator, signals.received is not None, overdue(recipe, saved))
@@ -123,9 +127,11 @@ def optimise(
 ) -> dict[str, Any]:
     """One optimiser step over one batch, or several whose gradients add up."""
     model = state.model.train()
+    for method in state.methods.values():
+        method.before_step(state.progress.step, model)
     batches = [collate(examples, model.processor) for examples in step_examples]
     names = list(model.tasks)
-    weights, counts = loss_weights(batches, model, recipe, accelerator)
+    weights, counts = loss_weights(batches, state, recipe, accelerator)
     sums = torch.zeros(len(names), device=accelerator.device)
     loss = torch.zeros(1, device=accelerator.device)
     for number, batch in enumerate(batches):
@@ -143,27 +149,32 @@ def optimise(
     state.optimiser.step()
     state.optimiser.zero_grad(set_to_none=True)
     state.schedule.step()
+    done = summary(batches, names, loss, sums, counts, accelerator)
     for method in state.methods.values():
-        method.after_step(model)
-    return summary(batches, names, loss, sums, counts, accelerator)
+        method.after_step(model, done["losses"])
+    return done
 
 
 def loss_weights(
-    batches: list[Batch], model: MultiTaskModel, recipe: Recipe, accelerator: Accelerator
+    batches: list[Batch], state: TrainState, recipe: Recipe, accelerator: Accelerator
 ) -> tuple[list[dict[str, float]], list[list[float]]]:
     """The factor of each task's mean loss in each batch, and the outputs that each mean is over.
 
-    A step's loss combines the tasks' means over the whole step, each weighted by the task's weight and its share of the
-    examples, so that a task with one row doesn't outweigh one with thirty. The factors make that true however the
-    step's rows are distributed over batches and processes.
+    A step's loss combines the tasks' means over the whole step, each weighted by the task's weight, the methods'
+    factors and its share of the examples, so that a task with one row doesn't outweigh one with thirty. The result
+    makes that true however the step's rows are distributed over batches and processes.
     """
-    names = list(model.tasks)
+    names = list(state.model.tasks)
     examples = [[float(len(batch.examples.get(name, ()))) for name in names] for batch in batches]
     counts = [[float(batch.loss_denominator(name)) for name in names] for batch in batches]
     local = torch.tensor([examples, counts], device=accelerator.device).sum(1)
     per_task, outputs = accelerator.reduce(local, "sum").tolist()
     total = sum(per_task)
-    task_weights = [weight_of(name, recipe.tasks) * share / total for name, share in zip(names, per_task, strict=True)]
+    factors = [math.prod(method.factor(name) for method in state.methods.values()) for name in names]
+    task_weights = [
+        weight_of(name, recipe.tasks) * factor * share / total
+        for name, factor, share in zip(names, factors, per_task, strict=True)
+    ]
     processes = accelerator.num_processes  # whose gradients are averaged, not summed
     weights = [
         {name: task_weights[i] * (row[i] / max(outputs[i], 1.0)) * processes for i, name in enumerate(names)}
@@ -189,7 +200,7 @@ def backward(
             answers = wrapped(batch.inputs, batch.tasks)
             losses = {name: answer.loss for name, answer in answers.items() if answer.loss is not None}
             for method in state.methods.values():
-                losses = method.losses(losses, batch, wrapped)
+                losses = method.losses(losses, answers, batch, state.model)
         loss = torch.stack([losses[name] * weights[name] for name in losses]).sum()
         accelerator.backward(loss)
     return {name: value.detach() for name, value in losses.items()}, loss.detach()
@@ -228,9 +239,10 @@ def evaluation_weights(state: TrainState) -> Iterator[None]:
         yield
 
 
-def select(progress: Progress, hooks: Hooks, recipe: Recipe) -> None:
+def select(progress: Progress, hooks: Hooks, recipe: Recipe) -> DevScores:
     """Score dev; keep the model if it is the best so far, and stop after too many evaluations without gain."""
-    score = hooks.evaluate(progress)
+    scores = hooks.evaluate(progress)
+    score = scores.chosen
     gain = None if progress.best is None else score - progress.best
     if gain is None or gain > 0:
         progress.best, progress.best_step = score, progress.step
@@ -239,6 +251,7 @@ def select(progress: Progress, hooks: Hooks, recipe: Recipe) -> None:
     progress.stale = 0 if enough else progress.stale + 1
     if recipe.early_stopping_patience is not None and progress.stale >= recipe.early_stopping_patience:
         progress.finished = True
+    return scores
 
 
 def due(strategy: str, every: int | None, step: int, epoch_ended: bool, last: bool) -> bool:

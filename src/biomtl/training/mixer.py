@@ -79,13 +79,28 @@ class Mixer:
         self._labels = np.array([[task in tasks for task in self.tasks] for tasks in sets])  # [pools, tasks]
         self._entries = self._sizes @ self._labels  # [tasks]
         self._weigh = _policy(policy, self._entries, self.tasks, temperature, weights)
+        self.needs: dict[int, tuple[float, ...]] = {}
+        """From which epoch on the tasks get which shares beside the policy's, and at the end these shares' own part."""
+        self._next = 0
         self._counted = (0, np.zeros(len(self.pools)))  # an epoch, and the draws from each pool before it
 
     def epoch(self, epoch: int) -> Index:
         """Entry numbers of epoch ``epoch`` (from 0) in random order; an entry may occur several times."""
+        self._next = epoch + 1
         start, end = self._drawn(epoch), self._drawn(epoch + 1)
         drawn = [self._draw(number, start[number], end[number]) for number in range(len(self.pools))]
         return np.random.default_rng([self.seed, 0, epoch]).permutation(np.concatenate(drawn))
+
+    def need(self, needs: Mapping[str, float], part: float) -> None:
+        """From the first epoch that isn't drawn yet, give ``part`` of the draws to the tasks in these proportions."""
+        total = sum(needs.values())
+        by_need = (*(needs.get(task, 0.0) / total for task in self.tasks), part)
+        self.set_needs({**self.needs, self._next: by_need})
+
+    def set_needs(self, needs: Mapping[int, tuple[float, ...]]) -> None:
+        """Set all of ``needs``."""
+        self.needs = dict(needs)
+        self._counted = (0, np.zeros(len(self.pools)))
 
     def plan(self) -> list[TaskPlan]:
         """Each task's share, in order of names."""
@@ -102,7 +117,12 @@ class Mixer:
     def _draws(self, epoch: float) -> NDArray[np.float64]:
         """[pools] number of entries drawn from each pool in the epoch, before rounding."""
         weights = self._weigh(min(1.0, epoch / max(1, self.epochs - 1)))
-        quota = weights / weights.sum() * self._entries.sum()
+        shares = weights / weights.sum()
+        begun = [first for first in self.needs if first <= epoch]
+        if begun:
+            *by_need, part = self.needs[max(begun)]
+            shares = (1 - part) * shares + part * np.array(by_need)
+        quota = shares * self._entries.sum()
         wanted = (quota / self._entries * self._labels).max(axis=1) * self._sizes
         return wanted * self._entries.sum() / (wanted @ self._labels).sum()
 

@@ -13,7 +13,7 @@ from biomtl.tasks.types.base import Record
 from biomtl.training.log import RunLog
 from biomtl.training.loop import Step
 from biomtl.training.recipe import MEAN, Recipe
-from biomtl.training.state import Progress
+from biomtl.training.state import DevScores, Progress
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -54,14 +54,15 @@ class Observer:
         """Log a step."""
         self.log.step(step)
 
-    def evaluate(self, progress: Progress) -> float:
-        """Score the tasks that have dev; returns the score that selects the model, higher is better."""
+    def evaluate(self, progress: Progress) -> DevScores:
+        """Score the tasks that have dev."""
         result = evaluate(self.model, self.suite, "dev", resamples=0, bf16=self.recipe.bf16)
         scores = {name: {"metric": s.main.id, "value": s.main.value} for name, s in result.scores.items()}
         self.log.evaluation(progress.step, progress.seconds, "dev", scores, result.mean)
         self._latest = result.predictions
         chosen = self.recipe.metric_for_best_model
-        return result.mean if chosen in (None, MEAN) else result.gain(str(chosen))
+        gains = {name: result.gain(name) for name in result.scores}
+        return DevScores(result.mean if chosen in (None, MEAN) else gains[str(chosen)], gains)
 
     def save_best(self) -> None:
         """Save the current model."""

@@ -12,6 +12,7 @@ from transformers import get_scheduler
 from biomtl.errors import InputError
 from biomtl.model import MultiTaskModel
 from biomtl.training.methods import Method, make_methods
+from biomtl.training.methods.thawing import freeze_layers
 from biomtl.training.recipe import Recipe
 
 
@@ -67,6 +68,8 @@ def configure(model: MultiTaskModel, recipe: Recipe) -> None:
         set_dropout(model, recipe.dropout)
     if recipe.freeze_encoder is not None:
         model.encoder.requires_grad_(not recipe.freeze_encoder)
+    if recipe.frozen_layers is not None:
+        freeze_layers(model, recipe.frozen_layers)
     if recipe.gradient_checkpointing:
         try:
             model.encoder.gradient_checkpointing()

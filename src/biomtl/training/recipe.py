@@ -23,20 +23,21 @@ from biomtl.custom.config import TaskDefinition
 from biomtl.packaged import PACKAGED_ENCODER
 from biomtl.tasks.head import HeadChoice
 from biomtl.tasks.task import name_problem
+from biomtl.training.options import (
+    Amount,
+    Count,
+    Decay,
+    Natural,
+    NotNegative,
+    ObjectiveOptions,
+    Portion,
+    Share,
+    SmartOptions,
+    TaskStoppingOptions,
+    number,
+)
 
 MEAN = "mean"  # the dev aggregate: mean of every task's main metric
-
-
-def _number(value: Any) -> Any:
-    """YAML 1.1 reads ``1e-4`` as a string and ``yes`` as a boolean; the first is a number, the second is not."""
-    if isinstance(value, bool):
-        raise PydanticCustomError("not_a_number", "Input should be a number")
-    if isinstance(value, str):
-        try:
-            return float(value)
-        except ValueError:
-            return value
-    return value
 
 
 def _word(value: Any) -> Any:
@@ -48,13 +49,7 @@ def _listed(value: Any) -> Any:
     return (value,) if isinstance(value, str) else value
 
 
-Count = Annotated[int, BeforeValidator(_number), Field(gt=0)]
-Amount = Annotated[float, BeforeValidator(_number), Field(gt=0)]
-Natural = Annotated[int, BeforeValidator(_number), Field(ge=0)]
-Share = Annotated[float, BeforeValidator(_number), Field(ge=0, lt=1)]
-Decay = Annotated[float, BeforeValidator(_number), Field(gt=0, lt=1)]
-Seed = Annotated[int, BeforeValidator(_number), Field(ge=0, lt=2**53)]  # torch overflows slightly above
-NotNegative = Annotated[float, BeforeValidator(_number), Field(ge=0)]
+Seed = Annotated[int, BeforeValidator(number), Field(ge=0, lt=2**53)]  # torch overflows slightly above
 Strategy = Annotated[Literal["epoch", "steps", "no"], BeforeValidator(_word)]
 Policy = Literal["proportional", "sqrt", "temperature", "uniform", "annealed", "fixed"]
 
@@ -64,6 +59,9 @@ class TaskOptions(TaskDefinition):
 
     weight: NotNegative = Field(1.0, description="Factor of the task's mean loss in the step's loss.")
     mixing_weight: Amount | None = Field(None, description="Share of the draws under `policy: fixed`, in any unit.")
+    target_score: Amount | None = Field(
+        None, description="Dev score from which on the task needs no more draws (`need_sampling`); default 1."
+    )
     max_rows: Count | None = Field(None, description="Train on this many rows, sampled once by `seed`; default all.")
     pairs: Literal["together", "apart"] | None = Field(
         None,
@@ -157,6 +155,29 @@ class Recipe(BaseModel):
     ema_decay: Decay | None = Field(
         None, description="Score and save a moving average of the weights with this decay, such as 0.99; default none."
     )
+    loss_balance: Literal["equal", "uncertainty", "dwa", "scale"] | None = Field(
+        None, description="Total weight of each task's loss in the run; default its share of the examples."
+    )
+    need_sampling: Portion | None = Field(
+        None, description="Part of an epoch's draws by the tasks' need on dev, the rest by `policy`; default none."
+    )
+    objective: ObjectiveOptions | None = Field(
+        None, description="Label smoothing, class weights, focal loss; default plain cross-entropy."
+    )
+    r_drop: Amount | None = Field(
+        None, description="Factor of the divergence between two passes with different dropout; default one pass."
+    )
+    smart: SmartOptions | None = Field(
+        None, description="Adversarial smoothing and proximal point optimisation; default none."
+    )
+    task_stopping: TaskStoppingOptions | None = Field(None, description="Early stopping of single tasks; default none.")
+    frozen_layers: Natural | None = Field(
+        None, description="Leave the embeddings and so many of the encoder's first layers as they are; default none."
+    )
+    gradual_thawing: Portion | None = Field(
+        None,
+        description="Share of the run over which the encoder's layers begin to learn, last first; default at once.",
+    )
     dropout: Share | None = Field(None, description="Dropout of encoder and heads; default the encoder's own.")
     freeze_encoder: bool | None = Field(None, description="Train the heads only; default `false`, for an ELMo `true`.")
     activations: Literal["bf16", "fp32", "none"] = Field(
@@ -224,7 +245,7 @@ class Recipe(BaseModel):
         given.setdefault("save_strategy", "steps" if "save_steps" in given else "epoch")
         if _word(given["eval_strategy"]) != "no":
             given.setdefault("metric_for_best_model", MEAN)
-        if isinstance(length := _number(given.get("max_length", 128)), int | float):
+        if isinstance(length := number(given.get("max_length", 128)), int | float):
             given.setdefault("stride", int(length) // 4)
         recipe = validate(given)
         object.__setattr__(recipe, "__pydantic_fields_set__", explicit)
@@ -237,7 +258,7 @@ class Recipe(BaseModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> Recipe:
-        for rule in (_check_own, _check_alternatives, _check_selection, _check_mixing, _check_lengths):
+        for rule in (_check_own, _check_alternatives, _check_selection, _check_mixing, _check_lengths, check_methods):
             rule(self)
         return self
 
@@ -319,6 +340,27 @@ def _check_lengths(recipe: Recipe) -> None:
     if recipe.max_length <= 2 * recipe.stride:
         text = f"stride {recipe.stride} is not below half of max_length {recipe.max_length}, lower it"
         raise contradiction(text, "stride", "max_length")
+
+
+def check_methods(recipe: Recipe) -> None:
+    """Refuse methods that contradict each other or the rest of the recipe."""
+    for first, second, why in (
+        ("objective", "r_drop", "both replace the tasks' losses"),
+        ("frozen_layers", "freeze_encoder", "both freeze"),
+        ("gradual_thawing", "freeze_encoder", "a frozen encoder doesn't thaw"),
+    ):
+        if getattr(recipe, first) is not None and getattr(recipe, second) not in (None, False):
+            raise contradiction(f"{first} and {second} are given, choose one: {why}", first, second)
+    for key in ("need_sampling", "task_stopping"):
+        if getattr(recipe, key) is not None and recipe.eval_strategy == "no":
+            raise contradiction(f"{key} needs scores on dev, but eval_strategy is no: choose one", key, "eval_strategy")
+    if recipe.need_sampling is not None and recipe.max_steps is None:
+        text = "need_sampling changes the length of epochs, so give max_steps instead of num_train_epochs"
+        raise contradiction(text, "need_sampling", "num_train_epochs")
+    if recipe.objective is not None and recipe.objective == ObjectiveOptions():
+        raise contradiction(
+            "objective changes nothing, give label_smoothing, class_weights or focal_gamma", "objective"
+        )
 
 
 def tasks_by_name(value: Any) -> Any:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from biomtl.custom.config import Files, TaskDefinition
 from biomtl.errors import InputError, nearest
@@ -230,13 +230,21 @@ def _explain(problem: dict[str, Any]) -> Problem:
     if problem["type"] == "contradiction":
         return Problem(problem["msg"], None, None, [_split(key) for key in problem["ctx"]["keys"]])
     if problem["type"] in ("extra_forbidden", "invalid_key"):
-        known = TaskOptions.model_fields if keys[0] == "tasks" else Recipe.model_fields
-        known = Files.model_fields if keys[2:3] == ("files",) else known
+        known = _known(keys)
         same = ELSEWHERE.get(keys[-1]) if len(keys) == 1 else None
         fix = f"did you mean {same!r}?" if same else nearest(keys[-1], known)
         return Problem(f"unknown key {'.'.join(keys)!r}", None, fix, [keys])
     message = str(problem["msg"]).removeprefix("Input should be ")
     return Problem(f"{'.'.join(keys)}: {problem['input']!r}", message, None, [keys])
+
+
+def _known(keys: Keys) -> Iterable[str]:
+    """The keys that could stand in the place of the last of these."""
+    if keys[0] == "tasks":
+        return Files.model_fields if keys[2:3] == ("files",) else TaskOptions.model_fields
+    nested = get_args(Recipe.model_fields[keys[0]].annotation) if len(keys) > 1 else ()
+    models = [kind for kind in nested if isinstance(kind, type) and issubclass(kind, BaseModel)]
+    return models[0].model_fields if models else Recipe.model_fields
 
 
 def _split(key: str) -> Keys:

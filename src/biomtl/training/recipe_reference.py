@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from biomtl.training.options import Options
 from biomtl.training.recipe import Recipe, TaskOptions
 from biomtl.training.recipe_io import make_recipe
 
@@ -43,12 +44,29 @@ An entry with `type` and `files` is your own task, with a name of your choice ([
 no prepared suite.
 
 """
+METHODS = """
+## Options of methods
+
+Keys with several options are mappings, on the command line with dots (`smart.weight=0.5`); what the methods do stands in
+[training methods](training-methods.md).
+"""
 
 
 def reference() -> str:
     """The page in Markdown."""
     resolved = make_recipe({})
-    return "".join([HEAD, "## Keys\n\n", *_table(Recipe, resolved), TASKS, *_table(TaskOptions, TaskOptions())])
+    parts = [HEAD, "## Keys\n\n", *_table(Recipe, resolved), TASKS, *_table(TaskOptions, TaskOptions()), METHODS]
+    for name, field in Recipe.model_fields.items():
+        if (options := _options(field)) is not None:
+            defaults = {key: None if of.is_required() else of.get_default() for key, of in options.model_fields.items()}
+            parts += [f"\n`{name}`\n\n", *_table(options, options.model_construct(**defaults))]
+    return "".join(parts)
+
+
+def _options(field: FieldInfo) -> type[Options] | None:
+    """The options that a key holds, if it holds any."""
+    kinds = [kind for kind in _parts(field.annotation) if isinstance(kind, type)]
+    return next((kind for kind in kinds if issubclass(kind, Options)), None)
 
 
 def _table(model: type[BaseModel], defaults: BaseModel) -> Iterator[str]:

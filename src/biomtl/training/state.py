@@ -29,6 +29,14 @@ class Progress:
     """Whether the run stopped early."""
 
 
+@dataclass(frozen=True)
+class DevScores:
+    """The scores of an evaluation on dev, higher is better: the one that selects the model, and each task's."""
+
+    chosen: float
+    tasks: Mapping[str, float] = field(default_factory=dict)
+
+
 @dataclass
 class TrainState:
     """Everything that determines the next step, except torch's random state, which torch keeps (see below).

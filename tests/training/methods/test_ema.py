@@ -38,7 +38,7 @@ def test_it_is_the_weighted_mean_of_the_steps(bert: Path, decay: float) -> None:
     steps = []
     for _ in range(5):
         steps.append(move(model))
-        method.after_step(model)
+        method.after_step(model, {})
     shares = [decay ** (len(steps) - 1 - i) for i in range(len(steps))]
     with method.evaluation_weights(model):
         for name, weight in model.named_parameters():
@@ -53,7 +53,7 @@ def test_the_trained_weights_come_back_after_an_error(bert: Path) -> None:
     method = WeightAverage(0.9, model)
     for _ in range(2):
         last = move(model)
-        method.after_step(model)
+        method.after_step(model, {})
     averaged = {name: value.clone() for name, value in method.average.items()}
     with pytest.raises(RuntimeError), method.evaluation_weights(model):
         raise RuntimeError
@@ -66,7 +66,7 @@ def test_frozen_weights_are_left_out(bert: Path) -> None:
     model = model_of(bert, freeze=True)
     method = WeightAverage(0.9, model)
     move(model)
-    method.after_step(model)
+    method.after_step(model, {})
     assert method.state().tensors
     assert all(name.startswith("heads.") for name in method.state().tensors)
 
@@ -75,14 +75,14 @@ def test_what_is_kept_is_taken_up(bert: Path) -> None:
     model = model_of(bert)
     method, other = WeightAverage(0.9, model), WeightAverage(0.9, model)
     move(model)
-    method.after_step(model)
+    method.after_step(model, {})
     kept = method.state()
     other.restore(
         type(kept)({n: v.clone() for n, v in kept.tensors.items()}, json.loads(json.dumps(kept.values))), model
     )
     move(model)
     for one in (method, other):
-        one.after_step(model)
+        one.after_step(model, {})
     assert all(torch.equal(method.average[name], other.average[name]) for name in method.average)
     kept.tensors.pop(next(iter(kept.tensors)))
     with pytest.raises(ValueError, match="the average of other weights"):

@@ -18,13 +18,14 @@ from biomtl.training.accelerator import make_accelerator
 from biomtl.training.checkpoint import latest_checkpoint
 from biomtl.training.data import TrainingData
 from biomtl.training.loop import Hooks, Step, fit
-from biomtl.training.methods import Method, MethodState
+from biomtl.training.methods import Course, Method, MethodState
 from biomtl.training.optimiser import configure
 from biomtl.training.recipe import Recipe
-from biomtl.training.state import Progress
+from biomtl.training.state import DevScores, Progress
 
 WEIGHT = "heads.cls-text.network.stock.classifier.weight"
 CALLS: list[str] = []
+STEPS: list[int] = []
 
 
 class LongerRecipe(Recipe):
@@ -42,18 +43,32 @@ class Tug(Method):
     def rate(self, name: str) -> float:
         return 0.0 if name.startswith("encoder.") else 1.0
 
-    def losses(self, losses: dict[str, torch.Tensor], batch: Any, forward: Callable[..., Any]) -> Any:
+    def begin(self, course: Course, model: MultiTaskModel) -> None:
+        assert course.total == 6
+
+    def before_step(self, step: int, model: MultiTaskModel) -> None:
+        STEPS.append(step)
+
+    def losses(self, losses: dict[str, torch.Tensor], answers: Any, batch: Any, model: MultiTaskModel) -> Any:
         CALLS.append("losses")
+        assert answers.keys() == losses.keys()
         return {name: 2 * loss for name, loss in losses.items()}
 
     def gradients(self, model: MultiTaskModel) -> None:
         CALLS.append("gradients")
 
-    def after_step(self, model: MultiTaskModel) -> None:
+    def after_step(self, model: MultiTaskModel, losses: Any) -> None:
+        assert losses
         CALLS.append("after_step")
         self.tugs += self.value
         with torch.no_grad():
             model.get_parameter(WEIGHT).add_(self.tugs)
+
+    def factor(self, task: str) -> float:
+        return 0.5
+
+    def after_evaluation(self, scores: Any, step: int, model: MultiTaskModel) -> None:
+        CALLS.append(f"evaluation of {len(scores)} after {step}")
 
     @contextlib.contextmanager
     def evaluation_weights(self, model: MultiTaskModel) -> Iterator[None]:
@@ -88,9 +103,9 @@ class Watcher:
         if step.step == self.stop:
             raise StoppedError
 
-    def see(self, progress: Progress | None = None) -> float:
+    def see(self, progress: Progress | None = None) -> DevScores:
         self.seen.append(self.model.get_parameter(WEIGHT).detach().clone())
-        return float(len(self.seen))
+        return DevScores(float(len(self.seen)), {"cls-text": 0.5})
 
     def hooks(self) -> Hooks:
         return Hooks(lambda progress, total: None, self.on_step, self.see, lambda: self.see() and None)
@@ -131,10 +146,12 @@ def test_a_new_method_acts_at_every_place(
     assert CALLS == []
     model, watcher = run("tugged", 0.5)
     # Two batches make a step; an epoch of 36 texts has five, so its third step has but one.
-    assert CALLS == (["losses"] * 2 + ["gradients", "after_step"]) * 2 + ["losses", "gradients", "after_step"] + (
-        (["losses"] * 2 + ["gradients", "after_step"]) * 2 + ["losses", "gradients", "after_step"]
-    )
-    assert watcher.steps[0].loss == pytest.approx(2 * without.steps[0].loss, rel=1e-4)
+    epoch = (["losses"] * 2 + ["gradients", "after_step"]) * 2 + ["losses", "gradients", "after_step"]
+    assert [*epoch, "evaluation of 1 after 3", *epoch, "evaluation of 1 after 6"] == CALLS
+    assert list(range(6)) == STEPS
+    # Twice by its losses, half by its factor.
+    assert watcher.steps[0].loss == pytest.approx(without.steps[0].loss, rel=1e-4)
+    assert watcher.steps[0].losses == pytest.approx({n: 2 * v for n, v in without.steps[0].losses.items()}, rel=1e-4)
     fresh = MultiTaskModel.from_encoder(bert, [tiny.task("cls-text")], max_length=24)
     before = fresh.encoder.state_dict()
     assert all(torch.equal(model.encoder.state_dict()[name], value) for name, value in before.items())

@@ -4,16 +4,33 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from biomtl.training.methods.base import Method, MethodState, MethodTypes
+from biomtl.training.methods.base import Course, Method, MethodState, MethodTypes
 from biomtl.training.methods.ema import WeightAverage
 from biomtl.training.methods.layer_decay import LayerDecay
+from biomtl.training.methods.loss_balance import LossBalance
+from biomtl.training.methods.need_sampling import NeedSampling
+from biomtl.training.methods.objective import Objective
+from biomtl.training.methods.r_drop import RDrop
+from biomtl.training.methods.smart import Smart
+from biomtl.training.methods.task_stopping import TaskStopping
+from biomtl.training.methods.thawing import GradualThawing
 
 if TYPE_CHECKING:
     from biomtl.model import MultiTaskModel
 
-__all__ = ["METHODS", "Method", "MethodState", "make_methods"]
+__all__ = ["METHODS", "Course", "Method", "MethodState", "make_methods"]
 
-METHODS: MethodTypes = {"layer_decay": LayerDecay, "ema_decay": WeightAverage}
+METHODS: MethodTypes = {
+    "layer_decay": LayerDecay,
+    "gradual_thawing": GradualThawing,
+    "need_sampling": NeedSampling,
+    "loss_balance": LossBalance,
+    "objective": Objective,
+    "r_drop": RDrop,
+    "smart": Smart,
+    "task_stopping": TaskStopping,
+    "ema_decay": WeightAverage,
+}
 """Recipe key to method, in the order of application."""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -12,11 +12,28 @@ from torch import Tensor
 
 if TYPE_CHECKING:
     from biomtl.batch import Batch
+    from biomtl.heads.base import HeadOutput
     from biomtl.model import MultiTaskModel
+    from biomtl.training.data import TrainingData
+    from biomtl.training.recipe import Recipe
 
 Losses = dict[str, Tensor]
-Forward = Callable[..., Any]
-"""The model as called by the loop, ``forward(inputs, tasks)``, wrapped if there are several processes."""
+Answers = Mapping[str, "HeadOutput"]
+
+
+@dataclass(frozen=True)
+class Course:
+    """What is known of a run before its first step.
+
+    Attributes:
+        recipe: the recipe.
+        data: the training data.
+        total: the number of steps.
+    """
+
+    recipe: Recipe
+    data: TrainingData
+    total: int
 
 
 @dataclass
@@ -30,8 +47,8 @@ class MethodState:
 class Method:
     """A training method. A subclass overrides the points where it acts; all others do nothing.
 
-    The constructor runs before the run. It is called twice, the first time to check that the method suits the model
-    before anything is written, so it should inspect and not copy.
+    The constructor is called twice, the first time to check that the method suits the model before anything is
+    written, so it should inspect and not copy.
 
     Args:
         value: the recipe's value for the method's key.
@@ -47,22 +64,48 @@ class Method:
         """The learning-rate factor of the parameter ``name``."""
         return 1.0
 
-    def losses(self, losses: Losses, batch: Batch, forward: Forward) -> Losses:
+    def begin(self, course: Course, model: MultiTaskModel) -> None:
+        """Called once, before the first step or the loading of a checkpoint."""
+
+    def before_step(self, step: int, model: MultiTaskModel) -> None:
+        """Called before each step; ``step`` counts those that are done."""
+
+    def factor(self, task: str) -> float:
+        """The factor of a task's loss in the coming step, beside its weight and its share of the examples."""
+        return 1.0
+
+    def losses(self, losses: Losses, answers: Answers, batch: Batch, model: MultiTaskModel) -> Losses:
         """Change each task's mean loss in a batch; called for every batch of a step, before the backward pass.
 
         Args:
             losses: scalars by task name. The loop weights them so that a step is the same however its rows are
                 distributed over batches and processes.
+            answers: the heads' outputs, which the losses were computed from.
             batch: the batch, on the model's device.
-            forward: for further passes through the model.
+            model: for further passes over the same rows; it is the bare model, as several processes exchange gradients
+                in the backward pass and only one forward pass may announce it.
         """
         return losses
 
     def gradients(self, model: MultiTaskModel) -> None:
         """Change the gradients in place; called once per step, after they are complete and before clipping."""
 
-    def after_step(self, model: MultiTaskModel) -> None:
-        """Called once per step, after the optimiser has changed the weights."""
+    def after_step(self, model: MultiTaskModel, losses: Mapping[str, float]) -> None:
+        """Called once per step, after the optimiser has changed the weights.
+
+        Args:
+            model: the model.
+            losses: the mean loss of each of the step's tasks, the same in all processes.
+        """
+
+    def after_evaluation(self, scores: Mapping[str, float], step: int, model: MultiTaskModel) -> None:
+        """Called after each scoring of dev, with the weights that were scored.
+
+        Args:
+            scores: each task's main metric, with the sign that makes higher better.
+            step: the number of steps done.
+            model: the model.
+        """
 
     def evaluation_weights(self, model: MultiTaskModel) -> AbstractContextManager[None]:
         """Within this context the model holds the weights to score on dev and save; default the trained ones.
@@ -81,6 +124,11 @@ class Method:
         Raises:
             ValueError, KeyError, TypeError: the state belongs to another method or model.
         """
+
+
+def trained_names(model: MultiTaskModel) -> list[str]:
+    """The parameters that the run trains, also those that a method lets begin later."""
+    return [name for name, weight in model.named_parameters() if weight.requires_grad]
 
 
 MethodTypes = Mapping[str, type[Method]]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from biomtl.training.methods.base import Method, MethodState
+from biomtl.training.methods.base import Method, MethodState, trained_names
 
 if TYPE_CHECKING:
     from biomtl.model import MultiTaskModel
@@ -28,15 +28,16 @@ class WeightAverage(Method):
 
     def __init__(self, value: float, model: MultiTaskModel) -> None:
         self.decay = value
+        self.names = trained_names(model)
         self.steps = 0
         self.average: dict[str, Tensor] = {}
 
     @torch.no_grad()
-    def after_step(self, model: MultiTaskModel) -> None:
+    def after_step(self, model: MultiTaskModel, losses: Mapping[str, float]) -> None:
         """Add the new weights to the average."""
         self.steps += 1
         share = (1 - self.decay) / (1 - self.decay**self.steps)
-        for name, weight in _trained(model).items():
+        for name, weight in self._trained(model).items():
             if self.steps == 1:
                 self.average[name] = weight.detach().clone()
             else:
@@ -53,7 +54,7 @@ class WeightAverage(Method):
 
     @torch.no_grad()
     def _swap(self, model: MultiTaskModel) -> None:
-        weights = _trained(model)
+        weights = self._trained(model)
         for name, average in self.average.items():
             kept = weights[name].clone()
             weights[name].copy_(average)
@@ -65,12 +66,12 @@ class WeightAverage(Method):
 
     def restore(self, state: MethodState, model: MultiTaskModel) -> None:
         """Load the average from a checkpoint."""
-        weights = _trained(model)
+        weights = self._trained(model)
         self.steps = int(state.values["steps"])
         if self.steps and {n: w.shape for n, w in weights.items()} != {n: a.shape for n, a in state.tensors.items()}:
             raise ValueError("the average of other weights")
         self.average = {name: average.to(weights[name].device) for name, average in state.tensors.items()}
 
-
-def _trained(model: MultiTaskModel) -> dict[str, Tensor]:
-    return {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
+    def _trained(self, model: MultiTaskModel) -> dict[str, Tensor]:
+        weights = dict(model.named_parameters())
+        return {name: weights[name] for name in self.names}

@@ -1,0 +1,67 @@
+"""Options of training methods that have several, as nested keys of the recipe; without torch."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
+
+
+def number(value: Any) -> Any:
+    """YAML 1.1 reads ``1e-4`` as a string and ``yes`` as a boolean; the first is a number, the second is not."""
+    if isinstance(value, bool):
+        raise PydanticCustomError("not_a_number", "Input should be a number")
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    return value
+
+
+Count = Annotated[int, BeforeValidator(number), Field(gt=0)]
+Amount = Annotated[float, BeforeValidator(number), Field(gt=0)]
+Natural = Annotated[int, BeforeValidator(number), Field(ge=0)]
+Share = Annotated[float, BeforeValidator(number), Field(ge=0, lt=1)]
+Portion = Annotated[float, BeforeValidator(number), Field(gt=0, le=1)]
+Decay = Annotated[float, BeforeValidator(number), Field(gt=0, lt=1)]
+NotNegative = Annotated[float, BeforeValidator(number), Field(ge=0)]
+
+
+class Options(BaseModel):
+    """The options of one method."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class ObjectiveOptions(Options):
+    """``objective``: changes of the cross-entropy."""
+
+    label_smoothing: Share = Field(0.0, description="Share of the target that is spread over all labels.")
+    class_weights: Literal["balanced", "sqrt"] | None = Field(
+        None, description="Factor of each label by its frequency f in training: `balanced` 1/f, `sqrt` 1/sqrt(f)."
+    )
+    focal_gamma: NotNegative = Field(0.0, description="Exponent of focal loss: how much less easy examples count.")
+
+
+class SmartOptions(Options):
+    """``smart``: smoothness-inducing adversarial regularisation."""
+
+    weight: NotNegative = Field(1.0, description="Factor of the divergence from the outputs for disturbed embeddings.")
+    noise: Amount = Field(1e-5, description="Standard deviation of the first disturbance.")
+    step_size: Amount = Field(1e-3, description="Largest change of an embedding's element by a step of ascent.")
+    steps: Count = Field(1, description="Steps of ascent; each costs a pass.")
+    proximal: NotNegative = Field(0.0, description="Factor of the divergence from the averaged weights' outputs.")
+    proximal_decay: Decay = Field(0.99, description="Decay of that average.")
+
+
+class TaskStoppingOptions(Options):
+    """``task_stopping``: early stopping of single tasks."""
+
+    patience: Count = Field(3, description="Evaluations on dev without a gain of the task's own score.")
+    then: Literal["freeze", "distill"] = Field(
+        "freeze",
+        description="Afterwards the task is no longer trained and its head is left as it is, or it is trained on the "
+        "outputs of the weights that were best for it (a copy of the weights per task).",
+    )

@@ -1,0 +1,132 @@
+"""Layers that never learn, and layers that begin later; draws that follow need."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from rich.console import Console
+from safetensors.torch import load_file
+
+import tiny
+from biomtl.errors import InputError
+from biomtl.model import MultiTaskModel
+from biomtl.suite import load_suite
+from biomtl.training.data import TrainingData
+from biomtl.training.methods import Course
+from biomtl.training.methods.need_sampling import NeedSampling
+from biomtl.training.optimiser import configure
+from biomtl.training.recipe_io import make_recipe
+from biomtl.training.run import train
+from biomtl.training.state import Progress
+
+
+def weights_after(bert: Path, suite: Path, folder: Path, step: int | None = None, **keys: Any) -> dict[str, Any]:
+    base = {"max_steps": 6, "num_train_epochs": None, "save_steps": 1, "save_total_limit": 9, "eval_strategy": "no"}
+    path = tiny.write_recipe(folder / "r.yaml", bert, suite, **base | keys, predict_test=False, max_length=24)
+    train(path, console=Console(quiet=True), overwrite=True)
+    if step is None:
+        return MultiTaskModel.from_pretrained(folder / "run").state_dict()
+    place = folder / "run" / "checkpoints" / f"step-{step:06d}"
+    frozen = load_file(place / "frozen.safetensors") if (place / "frozen.safetensors").is_file() else {}
+    return frozen | load_file(place / "model.safetensors")
+
+
+def moved(before: dict[str, torch.Tensor], after: dict[str, torch.Tensor], part: str) -> bool:
+    names = [name for name in before if part in name]
+    assert names
+    return any(not torch.equal(before[name], after[name]) for name in names)
+
+
+def test_frozen_layers_stay(bert: Path, small_suite: Path, tmp_path: Path) -> None:
+    before = MultiTaskModel.from_encoder(bert, [tiny.task("cls-text")]).state_dict()
+    after = weights_after(bert, small_suite, tmp_path, frozen_layers=1)
+    before = {name: value for name, value in before.items() if name.startswith("encoder.")}
+    assert not moved(before, after, ".embeddings.")
+    assert not moved(before, after, ".layer.0.")
+    assert moved(before, after, ".layer.1.")
+    assert moved(before, after, ".pooler.")
+
+
+def test_layers_thaw_from_the_last_to_the_first(bert: Path, small_suite: Path, tmp_path: Path) -> None:
+    """Three parts (two layers, the embeddings) begin after two steps each."""
+    before = MultiTaskModel.from_encoder(bert, [tiny.task("cls-text")]).state_dict()
+    before = {name: value for name, value in before.items() if name.startswith("encoder.")}
+    keys: dict[str, Any] = {"gradual_thawing": 1.0, "max_steps": 8, "warmup_steps": 0, "ema_decay": 0.5}
+    weights_after(bert, small_suite, tmp_path, **keys)
+    begins = {".layer.1.": 4, ".layer.0.": 7, ".embeddings.": 99, ".pooler.": 1}
+    for step in range(1, 9):
+        place = tmp_path / "run" / "checkpoints" / f"step-{step:06d}"
+        after = load_file(place / "frozen.safetensors") | load_file(place / "model.safetensors")
+        for part, first in begins.items():
+            assert moved(before, after, part) == (step >= first), (step, part)
+
+
+def test_more_layers_than_there_are(bert: Path) -> None:
+    model = tiny.model(bert, ["cls-text"], max_length=24)
+    with pytest.raises(InputError, match="frozen_layers is 3, the encoder has 2 layers"):
+        configure(model, make_recipe({"frozen_layers": 3}))
+    configure(model, make_recipe({"freeze_encoder": True}))
+    with pytest.raises(InputError, match="gradual_thawing with a frozen encoder"):
+        configure(model, make_recipe({"gradual_thawing": 0.5}))
+
+
+def test_draws_follow_need(bert: Path, tmp_path: Path) -> None:
+    suite = load_suite(tiny.write_suite(tmp_path / "suite", ("cls-text", "reg-pair"), train=40))
+    recipe = make_recipe(
+        {
+            "max_length": 24,
+            "batch_size": 8,
+            "max_steps": 40,
+            "need_sampling": 0.5,
+            "tasks": {"cls-text": {"target_score": 0.8}, "reg-pair": {}},
+        }
+    )
+    model = tiny.model(bert, suite.tasks, max_length=24)
+    data = TrainingData(model.processor, suite, recipe)
+    method = NeedSampling(0.5, model)
+    method.begin(Course(recipe, data, 40), model)
+    steps = data.steps(Progress(), 0, 1)
+
+    def drawn(epoch: int) -> dict[str, int]:
+        found = [t for batch in data.epoch(epoch) for e in batch for t in e.tasks]
+        return {name: found.count(name) for name in suite.tasks}
+
+    next(steps)
+    first, third = drawn(0), drawn(2)
+    assert first == {"cls-text": 40, "reg-pair": 40}
+    data.mixer.epoch(0)
+    method.after_evaluation({"cls-text": 0.8, "reg-pair": 0.3}, 1, model)
+    assert drawn(0) == first
+    data.mixer.epoch(0)
+    assert drawn(1) == {"cls-text": 20, "reg-pair": 60}  # one has reached its goal
+    kept = method.state()
+    again = TrainingData(model.processor, suite, recipe)
+    other = NeedSampling(0.5, model)
+    other.begin(Course(recipe, again, 40), model)
+    assert third == dict.fromkeys(suite.tasks, 40)
+    other.restore(kept, model)
+    for epoch in (0, 1, 2):
+        assert (again.mixer.epoch(epoch) == data.mixer.epoch(epoch)).all()
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ({"need_sampling": 0.5}, "need_sampling changes the length of epochs, so give max_steps"),
+        ({"need_sampling": 0.5, "max_steps": 9, "eval_strategy": "no"}, "need_sampling needs scores on dev"),
+        ({"objective": {}}, "objective changes nothing"),
+        ({"objective": {"label_smoothing": 0.1}, "r_drop": 1}, "objective and r_drop are given, choose one"),
+        ({"frozen_layers": 2, "freeze_encoder": True}, "frozen_layers and freeze_encoder are given"),
+        (
+            {"objective": {"label_smothing": 0.1}},
+            "unknown key 'objective.label_smothing', did you mean 'label_smoothing'",
+        ),
+        ({"smart": {"steps": 0}}, "smart.steps: 0, expected greater than 0"),
+    ],
+)
+def test_contradictions(keys: dict[str, Any], said: str) -> None:
+    with pytest.raises(InputError, match=said.replace("(", r"\(")):
+        make_recipe(keys)
