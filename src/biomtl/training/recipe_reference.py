@@ -47,7 +47,7 @@ no prepared suite.
 METHODS = """
 ## Options of methods
 
-Keys with several options are mappings, on the command line with dots (`smart.weight=0.5`); what the methods do stands in
+Keys with several options are mappings, on the command line with dots (`smart.weight=0.5`); what they do stands in
 [training methods](training-methods.md).
 """
 
@@ -105,7 +105,7 @@ def _parts(annotation: Any) -> tuple[Any, ...]:
 
 def _bounds(entry: Any) -> Iterator[str]:
     for inner in getattr(entry, "metadata", [entry]):
-        for attribute, sign in (("gt", ">"), ("ge", "≥"), ("lt", "<")):
+        for attribute, sign in (("gt", ">"), ("ge", "≥"), ("lt", "<"), ("le", "≤")):
             if (bound := getattr(inner, attribute, None)) is not None:
                 yield f"{sign} {bound}"
 
