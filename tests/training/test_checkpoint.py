@@ -16,7 +16,8 @@ from biomtl.errors import InputError
 from biomtl.storage.files import recover
 from biomtl.storage.tensors import disk_errors, save_tensors
 from biomtl.training.checkpoint import drop_old, latest_checkpoint, load_checkpoint, save_checkpoint
-from biomtl.training.state import Progress, TrainState, random_state
+from biomtl.training.progress import Progress
+from biomtl.training.state import TrainState, random_state
 
 
 class State:

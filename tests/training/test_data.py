@@ -15,9 +15,9 @@ from biomtl.suite import load_suite
 from biomtl.text.transformer import TransformerProcessor
 from biomtl.training.data import TrainingData, training_records
 from biomtl.training.mixer import Mixer
+from biomtl.training.progress import Progress
 from biomtl.training.recipe import Recipe
 from biomtl.training.recipe_io import make_recipe
-from biomtl.training.state import Progress
 
 BOTH = ("tag-drug", "tag-illness", "cls-text", "reg-pair")
 

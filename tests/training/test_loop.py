@@ -20,8 +20,9 @@ from biomtl.model import MultiTaskModel
 from biomtl.training.accelerator import make_accelerator
 from biomtl.training.loop import Hooks, due, optimise, select
 from biomtl.training.optimiser import build_optimiser, build_schedule, configure
+from biomtl.training.progress import DevScores, Progress
 from biomtl.training.recipe_io import make_recipe
-from biomtl.training.state import DevScores, Progress, TrainState
+from biomtl.training.state import TrainState
 
 ALL = tuple(tiny.TASKS)
 

@@ -24,9 +24,9 @@ from biomtl.model import MultiTaskModel
 from biomtl.results import Results
 from biomtl.suite import load_suite
 from biomtl.training.observer import Observer
+from biomtl.training.progress import Progress
 from biomtl.training.recipe_io import load_recipe, make_recipe
 from biomtl.training.run import Run, train
-from biomtl.training.state import Progress
 
 
 @pytest.fixture

@@ -18,7 +18,8 @@ from biomtl.storage.files import atomic_folder, link, write_json
 from biomtl.storage.structured import read_json
 from biomtl.storage.tensors import disk_errors, save_tensors
 from biomtl.training.methods.base import MethodState
-from biomtl.training.state import Progress, TrainState, random_state, restore_random_state
+from biomtl.training.progress import Progress
+from biomtl.training.state import TrainState, random_state, restore_random_state
 
 FROZEN = "frozen.safetensors"
 METHODS = "methods.safetensors"

@@ -15,9 +15,9 @@ from biomtl.tasks.types.base import Record
 from biomtl.text.base import TextProcessor
 from biomtl.training.batches import Index, plan_batches, shard
 from biomtl.training.mixer import Mixer, TaskPlan
+from biomtl.training.progress import Progress
 from biomtl.training.recipe import Recipe
 from biomtl.training.splits import training_splits
-from biomtl.training.state import Progress
 
 COUNTED = 2_000_000  # texts whose batches are counted before the first step, which takes a few seconds
 COUNTED_EPOCHS = 5_000  # and at most so many epochs, however few texts they have

@@ -28,8 +28,9 @@ from biomtl.training.data import TrainingData
 from biomtl.training.dropout import FastDropout
 from biomtl.training.methods import Course, make_methods
 from biomtl.training.optimiser import build_optimiser, build_schedule, current_rate
+from biomtl.training.progress import DevScores, Progress
 from biomtl.training.recipe import Recipe
-from biomtl.training.state import DevScores, Progress, TrainState, random_state
+from biomtl.training.state import TrainState, random_state
 
 
 @dataclass(frozen=True)

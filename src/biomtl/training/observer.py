@@ -12,8 +12,8 @@ from biomtl.suite import Suite
 from biomtl.tasks.types.base import Record
 from biomtl.training.log import RunLog
 from biomtl.training.loop import Step
+from biomtl.training.progress import DevScores, Progress
 from biomtl.training.recipe import MEAN, Recipe
-from biomtl.training.state import DevScores, Progress
 
 if TYPE_CHECKING:
     from accelerate import Accelerator

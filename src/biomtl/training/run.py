@@ -36,10 +36,10 @@ from biomtl.training.observer import Observer
 from biomtl.training.optimiser import configure
 from biomtl.training.overlap import look_for_overlap
 from biomtl.training.precision import slow_bf16
+from biomtl.training.progress import Progress
 from biomtl.training.recipe import Recipe
 from biomtl.training.recipe_io import load_recipe, make_recipe
 from biomtl.training.splits import check_splits, scored_splits
-from biomtl.training.state import Progress
 from biomtl.training.words import learn_word_rules
 
 if TYPE_CHECKING:

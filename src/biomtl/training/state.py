@@ -9,32 +9,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from biomtl.training.progress import Progress
+
 if TYPE_CHECKING:
     from biomtl.training.methods.base import Method
-
-
-@dataclass
-class Progress:
-    """The progress of a run. ``batch`` counts the batches of ``epoch`` that are done."""
-
-    step: int = 0
-    epoch: int = 0
-    batch: int = 0
-    seconds: float = 0.0
-    best: float | None = None
-    best_step: int = 0
-    stale: int = 0
-    """Consecutive evaluations without improvement."""
-    finished: bool = False
-    """Whether the run stopped early."""
-
-
-@dataclass(frozen=True)
-class DevScores:
-    """The scores of an evaluation on dev, higher is better: the one that selects the model, and each task's."""
-
-    chosen: float
-    tasks: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass

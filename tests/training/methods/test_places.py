@@ -20,8 +20,8 @@ from biomtl.training.data import TrainingData
 from biomtl.training.loop import Hooks, Step, fit
 from biomtl.training.methods import Course, Method, MethodState
 from biomtl.training.optimiser import configure
+from biomtl.training.progress import DevScores, Progress
 from biomtl.training.recipe import Recipe
-from biomtl.training.state import DevScores, Progress
 
 WEIGHT = "heads.cls-text.network.stock.classifier.weight"
 CALLS: list[str] = []

@@ -18,9 +18,9 @@ from biomtl.training.data import TrainingData
 from biomtl.training.methods import Course
 from biomtl.training.methods.need_sampling import NeedSampling
 from biomtl.training.optimiser import configure
+from biomtl.training.progress import Progress
 from biomtl.training.recipe_io import make_recipe
 from biomtl.training.run import train
-from biomtl.training.state import Progress
 
 
 def weights_after(bert: Path, suite: Path, folder: Path, step: int | None = None, **keys: Any) -> dict[str, Any]:
