@@ -83,7 +83,7 @@ def change(key: str, value: Any) -> dict[str, Any]:
     ("third", "message"),
     [
         (change("label", "durg"), "f.jsonl:3: unknown label 'durg', expected one of none, drug, did you mean 'drug'?"),
-        (change("id", "cls-text.0"), 'f.jsonl:3: id "cls-text.0" stands already in line 1'),
+        (change("id", "cls-text.0"), 'f.jsonl:3: id "cls-text.0" already occurs in line 1'),
         (change("text", 7), "f.jsonl:3: text is a int"),
         ({"id": "x"}, "f.jsonl:3: a record without 'doc_id'"),
         ("{broken", "f.jsonl:3: not JSON"),

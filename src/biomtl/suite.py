@@ -266,7 +266,7 @@ def read_records(path: Path, task: Task, *, gold: bool = True) -> list[Record]:
             raise InputError(problem, path=path, line=line, fix="mend the row or prepare the data again")
         identifier = json.dumps(record.get("id"))
         if gold and identifier in seen:
-            raise InputError(f"id {identifier} stands already in line {seen[identifier]}", path=path, line=line)
+            raise InputError(f"id {identifier} already occurs in line {seen[identifier]}", path=path, line=line)
         seen[identifier] = line
         records.append(record)
     if not records:

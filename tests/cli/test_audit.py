@@ -172,6 +172,7 @@ def test_a_recipes_own_tasks_are_compared_with_prepared_ones(prepared: Path, tmp
     result = CliRunner().invoke(app, ["audit", str(recipe), "--out", str(out)])
     assert result.exit_code == 0, result.output
     written = json.loads((out / "audit.json").read_text())
+    assert written["settings"]["jaccard"] > 0
     assert [(o["train"], o["scored"], o["same"]) for o in written["overlaps"]] == [("mine", ["b", "test"], 1)]
 
 

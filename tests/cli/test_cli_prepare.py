@@ -74,8 +74,8 @@ BAD = {
         "in/chemprot/dev.tsv:2: unknown label 'CPR4', expected one of CPR:3, CPR:4, CPR:5, CPR:6, CPR:9, false",
     ),
     "empty label": ({"mednli/dev.tsv": NLI.replace("\tneutral", "\t")}, "in/mednli/dev.tsv:2: no label"),
-    "duplicate": ({"chemprot/dev.tsv": CPR + CPR.splitlines()[1]}, "dev.tsv:4: id '7.T1.T2' for the second time"),
-    "same row twice": ({"mednli/dev.tsv": NLI + NLI.splitlines()[1]}, "dev.tsv:3: id 'p1' for the second time in dev"),
+    "duplicate": ({"chemprot/dev.tsv": CPR + CPR.splitlines()[1]}, "dev.tsv:4: id '7.T1.T2' occurs twice"),
+    "same row twice": ({"mednli/dev.tsv": NLI + NLI.splitlines()[1]}, "dev.tsv:3: id 'p1' occurs twice in dev"),
     "empty text": ({"mednli/dev.tsv": NLI.replace("He smokes.", " ")}, "in/mednli/dev.tsv:2: text_b is empty"),
     "empty id": ({"mednli/dev.tsv": NLI.replace("p1", "")}, "in/mednli/dev.tsv:2: id is empty"),
     "empty split": ({"chemprot/dev.tsv": CPR.splitlines()[0]}, "in/chemprot/dev.tsv: no rows, expected the dev split"),
@@ -100,7 +100,7 @@ BAD = {
         "in/clefe/Test.tsv:1: token 'helps' at 3 starts before",
     ),
     "tag": ({"clefe/Test.tsv": NER.replace("\tB\n", "\tS\n")}, "in/clefe/Test.tsv:1: unknown label 'S'"),
-    "same sentence twice": ({"clefe/Test.tsv": f"{NER}\n{NER}"}, "in/clefe/Test.tsv:4: id '11.0' for the second time"),
+    "same sentence twice": ({"clefe/Test.tsv": f"{NER}\n{NER}"}, "in/clefe/Test.tsv:4: id '11.0' occurs twice"),
     "nothing known": ({"things.tsv": "a"}, "in: no corpus recognised, expected one of: "),
 }
 

@@ -77,7 +77,7 @@ def test_mistakes(command: Command, small_model: Path, small_suite: Path, tmp_pa
     broken = tiny.write_suite(tmp_path / "broken", ("cls-text",))
     rows = broken / "cls-text" / "test.jsonl"
     rows.write_text(rows.read_text() + rows.read_text().splitlines()[1] + "\n")
-    assert 'test.jsonl:7: id "cls-text.1" stands already in line 2' in refused(small_model, "--data", broken)
+    assert 'test.jsonl:7: id "cls-text.1" already occurs in line 2' in refused(small_model, "--data", broken)
 
 
 def test_the_sample_suite(command: Command, bert: Path, tmp_path: Path) -> None:

@@ -123,7 +123,7 @@ def change(path: Path, line: int, key: str, value: Any) -> None:
             "durg",
             "train.jsonl:4: unknown label 'durg', expected one of none, drug, did you",
         ),
-        ("cls-text", "dev", "id", "cls-text.0", 'dev.jsonl:4: id "cls-text.0" stands already in line 1'),
+        ("cls-text", "dev", "id", "cls-text.0", 'dev.jsonl:4: id "cls-text.0" already occurs in line 1'),
         ("reg-pair", "train", "score", float("nan"), "train.jsonl:4: score is nan, expected a number"),
         ("reg-pair", "train", "score", 5, "train.jsonl:4: score 5, expected 0 to 4"),
         ("multi-text", "dev", "labels", ["milo", "milo"], "dev.jsonl:4: a label given twice"),

@@ -243,7 +243,7 @@ def test_labels_that_are_given_choose_and_order(write) -> None:
         ("a.jsonl", '{"text": "a", "label": "x"}\n{"text": "b"}\n', "classification", "a.jsonl:2: no 'label'"),
         ("a.jsonl", '{"text": "a", "label": "x"}\n[1]\n', "classification", "a.jsonl:2: a JSON list"),
         ("a.jsonl", '{"text": "a", "label": "x"}\n{"text": "\\ud800", "label": "y"}\n', "classification", "half a sur"),
-        ("a.tsv", "id\ttext\tlabel\n1\ta\tx\n1\tb\ty\n", "classification", "a.tsv:3: id '1' stands already in"),
+        ("a.tsv", "id\ttext\tlabel\n1\ta\tx\n1\tb\ty\n", "classification", "a.tsv:3: id '1' already occurs in"),
         ("a.jsonl", '{"tokens": ["a"], "tags": ["O", "O"]}\n', "tagging", "a.jsonl:1: 1 tokens with 2 tags"),
         ("a.conll", "a\tB-X\nb\tnoun\n", "tagging", "a.conll:2: tag 'noun'"),
         ("a.conll", "a\tB-X\n", "classification", "a conll file for a task of type classification"),

@@ -72,7 +72,7 @@ def test_bad_folders(layout: Path) -> None:
         ("index\tsentence\tlabel\n", "train.tsv: no rows"),
         ("", "train.tsv: an empty file"),
         ("index\tsentence\tlabel\na\tb\tDDI-none\n", "train.tsv:2: "),
-        ("index\tsentence\tlabel\na\tb\tDDI-false\na\tc\tDDI-false\n", "train.tsv:3: id 'a' for the second time"),
+        ("index\tsentence\tlabel\na\tb\tDDI-false\na\tc\tDDI-false\n", "train.tsv:3: id 'a' occurs twice"),
         ("index\tsentence\na\tb\n", "train.tsv:1: no column 'label'"),
     ],
 )

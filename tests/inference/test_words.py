@@ -39,7 +39,7 @@ def folder(bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
             parameter.mul_(50)  # a fresh tagger that finds mentions everywhere
     notes = learn_word_rules(model, data)
     assert len(notes) == 1
-    assert notes[0].startswith("task genes: text is cut by a rule learned from its tokens")
+    assert notes[0].startswith("task genes: text is split by a rule learned from its tokens")
     model.save_pretrained(root / "model")
     return root / "model"
 
@@ -123,7 +123,7 @@ def test_training_keeps_the_rule(command: Callable[..., Any], bert: Path, tmp_pa
     recipe = tiny.write_recipe(tmp_path / "recipe.yaml", bert, suite)
     ended = command("train", recipe)
     assert ended.code == 0, ended.err
-    assert "task genes: text is cut by a rule learned from its tokens" in ended.out
+    assert "task genes: text is split by a rule learned from its tokens" in ended.out
     head = json.loads((tmp_path / "run" / "model" / "heads" / "genes" / "head.json").read_text())
     assert Task.model_validate(head["task"]).words is not None
     assert head["task"]["words"]["name"] == "corpus"
@@ -132,4 +132,4 @@ def test_training_keeps_the_rule(command: Callable[..., Any], bert: Path, tmp_pa
 def test_check_says_how_words_are_cut(command: Callable[..., Any], tmp_path: Path) -> None:
     file = tiny.write_rows(tmp_path / "genes.jsonl", genia.records(60))
     ended = command("check", file, "--type", "tagging")
-    assert "text is cut by a rule learned from its tokens" in ended.out
+    assert "text is split by a rule learned from its tokens" in ended.out

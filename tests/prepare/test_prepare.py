@@ -170,7 +170,7 @@ def test_originals_go_before_blue_files(tmp_path: Path, original: Path) -> None:
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ([GOOD, GOOD], "mednli dev, record 2 (id 'o'): id 'o' for the second time"),
+        ([GOOD, GOOD], "mednli dev, record 2 (id 'o'): id 'o' occurs twice"),
         ([GOOD | {"label": "none"}], "mednli dev, record 1 (id 'o'): unknown label 'none'"),
         ([GOOD | {"text_a": "\ud800"}], "a record that can't be written"),
         ([GOOD | {"id": ["o"]}], "id is a list, expected text"),

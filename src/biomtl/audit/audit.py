@@ -128,7 +128,7 @@ def audit(
         splits.append(_Split(task, split))
         facts.append(_facts(splits[-1], list(records), limit, pieces))
     step("comparing texts")
-    settings = {"limit": limit, "likeness": threshold, "near_duplicates": "Jaccard index of neighbouring word pairs"}
+    settings = {"limit": limit, "jaccard": threshold, "near_duplicates": "Jaccard index of neighbouring word pairs"}
     return Audit(_overlaps(splits, threshold), facts, settings)
 
 

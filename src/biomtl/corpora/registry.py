@@ -1,4 +1,4 @@
-"""Which corpus readers exist: the entry points of the group ``biomtl.corpora``, ours and those of other packages."""
+"""All corpus readers: the entry points of the group ``biomtl.corpora``, ours and those of other packages."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def readers() -> tuple[Reader, ...]:
     """An instance of every reader, in order of preference: the first that finds a task's training data reads it.
 
     Raises:
-        InputError: no reader at all, which happens to a source tree that was not installed (again).
+        InputError: no reader at all, which means that the package was not installed (again) from its source tree.
     """
     instances = [entry.load()() for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name)]
     if not instances:

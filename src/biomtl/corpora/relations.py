@@ -1,7 +1,7 @@
-"""Relation tasks' candidates: which mentions of a sentence make a pair, and how a model is shown one.
+"""Candidates of relation tasks: which mentions form a pair, and how the pair is marked in the text.
 
-The corpus readers make their records with it, annotation the candidates of new text, so that a model sees the same.
-What a task asks about stands in its record (`biomtl.tasks.task.RelationArguments`).
+Both the corpus readers and the annotation of new text use it, so that a model always sees the same form. A task's
+record says which types it relates (`biomtl.tasks.task.RelationArguments`).
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ def arguments_of(task: str) -> RelationArguments:
 
 
 def argument_pairs(relation: RelationArguments, mentions: Sequence[Mention]) -> Iterator[tuple[Mention, Mention]]:
-    """Every pair of mentions: in text order where both arguments have the same types, else the first argument first.
+    """Every pair of mentions: in text order if both arguments have the same types, otherwise the first argument first.
 
-    A mention is not paired with another reading of the same words.
+    A mention is not paired with another mention of the same characters.
     """
     ordered = sorted(mentions, key=lambda mention: (mention.start, mention.end))
     firsts, seconds = ([m for m in ordered if m.type.lower() in types] for types in (relation.first, relation.second))
@@ -37,10 +37,10 @@ def argument_pairs(relation: RelationArguments, mentions: Sequence[Mention]) -> 
 
 
 def units(relation: RelationArguments, text: str, sentences: Iterable[Span]) -> Iterator[Span]:
-    """The stretches of text that hold both arguments: sentences, or sentences joined as BLUE joins spaCy's.
+    """The parts of a text in which both arguments must be: sentences, or sentences joined as BLUE joins spaCy's.
 
-    Then a boundary stays if the text before it ends in ``.``, ``?`` or ``!`` but not in ``i.v.``, and the text after
-    it begins with an upper-case letter.
+    With BLUE's rule, a boundary is kept if the text before it ends in ``.``, ``?`` or ``!`` but not in ``i.v.``, and
+    the text after it begins with an upper-case letter.
     """
     if relation.unit == "sentence":
         yield from sentences
@@ -58,13 +58,13 @@ def units(relation: RelationArguments, text: str, sentences: Iterable[Span]) -> 
 
 
 def mask_entities(relation: RelationArguments, text: str, first: tuple[str, Span], second: tuple[str, Span]) -> Masked:
-    """A sentence with both arguments (type, characters of ``text``) hidden, as the task's records have it.
+    """A sentence with both arguments (type and character span) masked, as in the task's records.
 
     Args:
         relation: the task's arguments.
-        text: the sentence; where the task asks for it, it becomes plain ASCII first, which may move what follows.
+        text: the sentence; for some tasks it is first converted to ASCII, which may shift later characters.
         first: the first argument.
-        second: the second one.
+        second: the second argument.
     """
     (first_type, one), (second_type, other) = first, second
     if relation.ascii:
@@ -79,7 +79,7 @@ def mask_entities(relation: RelationArguments, text: str, first: tuple[str, Span
 
 
 def moved(span: Span, text: str, ascii: str) -> Span:
-    """A span of ``text`` as one of its ASCII form, whose length rarely differs (in ChemProt by three thetas)."""
+    """A span of ``text`` in its ASCII form, whose length rarely differs (in ChemProt, because of three thetas)."""
     if len(ascii) == len(text):
         return span
     return len(printable(text[: span[0]])), len(printable(text[: span[1]]))

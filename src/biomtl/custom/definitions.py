@@ -1,4 +1,4 @@
-"""Definitions of own tasks out of a recipe file, where the rest of the recipe doesn't matter."""
+"""Reads the definitions of own tasks from a recipe, ignoring the rest of it."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from biomtl.storage.structured import read_yaml
 
 
 def read_definitions(path: Path) -> dict[str, TaskDefinition]:
-    """The own tasks that a recipe lists, by name, their files taken from the recipe's folder.
+    """The own tasks in a recipe by name, with file names relative to the recipe's folder.
 
     Raises:
-        InputError: no YAML, no own task in it, or an impossible definition.
+        InputError: not YAML, no own task in it, or an invalid definition.
     """
     value, _ = read_yaml(path)
     listed = value.get("tasks") if isinstance(value, dict) else None

@@ -1,4 +1,4 @@
-"""A user's own task: its record, made from a definition and what stands in the files, and its stream of records."""
+"""A user's own task: its record, made from its definition and its files, and the stream of its data."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from biomtl.tasks.task import Split, Task
 from biomtl.tasks.types.base import Cell, TaskType
 
 MOST_SHOWN = 12  # labels in a note
-MOST_SINGLE = 0.9  # share of a tagging table's rows that may hold one word
+MOST_SINGLE = 0.9  # share of a tagging table's rows that may have only one word
 
 
 @dataclass(frozen=True)
@@ -32,10 +32,10 @@ class OwnTask:
     """A task of the user's own.
 
     Attributes:
-        task: the record, labels and all.
+        task: the record, with its labels.
         task_type: its type.
-        definition: what the user said.
-        notes: what was inferred, for the plan.
+        definition: the user's definition.
+        notes: what was inferred, shown with the plan.
     """
 
     task: Task
@@ -52,14 +52,14 @@ class OwnTask:
         """Stream a split's records, each checked.
 
         Raises:
-            InputError: a file that can't be read; a bad row, unless ``on_error`` takes it.
+            InputError: a file that can't be read; a bad row, unless ``on_error`` handles it.
         """
         seen: dict[str, str] = {}
         for record in raw_records(self.task_type, self.definition, self.task.inputs, split, on_error):
             path, line = record.where  # type: ignore[attr-defined]
             problem = self.task_type.check(record, self.task)
             if problem is None and record["id"] in seen:
-                problem = f"id {record['id']!r} stands already in {seen[record['id']]}"
+                problem = f"id {record['id']!r} already occurs in {seen[record['id']]}"
             if problem is not None:
                 on_error(InputError(problem, path=path, line=line, fix="mend the row"))
                 continue
@@ -76,14 +76,14 @@ class OwnTask:
 
 
 def own_task(name: str, definition: TaskDefinition, task_type: TaskType, known: Task | None = None) -> OwnTask:
-    """The task of a definition; labels and score range that it doesn't give are taken from its files.
+    """The task of a definition; missing labels and a missing score range are taken from its files.
 
-    Labels come from train alone, so that a label which stands only in dev or test is a bad row. A score range covers
-    all splits, since it only sets the scale of the loss. Where a trained model's ``known`` task has labels or a range
-    that hold all of these, they are taken instead: a test file need not show every label.
+    Labels come from train alone, so that a label which occurs only in dev or test makes a bad row. The score range
+    covers all splits, since it only sets the scale of the loss. If a trained model's ``known`` task has labels or a
+    range that include all of these, they are used instead: a test file need not contain every label.
 
     Raises:
-        InputError: no file, an impossible definition, or nothing to infer labels from.
+        InputError: no file, an invalid definition, or nothing to infer labels from.
     """
     files = definition.files or Files()
     splits = list(files.splits())
@@ -123,7 +123,7 @@ def own_task(name: str, definition: TaskDefinition, task_type: TaskType, known: 
 def raw_records(
     task_type: TaskType, definition: TaskDefinition, inputs: str, split: Split, on_error: OnError
 ) -> Iterator[Record]:
-    """Stream a split's records with where they stand, not yet checked against the task."""
+    """Stream a split's records with their file and line, not yet checked against the task."""
     for path in (definition.files or Files()).of(split):
         format = _format(path, task_type, definition)
         if format == "conll":
@@ -151,7 +151,7 @@ def _format(path: Path, task_type: TaskType, definition: TaskDefinition) -> str:
 
 
 def _inputs(definition: TaskDefinition, task_type: TaskType, split: Split) -> str:
-    """Which of its type's inputs the task has, by the columns of its first row."""
+    """The task's inputs, chosen from those of its type by the columns of its first row."""
     if len(task_type.inputs) == 1:
         return task_type.inputs[0]
     columns = Columns(task_type, definition)
@@ -163,7 +163,7 @@ def _inputs(definition: TaskDefinition, task_type: TaskType, split: Split) -> st
 def _labels(
     name: str, task_type: TaskType, definition: TaskDefinition, inputs: str, split: Split, known: Task | None
 ) -> tuple[str, ...]:
-    """The labels that were given, else the known task's if they hold those of a split, else those, sorted."""
+    """The given labels, else the known task's if they include all of the split's, else the split's, sorted."""
     faults: list[InputError] = []
     if definition.labels is not None:
         labels = task_type.labels_from(definition.labels)
@@ -179,7 +179,7 @@ def _labels(
     if task_type.gold_cells[task_type.gold_key] == "text" and len(labels) < 2:
         few = f"task {name}: {len(labels)} label ({', '.join(labels) or 'none'})"
         path = (definition.files or Files()).of(split)[0]
-        raise next(iter(faults), InputError(few, path=path, expected="two or more"))  # a bad row may be why
+        raise next(iter(faults), InputError(few, path=path, expected="two or more"))  # a bad row may be the cause
     return labels
 
 
@@ -191,7 +191,7 @@ def _range(
     splits: Sequence[Split],
     known: Task | None,
 ) -> tuple[float, float]:
-    """The known task's range if it holds every score of the files, else their lowest and highest."""
+    """The known task's range if it includes every score in the files, else their lowest and highest."""
     low, high = float("inf"), float("-inf")
     faults: list[InputError] = []
     for split in splits:
@@ -206,7 +206,7 @@ def _range(
 
 
 def _refuse_single_words(name: str, task_type: TaskType, definition: TaskDefinition, inputs: str, split: Split) -> None:
-    """A file with a word on each line, read as a table, would train on sentences of one word without complaint."""
+    """Refuse a file with one word per line that would be read as a table of one-word sentences."""
     path = (definition.files or Files()).of(split)[0]
     if _format(path, task_type, definition) in DOCUMENTS:
         return
@@ -221,7 +221,7 @@ def _refuse_single_words(name: str, task_type: TaskType, definition: TaskDefinit
 
 
 def _quoted_cells(name: str, task_type: TaskType, definition: TaskDefinition, split: Split) -> list[str]:
-    """A note on cells of a TSV that a CSV writer put in quotes, which are read as they stand."""
+    """A note on quoted cells in a TSV, which are read literally."""
     notes = []
     for path in (definition.files or Files()).of(split):
         if definition.quoting is None and _format(path, task_type, definition) == "tsv":
@@ -234,7 +234,7 @@ def _quoted_cells(name: str, task_type: TaskType, definition: TaskDefinition, sp
 
 
 def _divided_labels(name: str, definition: TaskDefinition, cell: Cell | None, labels: Sequence[str]) -> list[str]:
-    """A note where labels look like several, divided by something else than the separator."""
+    """A note on labels that look like several joined by another character than the separator."""
     if cell != "texts" or definition.separator is not None:
         return []
     for mark in (";", ","):
@@ -250,7 +250,7 @@ def _names(paths: Sequence[Path]) -> str:
 
 
 def _pass(error: InputError) -> None:
-    """Pass over a bad row: whoever reads the records afterwards says what is wrong with it."""
+    """Skip a bad row: it is reported when the records are read."""
 
 
 def _listing(labels: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""The freely distributable corpora from their publishers: resumed, checked, unpacked."""
+"""Downloads the freely distributable corpora from their publishers: resumable, checked, unpacked."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from biomtl.storage.files import atomic_folder, refuse_existing, sha256, write_j
 from biomtl.tasks import get_task
 from biomtl.tasks.registry import SUITES
 
-RECEIPT = "download.json"  # in every corpus folder that we made: addresses and checksums
+RECEIPT = "download.json"  # in every downloaded corpus folder: addresses and checksums
 
 Progress = Callable[[str, int, int | None], None]
-"""Called with a file's name, the bytes there are and the total, if known."""
+"""Called with a file's name, the bytes downloaded so far and the total, if known."""
 
 
 @dataclass(frozen=True)
 class Downloaded:
-    """A corpus that lies in ``folder``; ``fresh`` is false if it was there already. ``warnings`` name changed files."""
+    """A corpus in ``folder``; ``fresh`` is false if it was downloaded before. ``warnings`` name changed files."""
 
     name: str
     corpus: Corpus
@@ -38,7 +38,7 @@ def wanted(names: Sequence[str]) -> dict[str, Corpus]:
     """Corpora of tasks, their aliases, or suites (``blue``, ``blue-public``), each once.
 
     Raises:
-        InputError: a name that is none of these.
+        InputError: an unknown name.
     """
     tasks = [task for name in names for task in SUITES.get(name, (name,))]
     chosen = {get_task(task).name for task in tasks}
@@ -56,20 +56,20 @@ def download(
     timeout: float = 30,
     pause: float = 1,
 ) -> list[Downloaded]:
-    """Put every free corpus among ``names`` into ``out/NAME``; licensed ones are passed over.
+    """Download every free corpus among ``names`` into ``out/NAME``; licensed ones are skipped.
 
-    A corpus that an earlier call completed is checked and left as it is. A broken download goes on where it stopped, at
-    the next call too.
+    A corpus that an earlier call completed is checked and left as it is. An interrupted download continues where it
+    stopped, also in a later call.
 
     Args:
         names: tasks or suites.
         out: the folder for all corpora.
         overwrite: replace a folder that this function didn't make, or whose files have changed.
         any_version: keep files whose checksum differs from what biomtl was tested on.
-        progress: told how far each file is.
-        known: other addresses than the package's.
-        timeout: seconds without a byte that count as a stall.
-        pause: seconds before the second attempt; it doubles from there.
+        progress: called with the progress of each file.
+        known: addresses to use instead of the package's.
+        timeout: seconds without data after which a server counts as stalled.
+        pause: seconds before the second attempt; doubled before each further one.
 
     Raises:
         InputError: an unknown name, a failed download, a wrong checksum, an unsafe archive, an existing folder.
@@ -94,7 +94,7 @@ def _corpus(
 ) -> Downloaded:
     folder = out / name
     if not overwrite and _intact(folder):
-        for partial in out.glob(f".{name}-*.part"):  # an earlier call was killed before it could
+        for partial in out.glob(f".{name}-*.part"):  # left by an earlier call that was killed
             partial.unlink()
         return Downloaded(name, corpus, folder, fresh=False)
     refuse_existing(folder, overwrite, output="download")
@@ -122,7 +122,7 @@ def _corpus(
 
 
 def _intact(folder: Path) -> bool:
-    """Whether an earlier call completed the folder and its files are as they were."""
+    """Whether an earlier call completed the folder and its files are unchanged."""
     try:
         files = json.loads((folder / RECEIPT).read_text(encoding="utf-8"))["files"]
         return all(sha256(folder / name) == digest for name, digest in files.items())
@@ -133,10 +133,10 @@ def _intact(folder: Path) -> bool:
 def _fetch_any(
     remote: Remote, out: Path, corpus: str, any_version: bool, progress: Progress, timeout: float, pause: float
 ) -> tuple[Path, str]:
-    """The file from the first address that has it (and, if its checksum is known, has the right one)."""
+    """The file from the first address that has it (with the right checksum, if that is known)."""
     problem: InputError | None = None
     for url in remote.urls:
-        # The address is part of the name: no file is ever continued with another server's bytes.
+        # The name depends on the address, so that a file is never continued with another server's bytes.
         partial = out / f".{corpus}-{hashlib.sha256(url.encode()).hexdigest()[:12]}.part"
         try:
             fetch(
@@ -156,7 +156,7 @@ def _fetch_any(
 
 
 def _check_file(remote: Remote, fetched: Path, url: str, any_version: bool) -> None:
-    """Refuse what is not the file: a known checksum that differs, or a web page in place of an archive."""
+    """Refuse a file with the wrong checksum, or a web page instead of the file."""
     with fetched.open("rb") as stream:
         page = stream.read(512).lstrip()[:1] == b"<"
     wrong = remote.sha256 is not None and sha256(fetched) != remote.sha256
@@ -170,7 +170,7 @@ def _check_file(remote: Remote, fetched: Path, url: str, any_version: bool) -> N
 
 
 def _place(remote: Remote, fetched: Path, work: Path) -> list[Path]:
-    """The file, unpacked if it is a zip; a broken archive's download is not kept."""
+    """Put the file in place, unpacked if it is a zip; a broken archive is deleted."""
     if not remote.name.endswith(".zip"):
         target = work / remote.name
         target.write_bytes(fetched.read_bytes())
@@ -183,7 +183,7 @@ def _place(remote: Remote, fetched: Path, work: Path) -> list[Path]:
 
 
 def _changed(remote: Remote, fetched: Path, files: list[Path]) -> str:
-    """What differs from the files that biomtl was tested on; empty if nothing does."""
+    """A message on what differs from the files that biomtl was tested on; empty if nothing does."""
     there = {(path.name, sha256(path)) for path in files if path.name in remote.members}
     other = [name for name, digest in remote.members.items() if (name, digest) not in there]
     if remote.sha256 is not None and sha256(fetched) != remote.sha256:

@@ -1,4 +1,4 @@
-"""One file over HTTP, with the standard library: resumed where it broke off, never trusted about its length."""
+"""Downloads one file over HTTP with the standard library: resumable, and with a limit on its size."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from urllib.parse import urlsplit
 import biomtl
 from biomtl.errors import InputError
 
-MAX_BYTES = 1 << 30  # no corpus comes near; a server that never ends does
+MAX_BYTES = 1 << 30  # far more than any corpus; stops a server that never ends
 _BLOCK = 1 << 16
-_MAX_REQUESTS = 100  # a server may make a little progress for ever
+_MAX_REQUESTS = 100  # stops a server that sends a few bytes per request
 _OUR_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EFBIG, errno.EISDIR}
 _RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 
 Progress = Callable[[int, int | None], None]
-"""Called with the bytes there are and the total, if the server says one."""
+"""Called with the bytes downloaded so far and the total, if the server gives one."""
 
 
 class _BrokenError(Exception):
-    """A fault that may pass: try again."""
+    """A temporary fault: try again."""
 
 
 def fetch(
@@ -39,15 +39,15 @@ def fetch(
     attempts: int = 5,
     pause: float = 1,
 ) -> None:
-    """Download ``url`` into ``partial``; what it holds already is kept and continued where the server can do that.
+    """Download ``url`` into ``partial``; a partial file is continued if the server supports it.
 
-    Stalls (nothing for ``timeout`` seconds), cut connections and errors of the server are tried again, with growing
-    pauses, as long as there is progress or ``attempts`` are left. ``partial`` is kept when all fail, so that the next
-    call goes on from there.
+    Stalls (no data for ``timeout`` seconds), broken connections and server errors are retried, with growing pauses, as
+    long as there is progress or ``attempts`` are left. If all attempts fail, ``partial`` is kept, so that the next call
+    continues from there.
 
     Raises:
-        InputError: no such file, no connection, too many faults, over 1 GiB. The length is what the server says: check
-            the content afterwards.
+        InputError: no such file, no connection, too many faults, over 1 GiB. Only the announced length is checked:
+            compare checksums afterwards.
     """
     if urlsplit(url).scheme not in ("http", "https"):
         raise InputError("an address that isn't http or https", path=url)
@@ -76,7 +76,7 @@ def _reason(error: BaseException) -> str:
 
 
 def _transfer(url: str, partial: Path, validator: str, timeout: float, progress: Progress) -> str:
-    """One request; returns the server's mark of the file's version."""
+    """One request; returns the ETag, which identifies the version of the file."""
     have = partial.stat().st_size if partial.exists() else 0
     headers = {"User-Agent": f"biomtl/{biomtl.__version__}", "Accept-Encoding": "identity"}
     if have:
@@ -100,11 +100,11 @@ def _transfer(url: str, partial: Path, validator: str, timeout: float, progress:
 
 
 def _refused(error: urllib.error.HTTPError, url: str, partial: Path, have: int) -> None:
-    """Return if the file turns out to be complete; raise what may pass, or what won't."""
+    """Return if the file is already complete; otherwise raise a temporary or a final error."""
     if error.code == 416 and have:
         if (error.headers.get("Content-Range") or "").strip() == f"bytes */{have}":
             return
-        partial.unlink()  # what we have can't be part of what there is
+        partial.unlink()  # our part can't belong to the server's file
         raise _BrokenError("the file has changed on the server")
     if error.code == 429 or error.code >= 500:
         raise _BrokenError(f"the server answers {error.code}")
@@ -113,13 +113,13 @@ def _refused(error: urllib.error.HTTPError, url: str, partial: Path, have: int) 
 
 
 def _extent(response: Any, have: int) -> tuple[int, int | None]:
-    """Where the answer's bytes belong and how many the whole file has; a server may ignore the wish for a part."""
+    """Where the response's bytes start and how many the whole file has; a server may ignore the requested range."""
     length = response.headers.get("Content-Length") or ""
     start = 0
     if response.status == 206:
         match = _RANGE.fullmatch(response.headers.get("Content-Range") or "")
         if not match or int(match[1]) != have:
-            raise _BrokenError("the server sends another part than asked for")
+            raise _BrokenError("the server sent another range than requested")
         if match[2] != "*":
             return have, int(match[2])
         start = have
@@ -139,7 +139,7 @@ def _copy(
             raise InputError(f"more than the {total or MAX_BYTES:,} bytes announced", path=url)
         stream.write(block)
         progress(have, total)
-        # A server that drips a byte now and then never runs into the socket's timeout.
+        # A server that sends a byte now and then never triggers the socket's timeout.
         if time.monotonic() - since > 10 * timeout and have - start < 10 * 1024:
             raise _BrokenError("the server is stalling")
     if total is not None and have < total:

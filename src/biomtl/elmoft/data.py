@@ -93,7 +93,7 @@ class BlueData(TaskData):
         for record in FAMILIES[self.task.name](Source(path.parent), path.name, self.task, split):
             problem = task_type.check(record, self.task)
             if record["id"] in seen:
-                problem = f"id {record['id']!r} for the second time"
+                problem = f"id {record['id']!r} occurs twice"
             if problem:
                 raise InputError(problem, path=path, line=record.where[1])
             seen.add(record["id"])

@@ -1,4 +1,4 @@
-"""The ordinary run of a plan, and the old program's tables in its folder."""
+"""Runs a plan like any training run, and adds the old program's tables to the run folder."""
 
 from __future__ import annotations
 
@@ -39,16 +39,16 @@ FOLDS = "folds.csv"
 
 
 def run(flags: Flags, command: str, console: Console, say: Any) -> Path:
-    """Do what the flags say; returns the folder that was written.
+    """Run what the flags ask for and return the folder that was written.
 
     Args:
-        flags: the call.
-        command: how it was typed, for the provenance.
-        console: where tables go.
-        say: takes lines for the user that are no result.
+        flags: the parsed flags.
+        command: the command line, for the provenance.
+        console: the console for tables.
+        say: called with each note for the user.
 
     Raises:
-        InputError: bad flags, data, weights, or an output that exists.
+        InputError: bad flags, data or weights, or an output that exists.
     """
     check(flags)
     suite = load_data(task_of(flags.task), flags.data_dir, flags.input)
@@ -65,7 +65,7 @@ def run(flags: Flags, command: str, console: Console, say: Any) -> Path:
 
 
 def train_once(flags: Flags, plan: Plan, command: str, console: Console) -> Path:
-    """Train, choose by dev, score dev and test, write run folder and tables."""
+    """Train, select on dev, score dev and test, and write the run folder and the tables."""
     refuse_existing(Path(plan.recipe.output), flags.overwrite, output="run", inputs=(flags.data_dir,))
     model = build_model(flags, plan)
     also = partial(tables, flags, plan.suite, console)
@@ -84,7 +84,7 @@ def train_once(flags: Flags, plan: Plan, command: str, console: Console) -> Path
 
 
 def build_model(flags: Flags, plan: Plan) -> MultiTaskModel:
-    """The frozen biLM with a fresh head; the recipe's seed decides its weights."""
+    """The frozen biLM with a fresh head, initialised from the recipe's seed."""
     folder = pretrained(flags)
     if folder is not None:
         network = load_elmo(folder)
@@ -99,7 +99,7 @@ def build_model(flags: Flags, plan: Plan) -> MultiTaskModel:
 
 
 def cross_validate(flags: Flags, plan: Plan, command: str, console: Console) -> Path:
-    """A run for each part of train held out (it is that run's test split), and the table of their scores."""
+    """One run per fold, with the held-out part of train as its test split, and a table of their scores."""
     assert flags.kfold is not None
     out = Path(plan.recipe.output)
     parts = folds(plan.suite[plan.task.name], flags.kfold, flags.seed)
@@ -123,15 +123,15 @@ def cross_validate(flags: Flags, plan: Plan, command: str, console: Console) -> 
 
 @contextlib.contextmanager
 def replacing(out: Path, overwrite: bool) -> Iterator[None]:
-    """Keep an earlier run or cross-validation beside ``out``; it comes back unless the block ends well.
+    """Keep an earlier run or cross-validation beside ``out`` and restore it unless the block succeeds.
 
-    Where the process is killed, the next call brings it back.
+    If the process is killed, the next call restores it.
 
     Raises:
         InputError: ``out`` exists and may not be replaced, or is something else.
     """
     if os.environ.get("RANK", "0") != "0":
-        yield  # the first of several processes does it
+        yield  # only the first process does this
         return
     old = out.with_name(f".{out.name}.old")
     with locked(out):
@@ -150,11 +150,11 @@ def replacing(out: Path, overwrite: bool) -> Iterator[None]:
 
 
 def _settle(out: Path, old: Path, *, stands: bool) -> None:
-    """Delete the older of two folders if the newer one stands, else the newer one."""
+    """Delete the older of two folders if the newer one is complete, otherwise the newer one."""
     if not stands:
         if out.exists():
             recover(out)
-            for lock in out.glob(".fold-*.lock"):  # of a killed process
+            for lock in out.glob(".fold-*.lock"):  # left by a killed process
                 lock.unlink()
             refuse_foreign(out, "run")
             shutil.rmtree(out)
@@ -199,7 +199,7 @@ def score_again(flags: Flags, suite: Suite, command: str, console: Console) -> P
 
 
 def tables(flags: Flags, suite: Suite, console: Console, folder: Path, results: Results) -> None:
-    """Write the tables of every scored split; show those by the old rules."""
+    """Write the tables of every scored split, and print those scored by the old rules."""
     for name, task in suite.tasks.items():
         for split, score in results.tasks[name].items():
             predicted = [row for _, row in read_jsonl(folder / "predictions" / name / f"{split}.jsonl")]
@@ -210,7 +210,7 @@ def tables(flags: Flags, suite: Suite, console: Console, folder: Path, results: 
 
 
 def reference_table(split: str, rows: list[Row]) -> Table:
-    """The scores by the old program's rules, as they are shown."""
+    """The scores by the old program's rules, as a table for the console."""
     table = Table(title=f"{split}, protocol: {NAME}", title_justify="left")
     columns = [column for column in PERF[:6] if any(row.get(column) is not None for row in rows)]
     for column in columns:

@@ -1,4 +1,4 @@
-"""What was expected of a corpus, what was found, and what explains the difference."""
+"""Expected and found counts of a corpus, and known explanations of their differences."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Tally:
     def add(self, record: Mapping[str, Any]) -> None:
         """Count one record."""
         self.rows += 1
-        if record["doc_id"] != self._document:  # a document's records mostly come together
+        if record["doc_id"] != self._document:  # a document's records are usually consecutive
             self._document = record["doc_id"]
             self._documents.add(self._document)
         if "label" in record:
@@ -49,7 +49,7 @@ class Tally:
 
     @property
     def documents(self) -> int:
-        """How many documents the records come from."""
+        """Number of documents that the records come from."""
         return len(self._documents)
 
     def count(self, key: str) -> int:
@@ -65,7 +65,7 @@ class Tally:
         return self.cases[key] if key in SPECIAL else self._labels[key]
 
     def keys(self) -> list[str]:
-        """What there is to count in this task, expected or not."""
+        """The counts that apply to this task, expected or not."""
         unit = {"pair": "pairs", "tokens": "sentences"}.get(self._task.inputs, "rows")
         answer = type_of(self._task).answer
         unit = "sentences" if answer == "labels" else unit
@@ -77,8 +77,8 @@ class Tally:
 class Line:
     """One line of the counts table.
 
-    ``explanations`` are (part of the difference, why); ``unexplained`` is what they leave over, and ``remark`` says
-    what is known of that.
+    ``explanations`` are (part of the difference, reason); ``unexplained`` is the rest of the difference, and ``remark``
+    says what is known about it.
     """
 
     task: str
@@ -91,7 +91,7 @@ class Line:
 
     @property
     def difference(self) -> int | None:
-        """Found minus expected; None where either isn't known."""
+        """Found minus expected; ``None`` if either is unknown."""
         return None if self.expected is None or self.found is None else self.found - self.expected
 
     @property
@@ -109,13 +109,13 @@ class Line:
 def compare(
     task: Task, tallies: Mapping[Split, Tally], distribution: Kind, options: ReadOptions | None = None
 ) -> list[Line]:
-    """The lines of one task: every expected count, then what was found besides; a split without data has no ``found``.
+    """The lines of one task: all expected counts, then further counts; a split without data has no ``found``.
 
     Args:
-        task: whose catalogue says what is expected.
+        task: the task; its catalogue has the expected counts.
         tallies: the counts of the splits that were read.
         distribution: whether an original distribution or BLUE's files were read.
-        options: what the reader was told to do.
+        options: the reader's options.
     """
     lines = [line for split in SPLITS for line in _lines(task, split, tallies.get(split))]
     by_label: dict[str, list[Line]] = defaultdict(list)
@@ -137,14 +137,14 @@ def _lines(task: Task, split: Split, tally: Tally | None) -> Iterator[Line]:
     """One split's lines, without explanations."""
     expected = task.catalogue.expected.get(split, {}) if task.catalogue else {}
     keys = list(expected) + [key for key in (tally.keys() if tally else ()) if key not in expected]
-    if any(key in expected for key in ROWS):  # the same number under another name
+    if any(key in expected for key in ROWS):  # the same count under another name
         keys = [key for key in keys if key in expected or key not in ROWS]
     for key in keys:
         yield Line(task.name, split, key, expected.get(key), tally.count(key) if tally else None)
 
 
 def explain(line: Line, distribution: Kind, options: ReadOptions, splits: Mapping[Split, Line] | None = None) -> Line:
-    """The line with the known deviations that account for its difference, each with its part.
+    """The line with the known deviations that explain its difference, each with its share.
 
     Args:
         line: expected and found.
@@ -165,7 +165,7 @@ def explain(line: Line, distribution: Kind, options: ReadOptions, splits: Mappin
 
 
 def _part(entry: Mapping[str, Any], line: Line, splits: Mapping[Split, Line]) -> int:
-    """How much of what is still unexplained an entry explains."""
+    """How much of the unexplained difference an entry explains."""
     left = line.unexplained
     if line.split in entry.get("divided", ()):
         others = [splits[split] for split in entry["divided"] if split in splits]
@@ -175,7 +175,7 @@ def _part(entry: Mapping[str, Any], line: Line, splits: Mapping[Split, Line]) ->
     if here.get("found", {}).get(line.label, -1) == line.found or line.label in here.get("varies", ()):
         return left
     shift: int = here.get("shift", {}).get(line.label, 0)
-    # A source without the deviation must not look as if it had it, and an opposite difference.
+    # Where a source doesn't have the deviation, applying it would only enlarge the difference.
     return shift if abs(left - shift) < abs(left) else 0
 
 

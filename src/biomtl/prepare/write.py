@@ -1,4 +1,4 @@
-"""One task's way from its files to a folder of checked JSONL, with what is needed to say later where it came from."""
+"""Converts one task's files to a folder of checked JSONL with its provenance."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from biomtl.storage.files import dump_json, sha256, write_json
 from biomtl.tasks.task import SPLITS, Split, Task
 from biomtl.tasks.types.base import check_record
 
-MOST_FILES = 20  # of one folder that are listed one by one in the provenance
+MOST_FILES = 20  # a folder with more is summarised in the provenance
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class TaskReport:
 
 
 class TracedSource(Source):
-    """A source that remembers what was read."""
+    """A source that records which files were read."""
 
     def __init__(self, path: str | Path) -> None:
         super().__init__(path)
@@ -63,7 +63,7 @@ class TracedSource(Source):
     def checksums(self) -> list[dict[str, Any]]:
         """Name below the source and sha256 of every file read; an archive counts as one file.
 
-        Folders of very many files are summed up: the sha256 of their ``sha256sum`` listing.
+        A folder with many files has one checksum: the sha256 of their ``sha256sum`` listing.
         """
         listed: list[dict[str, Any]] = []
         for folder, used in groupby(sorted(self._used), key=lambda place: place[0]):
@@ -100,11 +100,11 @@ class SplitWriter:
         """Check and append a record.
 
         Raises:
-            InputError: what `check_record` found, or an id for the second time.
+            InputError: `check_record` refuses the record, or its id occurs twice.
         """
         problem = check_record(self._task, record)
         if problem is None and record["id"] in self._ids:
-            problem = f"id {record['id']!r} for the second time in {self._split}, expected each once"
+            problem = f"id {record['id']!r} occurs twice in {self._split}, expected once"
         try:
             line = b"" if problem else (dump_json(record) + "\n").encode()
         except (UnicodeEncodeError, ValueError, TypeError) as error:
@@ -147,14 +147,14 @@ def write_task(
     Args:
         task: what to read.
         reader: what reads it.
-        not_used: readers that found the task too, for the report.
+        not_used: other readers that found the task, for the report.
         source_path: folder, archive or file of the distribution.
-        folder: where to write; it is made.
+        folder: the output folder, which is created.
         options: the reader's options.
         tick: called after every record.
 
     Raises:
-        InputError: a file or record that isn't right, or no record at all.
+        InputError: an invalid file or record, or no record at all.
     """
     source = TracedSource(source_path)
     folder.mkdir()

@@ -1,4 +1,4 @@
-"""JSON and YAML files, read with limits: a bad one is one line, and never a traceback, a hang or a full memory."""
+"""JSON and YAML files, read with limits: a bad file gives a one-line error, never a traceback or a hang."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from biomtl.errors import InputError
 from biomtl.storage.files import read_lines
 
 MAX_JSON = 64 << 20  # bytes; a tokenizer of a large vocabulary has 20 million
-MAX_YAML = 1 << 20  # characters; they are read at some hundred thousand a second
-MAX_VALUES = 200_000  # of a YAML document, with its aliases unfolded
+MAX_YAML = 1 << 20  # characters; PyYAML reads a few hundred thousand per second
+MAX_VALUES = 200_000  # values in a YAML document, with its aliases expanded
 MAX_DEPTH = 64
 _FAULTS = (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError)
-"""What PyYAML raises for values that aren't of the kind that their tag says."""
+"""What PyYAML raises for values that don't match their tag."""
 
 
 def read_json(path: str | Path, what: str, fix: str | None = None) -> dict[str, Any]:
@@ -26,10 +26,10 @@ def read_json(path: str | Path, what: str, fix: str | None = None) -> dict[str, 
     Args:
         path: the file.
         what: what is expected there, such as ``a model's manifest``.
-        fix: what the user can do about anything else.
+        fix: what the user can do about a bad file.
 
     Raises:
-        InputError: no such file, over 64 MiB, not UTF-8, not JSON, no object, nested more than 64 levels, half a
+        InputError: no such file, over 64 MiB, not UTF-8, not JSON, not an object, nested more than 64 levels, or half a
             surrogate pair.
     """
     path = Path(path)
@@ -75,7 +75,7 @@ def validated(model: type[Record], value: Any, path: str | Path, what: str, fix:
 
 
 def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no number of JSON")
+    raise ValueError(f"{name} is not a JSON number")
 
 
 def _is_deep(value: Any) -> bool:
@@ -90,7 +90,7 @@ def _is_deep(value: Any) -> bool:
 
 
 class NotYamlError(ValueError):
-    """A text that is no YAML or beyond the limits; ``line`` counts from 1."""
+    """A text that isn't YAML or exceeds the limits; ``line`` counts from 1."""
 
     def __init__(self, problem: str, line: int | None = None) -> None:
         super().__init__(problem)
@@ -98,12 +98,12 @@ class NotYamlError(ValueError):
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML's plain values only; a date or a number in base 60 stays the text that it is: no field of ours is one."""
+    """Only YAML's plain values; dates and numbers in base 60 stay text, since no field of ours is either."""
 
     values = depth = 0
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        """The next node; a document of too many or too deep ones ends here, before the rest is read."""
+        """The next node; too many or too deeply nested nodes are refused before the rest is read."""
         self.values += 1
         self.depth += 1
         if self.values > MAX_VALUES:
@@ -144,11 +144,11 @@ for _kind in ("binary", "omap", "pairs", "set"):
 
 
 def parse_yaml(text: str) -> tuple[Any, yaml.Node | None]:
-    """The value of a YAML document and the node it stands in (for line numbers); ``None`` twice if it is empty.
+    """The value of a YAML document and its node (for line numbers); ``None`` for both if the document is empty.
 
     Raises:
-        NotYamlError: no YAML, values that aren't what their tag says, dates and other types by tag, over 1 MiB, nested
-            more than 64 levels, aliases that contain themselves or unfold to over 200,000 values.
+        NotYamlError: not YAML, values that don't match their tag, tagged dates and other types, over 1 MiB, nested more
+            than 64 levels, aliases that contain themselves or expand to over 200,000 values.
     """
     if len(text) > MAX_YAML:
         raise NotYamlError(f"over {MAX_YAML >> 20} MiB")
@@ -159,7 +159,7 @@ def parse_yaml(text: str) -> tuple[Any, yaml.Node | None]:
         if node is None:
             return None, None
         if _unfolded(node, {}, 0) > MAX_VALUES:
-            raise NotYamlError(f"aliases that unfold to over {MAX_VALUES:,} values")
+            raise NotYamlError(f"aliases that expand to over {MAX_VALUES:,} values")
         return loader.construct_document(node), node
     except NotYamlError:
         raise
@@ -169,7 +169,7 @@ def parse_yaml(text: str) -> tuple[Any, yaml.Node | None]:
         if isinstance(error, RecursionError):
             reason = "nested too deep"
         elif not isinstance(error, yaml.YAMLError | ValueError):
-            reason = f"a value that is not what its tag says: {reason}"
+            reason = f"a value that doesn't match its tag: {reason}"
         raise NotYamlError(reason, mark.line + 1 if mark else None) from error
     finally:
         if loader is not None:
@@ -177,7 +177,7 @@ def parse_yaml(text: str) -> tuple[Any, yaml.Node | None]:
 
 
 def _unfolded(node: yaml.Node, known: dict[int, int | None], depth: int) -> int:
-    """How many values a node stands for, every alias counted as often as it is used."""
+    """How many values a node contains, counting every alias as often as it is used."""
     if id(node) in known:
         size = known[id(node)]
         if size is None:
@@ -197,7 +197,7 @@ def _unfolded(node: yaml.Node, known: dict[int, int | None], depth: int) -> int:
 
 
 def read_yaml(path: str | Path) -> tuple[Any, yaml.Node | None]:
-    """The same of a file.
+    """The same for a file.
 
     Raises:
         InputError: missing or unreadable file, bytes that are not UTF-8, and what ``parse_yaml`` refuses.

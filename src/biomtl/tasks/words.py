@@ -1,4 +1,4 @@
-"""The record of how a tagging task's corpus cuts text into words; `biomtl.text.word_rules` learns and applies it."""
+"""How a tagging task's corpus splits text into words; `biomtl.text.word_rules` learns and applies the rule."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 WordChoice = Literal["model", "ours", "blanks"]
-"""What cuts a text: each task's own rule, or one rule for all tasks."""
+"""The rule that splits a text: each task's own, or one for all tasks."""
 
 
 class WordRule(BaseModel):
-    """How a corpus cuts its text into words.
+    """How a corpus splits its text into words.
 
-    ``blanks``: at blanks alone. ``ours``: `biomtl.text.words`, every visible character that is no letter or digit
-    a word of its own. ``corpus``: at blanks, and between two neighbouring characters as the corpus itself does.
+    ``blanks``: at blanks only. ``ours``: `biomtl.text.words`, where every visible character other than letters and
+    digits is a word of its own. ``corpus``: at blanks, and between two characters wherever the corpus does so.
 
-    A pattern shows the characters around a place, which is marked by ``|``: ``a`` is a letter, ``0`` a digit, a blank
-    the edge of what blanks enclose, anything else is itself. ``a|-`` is a letter before a hyphen, ``00|,0`` two digits
-    before a comma and a digit. The longest pattern that fits decides. Where none fits, two letters or digits stay
-    together and anything else is split. An abbreviation keeps its full stop, whatever the patterns say.
+    A pattern shows the characters around a position, which is marked by ``|``: ``a`` is a letter, ``0`` a digit, a
+    blank the beginning or end of a chunk between blanks, and anything else itself. ``a|-`` is a letter before a hyphen,
+    ``00|,0`` two digits before a comma and a digit. The longest matching pattern decides. If none matches, two letters
+    or digits stay together and anything else is split. An abbreviation keeps its full stop, whatever the patterns say.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

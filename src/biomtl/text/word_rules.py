@@ -1,7 +1,7 @@
-"""Words as a tagging corpus has them: a rule learned from its tokens, so that new text is cut as training's was.
+"""A tagging corpus's way of splitting text into words, learned from its tokens and applied to new text.
 
-Tagged corpora disagree about hyphens, slashes, brackets and full stops: ``NF-kappa B`` is two words in one and four in
-another. A model that learned on the one kind of words does badly on the other.
+Tagged corpora disagree about hyphens, slashes, brackets and full stops: ``NF-kappa B`` is two words in one corpus and
+four in another. A model trained on one way of splitting does badly on the other.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from biomtl.text.words import words
 
 OURS = WordRule(name="ours")
 BLANKS = WordRule(name="blanks")
-SENTENCES = 2000  # of train that a rule is learned from: more change little
-ODD = 0.01  # share of tokens that a rule may miss without a word to the user
-SIMPLER = 0.001  # share of tokens by which a less simple rule must be better
+SENTENCES = 2000  # training sentences that a rule is learned from; more make little difference
+ODD = 0.01  # share of tokens that a rule may miss without a warning
+SIMPLER = 0.001  # share of tokens by which a more complex rule must be better
 MOST_ABBREVIATIONS = 200
-FEWEST = 2  # places of one long pattern; a single one may be a slip of the corpus
+FEWEST = 2  # occurrences that a long pattern needs; a single one may be an error in the corpus
 _CHUNK = re.compile(r"\S+")
-_CLOSING = frozenset(".,;:!?%)]}")  # print has no blank before these,
+_CLOSING = frozenset(".,;:!?%)]}")  # no blank before these in print,
 _OPENING = frozenset("([{")  # none after these,
 _LINKING = frozenset("-/'")  # and none on either side of these
 
@@ -61,7 +61,7 @@ def _divided(text: str, chunk: Span, rule: WordRule, abbreviations: frozenset[st
 
 
 def _core(text: str, chunk: Span) -> Span:
-    """A chunk without brackets and commas around it."""
+    """A chunk without the brackets and commas around it."""
     start, end = chunk
     while start < end and text[start] in _OPENING:
         start += 1
@@ -72,7 +72,7 @@ def _core(text: str, chunk: Span) -> Span:
 
 @cache
 def _decisions(split: tuple[str, ...], join: tuple[str, ...]) -> Mapping[str, bool]:
-    """Pattern -> whether two words meet there."""
+    """Pattern -> whether the text is split there."""
     return {**dict.fromkeys(split, True), **dict.fromkeys(join, False)}
 
 
@@ -101,12 +101,12 @@ def _shape(character: str) -> str:
 def learn_words(records: Sequence[Mapping[str, Any]]) -> WordRule:
     """The rule that agrees best with the tokens of a training split.
 
-    A rule of the corpus's own is learned on every second sentence and compared with ``ours`` and ``blanks`` on the
-    others; the one that is kept is learned on all. Where no two tokens touch, the tokens were joined by blanks and the
-    text itself is lost: then a rule must do well both on that and on the text as print would have it.
+    The corpus's own rule is learned on every second sentence and compared with ``ours`` and ``blanks`` on the others;
+    if it is chosen, it is learned again on all sentences. If no two tokens touch, the tokens were joined by blanks and
+    the original text is lost: then a rule must do well both on the joined tokens and on the text as in print.
 
     Args:
-        records: of a tagging task, with ``tokens`` and ``offsets``.
+        records: a tagging task's records, with ``tokens`` and ``offsets``.
     """
     step = max(1, len(records) // SENTENCES)
     chosen = list(records[::step])
@@ -125,16 +125,18 @@ def learn_words(records: Sequence[Mapping[str, Any]]) -> WordRule:
 
 
 def describe(rule: WordRule) -> list[str]:
-    """What a user should know of a learned rule: that it isn't ours, and that it misses more than 1 % of the tokens."""
+    """Notes on a learned rule for the user: that it isn't ours, or that it misses more than 1 % of the tokens."""
     lines = []
     if rule.name != "ours":
         how = "at blanks" if rule.name == "blanks" else "by a rule learned from its tokens"
         others = ", ".join(f"`{name}` {share:.1%}" for name, share in rule.agreement.items() if name != rule.name)
         same = f"{rule.agreement[rule.name]:.1%} of the training tokens"
-        lines.append(f"text is cut {how}; this gives back {same} ({others})")
+        lines.append(f"text is split {how}; this reproduces {same} ({others})")
     missed = 1 - rule.agreement.get(rule.name, 1.0)
     if missed > ODD:
-        lines.append(f"warning: new text is cut otherwise than {missed:.1%} of its tokens, which costs accuracy there")
+        lines.append(
+            f"warning: the rule misses {missed:.1%} of the training tokens, which costs accuracy on such words"
+        )
     return lines
 
 
@@ -148,7 +150,7 @@ def _sample(record: Mapping[str, Any]) -> Sample:
 
 
 def _printed(tokens: Sequence[str]) -> Sample:
-    """Tokens set as in print."""
+    """Tokens with blanks between them as in print."""
     offsets: list[Span] = []
     end, after = 0, ""
     for token in tokens:
@@ -161,7 +163,7 @@ def _printed(tokens: Sequence[str]) -> Sample:
 
 
 def _learn(samples: Sequence[Sample]) -> WordRule:
-    """The majority's decision for each pattern; a long pattern is kept where it says otherwise than its short one."""
+    """The majority decision for each pattern; a long pattern is kept only if it differs from its short one."""
     abbreviations = _abbreviations(samples)
     known = frozenset(abbreviations)
     counts: dict[str, Counter[bool]] = {}
@@ -188,7 +190,7 @@ def _learn(samples: Sequence[Sample]) -> WordRule:
 
 
 def _abbreviations(samples: Sequence[Sample]) -> tuple[str, ...]:
-    """Words that end in a full stop more often than the stop stands apart from them."""
+    """Words whose full stop is more often part of the word than a token of its own."""
     counts: Counter[str] = Counter()
     for text, spans in samples:
         tokens = set(spans)
@@ -200,7 +202,7 @@ def _abbreviations(samples: Sequence[Sample]) -> tuple[str, ...]:
 
 
 def _agreement(rule: WordRule, samples: Sequence[Sample]) -> float:
-    """The share of the tokens that the rule cuts out of their text as they are."""
+    """The share of the tokens that the rule reproduces from their text."""
     total = same = 0
     for text, spans in samples:
         same += len(set(spans).intersection(cut_words(text, rule)))

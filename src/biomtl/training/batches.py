@@ -1,4 +1,4 @@
-"""Batches with almost no padding that learn as well as random ones (measured in docs/batching.md)."""
+"""Batches with almost no padding that train as well as random ones (measured in docs/batching.md)."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def plan_batches(
 
 
 def _token_pools(order: Index, costs: Index, budget: int, pool_batches: int) -> list[Index]:
-    """Runs of ``order`` of equal cost, each a little below ``pool_batches`` full batches."""
+    """Consecutive parts of ``order`` of equal cost, each a little below ``pool_batches`` full batches."""
     if not len(order):
         return []
     ends = np.cumsum(costs)
@@ -88,7 +88,7 @@ def _token_pools(order: Index, costs: Index, budget: int, pool_batches: int) -> 
 
 
 def _size_pools(order: Index, size: int, pool_batches: int) -> list[Index]:
-    """Runs of ``order`` of ``pool_batches`` batches whose sizes differ by at most one, so that none is very small."""
+    """Consecutive parts of ``order`` for ``pool_batches`` batches whose sizes differ by at most one."""
     if not len(order):
         return []
     starts = np.linspace(0, len(order), -(-len(order) // size) + 1).astype(np.int64)
@@ -96,14 +96,14 @@ def _size_pools(order: Index, size: int, pool_batches: int) -> list[Index]:
 
 
 def _even_cuts(lengths: Index, total_rows: Index, budget: int) -> list[int]:
-    """Where to cut entries sorted long to short (``total_rows`` cumulated) into batches of at most ``budget``.
+    """Where to cut entries, longest first, into batches of at most ``budget``; ``total_rows`` is cumulative.
 
-    As few batches as the budget allows, in a larger pool a multiple of ``STRATA``; then the lowest budget that needs
-    no more of them, so that all are about equally full.
+    There are as few batches as the budget allows (in a larger pool, a multiple of ``STRATA``), cut with the lowest
+    budget that needs no more of them, so that all are about equally full.
     """
     cuts = _greedy_cuts(lengths, total_rows, budget)
     count = len(cuts) + 1
-    if count >= 4 * STRATA:  # whole rounds only, so that steps of several batches stay in time with the rounds
+    if count >= 4 * STRATA:  # whole rounds only, so that steps of several batches coincide with rounds
         count = -(-count // STRATA) * STRATA
     low, high = 0, budget
     while high - low > 1:
@@ -129,20 +129,20 @@ def _greedy_cuts(lengths: Index, total_rows: Index, budget: int) -> list[int]:
 def _mixed(count: int, random: np.random.Generator) -> Index:
     """A random order of ``count`` batches sorted by length, in which every ``STRATA`` steps span all lengths.
 
-    The batches are parted into strata by length; each round takes one of every stratum, in random order. A plain
-    shuffle would leave runs of short or of long batches.
+    The batches are divided into strata by length; each round takes one batch of every stratum, in random order. A plain
+    shuffle could put many short or many long batches in a row.
     """
     strata = np.array_split(np.arange(count), STRATA)
     rounds = max(len(stratum) for stratum in strata)
-    # Where a stratum has a batch less than others, the round that misses it is drawn too.
+    # If a stratum has one batch less than others, the round without it is random too.
     places = np.concatenate([random.permutation(rounds)[: len(stratum)] for stratum in strata])
     return np.lexsort((random.random(count), places))
 
 
 def shard(batches: Sequence[Index], rank: int, world: int) -> list[Index]:
-    """The batches of process ``rank`` of ``world``: equally many for each, and no entry lost or doubled.
+    """The batches of process ``rank`` of ``world``: the same number for each, with every entry exactly once.
 
-    Where the number of batches does not divide, those with the most entries are halved until it does.
+    If the number of batches isn't divisible, the batches with the most entries are halved until it is.
 
     Raises:
         InputError: too few entries to give every process a batch at each step.

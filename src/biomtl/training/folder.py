@@ -1,7 +1,8 @@
-"""The run folder: locked while a run lives, refused, begun, or taken up again, and replaced only by a finished run.
+"""The run folder: locked while a run is active, and replaced only by a finished run.
 
-A new run is written where it will lie. One that is to replace an older run grows beside it, in ``.NAME.next/NAME``, and
-takes its place at the end: until then the older run stays as it is, and ``--resume`` finds the newer one.
+A new run is written to its own folder. A run that will replace an older one is written beside it, to
+``.NAME.next/NAME``, and takes its place at the end: until then the older run stays as it is, and ``--resume`` finds the
+newer one.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from biomtl.training.recipe_io import dump_recipe, load_recipe
 RECIPE = "recipe.yaml"
 CHECKPOINTS = "checkpoints"
 RESULTS = (FILE, "model/README.md", "report.html")
-"""What a run leaves last, in the order of writing: with all of it the run is finished."""
+"""The last files that a run writes, in this order: once all exist, the run is finished."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,8 @@ class RunFolder:
     """A run's folder.
 
     Attributes:
-        output: its name, as the recipe gives it.
-        place: where its files are until it is finished: ``output``, or beside it.
+        output: the folder in the recipe.
+        place: where the files are until the run is finished: in ``output``, or beside it.
         resume: whether an interrupted run is continued.
     """
 
@@ -51,28 +52,28 @@ class RunFolder:
 
     @property
     def note(self) -> str | None:
-        """Where to look for a run that grows beside the one that it will replace."""
+        """Where to find a run that will replace an older one."""
         if self.place == self.output:
             return None
         return f"written to {self.place} until it is finished; the older run stays until then"
 
     @property
     def scored(self) -> bool:
-        """Whether the scores are there, so that only what is written after them may be missing."""
+        """Whether the scores are written, so that only later files may be missing."""
         return (self.place / FILE).is_file()
 
     def begin(self, recipe: Recipe) -> None:
-        """Make the folder with its recipe in it; or clear a folder to be resumed of what a killed process left.
+        """Create the folder with its recipe; or, when resuming, delete what a killed process left behind.
 
         Raises:
-            InputError: the run to be resumed has another recipe, or the folder appeared meanwhile.
+            InputError: the run to resume has another recipe, or the folder was created meanwhile.
         """
         if self.resume:
             self._take_up(recipe)
             return
         _discard(_next(self.output).parent)
         with contextlib.suppress(OSError):
-            self.place.rmdir()  # an empty folder is as good as none
+            self.place.rmdir()  # an empty folder counts as none
         try:
             with atomic_folder(self.place, "run") as work:
                 (work / RECIPE).write_text(dump_recipe(recipe), encoding="utf-8")
@@ -87,16 +88,16 @@ class RunFolder:
         before = load_recipe(path)
         for key in Recipe.model_fields:
             old, new = getattr(before, key), getattr(recipe, key)
-            unknown = key not in before.model_fields_set and old is not None  # to the biomtl that began the run
+            unknown = key not in before.model_fields_set and old is not None  # to the biomtl that started the run
             if key != "output" and not unknown and not same_place(old, new):
                 raise InputError(f"{key} is {old!r}, now {new!r}", path=path, fix="resume with the recipe as it was")
-        if before != recipe:  # the same by other names, such as that of a folder that was moved
+        if before != recipe:  # the same under other names, such as those of a moved folder
             with atomic_file(path) as stream:
                 stream.write(dump_recipe(recipe))
         _tidy(self.place)
 
     def settle(self) -> None:
-        """Let the finished run take the place of the older one; nothing to do for a run without one."""
+        """Put the finished run in the place of the older one, if there is one."""
         if self.place != self.output:
             _replace(self.output)
 
@@ -105,7 +106,7 @@ class RunFolder:
 def claim(
     output: Path, *, resume: bool, overwrite: bool, inputs: Iterable[str | Path | None] = ()
 ) -> Iterator[RunFolder]:
-    """The folder of a run that may begin, which no other process can take as long as the block lasts.
+    """The folder of a run that may start; no other process can claim it within the block.
 
     Nothing is written or deleted yet, except that an interrupted replacement is completed.
 
@@ -113,10 +114,10 @@ def claim(
         output: the folder.
         resume: whether an interrupted run is continued.
         overwrite: whether an older run may be replaced.
-        inputs: what the run reads, which is never replaced.
+        inputs: the run's inputs, which are never replaced.
 
     Raises:
-        InputError: another process has it, it exists, or it is no run folder; resuming, there is nothing to resume.
+        InputError: another process holds it, it exists, it isn't a run folder, or there is nothing to resume.
     """
     with locked(output):
         _recover(output, resume=resume)
@@ -125,7 +126,7 @@ def claim(
 
 @contextlib.contextmanager
 def locked(output: Path) -> Iterator[None]:
-    """Hold the run folder's lock, which the system releases however the process ends.
+    """Hold the run folder's lock, which the system releases even if the process is killed.
 
     Raises:
         InputError: another process holds it.
@@ -145,15 +146,15 @@ def locked(output: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        path.unlink(missing_ok=True)  # before the release: who comes now makes a new file and locks that
+        path.unlink(missing_ok=True)  # before the release: the next process creates and locks a new file
         lock.release()
         for parent in made:
             with contextlib.suppress(OSError):
-                parent.rmdir()  # where the run never began
+                parent.rmdir()  # if the run never started
 
 
 def _next(output: Path) -> Path:
-    """Where a run that will replace the one in ``output`` is written, under the same name, which its report shows."""
+    """Where a run that will replace the one in ``output`` is written; its report shows the folder's name."""
     target = output.resolve()
     return target.parent / f".{target.name}.next" / target.name
 
@@ -199,10 +200,10 @@ def _free(output: Path, overwrite: bool, inputs: Iterable[str | Path | None]) ->
 
 
 def _replace(output: Path) -> None:
-    """Put the finished run in the place of the older one; where the process is killed, ``_recover`` goes on.
+    """Put the finished run in the place of the older one; if the process is killed, ``_recover`` completes it.
 
     Raises:
-        InputError: somebody put files of their own into the older run meanwhile.
+        InputError: the older run now contains files that biomtl didn't write.
     """
     target, new, old = output.resolve(), _next(output), _replaced(output)
     if target.exists():
@@ -221,7 +222,7 @@ def _replaced(output: Path) -> Path:
 
 
 def _recover(output: Path, *, resume: bool) -> None:
-    """Go on where a process was killed: with replacing the older run (``resume`` does it itself) and with deleting."""
+    """Complete the replacement (unless resuming, which does so itself) or deletion that a killed process began."""
     target, new, old = output.resolve(), _next(output), _replaced(output)
     ours = {new.name, old.name}
     if is_finished(new) and not resume:
@@ -236,18 +237,18 @@ def _recover(output: Path, *, resume: bool) -> None:
 
 
 def _holds_only(folder: Path, names: set[str]) -> bool:
-    """Whether a folder is there, and nothing in it that a user may have put there."""
+    """Whether a folder exists and has nothing in it but these names."""
     return folder.is_dir() and {path.name for path in folder.iterdir()} <= names
 
 
 def _tidy(folder: Path) -> None:
-    """Delete what a killed process left half-written anywhere in a run folder."""
+    """Delete all half-written files that a killed process left in a run folder."""
     for place in (folder, *(path for path in folder.rglob("*") if path.is_dir() and not path.is_symlink())):
         recover(place)
 
 
 def _discard(folder: Path) -> None:
-    """Delete a folder of ours; it loses its name at once, so that no half of it is ever taken for a run."""
+    """Delete a folder of ours; it is renamed first, so that a half-deleted one is never taken for a run."""
     if folder.is_dir():
         shutil.rmtree(_gone(folder), ignore_errors=True)
         os.rename(folder, _gone(folder))

@@ -1,6 +1,6 @@
-"""The training loop, top to bottom: batches -> one encoder pass each -> heads -> weighted losses -> step.
+"""The training loop, top to bottom: batch -> one encoder pass -> heads -> weighted losses -> step.
 
-It knows nothing of task types, file formats or where the encoder came from.
+It knows nothing about task types, file formats or the encoder's origin.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from biomtl.training.state import TrainState, random_state
 
 @dataclass(frozen=True)
 class Step:
-    """What one optimiser step did, in all processes together; a line of ``log.jsonl``."""
+    """The figures of one optimiser step over all processes; a line of ``log.jsonl``."""
 
     step: int
     epoch: float
@@ -70,12 +70,12 @@ def fit(
 ) -> Progress:
     """Train ``model`` in place.
 
-    With ``resume`` the newest checkpoint is continued: same batches, same random state, on a CPU the very same
-    weights as an uninterrupted run.
+    With ``resume`` the newest checkpoint is continued with the same batches and random state; on a CPU the weights are
+    exactly those of an uninterrupted run.
 
     Raises:
         InputError: a checkpoint that can't be read, or a loss that is no longer a number.
-        Ended: SIGINT or SIGTERM came; the step was ended and, unless the recipe wants none, a checkpoint written.
+        Ended: after SIGINT or SIGTERM; the step was completed and, unless the recipe forbids it, a checkpoint written.
     """
     total = data.run_length(accelerator.num_processes)
     methods = make_methods(recipe, model)
@@ -126,7 +126,7 @@ def fit(
 def optimise(
     state: TrainState, wrapped: Any, step_examples: list[list[Any]], recipe: Recipe, accelerator: Accelerator
 ) -> dict[str, Any]:
-    """One optimiser step over one batch, or several whose gradients add up."""
+    """One optimiser step over one batch, or over several whose gradients are added."""
     model = state.model.train()
     for method in state.methods.values():
         method.before_step(state.progress.step, model)
@@ -159,11 +159,11 @@ def optimise(
 def loss_weights(
     batches: list[Batch], state: TrainState, recipe: Recipe, accelerator: Accelerator
 ) -> tuple[list[dict[str, float]], list[list[float]]]:
-    """The factor of each task's mean loss in each batch, and the outputs that each mean is over.
+    """The factor of each task's mean loss in each batch, and the number of outputs in each mean.
 
     A step's loss combines the tasks' means over the whole step, each weighted by the task's weight, the methods'
-    factors and its share of the examples, so that a task with one row doesn't outweigh one with thirty. The result
-    makes that true however the step's rows are distributed over batches and processes.
+    factors and its share of the examples, so that a task with one row doesn't outweigh one with thirty. The factors
+    ensure this however the step's rows are distributed over batches and processes.
     """
     names = list(state.model.tasks)
     examples = [[float(len(batch.examples.get(name, ()))) for name in names] for batch in batches]
@@ -194,7 +194,7 @@ def backward(
 ) -> tuple[dict[str, Tensor], Tensor]:
     """One encoder pass, the losses of all tasks, their gradients; returns the losses and their weighted sum."""
     device = accelerator.device.type
-    # Gradient checkpointing replays torch's own random state in the backward pass, so there torch's dropout drops.
+    # Gradient checkpointing replays torch's own random state in the backward pass, so it needs torch's own dropout.
     fast = device == "cpu" and not recipe.gradient_checkpointing
     with FastDropout() if fast else contextlib.nullcontext():
         with torch.autocast(device, dtype=torch.bfloat16, enabled=recipe.bf16):
@@ -215,7 +215,7 @@ def summary(
     counts: list[list[float]],
     accelerator: Accelerator,
 ) -> dict[str, Any]:
-    """What ``log.jsonl`` says of a step, over all its batches and processes."""
+    """The figures of a step for ``log.jsonl``, over all its batches and processes."""
     examples = sum(len(rows) for batch in batches for rows in batch.examples.values())
     sizes = [sum(batch.real_tokens for batch in batches), sum(batch.padded_tokens for batch in batches), examples]
     outputs = torch.tensor(counts, device=accelerator.device).sum(0)
@@ -233,7 +233,7 @@ def summary(
 
 @contextlib.contextmanager
 def evaluation_weights(state: TrainState) -> Iterator[None]:
-    """Within this context the model has the weights that are scored and saved."""
+    """Within this context, the model has the weights to be scored and saved."""
     with contextlib.ExitStack() as stack:
         for method in state.methods.values():
             stack.enter_context(method.evaluation_weights(state.model))
@@ -241,7 +241,7 @@ def evaluation_weights(state: TrainState) -> Iterator[None]:
 
 
 def select(progress: Progress, hooks: Hooks, recipe: Recipe) -> DevScores:
-    """Score dev; keep the model if it is the best so far, and stop after too many evaluations without gain."""
+    """Score dev; keep the model if it is the best so far, and stop after too many evaluations without improvement."""
     scores = hooks.evaluate(progress)
     score = scores.chosen
     gain = None if progress.best is None else score - progress.best
@@ -268,14 +268,14 @@ def weight_of(task: str, options: Mapping[str, Any]) -> float:
 
 
 def refuse_divergence(step: int, loss: float) -> None:
-    """Raise where a loss is no number any more: no later step mends that."""
+    """Raise an error if the loss is infinite or NaN, from which training can't recover."""
     if not math.isfinite(loss):
         fix = "lower learning_rate or lengthen the warm-up"
         raise InputError(f"training diverged: the loss of step {step} is {loss}", fix=fix)
 
 
 def overdue(recipe: Recipe, saved: float) -> bool:
-    """Whether the newest checkpoint, written at ``saved`` (of the monotonic clock), is older than the recipe wants."""
+    """Whether the newest checkpoint, written at ``saved`` (monotonic clock), is older than ``save_minutes``."""
     return 0 < 60 * recipe.save_minutes <= time.monotonic() - saved
 
 
@@ -296,7 +296,7 @@ def save(state: TrainState, recipe: Recipe, accelerator: Accelerator, checkpoint
 
 
 def ended(number: int, progress: Progress, recipe: Recipe, accelerator: Accelerator) -> Ended:
-    """What ends the run after a signal; the first process says it for all."""
+    """The exception that ends the run after a signal; only the first process has a message."""
     how = "nothing is saved (save_strategy: no)" if recipe.save_strategy == "no" else "go on with --resume"
     said = f"{SAID[number]} after step {progress.step}, {how}"
     return Ended(number, said if accelerator.is_main_process else "")

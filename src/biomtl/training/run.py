@@ -84,11 +84,11 @@ def train(
         overwrite: replace an existing run once this one is finished.
         command: the command line, for the provenance.
         console: the console for tables; default standard output.
-        also: writes more into the folder, from the scores, before the run counts as finished.
+        also: writes further files into the folder, given the scores, before the run counts as finished.
 
     Raises:
         InputError: the folder exists (or, resuming, doesn't) or is another process's, a split is missing, the data
-            don't fit the recipe, or the model or suite contradicts a key that the recipe gives.
+            don't fit the recipe, or the model or suite contradicts a key of the recipe.
     """
     if positional:
         raise TypeError("train(model, suite, recipe) is now biomtl.train(recipe, model=model, suite=suite)")
@@ -138,7 +138,7 @@ def train(
 
 @contextlib.contextmanager
 def claimed(recipe: Recipe, accelerator: Accelerator, *, resume: bool, overwrite: bool) -> Iterator[RunFolder]:
-    """The run's folder, held by the first process for all of them; what it is refused for, they all raise."""
+    """The run's folder, held by the first process for all; if it is refused, all processes raise the error."""
     with contextlib.ExitStack() as held:
         folder = claim(Path(recipe.output), resume=resume, overwrite=overwrite, inputs=(recipe.encoder, recipe.suite))
         yield on_main_process(accelerator, lambda: held.enter_context(folder))
@@ -146,7 +146,7 @@ def claimed(recipe: Recipe, accelerator: Accelerator, *, resume: bool, overwrite
 
 @contextlib.contextmanager
 def resumable(recipe: Recipe) -> Iterator[None]:
-    """Within this block, after the last step, a signal's line names the way on."""
+    """Within this block, after the last step, the message for a signal says how to continue."""
     try:
         yield
     except Ended as end:
@@ -156,14 +156,14 @@ def resumable(recipe: Recipe) -> Iterator[None]:
 
 
 def say(console: Console, *lines: str | None) -> None:
-    """Print lines as they are, those that say something."""
+    """Print all non-empty lines as they are."""
     for line in lines:
         if line:
             console.print(line, markup=False, highlight=False)
 
 
 def keep_activations(model: MultiTaskModel, suite: Suite, recipe: Recipe, data: TrainingData, console: Console) -> None:
-    """Let an encoder whose outputs are constants compute them once for the whole run, also for what is scored."""
+    """Let a frozen encoder compute its outputs once for the whole run, including the scored splits."""
     if recipe.activations == "none":
         return
     folder = None if recipe.activations_folder is None else Path(recipe.activations_folder)
@@ -178,14 +178,14 @@ def keep_activations(model: MultiTaskModel, suite: Suite, recipe: Recipe, data: 
 
 
 def score(run: Observer, progress: Progress, started: float, console: Console) -> None:
-    """Load the chosen weights, score dev and once the test split, write predictions and then ``metrics.json``."""
+    """Load the chosen weights, score dev and test, and write the predictions and then ``metrics.json``."""
     model, suite, recipe, folder = run.model, run.suite, run.recipe, run.folder
     chosen = MultiTaskModel.from_pretrained(folder / "model")
     model.load_state_dict(chosen.state_dict())
     evaluations: list[Evaluation] = []
     for split in scored_splits(recipe):
         if any(split in entry for entry in suite.data.values()):
-            known = run.predictions if split == "dev" else None  # made when the model was chosen
+            known = run.predictions if split == "dev" else None  # from when the model was chosen
             evaluations.append(evaluate(model, suite, split, seed=recipe.seed, bf16=recipe.bf16, predictions=known))
             evaluations[-1].write_predictions(folder / "predictions")
     facts = {
@@ -204,7 +204,7 @@ def score(run: Observer, progress: Progress, started: float, console: Console) -
 def describe(
     model: MultiTaskModel, suite: Suite, folder: Path, also: Callable[[Path, Results], None] | None = None
 ) -> Results:
-    """Write what is made from the scores: the model card, and last the report; with it the run is finished."""
+    """Write the model card and, last, the report from the scores; then the run is finished."""
     results = Results.read(folder / FILE)
     tasks, length = list(suite.tasks.values()), model.processor.max_length
     write_card(folder / "model", "biomtl", tasks, results.provenance, max_length=length, results=results)
@@ -215,7 +215,7 @@ def describe(
 
 
 def provenance(suite: Suite, recipe: Recipe, command: str | None) -> dict[str, Any]:
-    """Where the numbers come from: versions, seed, data checksums, machine."""
+    """The origin of the scores: versions, seed, data checksums, machine."""
     packages = {}
     for name in ("torch", "transformers", "accelerate", "numpy", "safetensors"):
         try:

@@ -132,7 +132,7 @@ def test_data_cut_off(bilm: Elmo, tmp_path: Path, caplog: pytest.LogCaptureFixtu
     os.truncate(store.folder / "data.bin", 120)
     with caplog.at_level(logging.WARNING):
         store = ActivationStore(tmp_path, bilm)
-    assert "cut off: 2 sentences will be computed again" in caplog.text
+    assert "truncated: 2 sentences will be computed again" in caplog.text
     check(store, bilm, SENTENCES[:1])
     fill(store, bilm)
     caplog.clear()

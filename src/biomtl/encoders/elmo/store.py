@@ -4,11 +4,11 @@ A store is a folder for one set of weights and one number format:
 
 - ``store.json`` says which;
 - ``data.bin`` holds sentence after sentence, appended;
-- ``index.bin`` holds a fixed-size record a sentence (key, place, words, checksum of the data, checksum of the
-  record), appended after the data has reached the disk. What no whole record points at doesn't exist, so a killed
-  process loses its last sentences and nothing else.
+- ``index.bin`` holds one fixed-size record per sentence (key, offset, words, checksum of the data, checksum of the
+  record), appended after the data has reached the disk. Data without a complete record is ignored, so a killed process
+  loses its last sentences and nothing else.
 
-Readers need no lock: they see whole records only. Writers take turns by a file lock.
+Readers need no lock, since they only use complete records. Writers take turns with a file lock.
 """
 
 from __future__ import annotations
@@ -35,24 +35,25 @@ from torch import Tensor
 from biomtl.encoders.elmo.network import Elmo
 from biomtl.storage.files import write_json
 
-FORMAT = 1  # raised when the layers' values or their layout on disk change
+FORMAT = 1  # increased when the layers' values or their layout on disk change
 RECORD = struct.Struct("<16sQIII")  # key, offset, words, checksum of data, checksum of record
 DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 DEFAULT_LIMIT = 32 * 10**9
-DISK_MARGIN = 10**9  # bytes of disk that are left to others
+DISK_MARGIN = 10**9  # bytes of disk space that are always left free
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What filling a store would take; ``str`` of it is the line to print before.
+    """What filling a store would take; ``str()`` gives the line to print before it starts.
 
     Attributes:
-        sentences: how many sentences are asked for.
+        sentences: number of sentences in the run.
         missing: how many of them have to be computed.
-        bytes: what these would add.
-        room: bytes that may still be added.
+        bytes: the bytes that these would add.
+        room: the bytes that may still be added.
+        folder: the store's folder.
     """
 
     sentences: int
@@ -85,10 +86,10 @@ class ActivationStore:
         root: folder of the stores; each model and format has its own inside.
         model: the biLM whose layers are kept.
         dtype: ``bf16`` (half the space; rounds to 8 bits of mantissa) or ``fp32``.
-        limit: most bytes that ``data.bin`` may have; sentences beyond it aren't kept.
+        limit: maximum size of ``data.bin`` in bytes; sentences beyond it aren't kept.
 
     Attributes:
-        full: nothing more will be kept.
+        full: whether nothing more will be kept.
     """
 
     def __init__(self, root: str | Path, model: Elmo, *, dtype: str = "bf16", limit: int = DEFAULT_LIMIT) -> None:
@@ -105,7 +106,7 @@ class ActivationStore:
         self._entries: dict[bytes, _Entry] = {}
         self._trusted: set[bytes] = set()
         self._warned = False
-        self._read = 0  # bytes of index.bin taken in
+        self._read = 0  # bytes of index.bin read so far
         self._map: NDArray[np.uint8] = np.empty(0, np.uint8)
         self.full = False
         with self._lock:
@@ -120,21 +121,21 @@ class ActivationStore:
         return len(self._entries)
 
     def plan(self, sentences: Sequence[tuple[bytes, int]]) -> Plan:
-        """What keeping these ``(key, words)`` would take."""
+        """What it would take to keep these ``(key, words)``."""
         self._refresh()
         missing = {key: words for key, words in sentences if key not in self._entries}
         needed = sum(missing.values()) * self._row_bytes
         return Plan(len(sentences), len(missing), needed, self._room(), self.folder)
 
     def read(self, key: bytes, into: Tensor) -> bool:
-        """Copy a sentence's layers side by side into ``[words, layers * 2 * projection_dim]``; false without them."""
+        """Copy a sentence's layers into ``[words, layers * 2 * projection_dim]``; false if the sentence isn't kept."""
         entry = self._entries.get(key)
         if entry is None:
             return False
         end = entry.offset + entry.words * self._row_bytes
         if end > len(self._map):
             self._remap()
-        if end > self._size():  # cut off since; a look at what a map has lost would end the process
+        if end > self._size():  # truncated since; reading a lost part of a memory map would kill the process
             return self._damaged(key)
         raw = self._map[entry.offset : end]
         if key not in self._trusted:
@@ -149,17 +150,17 @@ class ActivationStore:
         del self._entries[key]
         self._map = np.empty(0, np.uint8)  # the file may be another one by now
         if not self._warned:  # once: a file may be damaged from end to end
-            log.warning("%s is damaged, sentences that can't be trusted are computed again", self._data)
+            log.warning("%s is damaged, the damaged sentences are computed again", self._data)
         self._warned = True
         return False
 
     def add(self, sentences: Iterable[tuple[bytes, Tensor]]) -> None:
-        """Keep layers ``[layers, words, 2 * projection_dim]`` by key; those already there are passed over."""
+        """Keep layers ``[layers, words, 2 * projection_dim]`` by key; sentences that are already kept are skipped."""
         if self.full:
             return
         with self._lock:
             self._refresh()
-            self._repair()  # of a writer that was killed since; behind a broken record ours could not be read
+            self._repair()  # another writer may have been killed; records behind a broken one could not be read
             start = self._size()
             try:
                 records = self._append(sentences, self._room())
@@ -173,10 +174,10 @@ class ActivationStore:
             self._refresh()
 
     def _append(self, sentences: Iterable[tuple[bytes, Tensor]], room: int) -> list[bytes]:
-        """Write the data; the records that make it exist are for the caller to write once it is on the disk."""
+        """Write the data and return its records, which the caller writes once the data is on the disk."""
         records: dict[bytes, bytes] = {}
         with self._data.open("ab") as data:
-            # Always behind the file's end: whatever an older record points at is never written over.
+            # Always at the file's end: data that an older record points to is never overwritten.
             for key, layers in sentences:
                 if key in self._entries or key in records:
                     continue
@@ -199,7 +200,7 @@ class ActivationStore:
         return rows.to("cpu", self.dtype).contiguous().view(torch.uint8).numpy()
 
     def _claim(self, identity: dict[str, object]) -> None:
-        """Take the folder for these weights; what other weights or an older format left in it goes."""
+        """Take the folder for these weights; data of other weights or of an older format is deleted."""
         about = self.folder / "store.json"
         try:
             written = json.loads(about.read_text(encoding="utf-8"))
@@ -211,12 +212,12 @@ class ActivationStore:
             return
         if written is not None:
             log.warning("%s: the store was written by other weights and is computed again", self.folder)
-            for path in (self._index, self._data):  # the index first: data without records doesn't exist
+            for path in (self._index, self._data):  # the index first: data without records is ignored
                 path.unlink(missing_ok=True)
         write_json(about, identity)
 
     def _refresh(self) -> None:
-        """Take in the records that were appended since the last look."""
+        """Read the records that were appended since the last call."""
         try:
             with self._index.open("rb") as stream:
                 stream.seek(self._read)
@@ -229,7 +230,7 @@ class ActivationStore:
             block = raw[start : start + RECORD.size]
             key, offset, words, checksum, own = RECORD.unpack(block)
             if zlib.crc32(block[:-4]) != own:
-                break  # another process is writing it, or was killed: `_repair` tells
+                break  # another process is writing it or was killed; `_repair` finds out which
             self._read += RECORD.size
             if offset + words * self._row_bytes > size:
                 lost.add(key)
@@ -237,12 +238,12 @@ class ActivationStore:
                 self._entries[key] = _Entry(offset, words, checksum)
                 self._trusted.discard(key)
         if lost := lost - self._entries.keys():
-            log.warning("%s is cut off: %d sentences will be computed again", self._data, len(lost))
+            log.warning("%s is truncated: %d sentences will be computed again", self._data, len(lost))
 
     def _repair(self) -> None:
-        """Drop what follows the last whole record, under the lock."""
+        """Drop what follows the last complete record; the caller holds the lock."""
         if self._index.exists() and self._index.stat().st_size > self._read:
-            log.warning("%s ends in a broken record, what follows is computed again", self._index)
+            log.warning("%s ends in a broken record; the sentences from there on are computed again", self._index)
             os.truncate(self._index, self._read)
 
     def _size(self) -> int:
@@ -254,9 +255,9 @@ class ActivationStore:
 
     def _remap(self) -> None:
         try:
-            # Copy-on-write, since torch wants memory that it may write to; nothing writes.
+            # Copy-on-write, since torch wants writable memory; nothing is written.
             self._map = np.memmap(self._data, dtype=np.uint8, mode="c")
-        except (OSError, ValueError):  # somebody has removed or emptied the file: all that is missing is damaged
+        except (OSError, ValueError):  # the file was removed or emptied: its sentences count as damaged
             self._map = np.empty(0, np.uint8)
 
     def _stop(self, reason: str) -> None:
@@ -265,12 +266,12 @@ class ActivationStore:
 
 
 def default_folder() -> Path:
-    """Where stores are kept unless the user says otherwise."""
+    """The default folder of all stores."""
     return Path(os.environ.get("BIOMTL_CACHE") or Path.home() / ".cache" / "biomtl") / "elmo"
 
 
 def fingerprint(model: Elmo) -> str:
-    """SHA-256 of everything that a model's layers depend on: options, weights and the type they are in."""
+    """SHA-256 of everything that a model's layers depend on: options, weights and their types."""
     digest = hashlib.sha256(model.options.model_dump_json().encode())
     for name, value in sorted(model.state_dict().items()):
         digest.update(f"{name} {value.dtype}".encode())
