@@ -93,6 +93,38 @@ def test_lower_floors_never_import_higher_ones() -> None:
     assert not wrong, "\n".join(wrong)
 
 
+OPTIONAL = ("datasketch", "h5py", "matplotlib", "onnx", "onnxruntime", "openpyxl", "pyarrow")  # of the extras
+SLOW = ("huggingface_hub", "torch", "transformers")  # seconds to import, for modules that work without them too
+# Imports of our own inside functions: file -> the reason.
+LATE = {
+    "__main__.py": "streams and signals are set up before anything is imported",
+    "batch.py": "prepared texts need no torch",
+    "cli/elmo.py": "devices are chosen before torch is imported",
+    "inference/embed.py": "only an ELMo needs it",
+    "inference/engines/base.py": "the engine imports this protocol",
+    "pretrained.py": "needs torch",
+    "training/__init__.py": "recipes are read without torch",
+}
+
+
+def test_imports_stand_at_the_top() -> None:
+    wrong, late = [], set()
+    for path in sorted(ROOT.rglob("*.py")):
+        file = path.relative_to(ROOT).as_posix()
+        functions = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if hasattr(node, "args")]
+        for node in (inner for function in functions for inner in ast.walk(function)):
+            if not isinstance(node, ast.Import | ast.ImportFrom):
+                continue
+            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
+            for package in (name.partition(".")[0] for name in names):
+                if package == "biomtl" and file in LATE:
+                    late.add(file)
+                elif package not in (*OPTIONAL, *SLOW):
+                    wrong.append(f"{file}:{node.lineno}: {ast.unparse(node)} inside a function")
+    assert wrong == []
+    assert late == set(LATE)
+
+
 def modules_after(code: str) -> set[str]:
     """The top-level modules that a fresh interpreter has loaded after ``code``."""
     report = "\nimport sys; print('MODULES', *{name.split('.')[0] for name in sys.modules})"

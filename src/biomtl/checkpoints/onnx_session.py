@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,6 @@ def open_session(path: Path) -> Any:
 
 def need(*packages: str) -> None:
     """Raise if a package of the extra ``onnx`` isn't installed."""
-    from importlib.util import find_spec
-
     missing = [name for name in packages if find_spec(name) is None]
     if missing:
         raise InputError(f"{missing[0]} is not installed", fix="run `pip install biomtl[onnx]`")

@@ -5,10 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from biomtl.encoders.base import Encoded, Encoder
+from biomtl.encoders.elmo.encoder import ElmoEncoder
+from biomtl.encoders.elmo.weights import is_elmo, read_options
+from biomtl.encoders.transformer import TransformerEncoder
 from biomtl.packaged import resolve_encoder
 from biomtl.storage import checksums
 from biomtl.storage.structured import read_json
 from biomtl.text.base import TextProcessor
+from biomtl.text.elmo import ElmoProcessor
+from biomtl.text.transformer import TransformerProcessor
 
 COPY = "copy the model again"
 __all__ = ["Encoded", "Encoder", "load_encoder", "load_processor", "verify_encoder"]
@@ -17,14 +22,8 @@ __all__ = ["Encoded", "Encoder", "load_encoder", "load_processor", "verify_encod
 def load_encoder(name: str | Path) -> Encoder:
     """The encoder of a folder or hub name; a saved model's files are compared with their checksums."""
     verify_encoder(name)
-    from biomtl.encoders.elmo.weights import is_elmo
-
     if is_elmo(name):
-        from biomtl.encoders.elmo.encoder import ElmoEncoder
-
         return ElmoEncoder.load(name)
-    from biomtl.encoders.transformer import TransformerEncoder
-
     return TransformerEncoder.load(resolve_encoder(name))
 
 
@@ -49,13 +48,7 @@ def verify_encoder(name: str | Path, *, weights: bool = True) -> None:
 def load_processor(name: str | Path, max_length: int | None, stride: int | None) -> TextProcessor:
     """The text processor of the same folder or hub name; a saved model's files are compared with their checksums."""
     verify_encoder(name, weights=False)
-    from biomtl.encoders.elmo.weights import is_elmo, read_options
-
     if is_elmo(name):
-        from biomtl.text.elmo import ElmoProcessor
-
         size = read_options(name).char_cnn.max_characters_per_token
         return ElmoProcessor.load(name, max_length, stride, size=size)
-    from biomtl.text.transformer import TransformerProcessor
-
     return TransformerProcessor.load(resolve_encoder(name), max_length, stride)
