@@ -65,6 +65,11 @@ def main() -> None:
         where = f"{error.filename}: " if error.filename else nameless
         sys.stderr.write(visible(f"biomtl: error: {where}{error.strerror or error}") + "\n")
         sys.exit(2)
+    except MemoryError as error:
+        if os.environ.get("BIOMTL_DEBUG"):
+            raise
+        sys.stderr.write(visible(f"biomtl: error: not enough memory {error}".rstrip()) + "\n")
+        sys.exit(2)
     except Exception as error:
         refuse_usage(error)
         raise

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -82,8 +83,6 @@ def test_released_file_names_are_found(bilm_folder: Path, tmp_path: Path) -> Non
 
 
 def change(folder: Path, edit: Callable[[Any], None]) -> None:
-    import h5py
-
     with h5py.File(folder / "weights.hdf5", "r+") as file:
         edit(file)
 
@@ -118,6 +117,14 @@ def cut(share: float) -> Callable[[Path], None]:
     return edit
 
 
+def bomb(folder: Path) -> None:
+    """A few kilobytes that would unpack to four gigabytes."""
+    with h5py.File(folder / "weights.hdf5", "a") as file:
+        group = file["CNN_proj"]
+        del group["b_proj"]
+        group.create_dataset("b_proj", (5,), "f4", chunks=(2**30,), maxshape=(None,), compression="gzip")
+
+
 BROKEN: dict[str, tuple[Callable[[Path], None], str]] = {
     "no dataset": (
         delete("CNN/W_cnn_1"),
@@ -150,6 +157,12 @@ BROKEN: dict[str, tuple[Callable[[Path], None], str]] = {
     "characters": (option("char_cnn", "n_characters", 261), "n_characters is 261, expected 262"),
     "activation": (option("char_cnn", "activation", "gelu"), "char_cnn.activation: .*'relu'"),
     "zero clip": (option("lstm", "cell_clip", 0), "lstm.cell_clip: .*greater than 0"),
+    "no values": (put("CNN_proj/b_proj", h5py.Empty("f4")), "CNN_proj/b_proj has no values"),
+    "bomb": (bomb, "CNN_proj/b_proj is stored in pieces larger than itself"),
+    "endless layers": (option("lstm", "n_layers", 10**9), "lstm.n_layers: .*less than or equal to 1000"),
+    "endless highways": (option("char_cnn", "n_highway", 10**30), "char_cnn.n_highway: .*less than or equal to 1000"),
+    "endless filters": (option("char_cnn", "filters", [[1, 1]] * 2000), "char_cnn.filters: .*at most 1000"),
+    "huge cells": (option("lstm", "dim", 10**18), "lstm.dim: .*less than or equal to 1000000"),
     "wide projection": (option("lstm", "projection_dim", 10), "projection_dim 10 is above dim 9"),
 }
 

@@ -6,13 +6,16 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from biomtl.errors import InputError
 from biomtl.storage.structured import read_json
 
 N_CHARACTERS = 262  # 256 bytes, five markers, and the zero row that the loader adds at the start
-Filter = tuple[PositiveInt, PositiveInt]
+# Far above every biLM there is; without limits, the mere list of a network's tensors could fill the memory.
+Size = Annotated[int, Field(gt=0, le=1_000_000)]
+Number = Annotated[int, Field(gt=0, le=1_000)]
+Filter = tuple[Size, Size]
 Clip = Annotated[float, Field(gt=0)]
 
 
@@ -24,17 +27,19 @@ class _Part(BaseModel):
 class CharacterEmbedding(_Part):
     """The character embedding table's shape."""
 
-    dim: PositiveInt
+    dim: Size
 
 
 class CharacterOptions(_Part):
     """The token layer: character convolutions, highway layers."""
 
     embedding: CharacterEmbedding
-    filters: tuple[Filter, ...] = Field(min_length=1, description="(width, count) of every convolution")
-    n_highway: int = Field(0, ge=0)
+    filters: tuple[Filter, ...] = Field(
+        min_length=1, max_length=1_000, description="(width, count) of every convolution"
+    )
+    n_highway: int = Field(0, ge=0, le=1_000)
     n_characters: int = N_CHARACTERS
-    max_characters_per_token: int = Field(50, ge=3)
+    max_characters_per_token: int = Field(50, ge=3, le=10_000)
     activation: Literal["relu", "tanh"] = "relu"
 
     @property
@@ -57,9 +62,9 @@ class CharacterOptions(_Part):
 class LstmOptions(_Part):
     """The two LSTM stacks. ``None`` as a clip means no clipping."""
 
-    dim: PositiveInt = Field(description="cells")
-    projection_dim: PositiveInt = Field(description="values per word, direction and layer")
-    n_layers: PositiveInt = 2
+    dim: Size = Field(description="cells")
+    projection_dim: Size = Field(description="values per word, direction and layer")
+    n_layers: Number = 2
     cell_clip: Clip | None = None
     proj_clip: Clip | None = None
     use_skip_connections: bool = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,7 @@ from biomtl.storage.tensors import refuse_nonfinite
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 MODEL_TYPE = "elmo"
 DEEPEST = 20  # groups within groups of an HDF5 file; a biLM has four
+LARGEST_CHUNK = 1 << 18  # values of an HDF5 chunk, which is unpacked as a whole, if the dataset has fewer
 
 
 def load_elmo(
@@ -187,6 +189,11 @@ def _datasets(group: Any, path: Path) -> Iterator[str]:
             if item.external or item.is_virtual:
                 problem = f"{name} has its values in another file"
                 raise InputError(problem, path=path, expected="values in this file", fix="download it again")
+            if item.shape is None:
+                raise InputError(f"{name} has no values", path=path, fix="download it again")
+            if item.chunks and math.prod(item.chunks) > max(item.size, LARGEST_CHUNK):
+                problem = f"{name} is stored in pieces larger than itself"
+                raise InputError(problem, path=path, fix="download it again")
             yield name
 
 
