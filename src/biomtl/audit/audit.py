@@ -16,6 +16,7 @@ from biomtl.audit.truncation import Loss, Pieces, lost, word_starts
 from biomtl.errors import InputError
 from biomtl.storage.files import read_jsonl
 from biomtl.tasks.task import SPLITS, Split, Task
+from biomtl.tasks.types.base import check_record
 from biomtl.text.words import words
 
 LIMIT = 128  # where most published recipes truncate
@@ -142,7 +143,15 @@ def _prepared(folder: str | Path) -> Splits:
         for split in SPLITS:
             file = path.parent / task.files.get(split, f"{split}.jsonl")
             if file.is_file():
-                yield task, split, (record for _, record in read_jsonl(file))
+                yield task, split, _checked(task, file)
+
+
+def _checked(task: Task, file: Path) -> Iterator[Record]:
+    """A split's records, each as its task wants it."""
+    for number, record in read_jsonl(file):
+        if problem := check_record(task, record):
+            raise InputError(problem, path=file, line=number)
+        yield record
 
 
 def _facts(split: _Split, records: Sequence[Record], limit: int, pieces: Pieces) -> SplitFacts:
