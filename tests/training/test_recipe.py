@@ -119,6 +119,8 @@ def test_overrides_win_and_null_unsets(write):
         ("seed: !!python/object:os.system 1", "mine.yaml:1: not YAML (could not determine a constructor"),
         ("seed: 2020-13-45", "mine.yaml:1: seed: '2020-13-45', expected a valid integer"),
         ("seed: &a [*a]", "mine.yaml:1: not YAML (an alias that contains itself)"),
+        (f"max_steps: {10**28}", f"mine.yaml:1: max_steps: {10**28}, expected less than {2**53}"),
+        (f"warmup_steps: {2**53}", f"mine.yaml:1: warmup_steps: {2**53}, expected less than {2**53}"),
         (f"seed: {10**30}", f"mine.yaml:1: seed: {10**30}, expected less than {2**53}"),
         ("tasks: [a, a]", "mine.yaml:1: task a is listed twice, remove one"),
         ("tasks: [3]", "mine.yaml:1: a task given as 3, write its name"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 
@@ -20,9 +20,16 @@ def number(value: Any) -> Any:
     return value
 
 
-Count = Annotated[int, BeforeValidator(number), Field(gt=0)]
+def _counted(value: int) -> int:
+    """Larger integers are no exact floats, and planning an epoch computes with floats."""
+    if value >= 2**53:
+        raise PydanticCustomError("too_large", "Input should be less than 9007199254740992")
+    return value
+
+
+Count = Annotated[int, BeforeValidator(number), Field(gt=0), AfterValidator(_counted)]
 Amount = Annotated[float, BeforeValidator(number), Field(gt=0)]
-Natural = Annotated[int, BeforeValidator(number), Field(ge=0)]
+Natural = Annotated[int, BeforeValidator(number), Field(ge=0), AfterValidator(_counted)]
 Share = Annotated[float, BeforeValidator(number), Field(ge=0, lt=1)]
 Portion = Annotated[float, BeforeValidator(number), Field(gt=0, le=1)]
 Decay = Annotated[float, BeforeValidator(number), Field(gt=0, lt=1)]
