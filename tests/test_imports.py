@@ -22,7 +22,7 @@ FLOORS = (
     ("tasks",),
     ("text",),
     ("tasks.types",),
-    ("formats", "sample"),
+    ("formats", "mtdnn", "sample"),
     ("corpora",),
     ("audit", "prepare"),
     ("custom", "download"),

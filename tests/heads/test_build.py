@@ -29,11 +29,11 @@ def test_regression_starts_at_the_middle(encoders: dict[str, Path], family: str)
 
 def test_unknown_heads_and_options(bert: Path) -> None:
     encoder, task = TransformerEncoder.load(bert), tiny.task("cls-text")
-    with pytest.raises(InputError, match="no head 'sam' for type classification, expected default, mlp, san"):
+    with pytest.raises(InputError, match="no head 'sam' for type classification, expected default, mlp, pooler, san"):
         build_head(task, encoder, HeadChoice(name="sam"))
     with pytest.raises(InputError, match=r"options of the default head \(turns\)"):
         build_head(task, encoder, HeadChoice(options={"turns": 2}))
-    with pytest.raises(InputError, match="head_options"):
+    with pytest.raises(InputError, match="head option turn: "):
         build_head(task, encoder, HeadChoice(name="san", options={"turn": 2}))
 
 

@@ -121,7 +121,12 @@ def expected_shapes(settings: Settings, architecture: str, labels: int | None = 
 
 
 def match(
-    stored: Mapping[str, tuple[str, tuple[int, ...]]], settings: Settings, architecture: str, where: Path
+    stored: Mapping[str, tuple[str, tuple[int, ...]]],
+    settings: Settings,
+    architecture: str,
+    where: Path,
+    *,
+    pooler: bool = True,
 ) -> tuple[list[str], list[str]]:
     """The parameters that the stock class takes, and those that it has no place for.
 
@@ -130,15 +135,18 @@ def match(
         settings: the settings from the configuration.
         architecture: the stock class.
         where: the checkpoint, for error messages.
+        pooler: whether a ``BertModel`` must have a pooler.
 
     Raises:
         InputError: a parameter is missing or has another shape, or there are more encoder layers than configured.
     """
     labels = stored["classifier.weight"][1][:1] if "classifier.weight" in stored else ()
     expected = expected_shapes(settings, architecture, labels[0] if labels else None)
-    pooler = {name: shape for name, shape in expected_shapes(settings, "BertModel").items() if "bert.pooler." in name}
-    if set(pooler) <= set(stored):  # classes such as BertForMaskedLM have none, AutoModel does
-        expected |= pooler
+    parts = {name: shape for name, shape in expected_shapes(settings, "BertModel").items() if "bert.pooler." in name}
+    if set(parts) <= set(stored):  # classes such as BertForMaskedLM have none, AutoModel does
+        expected |= parts
+    elif not pooler:
+        expected = {name: shape for name, shape in expected.items() if name not in parts}
     for name, shape in expected.items():
         if name not in stored:
             source = _source_name(name, stored)

@@ -26,8 +26,10 @@ from biomtl.heads.losses import (
     word_cross_entropy,
 )
 from biomtl.heads.mlp import Bounded, ConcatenatedPair, ContrastivePair, MlpOptions, MlpTexts, MlpWords
+from biomtl.heads.options import head_options
 from biomtl.heads.pairs import ComparisonHead, CosineHead, PairHead, RankingPairHead
-from biomtl.heads.san import SanNetwork
+from biomtl.heads.pooler import PoolerNetwork, PoolerOptions
+from biomtl.heads.san import SanNetwork, SanOptions
 from biomtl.heads.seq2vec import build_seq2vec
 from biomtl.heads.texts import RankingHead, TextHead
 from biomtl.heads.words import CrfHead, SpanHead, TagHead
@@ -68,8 +70,8 @@ def builder(family: tuple[str, ...]) -> Builder:
 
 
 def classification(task: Task, encoder: Encoder, choice: HeadChoice) -> Head:
-    """One of the labels: the family's own head, ``mlp`` or ``san``; for separate texts, a comparison of two vectors."""
-    check_choice(task, choice, "mlp", "san")
+    """One of the labels: the family's own head or a named one; for separate texts, a comparison of two vectors."""
+    check_choice(task, choice, "mlp", "pooler", "san")
     if choice.name == "mlp":
         options = MlpOptions.of(task, choice, "class_weights")
         weights = options.class_weights
@@ -78,26 +80,30 @@ def classification(task: Task, encoder: Encoder, choice: HeadChoice) -> Head:
         )
     if choice.name == "san":
         return TextHead(san(task, encoder, choice), text_cross_entropy)
+    if choice.name == "pooler":
+        return TextHead(pooler(task, encoder, choice, len(task.labels)), text_cross_entropy)
     return texts(task, encoder, choice, text_cross_entropy)
 
 
 def multilabel(task: Task, encoder: Encoder, choice: HeadChoice) -> Head:
-    """A sigmoid per label: the family's own head or ``mlp``; for separate texts, a comparison of two vectors."""
-    check_choice(task, choice, "mlp")
+    """A sigmoid per label: the family's own head or a named one; for separate texts, a comparison of two vectors."""
+    check_choice(task, choice, "mlp", "pooler")
     if choice.name == "mlp":
         options = MlpOptions.of(task, choice, "class_weights")
         weights = options.class_weights
         objective = WeightedBinaryCrossEntropy(weights) if weights else binary_cross_entropy
         return mlp_texts(task, encoder, choice, options, objective)
+    if choice.name == "pooler":
+        return TextHead(pooler(task, encoder, choice, len(task.labels)), binary_cross_entropy)
     return texts(task, encoder, choice, binary_cross_entropy)
 
 
 def regression(task: Task, encoder: Encoder, choice: HeadChoice) -> Head:
-    """A score: the family's own head, initialised at the middle of the range, or ``mlp``.
+    """A score: the family's own head or ``pooler``, initialised at the middle of the range, or ``mlp``.
 
     For separate texts, a head that starts as their cosine.
     """
-    check_choice(task, choice, "mlp")
+    check_choice(task, choice, "mlp", "pooler")
     low, high = score_range(task)
     objective = SquaredError(low, high)
     apart = encoded_apart(task, encoder, choice)
@@ -108,9 +114,12 @@ def regression(task: Task, encoder: Encoder, choice: HeadChoice) -> Head:
             near = ContrastivePair(seq2vec.dim, options, low, high)
             return PairHead(near, near.loss, encoder.layer_mix(), seq2vec)
         return mlp_texts(task, encoder, choice, options, objective, 1, Bounded(low, high))
-    if apart:
+    if choice.name == "pooler":
+        network = pooler(task, encoder, choice, 1)
+    elif apart:
         return PairHead(CosineHead(low, high), objective, encoder.layer_mix())
-    network = encoder.sequence_head(1)
+    else:
+        network = encoder.sequence_head(1)
     final = [module for module in network.modules() if isinstance(module, nn.Linear)][-1]
     if final.bias is not None:
         nn.init.constant_(final.bias, (low + high) / 2)
@@ -132,8 +141,10 @@ def tagging(task: Task, encoder: Encoder, choice: HeadChoice) -> Head:
 
 
 def ranking(task: Task, encoder: Encoder, choice: HeadChoice) -> Head:
-    """A score per candidate: the family's own head; for separate texts, a comparison of two vectors."""
-    check_choice(task, choice)
+    """A score per candidate: the family's own head or ``pooler``; for separate texts, a comparison of two vectors."""
+    check_choice(task, choice, "pooler")
+    if choice.name == "pooler":
+        return RankingHead(pooler(task, encoder, choice, 1))
     if choice.pairs == "apart" or not encoder.joins_pairs:
         return RankingPairHead(ComparisonHead(encoder.dim, 1), encoder.layer_mix())
     return RankingHead(encoder.sequence_head(1))
@@ -218,11 +229,15 @@ def san(task: Task, encoder: Encoder, choice: HeadChoice) -> RowNetwork:
     if encoded_apart(task, encoder, choice):
         problem = f"task {task.name}: a SAN head over texts that are encoded separately"
         raise InputError(problem, expected="both in one sequence", fix="use pairs: together and a transformer")
-    try:
-        return SanNetwork(encoder.dim, len(task.labels), **choice.options)
-    except TypeError as error:
-        fix = "see biomtl.heads.san.SanNetwork"
-        raise InputError(f"task {task.name}: head_options: {error}", fix=fix) from error
+    return SanNetwork(encoder.dim, len(task.labels), head_options(SanOptions, task, choice))
+
+
+def pooler(task: Task, encoder: Encoder, choice: HeadChoice, labels: int) -> RowNetwork:
+    """A pooler of the task's own over the first position, for texts in one sequence."""
+    if encoded_apart(task, encoder, choice):
+        problem = f"task {task.name}: a pooler head over texts that are encoded separately"
+        raise InputError(problem, expected="both in one sequence", fix="use pairs: together and a transformer")
+    return PoolerNetwork(encoder.dim, labels, head_options(PoolerOptions, task, choice))
 
 
 BUILDERS: dict[str, Builder] = {

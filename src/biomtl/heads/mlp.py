@@ -11,14 +11,15 @@ from collections.abc import Callable
 from typing import Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional
 
 from biomtl.encoders.base import Encoded, Encoder, RowNetwork
-from biomtl.errors import InputError, nearest
+from biomtl.errors import InputError
 from biomtl.heads.contrastive import ContrastiveHead, contrastive_loss
 from biomtl.heads.losses import targets_of
+from biomtl.heads.options import head_options
 from biomtl.heads.rows import TaskRows
 from biomtl.heads.seq2seq import build_seq2seq
 from biomtl.heads.seq2vec import Seq2Vec, build_seq2vec
@@ -60,13 +61,7 @@ class MlpOptions(BaseModel):
         Raises:
             InputError: an unknown option, an impossible value, or an option that doesn't apply to the task's type.
         """
-        try:
-            options = cls.model_validate(choice.options)
-        except ValidationError as error:
-            first = error.errors()[0]
-            name = ".".join(map(str, first["loc"]))
-            fix = nearest(name, cls.model_fields) if first["type"] == "extra_forbidden" else None
-            raise InputError(f"task {task.name}: head option {name}: {first['msg']}", fix=fix) from error
+        options = head_options(cls, task, choice)
         for name in ("crf", "seq2seq", "compare", "class_weights"):
             if getattr(options, name) != cls.model_fields[name].default and name not in fitting:
                 raise InputError(f"task {task.name}: head option {name} for {task.type}", fix="leave it out")

@@ -3,41 +3,69 @@
 from __future__ import annotations
 
 import math
-from typing import ClassVar
+from collections.abc import Callable
+from typing import ClassVar, Literal
 
 import torch
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from biomtl.encoders.base import Encoded, RowNetwork
 from biomtl.errors import InputError
 
+CELLS: dict[str, Callable[[int, int], nn.RNNCellBase]] = {"gru": nn.GRUCell, "lstm": nn.LSTMCell, "rnn": nn.RNNCell}
+FEATURES = {"simple": 2, "flat": 3, "full": 4}
+"""Attention by a linear layer over features of position ``x`` and state ``h``: the first so many of
+``x, h, x * h, |x - h|``."""
+
+
+class SanOptions(BaseModel):
+    """The options under ``head_options`` in a recipe."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    turns: int = Field(5, gt=0, description="number of times that the text is read")
+    drop_turns: float = Field(
+        0.1, ge=0, lt=1, description="probability of leaving a turn out of a training row's mean; one is always kept"
+    )
+    dropout: float = Field(0.1, ge=0, lt=1, description="dropout on the hidden states")
+    cell: Literal["gru", "lstm", "rnn"] = Field("gru", description="the cell that updates the state")
+    attention: Literal["bilinear", "simple", "flat", "full"] = Field(
+        "bilinear", description="how the state attends to the text: `x W h`, or a linear layer over features of both"
+    )
+    compare: bool = Field(True, description="classify `[s, h, |s - h|, s * h]` instead of `[s, h]`")
+    average: bool = Field(True, description="the mean of all turns' probabilities instead of the last turn's logits")
+    reads: Literal["second", "first"] = Field(
+        "second", description="the text that is read; the other's summary is the first state"
+    )
+
 
 class SanNetwork(RowNetwork):
-    """Reads the second text several times, with the first text's summary as the state, and averages the answers.
+    """Reads one text several times, with the other text's summary as the state, and averages the answers.
 
-    With hidden states ``x``, state ``h`` and summary ``s``: ``h`` starts as a self-attended sum over the first text;
-    each turn computes ``s = softmax(x (W h + b)) x`` over the second text, answers ``C [s; h; |s - h|; s * h]`` and
-    updates ``h = GRU(s, h)``. The output is the logarithm of the mean of the turns' probabilities.
+    With hidden states ``x``, state ``h`` and summary ``s``: ``h`` starts as a self-attended sum over one text; each
+    turn computes ``s = softmax(x (W h + b)) x`` over the other, answers ``C [s; h; |s - h|; s * h]`` and updates
+    ``h = GRU(s, h)``. The output is the logarithm of the mean of the turns' probabilities.
 
     Args:
         dim: width of the hidden states.
         labels: number of classes.
-        turns: number of times the second text is read.
-        drop_turns: probability of leaving a turn out of a training row's mean; one turn is always kept.
-        dropout: dropout on the hidden states.
+        options: the rest.
     """
 
     traceable: ClassVar[bool] = True
 
-    def __init__(self, dim: int, labels: int, turns: int = 5, drop_turns: float = 0.1, dropout: float = 0.1) -> None:
+    def __init__(self, dim: int, labels: int, options: SanOptions | None = None) -> None:
         super().__init__()
-        self.turns = turns
-        self.drop_turns = drop_turns
-        self.dropout = nn.Dropout(dropout)
+        self.options = options = options or SanOptions()
+        self.turns = options.turns
+        self.drop_turns = options.drop_turns
+        self.dropout = nn.Dropout(options.dropout)
         self.summary = nn.Linear(dim, 1)
-        self.attention = nn.Linear(dim, dim)
-        self.cell = nn.GRUCell(dim, dim)
-        self.classifier = nn.Linear(4 * dim, labels)
+        kind = options.attention
+        self.attention = nn.Linear(dim, dim) if kind == "bilinear" else nn.Linear(FEATURES[kind] * dim, 1)
+        self.cell = CELLS[options.cell](dim, dim)
+        self.classifier = nn.Linear((4 if options.compare else 2) * dim, labels)
 
     def forward(self, encoded: Encoded) -> Tensor:
         """``[rows, labels]`` log-probabilities; a row without a second text is read as a whole.
@@ -51,16 +79,32 @@ class SanNetwork(RowNetwork):
         real = encoded.mask.bool()
         first, second = real & (encoded.segments == 0), real & (encoded.segments == 1)
         second = second | (real & ~second.any(1, keepdim=True))
+        asks, reads = (first, second) if self.options.reads == "second" else (second, first)
         hidden = self.dropout(encoded.hidden)
-        state = _read(hidden, self.summary(hidden).squeeze(-1), first)
+        state = _read(hidden, self.summary(hidden).squeeze(-1), asks)
+        memory = torch.zeros_like(state)
         answers = []
-        for _ in range(self.turns):
-            scores = torch.bmm(hidden, self.attention(state).unsqueeze(-1)).squeeze(-1)
-            read = _read(hidden, scores, second)
-            features = torch.cat([read, state, (read - state).abs(), read * state], dim=-1)
-            answers.append(self.classifier(features).float().log_softmax(-1))
-            state = self.cell(read, state)
-        return self._mean(torch.stack(answers, dim=1))
+        for turn in range(self.turns):
+            read = _read(hidden, self._scores(hidden, state), reads)
+            features = [read, state, (read - state).abs(), read * state] if self.options.compare else [read, state]
+            answers.append(self.classifier(torch.cat(features, dim=-1)).float())
+            if turn + 1 == self.turns:
+                break
+            if isinstance(self.cell, nn.LSTMCell):
+                state, memory = self.cell(read, (state, memory))
+            else:
+                state = self.cell(read, state)
+        if not self.options.average:
+            return answers[-1]
+        return self._mean(torch.stack(answers, dim=1).log_softmax(-1))
+
+    def _scores(self, hidden: Tensor, state: Tensor) -> Tensor:
+        """``[rows, positions]``: the state's attention to each position, before the softmax."""
+        if self.options.attention == "bilinear":
+            return torch.bmm(hidden, self.attention(state).unsqueeze(-1)).squeeze(-1)
+        wide = state.unsqueeze(1).expand_as(hidden)
+        features = [hidden, wide, hidden * wide, (hidden - wide).abs()][: FEATURES[self.options.attention]]
+        return self.attention(torch.cat(features, dim=-1)).squeeze(-1)
 
     def _mean(self, answers: Tensor) -> Tensor:
         """Log of the mean probability over the turns: ``[rows, turns, labels]`` to ``[rows, labels]``."""

@@ -18,7 +18,7 @@ class HeadChoice(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str = Field(DEFAULT, description="the encoder family's own head, or `mlp` or `san`")
+    name: str = Field(DEFAULT, description="the encoder family's own head, or `mlp`, `pooler` or `san`")
     options: dict[str, Any] = Field(default_factory=dict, description="settings of a named head")
     pairs: Pairs = Field("together", description="two texts as one sequence, or encoded separately and compared")
 

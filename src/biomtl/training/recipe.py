@@ -68,7 +68,8 @@ class TaskOptions(TaskDefinition):
         description="Encode two texts as one sequence, or separately and compare them; default the task's own way.",
     )
     head: str | None = Field(
-        None, description="`default` (the encoder family's own), `mlp` or `san`; default the task record's `head`."
+        None,
+        description="`default` (the encoder family's own), `mlp`, `pooler` or `san`; default the task record's `head`.",
     )
     head_options: dict[str, Any] = Field(default_factory=dict, description="Options of a named head, such as `turns`.")
 

@@ -12,7 +12,9 @@ from torch import Tensor
 from transformers import BertModel
 
 from biomtl.checkpoints.bert import BertCheckpoint, check_settings, match, read_settings, write_hf
-from biomtl.checkpoints.mtdnn.heads import Head, find_heads, own_tasks, parse_tasks, suggest
+from biomtl.checkpoints.mtdnn.heads import Head, find_heads, is_head
+from biomtl.checkpoints.mtdnn.settings import is_current
+from biomtl.checkpoints.mtdnn.tasks import own_tasks, parse_tasks, suggest
 from biomtl.checkpoints.mtdnn.unpickle import load_pt
 from biomtl.checkpoints.report import Report
 from biomtl.checkpoints.vocabulary import read_vocabulary
@@ -63,9 +65,11 @@ def read_mtdnn(
     for key, value in state.items():
         if key.endswith("embeddings.position_ids"):
             report.skipped[key] = "a range of position ids, not a weight"
-        elif not key.startswith("scoring_list."):
+        elif not is_head(key):
             by_hf_name[_modern(key)] = (key, tuple(value.shape))
-    taken, left = match(by_hf_name, settings, "BertModel", path)
+    taken, left = match(by_hf_name, settings, "BertModel", path, pooler=not encoder_only)
+    if not any(name.startswith("bert.pooler.") for name in taken):
+        report.notes.append("no pooler in the file: heads that read one start with a random one")
     report.unused += [by_hf_name[name][0] for name in left]
     report.used = {by_hf_name[name][0]: name for name in taken}
     heads = _heads(state, tasks, own, path, report, encoder_only)
@@ -133,33 +137,45 @@ def _heads(
     report: Report,
     encoder_only: bool,
 ) -> list[tuple[Task, Head]]:
-    heads = find_heads(state)
-    for head in heads:
-        head.choose(settings)
-    keys = [f"scoring_list.{head.number}.{name}" for head in heads for name in head.parameters]
-    spelled = tasks if tasks is not None else own_tasks(heads, settings)
+    keys = [key for key in state if is_head(key)]
+    heads = [] if encoder_only else find_heads(state)
     if encoder_only or (not heads and tasks is None):
         report.skipped |= dict.fromkeys(keys, "a head; only the encoder was requested")
         return []
     if not heads:
         raise InputError("a checkpoint without heads", path=path, expected="no --tasks")
-    if spelled is None:
+    chosen: list[Task | None]
+    if tasks is not None:
+        chosen = [*parse_tasks(tasks, heads, path)]
+    elif (own := own_tasks(heads, settings, path)) is not None:
+        chosen = own[0]
+        shown = ", ".join(f"{task.name} ({task.type})" for task in chosen if task is not None)
+        report.notes += [f"the tasks are those of the checkpoint's own settings: {shown}", *own[1]]
+    else:
         fix = f'name them, such as --tasks "{suggest(heads)}", or add --encoder-only'
         raise InputError(f"{len(heads)} heads without a name", path=path, fix=fix)
-    if tasks is None:
-        report.notes.append(f"the tasks are those of the checkpoint's own settings: {spelled}")
-    pairs = list(zip(parse_tasks(spelled, heads, path), heads, strict=True))
+    pairs = [(task, head) for task, head in zip(chosen, heads, strict=True) if task is not None]
     for task, head in pairs:
-        for name in head.parameters:
-            key = f"scoring_list.{head.number}.{name}"
-            if name == "alpha":
-                report.skipped[key] = "never read by the reference"
-            else:
-                report.used[key] = f"heads/{task.name}"
-        if task.labels:
-            report.notes.append(f"labels of {task.name}, in order: {', '.join(task.labels)}")
-        if task.inputs == "pair":
-            report.notes.append(
-                f"{task.name}: MT-BlueBERT was trained on (second, first) pairs; give yours in that order"
-            )
+        head.choose(task.type, settings, path)
+        report.used |= dict.fromkeys(head.keys.values(), f"heads/{task.name}")
+        report.notes += _remarks(task, head, settings)
+    for key in keys:
+        if key not in report.used:
+            report.skipped[key] = "a head without a task"
+        elif key.endswith(".alpha"):
+            del report.used[key]
+            report.skipped[key] = "never read by the reference"
     return pairs
+
+
+def _remarks(task: Task, head: Head, settings: Mapping[str, Any]) -> list[str]:
+    """What the user should know about a head."""
+    notes = []
+    if task.labels:
+        notes.append(f"labels of {task.name}, in order: {', '.join(task.labels)}")
+    if head.choice.name == "pooler":
+        activation = head.choice.options["activation"]
+        notes.append(f"{task.name}: the activation of its pooler is {activation}, by the version that wrote the file")
+    if task.inputs == "pair" and not is_current(settings):
+        notes.append(f"{task.name}: MT-BlueBERT was trained on (second, first) pairs; give yours in that order")
+    return notes

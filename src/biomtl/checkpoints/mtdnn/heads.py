@@ -1,49 +1,61 @@
-"""The heads of an MT-DNN checkpoint: which it has, the tasks they serve, and their parameters in our modules."""
+"""The heads of an MT-DNN checkpoint: their parameters, and those of our modules that they become.
+
+Three layouts occur: a linear layer over BERT's pooler (until February 2021, and MT-BlueBERT), the same over a pooler
+that all tasks share (until October 2022), and a pooler in every head (since then). Taggers and span heads are linear
+layers over the hidden states in all of them.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from importlib import resources
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-from pydantic import ValidationError
 from torch import Tensor
 
-from biomtl.errors import InputError, nearest
+from biomtl.checkpoints.mtdnn.settings import is_current, pooler_activation
+from biomtl.errors import InputError
 from biomtl.tasks.head import DEFAULT_HEAD, HeadChoice
-from biomtl.tasks.registry import get_task
-from biomtl.tasks.task import Task
-from biomtl.tasks.types.base import type_of
 
-SPELLING = "NAME=TYPE:COUNT for each head in the checkpoint's order, such as nli=san-classification:3,ner=tagging:6"
-_TYPES = ("classification", "pair-classification", "san-classification", "regression", "tagging")
-_CODES = {1: "classification", 2: "regression", 5: "tagging"}  # TaskType of the reference
-_METRICS = {"classification": "accuracy", "regression": "pearson", "tagging": "entity_f1_spans"}
+OVER_POSITIONS = ("tagging", "span")
+"""Types whose heads read every position, without a pooler."""
+_SHARED = "pooler.dense."
+_LAYOUT = {"1.weight": "weight", "1.bias": "bias", "0.dense.weight": "pooler.weight", "0.dense.bias": "pooler.bias"}
 _PLAIN = {"weight": "network.stock.classifier.weight", "bias": "network.stock.classifier.bias"}
+_POOLER = {
+    "pooler.weight": "network.dense.weight",
+    "pooler.bias": "network.dense.bias",
+    "weight": "network.classifier.weight",
+    "bias": "network.classifier.bias",
+}
 _SAN = {
     "query_wsum.att.linear.": "network.summary.",
     "attn.score_func.linear.": "network.attention.",
     "rnn.": "network.cell.",
     "classifier.proj.": "network.classifier.",
 }
-
-#: MT-BlueBERT's label orders (id 0 first), as in its users' checkpoints. The taggers' last three labels are its
-#: marks for continuation pieces, [CLS] and [SEP]; a word can be predicted as one of them, which counts as O.
-LABELS: dict[str, list[str]] = yaml.safe_load(
-    (resources.files("biomtl.checkpoints.mtdnn") / "labels.yaml").read_text(encoding="utf-8")
-)
+_CELLS = {1: "rnn", 3: "gru", 4: "lstm"}  # by the rows of the input weights, in hidden sizes
+_ATTENTION = {2: "simple", 3: "flat", 4: "full"}  # by the columns of its linear layer
 
 
 @dataclass
 class Head:
-    """A head in the checkpoint's form: its parameters by their names within the head."""
+    """A head in the checkpoint's form.
+
+    Attributes:
+        number: its place in the list of heads.
+        parameters: by their names within the head, in the layout of plain linear layers.
+        keys: the same names to those in the checkpoint.
+        own_pooler: whether the pooler is the head's own.
+        choice: which of our heads it is.
+    """
 
     number: int
-    parameters: dict[str, Tensor]
+    parameters: dict[str, Tensor] = field(default_factory=dict)
+    keys: dict[str, str] = field(default_factory=dict)
+    own_pooler: bool = False
     choice: HeadChoice = DEFAULT_HEAD
 
     @property
@@ -53,21 +65,29 @@ class Head:
 
     @property
     def outputs(self) -> int:
-        """The number of logits."""
+        """The number of logits; 0 for a head of a kind that has no counterpart here."""
         last = "classifier.proj.weight" if self.san else "weight"
         return len(self.parameters[last]) if last in self.parameters else 0
 
-    def choose(self, settings: Mapping[str, Any]) -> None:
-        """Say which of our heads it is, by the checkpoint's ``config``."""
+    def choose(self, task_type: str, settings: Mapping[str, Any], path: Path) -> None:
+        """Say which of our heads it is, by its parameters, its task's type and the checkpoint's ``config``.
+
+        Raises:
+            InputError: an answer network in a form that MT-DNN doesn't write.
+        """
         if self.san:
-            given = {"turns": settings.get("answer_num_turn"), "drop_turns": settings.get("answer_mem_drop_p")}
-            options = {name: value for name, value in given.items() if value is not None}
-            self.choice = HeadChoice(name="san", options=options)
+            self.choice = HeadChoice(name="san", options=self._san_options(settings, path))
+        elif task_type not in OVER_POSITIONS and "pooler.weight" in self.parameters:
+            activation = pooler_activation(settings, self.own_pooler)
+            self.choice = HeadChoice(name="pooler", options={"activation": activation})
+        else:
+            self.choice = DEFAULT_HEAD
 
     def state(self) -> dict[str, Tensor]:
         """The parameters with our modules' names, without SAN's ``alpha``, which the reference never reads."""
-        if not self.san:
-            return {_PLAIN[name]: value for name, value in self.parameters.items() if name in _PLAIN}
+        if self.choice.name != "san":
+            names = _POOLER if self.choice.name == "pooler" else _PLAIN
+            return {names[name]: value for name, value in self.parameters.items() if name in names}
         state = {}
         for name, value in self.parameters.items():
             for theirs, ours in _SAN.items():
@@ -75,105 +95,47 @@ class Head:
                     state[ours + name.removeprefix(theirs)] = value
         return state
 
+    def _san_options(self, settings: Mapping[str, Any], path: Path) -> dict[str, Any]:
+        given = {"turns": settings.get("answer_num_turn"), "drop_turns": settings.get("answer_mem_drop_p")}
+        options = {name: value for name, value in given.items() if value is not None}
+        width = self.parameters["rnn.weight_ih"].shape[-1]
+        attention = self.parameters.get("attn.score_func.linear.weight")
+        classifier = self.parameters.get("classifier.proj.weight")
+        cell = _CELLS.get(len(self.parameters["rnn.weight_ih"]) // width)
+        if attention is None or classifier is None or cell is None:
+            problem = f"head {self.number} is an answer network in an unknown form"
+            raise InputError(problem, path=path, fix="add --encoder-only; weight_norm is not supported")
+        if cell != "gru":
+            options["cell"] = cell
+        if len(attention) == 1:
+            options["attention"] = _ATTENTION.get(attention.shape[-1] // width, "bilinear")
+        if classifier.shape[-1] == 2 * width:
+            options["compare"] = False
+        if settings.get("answer_mem_type", 1) != 1:
+            options["average"] = False
+        if is_current(settings):
+            options["reads"] = "first"
+        return options
+
 
 def find_heads(state: Mapping[str, Tensor]) -> list[Head]:
-    """The heads in ``state`` (``scoring_list.N.…``), by number."""
+    """The heads in ``state`` (``scoring_list.N.…``), by number; a shared pooler becomes part of each."""
     heads: dict[int, Head] = {}
-    for name, value in state.items():
-        if match := re.fullmatch(r"scoring_list\.(\d+)\.(.+)", name):
-            number = int(match[1])
-            heads.setdefault(number, Head(number, {})).parameters[match[2]] = value
+    for key, value in state.items():
+        if match := re.fullmatch(r"scoring_list\.(\d+)\.(.+)", key):
+            head = heads.setdefault(int(match[1]), Head(int(match[1])))
+            name = _LAYOUT.get(match[2], match[2])
+            head.parameters[name] = value
+            head.keys[name] = key
+    for head in heads.values():
+        head.own_pooler = "pooler.weight" in head.parameters
+        for name in ("weight", "bias"):
+            if _SHARED + name in state and not head.san:
+                head.parameters.setdefault(f"pooler.{name}", state[_SHARED + name])
+                head.keys.setdefault(f"pooler.{name}", _SHARED + name)
     return [heads[number] for number in sorted(heads)]
 
 
-def parse_tasks(text: str, heads: Sequence[Head], path: Path) -> list[Task]:
-    """The tasks that the user gives for the heads, in order.
-
-    Args:
-        text: ``NAME=TYPE:COUNT,…``, or with labels instead of the count, ``NAME=TYPE:first|second``.
-        heads: the checkpoint's heads.
-        path: the checkpoint, for error messages.
-
-    Raises:
-        InputError: the number of heads, a type or a size doesn't match.
-    """
-    entries = [entry.strip() for entry in text.split(",") if entry.strip()]
-    if len(entries) != len(heads):
-        fix = f'such as --tasks "{suggest(heads)}"'
-        raise InputError(f"{len(entries)} tasks for {len(heads)} heads", path=path, expected=SPELLING, fix=fix)
-    tasks = [_parse(entry, head, path) for entry, head in zip(entries, heads, strict=True)]
-    for i, task in enumerate(tasks):
-        if task.name in {other.name for other in tasks[:i]}:
-            raise InputError(f"task {task.name} occurs twice in --tasks", path=path, expected="each name once")
-    return tasks
-
-
-def own_tasks(heads: Sequence[Head], settings: Mapping[str, Any]) -> str | None:
-    """The tasks named by the checkpoint's own settings, in the form of ``--tasks``; ``None`` if they don't fit."""
-    names, codes = settings.get("train_datasets"), settings.get("task_types")
-    if not isinstance(names, list) or not isinstance(codes, list) or not len(names) == len(codes) == len(heads):
-        return None
-    if not all(code in _CODES for code in codes) or not all(isinstance(name, str) for name in names):
-        return None
-    head_types = ["san-classification" if head.san else _CODES[code] for head, code in zip(heads, codes, strict=True)]
-    return ",".join(
-        f"{name}={head_type}:{head.outputs}" for name, head_type, head in zip(names, head_types, heads, strict=True)
-    )
-
-
-def suggest(heads: Sequence[Head]) -> str:
-    """A template for ``--tasks`` with the right sizes, for the user to fill in names and types."""
-    head_types = [
-        "san-classification" if h.san else "regression" if h.outputs == 1 else "classification" for h in heads
-    ]
-    return ",".join(
-        f"task{head.number}={head_type}:{head.outputs}" for head, head_type in zip(heads, head_types, strict=True)
-    )
-
-
-def _parse(entry: str, head: Head, path: Path) -> Task:
-    match = re.fullmatch(r"([A-Za-z0-9][A-Za-z0-9._-]*)=([a-z-]+):(.+)", entry)
-    if not match:
-        raise InputError(f"--tasks {entry!r}", expected=SPELLING)
-    name, head_type, rest = match.groups()
-    if head_type not in _TYPES:
-        raise InputError(f"--tasks {entry!r}: unknown type {head_type!r}", fix=nearest(head_type, _TYPES))
-    labels = tuple(rest.split("|")) if not rest.isdigit() else None
-    count = len(labels) if labels else int(rest)
-    if count != head.outputs or (head_type == "san-classification") != head.san:
-        is_ = f"a {'SAN' if head.san else 'linear'} head of {head.outputs} outputs"
-        raise InputError(f"head {head.number} is {is_}, not {head_type}:{count}", path=path, expected=SPELLING)
-    return _task(name, head_type, labels, count)
-
-
-def _task(name: str, head_type: str, labels: tuple[str, ...] | None, count: int) -> Task:
-    base = head_type.split("-")[-1]
-    fields: dict[str, Any] = {"name": name, "type": base, "metric": _METRICS[base]}
-    known = _known(name, base)
-    if labels is None and known is not None and base != "regression" and len(LABELS[known.name]) == count:
-        labels = tuple(LABELS[known.name])
-    if known is not None:
-        fields |= {"metric": known.metric, "metrics": known.metrics, "score_range": known.score_range}
-    if base == "tagging":
-        fields["inputs"] = "tokens"
-    elif "-" in head_type or base == "regression":
-        fields["inputs"] = "pair"
-    else:
-        fields["inputs"] = known.inputs if known is not None else "text"
-    if base != "regression":
-        fields["labels"] = labels or tuple(f"LABEL_{i}" for i in range(count))
-        if known is not None and known.negative in fields["labels"]:
-            fields["negative"] = known.negative
-    try:
-        return Task(**fields)
-    except ValidationError as error:
-        raise InputError(f"--tasks {name}: {error.errors()[0]['msg']}", expected=SPELLING) from error
-
-
-def _known(name: str, base: str) -> Task | None:
-    """The BLUE task of that name and type."""
-    try:
-        task = get_task(name)
-    except InputError:
-        return None
-    return task if base in type_of(task).family and (base == "regression" or task.name in LABELS) else None
+def is_head(key: str) -> bool:
+    """Whether a tensor belongs to a head, not to the encoder."""
+    return key.startswith(("scoring_list.", _SHARED))

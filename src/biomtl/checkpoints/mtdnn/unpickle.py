@@ -6,20 +6,19 @@ import re
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
 
+from biomtl.checkpoints.mtdnn.stand_ins import stand_ins
 from biomtl.errors import InputError
-
-# The settings saved by the reference's trainer contain its enumerations. Users don't have that package, and importing
-# its classes would run code from whoever provides them, so plain numbers replace them.
-_MODULES = ("mt_bluebert.data_utils.task_def", "data_utils.task_def")
-_ENUMERATIONS = ("TaskType", "EncoderModelType", "DataFormat")
 
 
 def load_pt(path: Path) -> Mapping[str, Any]:
     """The mapping in a ``.pt`` file, in torch's zip format or the older one, with tensors on the CPU.
+
+    MT-DNN's own classes are replaced by stand-ins (see ``stand_ins``), any other class is refused.
 
     Raises:
         InputError: no such file, not a torch file, damaged, or a pickle that refers to anything not allowed.
@@ -28,7 +27,7 @@ def load_pt(path: Path) -> Mapping[str, Any]:
     if not path.is_file():
         raise InputError("no such file", path=path, expected="a .pt file of MT-DNN", fix="check the path")
     try:
-        with torch.serialization.safe_globals(_stand_ins()), warnings.catch_warnings():
+        with torch.serialization.safe_globals(stand_ins()), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged pickle can fail in any way, and always because of the file
@@ -38,18 +37,17 @@ def load_pt(path: Path) -> Mapping[str, Any]:
     return content
 
 
-def _stand_ins() -> list[Any]:
-    """An integer type for each enumeration's name."""
-    return [type(name, (int,), {"__module__": module}) for module in _MODULES for name in _ENUMERATIONS]
-
-
 def _refusal(path: Path, error: Exception) -> InputError:
-    if named := re.search(r"GLOBAL (\S+)", str(error)):
-        fix = "nothing was run; no checkpoint needs this, so check where the file comes from"
+    cause = error.__context__ if isinstance(error.__context__, UnpicklingError) else error  # torch adds advice to it
+    if named := re.search(r"GLOBAL (\S+)", str(cause)):
+        fix = (
+            "nothing was run; files of MT-DNN refer to tensors, its task definitions and enumerations, to nothing "
+            "else: check where this one comes from"
+        )
         return InputError(f"the pickle refers to {named[1]}, which is not allowed", path=path, fix=fix)
     with path.open("rb") as stream:
         start = stream.read(2)
     if start not in (b"PK", b"\x80\x02"):
         return InputError("neither a zip nor an older torch file", path=path, expected="a .pt file of MT-DNN")
-    reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
+    reason = (str(cause).splitlines() or [type(cause).__name__])[0][:120]
     return InputError(f"a damaged torch file ({reason})", path=path, fix="copy or download the file again")

@@ -1,0 +1,1 @@
+"""The names and files of MT-DNN: task definitions, rows, scores."""
