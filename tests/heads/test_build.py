@@ -8,9 +8,11 @@ import pytest
 import torch
 
 import tiny
+from biomtl.encoders.base import Encoded
 from biomtl.encoders.transformer import TransformerEncoder
 from biomtl.errors import InputError
 from biomtl.heads.build import build_head
+from biomtl.heads.pooler import PoolerNetwork
 from biomtl.inference.predict import predict_records
 from biomtl.model import MultiTaskModel
 from biomtl.tasks.head import HeadChoice, split_record
@@ -51,6 +53,20 @@ def test_a_head_that_a_type_does_not_have(bert: Path, name: str) -> None:
 def test_heads_that_are_not_there(bert: Path, task: Task) -> None:
     with pytest.raises(InputError, match=rf"no head 'mlp' for type {task.type}, expected default"):
         build_head(task, TransformerEncoder.load(bert), HeadChoice(name="mlp"))
+
+
+def test_a_pooler_of_the_task_itself(bert: Path) -> None:
+    encoder = TransformerEncoder.load(bert)
+    head = build_head(tiny.task("cls-text"), encoder, HeadChoice(name="pooler", options={"activation": "relu"}))
+    network = head.network
+    assert isinstance(network, PoolerNetwork)
+    encoded = Encoded(torch.randn(2, 5, encoder.dim), torch.ones(2, 5, dtype=torch.long))
+    expected = network.classifier(network.dense(encoded.hidden[:, 0]).relu())
+    torch.testing.assert_close(network.eval()(encoded), expected)
+    with pytest.raises(InputError, match="head option activation: Input should be 'tanh'"):
+        build_head(tiny.task("cls-text"), encoder, HeadChoice(name="pooler", options={"activation": "cosh"}))
+    with pytest.raises(InputError, match="a pooler head over texts that are encoded separately"):
+        build_head(tiny.task("cls-apart"), encoder, HeadChoice(name="pooler", pairs="apart"))
 
 
 def test_texts_apart_where_they_have_to_be_read_together(bert: Path) -> None:

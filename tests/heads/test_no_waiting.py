@@ -49,6 +49,8 @@ CASES: list[Case] = [
     ("reg-text", tiny.head("reg-text", hidden=4)),
     *(("reg-apart", tiny.head("reg-apart", compare=name)) for name in ("distance", "cosine")),
     ("cls-pair", HeadChoice(name="san")),
+    ("cls-pair", HeadChoice(name="san", options={"cell": "lstm", "attention": "full", "reads": "first"})),
+    *((name, HeadChoice(name="pooler")) for name in ("cls-text", "multi-text", "reg-pair", "pick")),
     ("pick", HeadChoice()),
     ("pick", HeadChoice(pairs="apart")),
     ("find", HeadChoice()),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
 from biomtl.encoders.base import Encoded
 from biomtl.errors import InputError
-from biomtl.heads.san import SanNetwork
+from biomtl.heads.san import SanNetwork, SanOptions
 
 
 @pytest.fixture
@@ -29,14 +31,51 @@ def rows(*lengths: tuple[int, int], width: int = 9) -> Encoded:
 
 def by_hand(head: SanNetwork, x: torch.Tensor, first: int, second: int) -> torch.Tensor:
     """One row, text by text, without masks."""
+    options = head.options
     q, p = x[:first], x[first : first + second]
+    if options.reads == "first":
+        q, p = p, q
     h = head.summary(q).softmax(0).T @ q
+    c = torch.zeros_like(h)
     answers = []
     for _ in range(head.turns):
-        s = (p @ head.attention(h).T).softmax(0).T @ p
-        answers.append(head.classifier(torch.cat([s, h, (s - h).abs(), s * h], -1)).softmax(-1))
-        h = head.cell(s, h)
-    return torch.stack(answers).mean(0).log()[0]
+        if options.attention == "bilinear":
+            scores = p @ head.attention(h).T
+        else:
+            wide = h.expand_as(p)
+            features = {"simple": [p, wide], "flat": [p, wide, p * wide]}
+            features["full"] = [*features["flat"], (p - wide).abs()]
+            scores = head.attention(torch.cat(features[options.attention], -1))
+        s = scores.softmax(0).T @ p
+        answers.append(head.classifier(torch.cat([s, h, (s - h).abs(), s * h] if options.compare else [s, h], -1)))
+        if options.cell == "lstm":
+            h, c = head.cell(s, (h, c))
+        else:
+            h = head.cell(s, h)
+    if not options.average:
+        return answers[-1][0]
+    return torch.stack(answers).softmax(-1).mean(0).log()[0]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"cell": "lstm"},
+        {"cell": "rnn", "turns": 2},
+        {"attention": "simple"},
+        {"attention": "flat"},
+        {"attention": "full", "compare": False},
+        {"average": False},
+        {"reads": "first"},
+    ],
+)
+def test_formulas_of_the_options(options: dict[str, Any]) -> None:
+    torch.manual_seed(0)
+    head = SanNetwork(6, 3, SanOptions(**options)).eval()
+    encoded = rows((3, 6), (2, 2))
+    found = head(encoded)
+    for i, (first, second) in enumerate([(3, 6), (2, 2)]):
+        torch.testing.assert_close(found[i], by_hand(head, encoded.hidden[i], first, second), rtol=1e-4, atol=1e-5)
 
 
 def test_formulas(head: SanNetwork) -> None:
