@@ -37,6 +37,8 @@ class TaskExample:
             ``None`` if the whole text has one output.
         target: ``[outputs, …]`` gold values, -100 for a word without pieces; ``None`` when predicting.
         loss_denominator: number of outputs that count in the mean loss.
+        labelled: whether ``target`` is gold; a teacher's outputs stand in for missing gold.
+        taught: ``[outputs, labels]`` the teachers' outputs as distributions, if the task has teachers.
     """
 
     task: str
@@ -44,6 +46,8 @@ class TaskExample:
     word_positions: NDArray[np.int32] | None
     target: NDArray[Any] | None
     loss_denominator: int = 0
+    labelled: bool = True
+    taught: NDArray[Any] | None = None
 
 
 @dataclass(slots=True)
@@ -70,6 +74,11 @@ class EncodedExample:
         """The tasks that use the text."""
         return frozenset(example.task for example in self.task_examples)
 
+    @property
+    def labelled_tasks(self) -> frozenset[str]:
+        """The tasks that have gold values for the text."""
+        return frozenset(example.task for example in self.task_examples if example.labelled)
+
     def split(self) -> Iterator[EncodedExample]:
         """One example per task, for batches that hold a single task."""
         for task in sorted(self.tasks):
@@ -84,6 +93,7 @@ def encode_examples(
     *,
     targets: bool,
     apart: Collection[str] = (),
+    unlabelled: Mapping[str, Sequence[Record]] | None = None,
 ) -> list[EncodedExample]:
     """Encode the records of all tasks, each distinct text once.
 
@@ -93,27 +103,35 @@ def encode_examples(
         records: each task's records.
         targets: whether the records have gold values for training.
         apart: the tasks whose texts are separate rows, if a record has several.
+        unlabelled: with ``targets``, further records of each task, without gold values; their indices come after those
+            of the task's ``records``, of which it needs one at least.
 
     Returns:
         Examples in order of first appearance. Every record is in exactly one of them.
     """
     inputs: dict[Hashable, TextInput] = {}
     asked: dict[Hashable, list[tuple[str, int]]] = {}
-    for name, rows in records.items():
-        task_type = type_of(tasks[name])
-        for index, record in enumerate(rows):
-            text = task_type.text(record, tasks[name])
-            if name in apart and len(text.texts) > 1:
-                text = replace(text, apart=True)
-            key = processor.identity(text)
-            inputs.setdefault(key, text)
-            asked.setdefault(key, []).append((name, index))
+    more = unlabelled or {}
+    numbered = [(name, index, record) for name, rows in records.items() for index, record in enumerate(rows)]
+    numbered += [(name, i, record) for name, rows in more.items() for i, record in enumerate(rows, len(records[name]))]
+    for name, index, record in numbered:
+        text = type_of(tasks[name]).text(record, tasks[name])
+        if name in apart and len(text.texts) > 1:
+            text = replace(text, apart=True)
+        key = processor.identity(text)
+        inputs.setdefault(key, text)
+        asked.setdefault(key, []).append((name, index))
     encoded = processor.encode(list(inputs.values()))
     examples = []
     for key, result in zip(asked, encoded, strict=True):
         example = EncodedExample(result.rows, truncated=result.truncated)
         for name, index in asked[key]:
-            example.task_examples.append(_ask(tasks[name], index, records[name][index], result.rows, targets))
+            if index < len(records[name]):
+                example.task_examples.append(_ask(tasks[name], index, records[name][index], result.rows, targets))
+            else:
+                record = more[name][index - len(records[name])]
+                like = type_of(tasks[name]).target(records[name][0], tasks[name])
+                example.task_examples.append(_ask_unlabelled(tasks[name], index, record, result.rows, like))
         examples.append(example)
     return examples
 
@@ -128,6 +146,18 @@ def _ask(task: Task, index: int, record: Record, rows: Sequence[EncodedRow], tar
     if positions is not None:
         target[(positions[..., 0] < 0).any(1)] = MISSING
     return TaskExample(task.name, index, positions, target, task_type.loss_denominator(target))
+
+
+def _ask_unlabelled(
+    task: Task, index: int, record: Record, rows: Sequence[EncodedRow], like: NDArray[Any]
+) -> TaskExample:
+    """The same for a record without gold values: its target is 0, of the shape of ``like``, another record's."""
+    task_type = type_of(task)
+    positions = task_type.positions(record, task, rows)
+    target = np.zeros((1 if positions is None else len(positions), *like.shape[1:]), like.dtype)
+    if positions is not None:
+        target[(positions[..., 0] < 0).any(1)] = MISSING
+    return TaskExample(task.name, index, positions, target, task_type.loss_denominator(target), labelled=False)
 
 
 @dataclass(slots=True)
@@ -195,15 +225,28 @@ def _task_rows(asked: Sequence[tuple[int, EncodedExample, TaskExample]], mask: t
         segment_ids.extend(row.segment_id for row in encoded.rows)
     examples = [example for _, _, example in asked]
     targets = [example.target for example in examples if example.target is not None]
+    taught = [example.taught for example in examples if example.taught is not None]
+    counts = tuple(1 if example.word_positions is None else len(example.word_positions) for example in examples)
     return TaskRows(
         torch.tensor(rows),
         torch.tensor(example_ids),
         torch.tensor(segment_ids),
-        tuple(1 if example.word_positions is None else len(example.word_positions) for example in examples),
+        counts,
         segments=max(segment_ids) + 1,
         every_row=rows == list(range(len(mask))),
         word_positions=torch.from_numpy(np.concatenate(positions).astype(np.int64)) if positions else None,
         targets=torch.from_numpy(np.concatenate(targets)) if targets else None,
+        taught=torch.from_numpy(_stacked(taught)) if taught else None,
+        labelled=torch.from_numpy(np.repeat([example.labelled for example in examples], counts)) if taught else None,
         loss_denominator=sum(example.loss_denominator for example in examples),
         layout=RowLayout.of(mask[rows]),
     )
+
+
+def _stacked(parts: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
+    """``[outputs, labels]`` of all examples; where they differ in labels (candidates), zeros fill up."""
+    widest = max(part.shape[1] for part in parts)
+    padded = [
+        part if part.shape[1] == widest else np.pad(part, ((0, 0), (0, widest - part.shape[1]))) for part in parts
+    ]
+    return np.concatenate(padded).astype(np.float32)

@@ -23,28 +23,9 @@ from biomtl.training.optimiser import build_optimiser, build_schedule, configure
 from biomtl.training.progress import DevScores, Progress
 from biomtl.training.recipe_io import make_recipe
 from biomtl.training.state import TrainState
+from steps import Gradients, Still
 
 ALL = tuple(tiny.TASKS)
-
-
-class Gradients:
-    """Stands in for the optimiser and keeps what it was given."""
-
-    def __init__(self, model: MultiTaskModel) -> None:
-        self.model = model
-        self.found: dict[str, torch.Tensor] = {}
-
-    def step(self) -> None:
-        self.found = {n: p.grad.clone() for n, p in self.model.named_parameters() if p.grad is not None}
-
-    def zero_grad(self, set_to_none: bool = True) -> None:
-        self.model.zero_grad(set_to_none=set_to_none)
-
-
-class Still:
-    """Stands in for the schedule."""
-
-    def step(self) -> None: ...
 
 
 def model_of(folder: Path, names: tuple[str, ...] = ALL) -> MultiTaskModel:

@@ -57,11 +57,18 @@ main()
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_two_processes_equal_one(bert: Path, small_suite: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("taught", [False, True])
+def test_two_processes_equal_one(bert: Path, small_suite: Path, tmp_path: Path, taught: bool) -> None:
     """A step of two processes holds the batches that one process accumulates in two."""
     keys = {"batch_size": 6, "dropout": 0.0, "max_length": 24, "predict_test": False, "save_steps": 2}
-    keys |= {"ema_decay": 0.8, "layer_decay": 0.7, "loss_balance": "uncertainty", "r_drop": 1.0, "gradual_thawing": 0.5}
-    keys |= {"task_stopping": {"patience": 1, "then": "freeze"}}
+    keys |= {"layer_decay": 0.7, "loss_balance": "uncertainty"}
+    if taught:
+        teacher = train(tiny.write_recipe(tmp_path / "r.yaml", bert, small_suite, max_length=24)).folder
+        runs = {"cls-text": str(teacher), "multi-text": str(teacher)}
+        keys["distill"] = {"teachers": runs, "unlabelled": "*", "folder": str(tmp_path / "kept")}
+    else:
+        keys |= {"ema_decay": 0.8, "r_drop": 1.0, "gradual_thawing": 0.5}
+        keys["task_stopping"] = {"patience": 1, "then": "freeze"}
     keys["tasks"] = [
         "cls-text",
         "multi-text",
@@ -99,6 +106,8 @@ def test_two_processes_equal_one(bert: Path, small_suite: Path, tmp_path: Path) 
     assert json.loads((newest / "progress.json").read_text())["processes"] == 2
     assert "1.cpu" in load_file(newest / "random.safetensors")
 
+    if taught:
+        return
     # A signal to one of them ends both at the same step, and the run goes on as if nothing had happened.
     (tmp_path / "signalled.py").write_text(SIGNALLED)
     call = (tmp_path / "2.yaml", f"output={tmp_path / 'stopped'}")

@@ -102,11 +102,30 @@ def stop_after(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
             "eval_steps": 1,
             "task_stopping": {"patience": 1, "then": "distill"},
         },
+        {"distill": {}, "loss_balance": "equal"},
         {"loss_balance": "dwa", "frozen_layers": 1, "ema_decay": 0.5, "gradual_thawing": 0.5},
     ],
-    ids=["plain", "accumulated", "bf16", "early", "epoch", "frozen", "methods", "balanced", "divergences", "layers"],
+    ids=[
+        "plain",
+        "accumulated",
+        "bf16",
+        "early",
+        "epoch",
+        "frozen",
+        "methods",
+        "balanced",
+        "divergences",
+        "distilled",
+        "layers",
+    ],
 )
 def test_stopped_and_resumed(run: Callable[..., Run], keys: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    if "distill" in keys:
+        teacher = run("teacher", predict_test=False, num_train_epochs=1).folder
+        keys = {
+            **keys,
+            "distill": {"teachers": str(teacher), "unlabelled": "*", "folder": str(teacher.parent / "kept")},
+        }
     whole = run("whole", **keys).folder
     total = max(line["step"] for line in lines(whole))
     output = whole.parent / "broken"

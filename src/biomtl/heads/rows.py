@@ -28,6 +28,8 @@ class TaskRows:
             word without pieces; ``None`` if outputs read whole rows.
         targets: ``[m, …]`` gold values, or ``None`` when predicting; -100 for words without pieces.
         loss_denominator: number of outputs in the mean loss.
+        taught: ``[m, labels]`` the teachers' outputs as distributions, if the task has teachers.
+        labelled: ``[m]`` then, whether ``targets`` are gold there.
         layout: where these rows have real positions.
     """
 
@@ -40,6 +42,8 @@ class TaskRows:
     word_positions: Tensor | None = None
     targets: Tensor | None = None
     loss_denominator: int = 0
+    taught: Tensor | None = None
+    labelled: Tensor | None = None
     layout: RowLayout | None = None
 
     @property
@@ -56,6 +60,8 @@ class TaskRows:
             segment_ids=self.segment_ids.to(device),
             word_positions=None if self.word_positions is None else self.word_positions.to(device),
             targets=None if self.targets is None else self.targets.to(device),
+            taught=None if self.taught is None else self.taught.to(device),
+            labelled=None if self.labelled is None else self.labelled.to(device),
             layout=None if self.layout is None else self.layout.to(device),
         )
 

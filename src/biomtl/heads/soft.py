@@ -27,7 +27,7 @@ class Soft(ABC):
     """One kind of outputs."""
 
     @abstractmethod
-    def probabilities(self, outputs: Tensor, rows: TaskRows) -> Tensor:
+    def probabilities(self, outputs: Tensor) -> Tensor:
         """``[outputs, labels]`` as a target for `loss`."""
 
     @abstractmethod
@@ -40,7 +40,7 @@ class Soft(ABC):
 
     def divergence(self, first: Tensor, second: Tensor, rows: TaskRows) -> Tensor:
         """``[outputs]``: the mean of both Kullback-Leibler divergences (of scores: the squared difference)."""
-        one, other = self.probabilities(first, rows), self.probabilities(second, rows)
+        one, other = self.probabilities(first), self.probabilities(second)
         # With H the loss: KL(p||q) + KL(q||p) = H(p, q) - H(p, p) + H(q, p) - H(q, q).
         there = self.loss(second, one, rows) - self.loss(first, one, rows)
         back = self.loss(first, other, rows) - self.loss(second, other, rows)
@@ -54,7 +54,7 @@ class Soft(ABC):
 class Classes(Soft):
     """One of several labels, per text, per word or per pair of mentions."""
 
-    def probabilities(self, outputs: Tensor, rows: TaskRows) -> Tensor:
+    def probabilities(self, outputs: Tensor) -> Tensor:
         """Softmax."""
         return outputs.float().softmax(-1)
 
@@ -79,7 +79,7 @@ class Candidates(Classes):
 class Labels(Soft):
     """Any number of labels: the mean over the labels."""
 
-    def probabilities(self, outputs: Tensor, rows: TaskRows) -> Tensor:
+    def probabilities(self, outputs: Tensor) -> Tensor:
         """Sigmoid."""
         return outputs.float().sigmoid()
 
@@ -99,7 +99,7 @@ class Scores(Soft):
     low: float
     high: float
 
-    def probabilities(self, outputs: Tensor, rows: TaskRows) -> Tensor:
+    def probabilities(self, outputs: Tensor) -> Tensor:
         """The score itself."""
         return outputs.float()
 
@@ -115,7 +115,7 @@ class Scores(Soft):
 class Spans(Soft):
     """First and last word of an answer: two distributions over the words of each text, given as log-probabilities."""
 
-    def probabilities(self, outputs: Tensor, rows: TaskRows) -> Tensor:
+    def probabilities(self, outputs: Tensor) -> Tensor:
         """``[words, 2]``."""
         return outputs.float().exp()
 

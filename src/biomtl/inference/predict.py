@@ -43,7 +43,7 @@ def predict_records(
     tasks = {name: engine.tasks[name] for name in records}
     examples = encode_examples(engine.processor, tasks, records, targets=False, apart=apart(engine))
     results: dict[str, list[Record | None]] = {name: [None] * len(rows) for name, rows in records.items()}
-    for name, index, values in _outputs(engine, examples, batch_tokens, advance):
+    for name, index, values in example_outputs(engine, examples, batch_tokens, advance):
         record, task = records[name][index], tasks[name]
         prediction = type_of(task).predict(values, record, task, engine.choices[name])
         results[name][index] = {"id": record.get("id"), **prediction}
@@ -54,8 +54,8 @@ def predict_records(
     return complete
 
 
-def _outputs(
-    engine: Engine, examples: Sequence[EncodedExample], batch_tokens: int, advance: Advance | None
+def example_outputs(
+    engine: Engine, examples: Sequence[EncodedExample], batch_tokens: int = BATCH_TOKENS, advance: Advance | None = None
 ) -> Iterator[tuple[str, int, np.ndarray]]:
     """``(task, record index, outputs)`` of every example, longest texts first."""
     for chosen in length_batches(examples, batch_tokens):

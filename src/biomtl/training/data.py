@@ -11,13 +11,13 @@ import numpy as np
 
 from biomtl.batch import EncodedExample, encode_examples
 from biomtl.suite import Suite
-from biomtl.tasks.types.base import Record
 from biomtl.text.base import TextProcessor
 from biomtl.training.batches import Index, plan_batches, shard
 from biomtl.training.mixer import Mixer, TaskPlan
 from biomtl.training.progress import Progress
 from biomtl.training.recipe import Recipe
-from biomtl.training.splits import training_splits
+from biomtl.training.splits import training_records
+from biomtl.training.teaching import Teaching
 
 COUNTED = 2_000_000  # texts whose batches are counted before the first step, which takes a few seconds
 COUNTED_EPOCHS = 5_000  # and at most so many epochs, however few texts they have
@@ -78,12 +78,23 @@ class TrainingData:
         suite: the suite; only the recipe's training splits are read.
         recipe: mixing, policy, batch size, seed, row limits, length of the run.
         world: number of processes that share the batches of a step.
+        teaching: the teachers' outputs.
     """
 
-    def __init__(self, processor: TextProcessor, suite: Suite, recipe: Recipe, world: int = 1) -> None:
+    def __init__(
+        self,
+        processor: TextProcessor,
+        suite: Suite,
+        recipe: Recipe,
+        world: int = 1,
+        teaching: Teaching | None = None,
+    ) -> None:
         self.recipe = recipe
         records = {name: training_records(suite, name, recipe) for name in suite.tasks}
-        whole = encode_examples(processor, suite.tasks, records, targets=True, apart=suite.apart)
+        more = teaching.unlabelled if teaching else None
+        whole = encode_examples(processor, suite.tasks, records, targets=True, apart=suite.apart, unlabelled=more)
+        if teaching is not None:
+            teaching.give(whole)
         self.truncated = sum(example.truncated for example in whole)
         self.records = {name: len(rows) for name, rows in records.items()}
         self.unlike = texts_with_unlike_answers(whole)
@@ -91,7 +102,7 @@ class TrainingData:
         if recipe.mixing == "batch":
             self.examples = [piece for example in whole for piece in example.split()]
         self.mixer = Mixer(
-            [example.tasks for example in self.examples],
+            [example.labelled_tasks for example in self.examples],
             policy=recipe.policy,
             seed=recipe.seed,
             epochs=recipe.num_train_epochs or 1,
@@ -146,6 +157,16 @@ class TrainingData:
             seed=[self.recipe.seed, epoch],
         )
 
+    def shares(self) -> dict[str, float]:
+        """Each task's share of the run's examples, those included that only teachers label."""
+        counts: Counter[str] = Counter()
+        for number, drawn in enumerate(self.mixer.drawn_per_epoch()):
+            pool = self.mixer.pools[number]
+            for entry in pool.tolist():
+                for example in self.examples[entry].task_examples:
+                    counts[example.task] += drawn / len(pool)
+        return {task: count / sum(counts.values()) for task, count in sorted(counts.items())}
+
     def plan(self) -> DataPlan:
         """Rows, draws and sizes of an epoch."""
         tokens = sum(len(row) for example in self.examples for row in example.rows)
@@ -171,17 +192,7 @@ def texts_with_unlike_answers(examples: Sequence[EncodedExample]) -> dict[str, i
         answers: dict[str, set[bytes]] = {}
         for row in example.task_examples:
             assert row.target is not None
-            answers.setdefault(row.task, set()).add(row.target.tobytes())
+            if row.labelled:
+                answers.setdefault(row.task, set()).add(row.target.tobytes())
         disagreeing.update(task for task, values in answers.items() if len(values) > 1)
     return dict(sorted(disagreeing.items()))
-
-
-def training_records(suite: Suite, name: str, recipe: Recipe) -> Sequence[Record]:
-    """A task's training rows: those of its splits, or a random sample of ``max_rows``."""
-    data = suite[name]
-    records = [record for split in training_splits(recipe) if split in data for record in data.records(split)]
-    options = recipe.tasks.get(name)
-    if options is None or options.max_rows is None or options.max_rows >= len(records):
-        return records
-    chosen = np.random.default_rng([recipe.seed, len(records)]).permutation(len(records))[: options.max_rows]
-    return [records[i] for i in sorted(chosen)]

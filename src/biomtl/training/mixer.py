@@ -104,15 +104,17 @@ class Mixer:
 
     def plan(self) -> list[TaskPlan]:
         """Each task's share, in order of names."""
-        if self.epochs <= PLANNED:
-            drawn_per_epoch = self._drawn(self.epochs) / self.epochs
-        else:
-            drawn_per_epoch = np.mean([self._draws(e) for e in np.linspace(0, self.epochs - 1, PLANNED)], axis=0)
-        examples = drawn_per_epoch @ self._labels
+        examples = self.drawn_per_epoch() @ self._labels
         return [
             TaskPlan(task, int(rows), float(drawn), float(drawn / examples.sum()), float(drawn / rows))
             for task, rows, drawn in zip(self.tasks, self._entries, examples, strict=True)
         ]
+
+    def drawn_per_epoch(self) -> NDArray[np.float64]:
+        """[pools] mean number of entries drawn from each pool in an epoch."""
+        if self.epochs <= PLANNED:
+            return self._drawn(self.epochs) / self.epochs
+        return np.mean([self._draws(e) for e in np.linspace(0, self.epochs - 1, PLANNED)], axis=0)
 
     def _draws(self, epoch: float) -> NDArray[np.float64]:
         """[pools] number of entries drawn from each pool in the epoch, before rounding."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
@@ -34,6 +35,23 @@ Share = Annotated[float, BeforeValidator(number), Field(ge=0, lt=1)]
 Portion = Annotated[float, BeforeValidator(number), Field(gt=0, le=1)]
 Decay = Annotated[float, BeforeValidator(number), Field(gt=0, lt=1)]
 NotNegative = Annotated[float, BeforeValidator(number), Field(ge=0)]
+
+
+def listed(value: Any) -> Any:
+    """One text as a list of one."""
+    return (value,) if isinstance(value, str) else value
+
+
+def _by_task(value: Any) -> Any:
+    """``teachers`` in any of its forms as a mapping; runs that are not given for a task stand under ``*``."""
+    if isinstance(value, Mapping):
+        return {str(task): listed(runs) for task, runs in value.items()}
+    return {EVERY: listed(value)} if isinstance(value, str | list | tuple) else value
+
+
+Texts = Annotated[tuple[str, ...], BeforeValidator(listed)]
+Unit = Annotated[float, BeforeValidator(number), Field(ge=0, le=1)]
+EVERY = "*"
 
 
 class Options(BaseModel):
@@ -71,4 +89,24 @@ class TaskStoppingOptions(Options):
         "freeze",
         description="Afterwards the task is no longer trained and its head is left as it is, or it is trained on the "
         "outputs of the weights that were best for it (a copy of the weights per task).",
+    )
+
+
+class DistillOptions(Options):
+    """``distill``: knowledge distillation from trained models."""
+
+    teachers: Annotated[dict[str, Texts], BeforeValidator(_by_task), Field(min_length=1)] = Field(
+        description="Runs or models that teach: one or a list for the tasks that they have, or a mapping from task to "
+        "one or several, whose outputs are averaged.",
+    )
+    gold_from: Unit = Field(
+        0.0, description="Share of gold in the target at the first step, the rest is the teachers'."
+    )
+    gold_to: Unit = Field(1.0, description="That share at the last step; in between it changes linearly.")
+    unlabelled: Texts = Field(
+        (), description="Tasks whose texts are also labelled by the teachers of the others among them; `*` for all."
+    )
+    folder: str | None = Field(
+        None,
+        description="Folder for the teachers' outputs; default `teachers` in `$BIOMTL_CACHE` or `~/.cache/biomtl`.",
     )

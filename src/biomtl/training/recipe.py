@@ -27,6 +27,7 @@ from biomtl.training.options import (
     Amount,
     Count,
     Decay,
+    DistillOptions,
     Natural,
     NotNegative,
     ObjectiveOptions,
@@ -164,6 +165,9 @@ class Recipe(BaseModel):
     )
     objective: ObjectiveOptions | None = Field(
         None, description="Label smoothing, class weights, focal loss; default plain cross-entropy."
+    )
+    distill: DistillOptions | None = Field(
+        None, description="Learn from the outputs of trained models (teachers) too; default from gold alone."
     )
     r_drop: Amount | None = Field(
         None, description="Factor of the divergence between two passes with different dropout; default one pass."
@@ -347,6 +351,8 @@ def check_methods(recipe: Recipe) -> None:
     """Refuse methods that contradict each other or the rest of the recipe."""
     for first, second, why in (
         ("objective", "r_drop", "both replace the tasks' losses"),
+        ("distill", "objective", "both replace the tasks' losses"),
+        ("distill", "r_drop", "both replace the tasks' losses"),
         ("frozen_layers", "freeze_encoder", "both freeze"),
         ("gradual_thawing", "freeze_encoder", "a frozen encoder doesn't thaw"),
     ):
@@ -358,6 +364,9 @@ def check_methods(recipe: Recipe) -> None:
     if recipe.need_sampling is not None and recipe.max_steps is None:
         text = "need_sampling changes the length of epochs, so give max_steps instead of num_train_epochs"
         raise contradiction(text, "need_sampling", "num_train_epochs")
+    if recipe.distill is not None and recipe.distill.unlabelled and recipe.mixing == "batch":
+        text = "distill.unlabelled labels a text for several tasks, but mixing is batch: choose one"
+        raise contradiction(text, "distill.unlabelled", "mixing")
     if recipe.objective is not None and recipe.objective == ObjectiveOptions():
         raise contradiction(
             "objective changes nothing, give label_smoothing, class_weights or focal_gamma", "objective"

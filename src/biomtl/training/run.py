@@ -40,6 +40,7 @@ from biomtl.training.progress import Progress
 from biomtl.training.recipe import Recipe
 from biomtl.training.recipe_io import load_recipe, make_recipe
 from biomtl.training.splits import check_splits, scored_splits
+from biomtl.training.teaching import teach, teachers_of
 from biomtl.training.words import learn_word_rules
 
 if TYPE_CHECKING:
@@ -98,14 +99,18 @@ def train(
     accelerator = make_accelerator(recipe)
     with claimed(recipe, accelerator, resume=resume, overwrite=overwrite) as folder:
         recipe, suite, model = assemble(recipe, model, suite)
+        if recipe.distill is not None:
+            teachers_of(recipe.distill, suite.tasks)
         notes = check_splits(suite, recipe)
         suite, overlap = look_for_overlap(suite, recipe)
         notes += learn_word_rules(model, suite)
         if recipe.num_threads:
             torch.set_num_threads(recipe.num_threads)
         configure(model, recipe)
+        with accelerator.main_process_first():  # the others find its work done
+            teaching = teach(suite, recipe, accelerator.device, lambda line: say(console, line))
         torch.manual_seed(recipe.seed + accelerator.process_index)
-        data = TrainingData(model.processor, suite, recipe, accelerator.num_processes)
+        data = TrainingData(model.processor, suite, recipe, accelerator.num_processes, teaching)
         if accelerator.is_main_process and not resume:
             console.print(plan_table(data.plan(), suite.tasks, recipe, accelerator.num_processes))
             inferred = [note for entry in suite.data.values() for note in entry.notes]
@@ -117,6 +122,8 @@ def train(
         accelerator.wait_for_everyone()
         on_main_process(accelerator, lambda: folder.begin(recipe))
         model.provenance = {**provenance(suite, recipe, command), "overlap": overlap.facts()}
+        if teaching is not None:
+            model.provenance["teachers"] = dict(teaching.teachers)
         results = None
         if not folder.scored:
             started = time.monotonic()
@@ -140,7 +147,10 @@ def train(
 def claimed(recipe: Recipe, accelerator: Accelerator, *, resume: bool, overwrite: bool) -> Iterator[RunFolder]:
     """The run's folder, held by the first process for all; if it is refused, all processes raise the error."""
     with contextlib.ExitStack() as held:
-        folder = claim(Path(recipe.output), resume=resume, overwrite=overwrite, inputs=(recipe.encoder, recipe.suite))
+        read = [recipe.encoder, recipe.suite]
+        if recipe.distill is not None:
+            read += [run for runs in recipe.distill.teachers.values() for run in runs]
+        folder = claim(Path(recipe.output), resume=resume, overwrite=overwrite, inputs=read)
         yield on_main_process(accelerator, lambda: held.enter_context(folder))
 
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
+
 from biomtl.errors import InputError
 from biomtl.suite import Suite
 from biomtl.tasks.task import Split
+from biomtl.tasks.types.base import Record
 from biomtl.training.recipe import MEAN, Recipe
 
 REMEDY = "add a dev file, or set eval_strategy=no to train to the end without one"
@@ -51,3 +56,14 @@ def check_splits(suite: Suite, recipe: Recipe) -> list[str]:
     if names := ", ".join(without.get("test", ())):
         notes.append(f"no test split: {names}; not scored at the end")
     return notes
+
+
+def training_records(suite: Suite, name: str, recipe: Recipe) -> Sequence[Record]:
+    """A task's training rows: those of its splits, or a random sample of ``max_rows``."""
+    data = suite[name]
+    records = [record for split in training_splits(recipe) if split in data for record in data.records(split)]
+    options = recipe.tasks.get(name)
+    if options is None or options.max_rows is None or options.max_rows >= len(records):
+        return records
+    chosen = np.random.default_rng([recipe.seed, len(records)]).permutation(len(records))[: options.max_rows]
+    return [records[i] for i in sorted(chosen)]

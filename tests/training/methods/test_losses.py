@@ -26,26 +26,9 @@ from biomtl.training.optimiser import configure
 from biomtl.training.options import TaskStoppingOptions
 from biomtl.training.recipe_io import make_recipe
 from biomtl.training.state import TrainState
+from steps import Gradients, Still
 
 NAMES = tiny.FOUR
-
-
-class Gradients:
-    """Stands in for the optimiser and keeps what it was given."""
-
-    def __init__(self, model: MultiTaskModel) -> None:
-        self.model = model
-        self.found: dict[str, torch.Tensor] = {}
-
-    def step(self) -> None:
-        self.found = {n: p.grad.clone() for n, p in self.model.named_parameters() if p.grad is not None}
-
-    def zero_grad(self, set_to_none: bool = True) -> None:
-        self.model.zero_grad(set_to_none=set_to_none)
-
-
-class Still:
-    def step(self) -> None: ...
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from biomtl.training.methods.base import Course, Method, MethodState, MethodTypes
+from biomtl.training.methods.distill import Distillation
 from biomtl.training.methods.ema import WeightAverage
 from biomtl.training.methods.layer_decay import LayerDecay
 from biomtl.training.methods.loss_balance import LossBalance
@@ -26,6 +27,7 @@ METHODS: MethodTypes = {
     "need_sampling": NeedSampling,
     "loss_balance": LossBalance,
     "objective": Objective,
+    "distill": Distillation,
     "r_drop": RDrop,
     "smart": Smart,
     "task_stopping": TaskStopping,

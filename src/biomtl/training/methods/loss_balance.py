@@ -33,7 +33,7 @@ class LossBalance(Method):
 
     def begin(self, course: Course, model: MultiTaskModel) -> None:
         """Learn the tasks' shares."""
-        shares = {plan.task: plan.share for plan in course.data.mixer.plan()}
+        shares = course.data.shares()
         self.base = {task: 1 / (len(shares) * share) for task, share in shares.items()}
         self.rule.start(list(shares), course.total)
 

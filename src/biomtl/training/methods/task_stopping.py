@@ -64,7 +64,7 @@ class TaskStopping(Method):
             assert soft is not None
             with torch.no_grad(), evaluating(model):
                 outputs = functional_call(model, self.kept[name], (batch.inputs, {name: rows}))[name].outputs
-                target = soft.probabilities(outputs, rows)
+                target = soft.probabilities(outputs)
             changed[name] = soft.mean(soft.loss(answers[name].outputs, target, rows), rows)
         return changed
 
