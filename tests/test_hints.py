@@ -14,7 +14,8 @@ import typer
 
 import biomtl
 from biomtl.cli.main import app
-from biomtl.training.recipe import Recipe, TaskOptions
+from biomtl.training.recipe import Recipe
+from biomtl.training.recipe_tasks import TaskOptions
 
 ROOT = Path(biomtl.__file__).parent
 OTHER_TOOLS = {"--standalone", "--nproc_per_node", "--num_processes", "--cpu"}  # of torchrun and accelerate

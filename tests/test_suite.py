@@ -15,7 +15,7 @@ from biomtl.errors import InputError
 from biomtl.storage.files import sha256
 from biomtl.suite import load_suite, read_records
 from biomtl.tasks.head import HeadChoice
-from biomtl.training.recipe import TaskOptions
+from biomtl.training.recipe_tasks import TaskOptions
 
 
 def test_a_prepared_suite(small_suite: Path) -> None:

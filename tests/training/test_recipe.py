@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from biomtl.errors import InputError
-from biomtl.training.recipe import Recipe, TaskOptions
+from biomtl.training.recipe import Recipe
 from biomtl.training.recipe_io import dump_recipe, load_recipe, make_recipe, recipe_from_options
 from biomtl.training.recipe_reference import reference
+from biomtl.training.recipe_tasks import TaskOptions
 
 
 @pytest.fixture

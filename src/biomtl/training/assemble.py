@@ -19,8 +19,9 @@ from biomtl.suite import Suite, load_suite
 from biomtl.tasks.head import DEFAULT_HEAD, HeadChoice
 from biomtl.tasks.registry import known_tasks
 from biomtl.tasks.task import Task
-from biomtl.training.recipe import Recipe, TaskOptions
+from biomtl.training.recipe import Recipe
 from biomtl.training.recipe_io import located, make_recipe
+from biomtl.training.recipe_tasks import TaskOptions
 
 IN_PYTHON = "made in Python"  # the recipe's value for an encoder or data that can't be loaded from anywhere
 

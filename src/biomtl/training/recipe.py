@@ -17,11 +17,9 @@ from pydantic import (
     ModelWrapValidatorHandler,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
 
 from biomtl.custom.config import TaskDefinition
 from biomtl.packaged import PACKAGED_ENCODER
-from biomtl.tasks.head import HeadChoice
 from biomtl.tasks.task import name_problem
 from biomtl.training.options import (
     Amount,
@@ -37,6 +35,7 @@ from biomtl.training.options import (
     TaskStoppingOptions,
     number,
 )
+from biomtl.training.recipe_tasks import TaskOptions, contradiction, tasks_by_name
 
 MEAN = "mean"  # the dev aggregate: mean of every task's main metric
 
@@ -53,41 +52,6 @@ def _listed(value: Any) -> Any:
 Seed = Annotated[int, BeforeValidator(number), Field(ge=0, lt=2**53)]  # torch overflows slightly above
 Strategy = Annotated[Literal["epoch", "steps", "no"], BeforeValidator(_word)]
 Policy = Literal["proportional", "sqrt", "temperature", "uniform", "annealed", "fixed"]
-
-
-class TaskOptions(TaskDefinition):
-    """A recipe's options for one task; with ``type`` and ``files`` it is the user's own task."""
-
-    weight: NotNegative = Field(1.0, description="Factor of the task's mean loss in the step's loss.")
-    mixing_weight: Amount | None = Field(None, description="Share of the draws under `policy: fixed`, in any unit.")
-    target_score: Amount | None = Field(
-        None, description="Dev score from which on the task needs no more draws (`need_sampling`); default 1."
-    )
-    max_rows: Count | None = Field(None, description="Train on this many rows, sampled once by `seed`; default all.")
-    pairs: Literal["together", "apart"] | None = Field(
-        None,
-        description="Encode two texts as one sequence, or separately and compare them; default the task's own way.",
-    )
-    head: str | None = Field(
-        None,
-        description="`default` (the encoder family's own), `mlp`, `pooler` or `san`; default the task record's `head`.",
-    )
-    head_options: dict[str, Any] = Field(default_factory=dict, description="Options of a named head, such as `turns`.")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _old_head(cls, values: Any) -> Any:
-        """Accept options under ``head``, as in older recipes."""
-        if isinstance(values, Mapping) and isinstance(values.get("head"), Mapping):
-            options = {**values["head"], **(values.get("head_options") or {})}
-            return {**{key: value for key, value in values.items() if key != "head"}, "head_options": options}
-        return values
-
-    def choose(self, head: HeadChoice) -> HeadChoice:
-        """The requested head, where ``head`` is the task's own without these options."""
-        wanted = HeadChoice(name=self.head or head.name, options=self.head_options, pairs=self.pairs or head.pairs)
-        options = {**head.options, **wanted.options} if wanted.name == head.name else wanted.options
-        return wanted.model_copy(update={"options": options})
 
 
 class Recipe(BaseModel):
@@ -268,11 +232,6 @@ class Recipe(BaseModel):
         return self
 
 
-def contradiction(message: str, *keys: str) -> PydanticCustomError:
-    """An error about several keys; the loader turns ``keys`` into a line number."""
-    return PydanticCustomError("contradiction", "{message}", {"message": message, "keys": keys})
-
-
 def _check_own(recipe: Recipe) -> None:
     for name, options in recipe.tasks.items():
         if options.files is not None and (problem := name_problem(name)):
@@ -371,34 +330,3 @@ def check_methods(recipe: Recipe) -> None:
         raise contradiction(
             "objective changes nothing, give label_smoothing, class_weights or focal_gamma", "objective"
         )
-
-
-def tasks_by_name(value: Any) -> Any:
-    """``tasks`` in any of its forms as a mapping name -> options; anything else is left to pydantic.
-
-    Forms: one name; a list of names, of ``{name: …, option: …}`` or of ``{NAME: {option: …}}``; a mapping.
-    """
-    if isinstance(value, str):
-        value = [value]
-    if isinstance(value, Mapping):
-        return {name: {} if options is None else options for name, options in value.items()}
-    if not isinstance(value, list | tuple):
-        return value
-    named: dict[str, Any] = {}
-    for entry in value:
-        name, options = _named(entry)
-        if name in named:
-            raise contradiction(f"task {name} is listed twice, remove one", "tasks")
-        named[name] = options
-    return named
-
-
-def _named(entry: Any) -> tuple[str, Any]:
-    if isinstance(entry, str):
-        return entry, {}
-    if isinstance(entry, Mapping) and isinstance(entry.get("name"), str):
-        return entry["name"], {key: value for key, value in entry.items() if key != "name"}
-    if isinstance(entry, Mapping) and len(entry) == 1:
-        name, options = next(iter(entry.items()))
-        return str(name), {} if options is None else options
-    raise contradiction(f"a task given as {entry!r}, write its name, or `name:` and its options", "tasks")

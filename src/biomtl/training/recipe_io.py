@@ -13,7 +13,8 @@ from biomtl.custom.config import Files, TaskDefinition
 from biomtl.errors import InputError, nearest
 from biomtl.storage.structured import parse_yaml, read_yaml
 from biomtl.tasks.registry import known_tasks
-from biomtl.training.recipe import Recipe, TaskOptions, tasks_by_name
+from biomtl.training.recipe import Recipe
+from biomtl.training.recipe_tasks import TaskOptions, tasks_by_name
 
 # Other trainers' names of keys that are too different for `nearest`.
 ELSEWHERE = {

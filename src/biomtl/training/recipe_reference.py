@@ -12,8 +12,9 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from biomtl.training.options import Options
-from biomtl.training.recipe import Recipe, TaskOptions
+from biomtl.training.recipe import Recipe
 from biomtl.training.recipe_io import make_recipe
+from biomtl.training.recipe_tasks import TaskOptions
 
 HEAD = """<!-- Written by `python -m biomtl.training.recipe_reference`; edit the descriptions in training/recipe.py. -->
 # The recipe
