@@ -201,11 +201,12 @@ def test_labels_of_sentences_and_documents(predictor: Predictor) -> None:
 
 def asked(annotator: Annotator, documents: list[Document], monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
     """The texts that relation tasks are asked about."""
-    found: dict[str, list[str]] = {}
+    found: dict[str, list[str]] = {name: [] for name in annotator.relations}
     ask = annotator.predictor.ask
 
     def watched(texts: Any, **options: Any) -> Any:
-        found.update({name: list(rows) for name, rows in texts.items()})
+        for name, rows in texts.items():
+            found.setdefault(name, []).extend(rows)
         return ask(texts, **options)
 
     monkeypatch.setattr(annotator.predictor, "ask", watched)
@@ -261,6 +262,24 @@ def test_relations_join_found_mentions(predictor: Predictor) -> None:
             assert dict(relation.attributes)["task"] == "ddi2013"
             relations += 1
     assert relations > 0
+
+
+def test_many_candidates_are_classified_in_parts_and_far_too_many_left_out(
+    predictor: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def annotated() -> tuple[Annotator, list[Document]]:
+        annotator = Annotator(Predictor(predictor.engine, tasks=["tag-drug", "ddi2013"]))
+        return annotator, list(annotator(invented(4, 6)))
+
+    annotator, together = annotated()
+    assert annotator.unrelated == {}
+    monkeypatch.setattr("biomtl.inference.annotate.RELATED", 2)
+    assert annotated()[1] == together
+    monkeypatch.setattr("biomtl.inference.annotate.MOST_RELATED", 10)
+    annotator, without = annotated()
+    assert annotator.unrelated
+    assert [found.mentions for found in without] == [found.mentions for found in together]
+    assert not any(found.relations for found in without)
 
 
 def test_what_was_there_stays_only_if_asked(predictor: Predictor) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -80,3 +82,21 @@ def test_only_the_asked_side(side: int) -> None:
     offsets = np.array([(0, 0), (0, 2), (0, 0), (0, 2), (0, 0)], dtype=np.int32)
     pair = EncodedRow({}, offsets, np.array([-1, 0, -1, 1, -1], dtype=np.int8))
     assert word_positions([pair], [(0, 2)], side=side).tolist() == [[0, 1 + 2 * side]]
+
+
+def test_the_order_of_words_makes_no_difference_and_time_is_linear() -> None:
+    def windows(count: int) -> tuple[list[EncodedRow], list[tuple[int, int]]]:
+        words = [(5 * i, 5 * i + 4) for i in range(30 * count)]
+        return [row(*words[30 * i : 30 * i + 40]) for i in range(count)], words
+
+    rows, words = windows(20)
+    order = np.random.default_rng(0).permutation(len(words))
+    shuffled = word_positions(rows, [words[i] for i in order])  # which looks for every word in every window
+    assert (shuffled == word_positions(rows, words)[order]).all()
+
+    def seconds(count: int) -> float:
+        given, begun = windows(count), time.process_time()
+        word_positions(*given)
+        return time.process_time() - begun
+
+    assert seconds(4000) < 10 * max(seconds(1000), 0.01), "four times the text, sixteen times the time if quadratic"

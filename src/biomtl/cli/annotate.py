@@ -99,6 +99,10 @@ def annotate(
     with bar("annotate") as advance:
         documents = annotator(counted(read_documents(source, read_as), left), advance=advance)
         count = write_documents(documents, out, write_as, overwrite=overwrite)
+    if annotator.unrelated:
+        sentences, first = sum(annotator.unrelated.values()), next(iter(annotator.unrelated))
+        where = f"{sentences:,} sentences (the first in document {first})"
+        note(f"no relations are looked for in {where}: they hold too many mentions to classify every pair")
     if not keep and (old := left["mentions"] + left["relations"]):
         note(f"the {old:,} annotations of {source} are left out (--keep keeps them)")
     if write_as != "jsonl" and (lost := sorted(name[1:] for name in left if name.startswith("."))):

@@ -11,7 +11,7 @@ import re
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import count
+from itertools import count, islice
 
 from biomtl.corpora.relations import argument_pairs, mask_entities, units
 from biomtl.custom.documents import document_parts, document_sentences
@@ -25,6 +25,8 @@ from biomtl.tasks.types.base import type_of
 from biomtl.text.sentences import sentences
 
 WINDOW = 512  # sentences labelled together: enough for batches of similar length, and little memory
+RELATED = 4096  # candidates of relation tasks classified together
+MOST_RELATED = 20_000_000  # characters of all candidates of one sentence: tables of whole papers have more
 _PIECE = re.compile(r"\S+")
 _ONE_LINE = str.maketrans("\t\r\n", "   ")  # one for one, so that offsets stay valid
 
@@ -67,6 +69,8 @@ class Annotator:
         self, predictor: Predictor, *, whole: Iterable[str] = (), keep: bool = False, labels: bool = True
     ) -> None:
         self.predictor, self.keep, self.labels = predictor, keep, labels
+        self.unrelated: dict[str, int] = {}
+        """Document to its number of sentences that hold too many mentions to classify every pair."""
         tasks = {name: predictor.tasks[name] for name in predictor.names}
         asked_about = {name: relation_of(task) for name, task in tasks.items()}
         self.arguments = {name: relation for name, relation in asked_about.items() if relation is not None}
@@ -133,15 +137,15 @@ class Annotator:
                 draft.label(tasks[name], result, "Document", (0, len(draft.document.text)))
         for draft in drafts:
             draft.settle()
-        pairs = {
-            name: [(draft, *pair) for draft in drafts for pair in draft.pairs(self.arguments[name])]
-            for name in self.relations
-        }
-        masked = {name: [text for _, text, *_ in candidates] for name, candidates in pairs.items()}
-        results = self.predictor.ask(masked, advance=advance)
-        for name, candidates in pairs.items():
-            for (draft, _, first, second), result in zip(candidates, results[name], strict=True):
-                draft.relate(tasks[name], result, first, second)
+        for name in self.relations:
+            candidates = ((draft, *pair) for draft in drafts for pair in draft.pairs(self.arguments[name]))
+            while some := list(islice(candidates, RELATED)):
+                results = self.predictor.ask({name: [text for _, text, *_ in some]}, advance=advance)
+                for (draft, _, first, second), result in zip(some, results[name], strict=True):
+                    draft.relate(tasks[name], result, first, second)
+        for draft in drafts:
+            if draft.unrelated:
+                self.unrelated[draft.document.id] = draft.unrelated
         for draft in drafts:
             yield draft.finished()
 
@@ -157,6 +161,7 @@ class _Draft:
         self.new: tuple[Mention, ...] = ()
         self.found: dict[tuple[str, Span], list[tuple[str, float]]] = {}  # what -> the tasks that found it, how surely
         self.labels: list[Mention] = []
+        self.unrelated = 0
         used = {mention.id for mention in self.kept} | {relation.id for relation in self.relations}
         self.names = {letter: _fresh(letter, used) for letter in "TR"}
 
@@ -188,14 +193,21 @@ class _Draft:
         self.kept, self.new = tuple(kept), tuple(new)
 
     def pairs(self, arguments: RelationArguments) -> Iterator[tuple[str, Mention, Mention]]:
-        """Candidates of a relation task: the sentence with both mentions masked, and the two mentions."""
+        """Candidates of a relation task: the sentence with both mentions masked, and the two mentions.
+
+        A sentence with far too many is left out and counted.
+        """
         sides = dict.fromkeys((arguments.first, arguments.second))
         ordered = sorted((m for types in sides for m in self._of(types)), key=lambda mention: mention.start)
         starts = [mention.start for mention in ordered]
         for start, end in self._units(arguments):
             near = ordered[bisect_left(starts, start) : bisect_left(starts, end)]
+            near = [mention for mention in near if mention.end <= end]
+            if (end - start) * len(near) ** 2 // 2 > MOST_RELATED:
+                self.unrelated += 1
+                continue
             text = self.document.text[start:end].translate(_ONE_LINE)
-            for pair in argument_pairs(arguments, [mention for mention in near if mention.end <= end]):
+            for pair in argument_pairs(arguments, near):
                 first, second = ((m.type.lower(), (m.start - start, m.end - start)) for m in pair)
                 yield mask_entities(arguments, text, first, second).text.rstrip(), *pair
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, overload
@@ -162,7 +162,7 @@ class Predictor:
         """
         tasks = self.tasks
         rules = {name: word_rule(tasks[name], self.words) for name in asked}
-        records = {name: [as_record(tasks[name], text, rules[name]) for text in texts] for name, texts in asked.items()}
+        records = _records(tasks, asked, rules)
         predictions = predict_records(self.engine, records, batch_tokens=batch_tokens, advance=advance)
         return {
             name: [
@@ -207,6 +207,24 @@ def as_record(task: Task, text: str | tuple[str, ...], rule: WordRule = OURS) ->
         spans = list(text.words) if isinstance(text, TokenizedText) else cut_words(text, rule)
         return {"tokens": [text[start:end] for start, end in spans], "offsets": spans}
     return {"text": text}
+
+
+def _records(
+    tasks: Mapping[str, Task], asked: Mapping[str, Sequence[str | tuple[str, ...]]], rules: Mapping[str, WordRule]
+) -> dict[str, list[Record]]:
+    """Each task's records; tasks that cut a text alike share one, since the words of a long text take much memory."""
+    made: dict[Hashable, Record] = {}
+    records: dict[str, list[Record]] = {}
+    for name, texts in asked.items():
+        task, rule = tasks[name], rules[name]
+        cut = (rule.name, rule.split, rule.join, rule.abbreviations) if task.inputs == "tokens" else ()
+        records[name] = []
+        for text in texts:
+            key = (id(text), task.inputs, cut)
+            if key not in made:
+                made[key] = as_record(task, text, rule)
+            records[name].append(made[key])
+    return records
 
 
 def to_result(task: Task, record: Record, prediction: Record, source: str | tuple[str, ...]) -> Result:

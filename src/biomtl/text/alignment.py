@@ -41,21 +41,24 @@ def word_positions(rows: Sequence[EncodedRow], words: Sequence[Span], side: int 
     if not words:
         return places
     starts, ends = np.asarray(words, dtype=np.int64).T
+    in_order = bool((np.diff(starts) >= 0).all() and (np.diff(ends) >= 0).all())
     best = np.full(len(words), -1, dtype=np.int64)
     for number, row in enumerate(rows):
         positions = np.flatnonzero(row.sides == side)
         if not len(positions):
             continue
         piece_starts, piece_ends = row.offsets[positions].T.astype(np.int64)
+        own = slice(None)
+        if in_order:  # only the words that the row can hold, else time would be windows times words
+            own = slice(np.searchsorted(ends, piece_starts.min(), "right"), np.searchsorted(starts, piece_ends.max()))
         # A combining character's pieces may repeat offsets, but ends never decrease: the first piece that extends
         # beyond the word's start is the word's first piece.
-        first = np.searchsorted(np.maximum.accumulate(piece_ends), starts, side="right")
+        first = np.searchsorted(np.maximum.accumulate(piece_ends), starts[own], side="right")
         inside = np.minimum(first, len(positions) - 1)
-        has_piece = (first < len(positions)) & (piece_starts[inside] < ends)
+        has_piece = (first < len(positions)) & (piece_starts[inside] < ends[own])
         # A window that starts in the middle of a word has a later piece of it first, without context: it never speaks.
         context = np.minimum(inside, len(positions) - 1 - inside)
-        better = has_piece & (context > best)
-        places[better, 0] = number
-        places[better, 1] = positions[inside[better]]
-        best[better] = context[better]
+        better = has_piece & (context > best[own])
+        places[own][better] = np.stack([np.full(better.sum(), number), positions[inside[better]]], axis=1)
+        best[own][better] = context[better]
     return places
