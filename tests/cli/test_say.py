@@ -65,10 +65,15 @@ def test_a_full_disk_under_standard_output() -> None:
 
 def test_closed_streams(tmp_path: Path) -> None:
     """Neither a traceback, nor an output file that takes the number of standard output."""
-    shell = 'exec "$0" -m biomtl tasks >&- 2>"$1"'
-    done = subprocess.run(["sh", "-c", shell, sys.executable, str(tmp_path / "said")], timeout=120)
+    said = tmp_path / "said"
+    shell = 'exec "$0" -m biomtl "$2" "$3" "$4" >&- <&- 2>"$1"'
+    done = subprocess.run(["sh", "-c", shell, sys.executable, str(said), "tasks", "--suite", "blue"], timeout=120)
     assert done.returncode == 0
-    assert (tmp_path / "said").read_text() == ""
+    assert said.read_text() == ""
+    done = subprocess.run(["sh", "-c", shell, sys.executable, str(said), "score", "-", "hoc.tsv"], timeout=120)
+    assert done.returncode == 2
+    assert said.read_text().startswith("biomtl: error: ")
+    assert said.read_text().count("\n") == 1
 
 
 def test_an_old_encoding() -> None:

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -232,3 +233,10 @@ def test_a_run_and_its_own_predictions(run: Any, tmp_path: Path) -> None:
     assert "predictions/cls-text/test.jsonl" in err
     code, _, err = run("score", suite, "--task", "tag-drug")
     assert (code, err.count("\n")) == (2, 1)
+
+
+@pytest.mark.parametrize("names", [("-", "-"), ("-", "/dev/stdin"), ("/dev/stdin", "/dev/stdin")])
+def test_standard_input_holds_one_file(command: Callable[..., Any], names: tuple[str, str]) -> None:
+    ended = command("score", "--task", "hoc", *names)
+    assert ended.code == 2
+    assert ended.err.startswith("biomtl: error: standard input for both files, expected one of them")

@@ -232,9 +232,10 @@ def test_a_broken_tokenizer_is_one_line(bert: Path, tmp_path: Path, damage: str)
     assert "\n" not in str(caught.value)
 
 
-def test_inputs_that_no_tokenizer_has_are_one_line(bert: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("names", [[["input_ids"]], [], ["../.."], ["input_ids", "offset_mapping"], "input_ids"])
+def test_inputs_that_no_tokenizer_has_are_one_line(bert: Path, tmp_path: Path, names: Any) -> None:
     folder = Path(shutil.copytree(bert, tmp_path / "bert"))
     settings = json.loads((folder / "tokenizer_config.json").read_text())
-    (folder / "tokenizer_config.json").write_text(json.dumps(settings | {"model_input_names": [["input_ids"]]}))
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings | {"model_input_names": names}))
     with pytest.raises(InputError, match="a tokenizer with model_input_names"):
         TransformerProcessor.load(folder)

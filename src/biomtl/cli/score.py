@@ -13,6 +13,7 @@ from rich.table import Table
 from biomtl.cli.gold import sides
 from biomtl.cli.say import say_json
 from biomtl.cli.splits import SplitName
+from biomtl.errors import InputError
 from biomtl.report.console import table_console
 from biomtl.scoring import MetricResult, Score
 from biomtl.scoring import score as compute
@@ -57,6 +58,8 @@ def score(
 
         biomtl score runs/joint --task hoc --split dev
     """
+    if {str(gold), str(predicted)} <= {"-", "/dev/stdin"}:
+        raise InputError("standard input for both files", expected="one of them", fix="save the other to a file")
     record, gold_table, predicted_table = sides(gold, predicted, task, split.value)
     result = compute(record, gold_table, predicted_table, seed=seed, resamples=resamples)
     if as_json:

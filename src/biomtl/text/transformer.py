@@ -69,7 +69,8 @@ class TransformerProcessor:
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise _no_tokenizer(folder, f"no tokenizer could be loaded ({reason})") from error
         names = tokenizer.model_input_names
-        if not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
+        sound = isinstance(names, list) and all(isinstance(name, str) for name in names) and "input_ids" in names
+        if not sound or any(name.endswith("_mapping") for name in names):  # of characters, and no input
             raise _no_tokenizer(folder, f"a tokenizer with model_input_names {names!r:.60}")
         saved = Lengths.of(Path(folder) / cls.settings_file)
         length = max_length or saved.max_length or 128

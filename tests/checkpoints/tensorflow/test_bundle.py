@@ -233,3 +233,32 @@ def test_every_damaged_fixture_is_tested(shared: Path) -> None:
     listed = json.loads((shared / "fixtures" / "tf_bert" / "corrupted" / "expected_errors.json").read_text())
     tested = {mark.args[1][i][0] for mark in test_damaged_fixtures.pytestmark for i in range(len(mark.args[1]))}
     assert set(listed) == tested
+
+
+def test_slices_that_share_their_data(tmp_path: Path) -> None:
+    """Four thousand slices of the same megabyte are not four gigabytes."""
+    write_bundle(tmp_path / "x", {"a": np.zeros((1, 1 << 18), dtype=np.float32)})
+    table = read_table(tmp_path / "x.index")
+    data = protos.decode_entry(table[b"a"])
+    extents = [((number, 1), (0, 1 << 18)) for number in range(4096)]
+    table[b"a"] = encode_entry(Entry(data.dtype, (4096, 1 << 18), slices=extents))
+    for extent in extents:
+        table[slices.encode_key("a", extent)] = encode_entry(data)
+    (tmp_path / "x.index").write_bytes(write_table(sorted(table.items())))
+    with pytest.raises(InputError, match="variable a shares its data with others"):
+        Bundle(tmp_path / "x")
+
+
+@pytest.mark.parametrize("shape", [(10**18,), (-1, 3), (2**59,), (2**30, 2**30), (1,) * 33])
+@pytest.mark.parametrize("sliced", [False, True])
+def test_sizes_that_no_file_has(tmp_path: Path, shape: tuple[int, ...], sliced: bool) -> None:
+    write_bundle(tmp_path / "x", {"a": np.zeros(3, dtype=np.float32)})
+    table = read_table(tmp_path / "x.index")
+    entry = protos.decode_entry(table[b"a"])
+    entry.shape = shape
+    if sliced:
+        entry.slices = [tuple((0, size) for size in shape)]
+    table[b"a"] = encode_entry(entry)
+    (tmp_path / "x.index").write_bytes(write_table(sorted(table.items())))
+    with pytest.raises(InputError, match=r"^\S+x\.(index|data-00000-of-00001): "):
+        read_all(tmp_path / "x")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -106,6 +107,7 @@ class Bundle:
     def _check_files(self) -> None:
         """Fail early, and also for unused variables, if a data file is missing or too short."""
         sizes: dict[int, int] = {}
+        named: Counter[int] = Counter()
         for name, entry in [*self._entries.items(), *((_part_name(key), piece) for key, piece in self._parts.items())]:
             if entry.slices:
                 continue
@@ -121,6 +123,9 @@ class Bundle:
             if end > sizes[entry.shard]:
                 problem = f"{sizes[entry.shard]} bytes, but variable {name} ends at byte {end}"
                 raise InputError(problem, path=path, fix=f"the file is truncated: {_AGAIN}")
+            named[entry.shard] += entry.size
+            if named[entry.shard] > sizes[entry.shard]:  # else a small file could stand for any amount of values
+                raise InputError(f"variable {name} shares its data with others", path=path, fix=_AGAIN)
 
     def _variable(self, name: str, entry: Entry) -> Variable:
         dtype = self._dtype(name, entry)
