@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
 from biomtl.errors import InputError, OnError, fail
+from biomtl.storage.inputs import refuse_endless
 from biomtl.storage.json_rows import parse_jsonl
 from biomtl.storage.locks import hold, hold_descriptor
 from biomtl.storage.ownership import refuse_foreign, refuse_replacing, write_owner
@@ -278,7 +279,11 @@ def open_binary(path: str | Path) -> BinaryIO:
     """A file's bytes; a file whose name ends in ``.gz`` is decompressed while it is read.
 
     Reading may raise what `BROKEN_GZ` holds.
+
+    Raises:
+        InputError: a device or socket.
     """
+    refuse_endless(path)
     packed = str(path).lower().endswith(".gz")
     return cast("BinaryIO", gzip.open(path) if packed else Path(path).open("rb"))
 
