@@ -174,7 +174,7 @@ def test_good_and_bad_rows_are_counted_though_nothing_can_be_inferred(tmp_path: 
     (tmp_path / "a.tsv").write_text("text\tscore\none\t1.5\ntwo\tabc\nthree\tnan\n")
     code, output = run(str(tmp_path / "a.tsv"), "--type", "regression")
     assert code == 2
-    assert "1 good rows, 2 bad ones" in output
+    assert "1 good row, 2 bad ones" in output
     assert "a.tsv:3: 'abc', expected a number" in output
     assert "a.tsv:4: score is nan, expected a number" in output
 

@@ -118,7 +118,9 @@ def named_columns(text: str | None) -> dict[str, str | int] | None:
 def show(report: CheckReport, console: Console) -> None:
     """Rows, labels and lengths in words."""
 
-    counts = f"{len(report.records):,} good rows, {len(report.bad):,} bad ones, read as {report.format}"
+    good, bad = len(report.records), len(report.bad)
+    rows, ones = "good row" if good == 1 else "good rows", "bad one" if bad == 1 else "bad ones"
+    counts = f"{good:,} {rows}, {bad:,} {ones}, read as {report.format}"
     console.print(counts, **PLAIN)
     if report.task is None:
         return
