@@ -19,7 +19,7 @@ _LAZY = {
     "get_task": "biomtl.tasks",
     "load_suite": "biomtl.suite",
     "score": "biomtl.scoring",
-    "train": "biomtl.training",
+    "train": "biomtl.study.stages",
 }
 __all__ = sorted([*_LAZY, "__version__"])
 

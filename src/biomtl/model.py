@@ -109,6 +109,11 @@ class MultiTaskModel(nn.Module):
         self.choices[task.name] = head
         self.heads[_key(task.name)] = build_head(task, self.encoder, head)
 
+    def put_head(self, task: Task, head: Head) -> None:
+        """Add a task whose head was built elsewhere."""
+        self.tasks[task.name], self.choices[task.name] = task, DEFAULT_HEAD
+        self.heads[_key(task.name)] = head
+
     def keep_tasks(self, names: Iterable[str]) -> None:
         """Drop every other head."""
         names = set(names)

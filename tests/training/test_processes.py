@@ -169,3 +169,16 @@ def test_one_of_several_that_finds_itself_alone(
     with pytest.raises(InputError, match=said):
         train(tiny.write_recipe(tmp_path / "r.yaml", bert, small_suite, max_length=24))
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_stages_in_two_processes(bert: Path, small_suite: Path, tmp_path: Path) -> None:
+    stages = ["adapt", "alone", {"joint": {"distill": {"teachers": "alone", "folder": str(tmp_path / "kept")}}}]
+    recipe = tiny.write_recipe(
+        tmp_path / "r.yaml", bert, small_suite, max_length=24, stages=stages, tasks=["cls-text", "tag-drug"]
+    )
+    done = launched(documented(), *TRAIN, recipe)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.count("stage ") == 4
+    assert done.stdout.count("Comparison on test") == 1
+    assert json.loads((tmp_path / "run" / "comparison.json").read_text())["arms"] == ["alone", "joint"]

@@ -110,3 +110,15 @@ class DistillOptions(Options):
         None,
         description="Folder for the teachers' outputs; default `teachers` in `$BIOMTL_CACHE` or `~/.cache/biomtl`.",
     )
+
+
+class AdaptOptions(Options):
+    """``adapt``: further pre-training of the encoder on text, the stage `adapt`."""
+
+    mask_share: Annotated[float, BeforeValidator(number), Field(gt=0, lt=0.9)] = Field(
+        0.15, description="Share of the words that are to be guessed; of these 80 % are masked and 10 % replaced."
+    )
+    corpus: str | None = Field(
+        None, description="Text file with a passage per line; default the texts of the tasks' training splits."
+    )
+    allow_test_text: bool = Field(False, description="Take a corpus although it holds texts that the run scores.")

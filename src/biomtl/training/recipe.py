@@ -22,6 +22,7 @@ from biomtl.custom.config import TaskDefinition
 from biomtl.packaged import PACKAGED_ENCODER
 from biomtl.tasks.task import name_problem
 from biomtl.training.options import (
+    AdaptOptions,
     Amount,
     Count,
     Decay,
@@ -36,6 +37,7 @@ from biomtl.training.options import (
     number,
 )
 from biomtl.training.recipe_tasks import TaskOptions, contradiction, tasks_by_name
+from biomtl.training.stage import Stages
 
 MEAN = "mean"  # the dev aggregate: mean of every task's main metric
 
@@ -76,6 +78,14 @@ class Recipe(BaseModel):
     )
     output: str = Field("runs/run", min_length=1, description="Run folder; default `runs/<name of the recipe file>`.")
     seed: Seed = Field(42, description="Seed of weights, order, mixing and dropout.")
+    stages: Stages = Field(
+        (),
+        description="Several runs in turn: `adapt`, `alone`, `joint`, `each`, by name or as `{NAME: {KEY: VALUE}}`; "
+        "default one run.",
+    )
+    adapt: AdaptOptions | None = Field(
+        None, description="The stage `adapt`: guessing masked words of the tasks' texts."
+    )
     train_on: Literal["train", "train+dev"] = Field(
         "train", description="Training splits; `train+dev` leaves nothing for model selection, so it needs `max_steps`."
     )

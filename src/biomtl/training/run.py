@@ -18,6 +18,7 @@ from rich.console import Console
 import biomtl
 from biomtl.batch import encode_examples
 from biomtl.checkpoints.card import write_card
+from biomtl.errors import InputError
 from biomtl.inference.evaluate import Evaluation, evaluate
 from biomtl.model import MultiTaskModel
 from biomtl.packaged import hub_name
@@ -96,6 +97,8 @@ def train(
     console = console or table_console()
     if not isinstance(recipe, Recipe):
         recipe = make_recipe(recipe) if isinstance(recipe, Mapping) else load_recipe(recipe)
+    if recipe.stages:
+        raise InputError("a recipe with stages is several runs", fix="use biomtl.train")
     accelerator = make_accelerator(recipe)
     with claimed(recipe, accelerator, resume=resume, overwrite=overwrite) as folder:
         recipe, suite, model = assemble(recipe, model, suite)

@@ -1,0 +1,156 @@
+"""Further pre-training of the encoder on the text of its tasks, or on other text, before any task is learned."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+import torch
+from rich.console import Console
+
+from biomtl.audit.overlap import comparable, normal
+from biomtl.encoders import load_encoder, load_processor
+from biomtl.errors import InputError
+from biomtl.model import MultiTaskModel, model_folder
+from biomtl.report.console import table_console
+from biomtl.storage.files import atomic_folder, read_lines
+from biomtl.suite import Suite, load_suite
+from biomtl.tasks.types.base import type_of
+from biomtl.text.transformer import TransformerProcessor
+from biomtl.training.accelerator import make_accelerator, on_main_process
+from biomtl.training.log import RunLog
+from biomtl.training.loop import Hooks, fit
+from biomtl.training.masked_words import TASK, MaskedTexts, MaskedWordsHead
+from biomtl.training.optimiser import configure
+from biomtl.training.options import AdaptOptions
+from biomtl.training.progress import DevScores, Progress
+from biomtl.training.recipe import Recipe
+from biomtl.training.run import claimed, say
+from biomtl.training.splits import training_splits
+
+ENCODER = "model"
+Words = tuple[str, ...]
+
+
+def adapt(recipe: Recipe, *, resume: bool = False, overwrite: bool = False, console: Console | None = None) -> Path:
+    """Train the recipe's encoder to guess masked words, and write it into ``model/`` of the run folder.
+
+    Raises:
+        InputError: an encoder that can't guess words, or a corpus that holds a text that the run scores.
+    """
+    console = console or table_console()
+    options = recipe.adapt or AdaptOptions()
+    accelerator = make_accelerator(recipe)
+    with claimed(recipe, accelerator, resume=resume, overwrite=overwrite) as folder:
+        suite = load_suite(recipe.suite, list(recipe.tasks) or None, recipe.own_tasks)
+        texts, left_out = adaptation_texts(suite, recipe, options)
+        source = model_folder(recipe.encoder)
+        processor = load_processor(source, recipe.max_length, recipe.stride)
+        if not isinstance(processor, TransformerProcessor):
+            raise InputError("adapt: an encoder that reads no word pieces", path=source, expected="a transformer")
+        torch.manual_seed(recipe.seed)
+        model = MultiTaskModel(load_encoder(source), processor)
+        model.put_head(TASK, MaskedWordsHead(model.encoder))
+        configure(model, recipe)
+        if recipe.num_threads:
+            torch.set_num_threads(recipe.num_threads)
+        torch.manual_seed(recipe.seed + accelerator.process_index)
+        data = MaskedTexts(processor, texts, recipe, options.mask_share, accelerator.num_processes)
+        if accelerator.is_main_process and not resume:
+            say(console, f"adapt: {len(texts):,} texts in {len(data.examples):,} rows", left_out)
+        model.to(accelerator.device)
+        on_main_process(accelerator, lambda: folder.begin(recipe))
+        place = folder.place
+        with contextlib.ExitStack() as opened:
+
+            def on_start(progress: Progress, total: int) -> None:
+                log = RunLog(place / "log.jsonl", accelerator, total, keep=progress.step)
+                opened.callback(log.close)
+                steps.append(log)
+
+            def save() -> None:
+                if accelerator.is_main_process:
+                    with atomic_folder(place / ENCODER, "model", overwrite=True) as work:
+                        model.encoder.save(work)
+                        processor.save(work)
+
+            steps: list[RunLog] = []
+            hooks = Hooks(on_start, lambda step: steps[0].step(step), lambda _: DevScores(0.0), save)
+            fit(model, data, recipe, accelerator, hooks, folder.checkpoints, resume=resume)
+        accelerator.end_training()
+        if accelerator.is_main_process:
+            folder.settle()
+    return folder.output / ENCODER
+
+
+def is_adapted(folder: Path) -> bool:
+    """Whether the encoder is there, which is written last."""
+    return (folder / ENCODER / "config.json").is_file()
+
+
+def adaptation_texts(suite: Suite, recipe: Recipe, options: AdaptOptions) -> tuple[list[str], str | None]:
+    """The distinct texts to adapt to, and a note on those that were left out.
+
+    Texts of training splits that hold a scored text are left out; a corpus that holds one is refused.
+
+    Raises:
+        InputError: such a corpus, unless it is allowed.
+    """
+    scored = ScoredTexts(suite, recipe)
+    if options.corpus is None:
+        texts = dict.fromkeys(training_texts(suite, recipe))
+        kept = [text for text in texts if scored.find(text) is None]
+        count = len(texts) - len(kept)
+        return kept, f"adapt: {count:,} training texts left out, as they hold a scored text" if count else None
+    path = Path(options.corpus)
+    lines: dict[str, None] = {}
+    for number, line in read_lines(path):
+        if not (text := line.strip()):
+            continue
+        if not options.allow_test_text and (found := scored.find(text)) is not None:
+            problem = f"the line holds a text of {found[0]} {found[1]}: {' '.join(found[2][:8])} …"
+            fix = "remove it, or set adapt.allow_test_text: true and say so with the scores"
+            raise InputError(problem, path=path, line=number, expected="no scored text", fix=fix)
+        lines[text] = None
+    if not lines:
+        raise InputError("no text", path=path, expected="a passage per line")
+    return list(lines), None
+
+
+def training_texts(suite: Suite, recipe: Recipe) -> Iterator[str]:
+    """Every text of the training splits."""
+    for name, entry in suite.data.items():
+        kind = type_of(entry.task)
+        for split in training_splits(recipe):
+            for record in entry.records(split) if split in entry else ():
+                yield from kind.text(record, suite.tasks[name]).texts
+
+
+class ScoredTexts:
+    """The texts of all splits that aren't trained on, found inside longer texts by their words."""
+
+    FIRST = 5  # words by which a text is looked up; shorter ones say nothing
+
+    def __init__(self, suite: Suite, recipe: Recipe) -> None:
+        self.places: dict[Words, dict[Words, tuple[str, str]]] = {}
+        trained = training_splits(recipe)
+        for name, entry in suite.data.items():
+            for split in entry.files:
+                if split not in trained:
+                    for words in _all(entry.records(split)):
+                        self.places.setdefault(words[: self.FIRST], {}).setdefault(words, (name, split))
+
+    def find(self, text: str) -> tuple[str, str, Words] | None:
+        """The task, split and words of a scored text inside ``text``."""
+        words = normal(text)
+        for start in range(len(words) - self.FIRST + 1):
+            for scored, place in self.places.get(words[start : start + self.FIRST], {}).items():
+                if words[start : start + len(scored)] == scored:
+                    return (*place, scored)
+        return None
+
+
+def _all(records: Iterable[Mapping[str, object]]) -> Iterator[Words]:
+    for record in records:
+        yield from comparable(record)

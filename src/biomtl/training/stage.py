@@ -1,0 +1,48 @@
+"""The stages of a recipe as its keys give them; without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from biomtl.training.options import Options
+
+StageName = Literal["adapt", "alone", "joint", "each"]
+
+
+class Stage(Options):
+    """One stage: a run, or a run per task, with some of the recipe's keys changed."""
+
+    name: StageName = Field(
+        description="`adapt`, `alone` (a run per task), `joint`, `each` (a run per task, from joint)."
+    )
+    keys: dict[str, Any] = Field(default_factory=dict, description="Keys of the recipe that are other in this stage.")
+    by_task: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="Further keys for the runs of single tasks, in `alone` and `each`."
+    )
+
+
+def _stages(value: Any) -> Any:
+    """Names, or mappings of a name to its keys, as stages."""
+    if isinstance(value, str):
+        value = [value]
+    if not isinstance(value, list | tuple):
+        return value
+    return tuple(_stage(entry) for entry in value)
+
+
+def _stage(entry: Any) -> Any:
+    if isinstance(entry, str):
+        return {"name": entry}
+    if isinstance(entry, Mapping) and "name" not in entry and len(entry) == 1:
+        name, keys = next(iter(entry.items()))
+        keys = dict(keys or {}) if isinstance(keys, Mapping | None) else keys
+        if not isinstance(keys, dict):
+            return {"name": name, "keys": keys}
+        return {"name": name, "by_task": keys.pop("by_task", None) or {}, "keys": keys}
+    return entry
+
+
+Stages = Annotated[tuple[Stage, ...], BeforeValidator(_stages)]

@@ -1,0 +1,155 @@
+"""Stages of one recipe: what each starts from, resuming between and inside them, and the table at the end."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from rich.console import Console
+
+import biomtl
+from biomtl.errors import InputError
+from biomtl.study.stages import plan_stages, train_stages
+from biomtl.training.log import RunLog
+from biomtl.training.recipe_io import dump_recipe, load_recipe, make_recipe
+
+TASKS = ["cls-text", "tag-drug"]
+QUIET = Console(quiet=True)
+
+
+def keys_of(bert: Path, suite: Path, folder: Path, **keys: Any) -> dict[str, Any]:
+    base = {"encoder": str(bert), "suite": str(suite), "output": str(folder), "max_length": 24, "batch_size": 8}
+    base |= {"num_train_epochs": 1, "learning_rate": 1e-3, "num_threads": 1, "tasks": TASKS, "save_steps": 1}
+    return {**base, **keys}
+
+
+FOUR: list[Any] = [
+    {"adapt": {"num_train_epochs": 2}},
+    "alone",
+    {"joint": {"distill": {"teachers": "alone"}, "max_steps": 4}},
+    {"each": {"learning_rate": 5e-4, "by_task": {"tag-drug": {"num_train_epochs": 2}}}},
+]
+
+
+def test_what_each_stage_starts_from(bert: Path, small_suite: Path, tmp_path: Path) -> None:
+    tasks = {"cls-text": {"mixing_weight": 1, "weight": 3}, "tag-drug": {"mixing_weight": 2}}
+    keys = keys_of(bert, small_suite, tmp_path / "run", stages=FOUR, tasks=tasks, policy="fixed", ema_decay=0.9)
+    recipe = make_recipe(keys)
+    runs = {(run.stage, run.task): run.recipe for run in plan_stages(recipe)}
+    assert list(runs) == [
+        ("adapt", None),
+        *(("alone", task) for task in TASKS),
+        ("joint", None),
+        *(("each", task) for task in TASKS),
+    ]
+    adapted = str(tmp_path / "run" / "adapt" / "model")
+    adapting = runs["adapt", None]
+    assert (adapting.encoder, adapting.num_train_epochs, adapting.ema_decay) == (str(bert), 2, None)
+    alone = runs["alone", "cls-text"]
+    assert (alone.encoder, alone.heads, alone.policy, alone.ema_decay) == (adapted, "fresh", "proportional", 0.9)
+    assert list(alone.tasks) == ["cls-text"]
+    assert alone.tasks["cls-text"].weight == 1
+    joint = runs["joint", None]
+    assert (joint.policy, joint.max_steps, joint.num_train_epochs) == ("fixed", 4, None)
+    assert joint.distill is not None
+    assert joint.distill.teachers == {task: (str(tmp_path / "run" / "alone" / task),) for task in TASKS}
+    each = runs["each", "tag-drug"]
+    assert (each.encoder, each.heads) == (str(tmp_path / "run" / "joint"), "trained")
+    assert (each.learning_rate, each.num_train_epochs) == (5e-4, 2)
+    assert runs["each", "cls-text"].num_train_epochs == 1
+    (tmp_path / "again.yaml").write_text(dump_recipe(recipe))
+    assert load_recipe(tmp_path / "again.yaml") == recipe
+
+
+class StoppedError(Exception):
+    """The process ends here."""
+
+
+@pytest.mark.slow
+def test_all_stages_stopped_and_resumed(
+    bert: Path, small_suite: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BIOMTL_CACHE", str(tmp_path / "cache"))
+    whole = biomtl.train(keys_of(bert, small_suite, tmp_path / "whole", stages=FOUR), console=QUIET)
+    assert whole.folder == tmp_path / "whole"
+    assert list(whole.model.tasks) == TASKS
+    table = json.loads((tmp_path / "whole" / "comparison.json").read_text())
+    assert (table["arms"], table["tasks"], table["split"]) == (["alone", "joint", "each"], TASKS, "test")
+    assert "| mean |" in (tmp_path / "whole" / "comparison.md").read_text()
+
+    recipe = make_recipe(keys_of(bert, small_suite, tmp_path / "broken", stages=FOUR))
+    original, steps = RunLog.step, iter(range(1, 1000))
+
+    def stopping(self: RunLog, done: Any) -> None:
+        original(self, done)
+        if next(steps) in (3, 10, 16, 20):  # in the adaptation, in single-task runs, in the joint run
+            raise StoppedError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(RunLog, "step", stopping)
+        for attempt in range(4):
+            with pytest.raises(StoppedError):
+                train_stages(recipe, resume=attempt > 0, console=QUIET)
+            assert not (tmp_path / "broken" / "comparison.json").exists()
+    train_stages(recipe, resume=True, console=QUIET)
+    for path in sorted((tmp_path / "whole").rglob("*.safetensors")):
+        if "checkpoints" not in path.parts:
+            other = tmp_path / "broken" / path.relative_to(tmp_path / "whole")
+            assert path.read_bytes() == other.read_bytes(), path
+    assert json.loads((tmp_path / "broken" / "comparison.json").read_text()) == table
+    with pytest.raises(InputError, match="the output exists already"):
+        train_stages(recipe, console=QUIET)
+    with pytest.raises(InputError, match="another recipe, resume with the recipe as it was"):
+        train_stages(recipe.model_copy(update={"seed": 7}), resume=True, console=QUIET)
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        (
+            {"stages": ["joint", "alone"]},
+            "stages: joint, alone, expected the order in which they use each other, alone, joint",
+        ),
+        ({"stages": ["joint", "joint"]}, "stages: joint, joint, expected each once"),
+        ({"stages": ["each"]}, "each without joint"),
+        ({"stages": ["adapt"]}, "adapt alone"),
+        ({"stages": ["joint"], "tasks": None}, "stages without tasks"),
+        ({"stages": [{"joint": {"output": "x"}}]}, "stages: joint: output can't be changed by a stage"),
+        ({"stages": [{"joint": {"lr": 1}}]}, "stages: joint: unknown key 'lr', did you mean 'learning_rate'"),
+        ({"stages": [{"alone": {"by_task": {"hoc": {}}}}]}, "by_task names no task of the recipe .'hoc'."),
+        (
+            {"stages": ["alone"], "max_steps": 9, "num_train_epochs": None},
+            "alone would train cls-text for the joint run's 9",
+        ),
+        ({"stages": ["joint"], "distill": {"teachers": "alone"}}, "teachers is alone, but no earlier stage is alone"),
+        (
+            {"stages": [{"joint": {"tasks": ["hoc"]}}]},
+            "stages: joint: tasks holds 'hoc', expected names out of cls-text",
+        ),
+        ({"stages": ["jointly"]}, "stages.0.name: 'jointly'"),
+    ],
+)
+def test_stages_that_do_not_fit(
+    bert: Path, small_suite: Path, tmp_path: Path, keys: dict[str, Any], message: str
+) -> None:
+    values = {key: v for key, v in keys_of(bert, small_suite, tmp_path / "run", **keys).items() if v is not None}
+    with pytest.raises(InputError, match=message):
+        biomtl.train(values, console=QUIET)
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_whole_protocol_of_mt_bluebert_is_one_recipe() -> None:
+    path = Path(__file__).parents[2] / "recipes" / "mt-bluebert.yaml"
+    recipe = load_recipe(path)
+    assert "biosses" in recipe.tasks
+    runs = {(run.stage, run.task): run.recipe for run in plan_stages(recipe)}
+    said = yaml.safe_load(path.read_text())
+    assert [next(iter(s)) if isinstance(s, dict) else s for s in said["stages"]] == ["joint", "each"]
+    each = {task: (run.learning_rate, run.num_train_epochs) for (stage, task), run in runs.items() if stage == "each"}
+    assert each["ddi2013"] == (5e-5, 10)
+    assert each["bc5cdr-disease"] == (6e-5, 20)
+    assert len(each) == len(recipe.tasks) == 9
+    assert set(runs["joint", None].tasks) == set(recipe.tasks) - {"biosses"}
