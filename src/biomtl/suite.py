@@ -91,7 +91,7 @@ class OwnTaskData(TaskData):
     @property
     def definition(self) -> TaskDefinition:
         """The definition as given by the user."""
-        return self.own.definition.model_copy(update={"files": self.own.files.below(Path.cwd())})
+        return self.own.definition.located(Path.cwd())
 
     def _read(self, split: Split) -> list[Record]:
         records = list(self.own.records(split))

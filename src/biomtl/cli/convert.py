@@ -12,7 +12,9 @@ from rich.table import Table
 from biomtl.checkpoints.convert import convert as run
 from biomtl.checkpoints.report import Report
 from biomtl.cli.verify import NoVerify
+from biomtl.cli.say import say
 from biomtl.errors import InputError
+from biomtl.mtdnn.definitions import convert_definitions
 from biomtl.report.console import table_console
 
 _OLD = "Options of the old script"
@@ -58,6 +60,9 @@ def convert(
             "(or labels instead of a count: ner=tagging:O|B-X|I-X). For --from hf, the name of the head."
         ),
     ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder of the data that a task_def.yml of MT-DNN describes; default beside it.")
+    ] = None,
     encoder_only: Annotated[bool, typer.Option("--encoder-only", help="Leave out the heads.")] = False,
     no_verify: NoVerify = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing target.")] = False,
@@ -78,7 +83,9 @@ def convert(
 ) -> None:
     """Convert a TensorFlow BERT, an MT-DNN `.pt`, an ELMo or a fine-tuned Hugging Face model.
 
-    Example: `biomtl convert NCBI_BERT_pubmed_mimic_uncased_L-12_H-768_A-12 bluebert`
+    A `task_def.yml` of MT-DNN becomes a recipe. Example:
+
+        biomtl convert NCBI_BERT_pubmed_mimic_uncased_L-12_H-768_A-12 bluebert
     """
     if tf_checkpoint_root is not None or pytorch_checkpoint_path is not None or encoder_type is not None:
         source, target = _old_spelling(source, target, tf_checkpoint_root, pytorch_checkpoint_path, encoder_type)
@@ -86,6 +93,11 @@ def convert(
     if source is None or target is None:
         raise InputError("no " + ("SRC and DEST" if source is None else "DEST"), expected="biomtl convert SRC DEST")
 
+    if source.suffix in (".yml", ".yaml"):
+        _definitions(source, target, data, vocab, overwrite)
+        return
+    if data is not None:
+        raise InputError("--data for a checkpoint", expected="a task_def.yml of MT-DNN", fix="leave it out")
     report = run(
         source,
         target,
@@ -99,6 +111,15 @@ def convert(
         overwrite=overwrite,
     )
     _show(report, target)
+
+
+def _definitions(source: Path, target: Path, data: Path | None, vocab: Path | None, overwrite: bool) -> None:
+    if target.suffix not in (".yml", ".yaml"):
+        raise InputError(f"{target} for a recipe", expected="a name that ends with .yaml")
+    made = convert_definitions(source, target, data=data, vocabulary=vocab, overwrite=overwrite)
+    for remark in made.remarks:
+        say(remark)
+    say(f"written: {target} ({len(made.recipe['tasks'])} tasks; set its encoder, then `biomtl train {target}`)")
 
 
 def _old_spelling(

@@ -46,7 +46,17 @@ def _find(source: Source, source_split: str, *, gold: bool) -> list[str]:
         f"*{corpus}*{source_split}*.{suffix}" for corpus in ("clinicalsts", "medsts") for suffix in ("txt", "tsv")
     ]
     named = {name for name in source.find(*patterns) if _says(PurePosixPath(name).name.lower(), source_split)}
-    return sorted(name for name in named if (".gs" in PurePosixPath(name).name.lower()) is gold)
+    fitting = (name for name in named if (".gs" in PurePosixPath(name).name.lower()) is gold)
+    return sorted(name for name in fitting if not _is_canonical(source, name))
+
+
+def _is_canonical(source: Source, name: str) -> bool:
+    """Whether it is a file of MT-DNN (index, score, two sentences), which `BlueFiles` reads."""
+    cells = next((line.split("\t") for _, line in source.lines(name) if line.strip()), [])
+    try:
+        return len(cells) == 4 and math.isfinite(float(cells[1]))
+    except ValueError:
+        return False
 
 
 def _says(file: str, source_split: str) -> bool:

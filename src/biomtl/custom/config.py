@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from biomtl.tasks.task import SPLITS, Split
 
-Format = Literal["tsv", "csv", "jsonl", "parquet", "datasets", "conll", "pubtator", "bioc", "brat"]
+Format = Literal["tsv", "csv", "jsonl", "parquet", "datasets", "mtdnn", "conll", "pubtator", "bioc", "brat"]
 Quoting = Literal["csv", "none"]
 SEPARATOR = "|"
 
@@ -82,6 +82,10 @@ class TaskDefinition(BaseModel):
         description="Own task: whether double quotes enclose the cells of a table (`csv`) or are text (`none`); "
         "default `csv` for CSV, `none` for TSV.",
     )
+    vocabulary: Annotated[str, Field(min_length=1)] | None = Field(
+        None,
+        description="Own task: the `vocab.txt` of MT-DNN's files of word pieces; relative to the recipe.",
+    )
     labels: tuple[Label, ...] | None = Field(
         None, description="Own task: the labels in order (tagging: the mention types); default those of train, sorted."
     )
@@ -98,3 +102,10 @@ class TaskDefinition(BaseModel):
     def given(self) -> list[str]:
         """The keys of a definition that were given."""
         return [key for key in TaskDefinition.model_fields if getattr(self, key) is not None]
+
+    def located(self, folder: Path) -> Self:
+        """The same with relative paths resolved against ``folder``."""
+        update: dict[str, Any] = {} if self.files is None else {"files": self.files.below(folder)}
+        if self.vocabulary is not None:
+            update["vocabulary"] = str(folder / self.vocabulary)
+        return self.model_copy(update=update)

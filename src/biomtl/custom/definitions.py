@@ -47,5 +47,4 @@ def _definition(name: str, entry: dict[str, Any], path: Path) -> TaskDefinition:
         keys = ".".join(str(step) for step in ("tasks", name, *first["loc"]))
         expected = first["msg"].removeprefix("Input should be ")
         raise InputError(f"{keys}: {first['input']!r:.60}", path=path, expected=expected) from error
-    assert definition.files is not None
-    return definition.model_copy(update={"files": definition.files.below(path.parent.absolute())})
+    return definition.located(path.parent.absolute())

@@ -6,11 +6,13 @@ import json
 import re
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from biomtl.custom.config import Format
 from biomtl.custom.tables import DICT, STATE
 from biomtl.errors import InputError
 from biomtl.formats import conll
+from biomtl.mtdnn.rows import is_mtdnn
 from biomtl.storage.files import read_lines, suffix_of
 
 SUFFIXES: dict[str, Format] = {
@@ -55,8 +57,12 @@ def detect(path: Path, *, tagging: bool) -> Format:
         expected = "brat's .txt and .ann files, or a dataset written by save_to_disk()"
         raise InputError("a folder of another kind", path=path, expected=expected, fix="name the files, or the format")
     known = SUFFIXES.get(suffix_of(path))
-    if known == "bioc" and suffix_of(path) == ".json" and _is_records(path):
-        return "jsonl"
+    if known == "jsonl" or (known == "bioc" and suffix_of(path) == ".json"):
+        first = _first_object(path)
+        if is_mtdnn(first):
+            return "mtdnn"
+        if first is not None and known == "bioc":
+            return "jsonl"
     if tagging and known in ("tsv", None) and conll.looks_like(read_lines(path)):
         return "conll"
     if known:
@@ -81,13 +87,16 @@ def refuse_stream(path: Path) -> None:
         raise InputError("a device or pipe", path=path, expected="a file or folder", fix="save the data to a file")
 
 
-def _is_records(path: Path) -> bool:
-    """Whether a ``.json`` file holds records, as a list or one per line, rather than a BioC collection."""
+def _first_object(path: Path) -> dict[str, Any] | None:
+    """The first record of a JSON file that holds records, as a list or one per line; ``None`` for BioC's collections.
+
+    A record that is longer than the lines looked at is empty here.
+    """
     start = "".join(line for _, line in islice(read_lines(path), LOOKED_AT))
     if not (match := _FIRST_KEYS.match(start)):
-        return False
+        return None
     try:
         first, _ = json.JSONDecoder().raw_decode(start, match.end() - 1)
     except (ValueError, RecursionError):  # continues beyond these lines: a BioC collection is one long object
-        return match[1] == "[" and '"documents"' not in start
-    return isinstance(first, dict) and "documents" not in first
+        return {} if match[1] == "[" and '"documents"' not in start else None
+    return first if isinstance(first, dict) and "documents" not in first else None

@@ -19,6 +19,7 @@ from biomtl.custom.records import Columns, table_records
 from biomtl.custom.tables import Row, read_table
 from biomtl.errors import InputError, OnError, fail
 from biomtl.formats import delimited
+from biomtl.mtdnn.rows import PIECE_MARKS, Reading, read_rows
 from biomtl.storage.files import sha256
 from biomtl.tasks.task import Split, Task
 from biomtl.tasks.types.base import Cell, TaskType
@@ -138,6 +139,14 @@ def raw_records(
 
 
 def _table(path: Path, format: str, split: Split, columns: Columns, on_error: OnError) -> Iterator[Row]:
+    if format == "mtdnn":
+        definition, kind = columns.definition, columns.task_type
+        labels = definition.labels or ()
+        if kind.gold_key == "tags" and labels:
+            labels += tuple(mark for mark in PIECE_MARKS if mark not in labels)
+        vocabulary = None if definition.vocabulary is None else Path(definition.vocabulary)
+        reading = Reading(kind.gold_key, "candidates" in kind.inputs, labels, vocabulary)
+        return read_rows(path, reading, on_error)
     quoting = columns.definition.quoting
     return read_table(path, format, split, header=columns.header, quoting=quoting, on_error=on_error)
 

@@ -112,7 +112,7 @@ def located(recipe: Recipe, folder: Path) -> Recipe:
     tasks = dict(recipe.tasks)
     for name, options in tasks.items():
         if options.files is not None:
-            tasks[name] = options.model_copy(update={"files": options.files.below(folder)})
+            tasks[name] = options.located(folder)
     return recipe if tasks == recipe.tasks else recipe.model_copy(update={"tasks": tasks})
 
 
