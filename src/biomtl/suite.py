@@ -7,7 +7,7 @@ import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from biomtl.custom import OwnTask, TaskDefinition, own_task, read_definitions
 from biomtl.errors import InputError, nearest
@@ -49,6 +49,22 @@ class TaskData:
         """The same data for another head."""
         changed = copy.copy(self)
         changed.head = head
+        return changed
+
+    def with_order(self, order: Literal["ab", "ba"]) -> TaskData:
+        """The same data, with the pair's texts read in this order.
+
+        Raises:
+            InputError: it is the other order, and the task has no pairs.
+        """
+        if order == self.task.order:
+            return self
+        if self.task.inputs != "pair":
+            raise InputError(
+                f"task {self.task.name}: order {order} for inputs {self.task.inputs}", expected="two texts"
+            )
+        changed = copy.copy(self)
+        changed.task = self.task.model_copy(update={"order": order})
         return changed
 
     def without(self, split: Split, rows: Collection[int]) -> TaskData:
@@ -135,17 +151,29 @@ class Suite:
     def __getitem__(self, task: str) -> TaskData:
         return self.data[task]
 
-    def with_options(self, options: Mapping[str, Any], trained: Mapping[str, HeadChoice] | None = None) -> Suite:
-        """The suite with the heads requested by a recipe's task options.
+    def with_options(
+        self,
+        options: Mapping[str, Any],
+        trained: Mapping[str, HeadChoice] | None = None,
+        known: Mapping[str, Task] | None = None,
+    ) -> Suite:
+        """The suite with the heads and the order of pairs requested by a recipe's task options.
 
         Args:
             options: the recipe's options for each task.
             trained: a trained model's heads, used unless the recipe gives one; default the data's own.
+            known: the model's tasks, whose order of pairs is used likewise.
+
+        Raises:
+            InputError: an order for a task without pairs.
         """
         data = []
         for name, entry in self.data.items():
             head = (trained or {}).get(name, entry.head)
-            data.append(entry.with_head(options[name].choose(head) if name in options else head))
+            given = options[name].order if name in options else None
+            order = given or (known[name].order if known and name in known else entry.task.order)
+            changed = entry.with_head(options[name].choose(head) if name in options else head)
+            data.append(changed.with_order(order))
         return Suite(data, self.source)
 
     def only(self, names: Iterable[str]) -> Suite:

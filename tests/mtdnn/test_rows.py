@@ -102,7 +102,9 @@ TOKENISED = {
 def test_word_pieces_become_texts(tmp_path: Path, name: str) -> None:
     kind, row, expected = TOKENISED[name]
     write(tmp_path / "vocab.txt", *PIECES)
-    path = write(tmp_path / "t.json", {"uid": 7, **row}, *([{"uid": 8, **row, "label": 3.0}] if "score" in name else []))
+    path = write(
+        tmp_path / "t.json", {"uid": 7, **row}, *([{"uid": 8, **row, "label": 3.0}] if "score" in name else [])
+    )
     labels = {"classification": ("no", "yes"), "tagging": ("O", "B-X", "I-X")}.get(kind)
     found = read(path, kind, labels=labels, vocabulary=str(tmp_path / "vocab.txt"))[0]
     if name == "unknown":

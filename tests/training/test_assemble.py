@@ -20,6 +20,7 @@ from biomtl.model import MultiTaskModel
 from biomtl.suite import Suite, TaskData, load_suite
 from biomtl.tasks.head import HeadChoice
 from biomtl.training.assemble import IN_PYTHON, assemble, keep_heads, with_task_names
+from biomtl.training.optimiser import configure
 from biomtl.training.recipe_io import load_recipe, make_recipe
 from biomtl.training.run import train
 
@@ -77,6 +78,7 @@ def test_what_is_passed_in_is_what_is_recorded(encoders: dict[str, Path], small_
         ({"tasks": ["cls-text"]}, "the suite's task 'reg-pair' is not among the recipe's tasks"),
         ({"tasks": ["cls-text", "reg-pair", "hoc"]}, "no data for task 'hoc', expected one of: cls-text, reg-pair"),
         ({"tasks": {"cls-text": {}, "reg-pair": {"pairs": "apart"}}}, "tasks.reg-pair.pairs is 'apart' in the recipe"),
+        ({"tasks": {"cls-text": {}, "reg-pair": {"order": "ba"}}}, "tasks.reg-pair.order is 'ba' in the recipe, 'ab'"),
         (
             {"tasks": {"cls-text": {"head": {"turns": 2}}, "reg-pair": {}}},
             "head_options.turns is 2 in the",
@@ -212,3 +214,30 @@ def test_heads_that_can_t_be_kept(bert: Path, small_suite: Path) -> None:
         keep_heads(model, Suite([suite["cls-text"].with_head(HeadChoice(name="mlp"))]))
     keep_heads(model, load_suite(small_suite, ["tag-drug"]))  # a task that the model doesn't know yet
     assert list(model.tasks) == ["tag-drug"]
+
+
+def test_the_order_of_pairs_is_the_recipes_then_the_models(bert: Path, small_suite: Path, tmp_path: Path) -> None:
+    keys = {**SHORT, "encoder": str(bert), "suite": str(small_suite), "max_length": 24, "eval_strategy": "no"}
+    told = {"tasks": {"reg-pair": {"order": "ba"}}, "output": str(tmp_path / "a")}
+    run = train({**keys, **told}, console=Console(quiet=True))
+    assert run.model.tasks["reg-pair"].order == "ba"
+    saved = MultiTaskModel.from_pretrained(run.folder)
+    assert saved.tasks["reg-pair"].order == "ba"
+    start = {**keys, "encoder": str(run.folder), "heads": "trained"}
+    again = assemble(make_recipe({**start, "tasks": ["reg-pair"]}))
+    assert again.suite.tasks["reg-pair"].order == again.model.tasks["reg-pair"].order == "ba"
+    changed = assemble(make_recipe({**start, "tasks": {"reg-pair": {"order": "ab"}}}))
+    assert changed.suite.tasks["reg-pair"].order == changed.model.tasks["reg-pair"].order == "ab"
+    with pytest.raises(InputError, match="task cls-text: order ba for inputs text"):
+        assemble(make_recipe({**keys, "tasks": {"cls-text": {"order": "ba"}}}))
+
+
+def test_dropout_of_one_head(bert: Path, small_suite: Path) -> None:
+    keys = {"encoder": str(bert), "suite": str(small_suite), "max_length": 24, "dropout": 0.3}
+    assembly = assemble(make_recipe({**keys, "tasks": {"cls-text": {"dropout": 0.05}, "reg-pair": {}}}))
+    configure(assembly.model, assembly.recipe)
+    found = {
+        name: {module.p for module in assembly.model.head(name).modules() if isinstance(module, torch.nn.Dropout)}
+        for name in ("cls-text", "reg-pair")
+    }
+    assert found == {"cls-text": {0.05}, "reg-pair": {0.3}}

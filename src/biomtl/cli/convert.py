@@ -11,8 +11,8 @@ from rich.table import Table
 
 from biomtl.checkpoints.convert import convert as run
 from biomtl.checkpoints.report import Report
-from biomtl.cli.verify import NoVerify
 from biomtl.cli.say import say
+from biomtl.cli.verify import NoVerify
 from biomtl.errors import InputError
 from biomtl.mtdnn.definitions import convert_definitions
 from biomtl.report.console import table_console

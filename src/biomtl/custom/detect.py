@@ -58,10 +58,10 @@ def detect(path: Path, *, tagging: bool) -> Format:
         raise InputError("a folder of another kind", path=path, expected=expected, fix="name the files, or the format")
     known = SUFFIXES.get(suffix_of(path))
     if known == "jsonl" or (known == "bioc" and suffix_of(path) == ".json"):
-        first = _first_object(path)
-        if is_mtdnn(first):
+        record = _first_object(path)
+        if is_mtdnn(record):
             return "mtdnn"
-        if first is not None and known == "bioc":
+        if record is not None and known == "bioc":
             return "jsonl"
     if tagging and known in ("tsv", None) and conll.looks_like(read_lines(path)):
         return "conll"

@@ -157,6 +157,9 @@ def span(task: Task, encoder: Encoder, choice: HeadChoice) -> Head:
         InputError: there is a question, but the encoder can't join it with the text.
     """
     check_choice(task, choice)
+    if task.order == "ba":
+        problem = f"task {task.name}: order ba for type {task.type}"
+        raise InputError(problem, expected="ab: the answer is in the first text", fix="leave it out")
     if encoded_apart(task, encoder, choice):
         fix = "use pairs: together and a transformer, or texts without questions"
         raise InputError(f"task {task.name}: the question would be encoded separately from its text", fix=fix)

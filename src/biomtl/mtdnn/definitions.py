@@ -83,7 +83,9 @@ def read_definitions(source: Path, data: Path, base: Path, vocabulary: Path | No
         InputError: not task definitions, or no task that has a counterpart.
     """
     value, _ = read_yaml(source)
-    if not isinstance(value, dict) or not all(isinstance(entry, dict) and "task_type" in entry for entry in value.values()):
+    if not isinstance(value, dict) or not all(
+        isinstance(entry, dict) and "task_type" in entry for entry in value.values()
+    ):
         expected = "a mapping of tasks, each with task_type and data_format"
         raise InputError("not task definitions of MT-DNN", path=source, expected=expected)
     made = Conversion({"encoder": "bert-base-uncased", **TRAINING, "tasks": {}})
@@ -167,7 +169,10 @@ def _files(name: str, entry: Mapping[str, Any], data: Path, base: Path) -> tuple
     left_out = []
     for given in entry.get("split_names") or SPLITS:
         split = next((split for split in SPLITS if split in str(given)), None)
-        found = next((data / f"{name}_{given}{end}" for end in (".tsv", ".json") if (data / f"{name}_{given}{end}").is_file()), None)
+        found = next(
+            (data / f"{name}_{given}{end}" for end in (".tsv", ".json") if (data / f"{name}_{given}{end}").is_file()),
+            None,
+        )
         if split is None or found is None:
             continue
         if split in files:

@@ -46,7 +46,9 @@ class Pieces:
             raise ValueError(f"{len(ids)} pieces with {len(types)} type ids")
         named = [(self._piece(number), kind) for number, kind in zip(ids, types, strict=True)]
         kept = [(piece, kind) for piece, kind in named if piece not in MARKS]
-        texts = [" ".join(_words([piece for piece, _ in group])) for _, group in groupby(kept, key=lambda pair: pair[1])]
+        texts = [
+            " ".join(_words([piece for piece, _ in group])) for _, group in groupby(kept, key=lambda pair: pair[1])
+        ]
         if not 0 < len(texts) < 3:
             raise ValueError(f"{len(texts)} texts, expected one or two")
         return texts

@@ -10,6 +10,7 @@ import ast
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -57,23 +58,25 @@ def read_rows(path: Path, reading: Reading, on_error: OnError) -> Iterator[Row]:
     """
     first = next((line for _, line in read_lines(path, on_error) if line.strip()), "")
     if first.lstrip().startswith("{"):
-        pieces = None
+        pieces: list[Pieces] = []
         for number, record in parse_jsonl(read_lines(path, on_error), path, on_error):
-            if "token_id" in record and pieces is None:
-                pieces = _pieces(path, reading)
-            yield from _row(path, number, on_error, lambda r=record: _json_fields(r, reading, pieces))  # type: ignore[misc]
+            if "token_id" in record and not pieces:
+                pieces.append(_pieces(path, reading))
+            yield from _row(path, number, on_error, partial(_json_fields, record, reading, pieces))
         return
     for number, line in read_lines(path, on_error):
         if line.strip():
-            yield from _row(path, number, on_error, lambda r=line: _fields(r.split("\t"), reading))  # type: ignore[misc]
+            yield from _row(path, number, on_error, partial(_fields, line.split("\t"), reading))
 
 
 def _row(path: Path, number: int, on_error: OnError, make: Callable[[], dict[str, Any]]) -> Iterator[Row]:
     try:
-        yield Row(number, make())
+        row = Row(number, make())
     except (ValueError, TypeError, LookupError, SyntaxError, RecursionError, MemoryError) as error:
         problem = str(error).splitlines()[0] if isinstance(error, ValueError) and str(error) else "a malformed row"
         on_error(InputError(problem, path=path, line=number, expected="a row as MT-DNN writes it", fix="mend the row"))
+        return
+    yield row
 
 
 def _pieces(path: Path, reading: Reading) -> Pieces:
@@ -100,12 +103,11 @@ def _fields(cells: list[str], reading: Reading) -> dict[str, Any]:
     return {"id": cells[0], reading.gold: _gold(cells[1], reading), **texts}
 
 
-def _json_fields(record: dict[str, Any], reading: Reading, pieces: Pieces | None) -> dict[str, Any]:
+def _json_fields(record: dict[str, Any], reading: Reading, pieces: list[Pieces]) -> dict[str, Any]:
     """The fields of a row in JSON, of texts or of word pieces."""
     uid, label = str(record["uid"]), record.get("label")
     if "token_id" in record:
-        assert pieces is not None
-        return {"id": uid, **_from_pieces(record, reading, pieces)}
+        return {"id": uid, **_from_pieces(record, reading, pieces[0])}
     premise, hypothesis = record["premise"], record.get("hypothesis")
     if reading.gold == "tags":
         return {"id": uid, **_tagged(premise, label, record.get("offset"), reading)}
@@ -149,7 +151,7 @@ def _tagged(tokens: Any, tags: Any, offsets: Any, reading: Reading) -> dict[str,
     fields = {"tokens": [str(token) for token in tokens], "tags": [_gold(tag, reading) for tag in tags]}
     if offsets:
         starts = [int(str(offset).partition(";")[0]) for offset in offsets]
-        fields["offsets"] = [[at, at + len(token)] for at, token in zip(starts, fields["tokens"], strict=True)]  # type: ignore[misc]
+        fields["offsets"] = [[at, at + len(token)] for at, token in zip(starts, fields["tokens"], strict=True)]
     return fields
 
 

@@ -82,6 +82,7 @@ class Task(BaseModel):
     name: str = Field(pattern=NAME.pattern, max_length=LONGEST_NAME)
     type: str = "classification"
     inputs: Literal["text", "pair", "tokens", "candidates"] = "text"
+    order: Literal["ab", "ba"] = Field("ab", description="which of a pair's texts the encoder reads first")
     labels: tuple[str, ...] = ()
     negative: str | None = Field(None, description="the class that F1 leaves out")
     metric: str = Field(description="id of the main metric in biomtl.scoring")
@@ -102,6 +103,8 @@ class Task(BaseModel):
             raise ValueError(f"task {self.name}: a label is listed twice")
         if self.negative is not None and self.negative not in self.labels:
             raise ValueError(f"task {self.name}: negative {self.negative!r} is not one of its labels")
+        if self.order == "ba" and self.inputs != "pair":
+            raise ValueError(f"task {self.name}: order ba is for tasks of two texts, not inputs {self.inputs}")
         if self.score_range is not None and not 0 < self.score_range[1] - self.score_range[0] < math.inf:
             low, high = self.score_range
             raise ValueError(f"task {self.name}: score_range [{low:g}, {high:g}], lowest and highest must differ")

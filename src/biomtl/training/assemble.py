@@ -63,7 +63,7 @@ def assemble(recipe: Recipe, model: MultiTaskModel | None = None, suite: Suite |
         facts |= {"max_length": start.processor.max_length, "stride": start.processor.stride}
     if facts:
         recipe = recorded(recipe, facts)
-    suite = suite.with_options(recipe.tasks, start.choices if start else None)
+    suite = suite.with_options(recipe.tasks, start.choices if start else None, start.tasks if start else None)
     if model is not None:
         return Assembly(recipe, suite, model)
     if fresh is not None:
@@ -138,7 +138,7 @@ def facts_of_model(
         "stride": model.processor.stride,
     }
     tasks = {
-        name: _as_built(options.get(name, TaskOptions()), task, model.choices[name])
+        name: _as_built(options.get(name, TaskOptions()), model.tasks[name], model.choices[name])
         for name, task in suite.tasks.items()
     }
     return {**{key: _settled(recipe, key, value) for key, value in facts.items()}, "tasks": tasks}
@@ -167,6 +167,7 @@ def keep_heads(model: MultiTaskModel, suite: Suite) -> None:
         if changed := _changed(model.choices[name], suite.heads[name]):
             problem = f"{changed} for {name}, whose trained head was built otherwise"
             raise InputError(problem, fix=f"leave it out or {fresh}")
+        model.tasks[name] = old.model_copy(update={"order": task.order})
     model.keep_tasks(suite.tasks)
 
 
@@ -190,6 +191,8 @@ def _changed(old: HeadChoice, new: HeadChoice) -> str | None:
 def _as_built(options: TaskOptions, task: Task, head: HeadChoice) -> TaskOptions:
     """A task's options, with those of its existing head."""
     place = f"tasks.{task.name}"
+    if options.order not in (None, task.order):
+        raise _contradiction(f"{place}.order", options.order, task.order)
     if options.pairs not in (None, head.pairs):
         raise _contradiction(f"{place}.pairs", options.pairs, head.pairs)
     wanted = options.choose(head)
@@ -201,6 +204,8 @@ def _as_built(options: TaskOptions, task: Task, head: HeadChoice) -> TaskOptions
     update: dict[str, Any] = {"head": head.name, "head_options": head.options}
     if task.inputs in ("pair", "candidates"):
         update["pairs"] = head.pairs
+    if task.inputs == "pair":
+        update["order"] = task.order
     return options.model_copy(update=update)
 
 

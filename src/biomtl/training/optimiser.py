@@ -66,6 +66,9 @@ def configure(model: MultiTaskModel, recipe: Recipe) -> None:
     """
     if recipe.dropout is not None:
         set_dropout(model, recipe.dropout)
+    for name, options in recipe.tasks.items():
+        if options.dropout is not None:
+            set_dropout(model.head(name), options.dropout)
     if recipe.freeze_encoder is not None:
         model.encoder.requires_grad_(not recipe.freeze_encoder)
     if recipe.frozen_layers is not None:

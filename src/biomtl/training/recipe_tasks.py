@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from biomtl.custom.config import TaskDefinition
 from biomtl.tasks.head import HeadChoice
-from biomtl.training.options import Amount, Count, NotNegative
+from biomtl.training.options import Amount, Count, NotNegative, Share
 
 
 class TaskOptions(TaskDefinition):
@@ -26,6 +26,11 @@ class TaskOptions(TaskDefinition):
         None,
         description="Encode two texts as one sequence, or separately and compare them; default the task's own way.",
     )
+    order: Literal["ab", "ba"] | None = Field(
+        None,
+        description="Which of a pair's texts comes first in the sequence; default the task's own, or a trained head's.",
+    )
+    dropout: Share | None = Field(None, description="Dropout of the task's head; default the recipe's `dropout`.")
     head: str | None = Field(
         None,
         description="`default` (the encoder family's own), `mlp`, `pooler` or `san`; default the task record's `head`.",

@@ -19,6 +19,7 @@ import transformers
 from biomtl.checkpoints.convert import convert
 from biomtl.checkpoints.mtdnn.unpickle import load_pt
 from biomtl.errors import InputError
+from biomtl.inference.predict import predict_records
 from biomtl.model import MultiTaskModel
 from old_checkpoints import PIECES, mtdnn_state, write_pt
 
@@ -128,6 +129,20 @@ def test_the_files_own_task_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert model.tasks["mednli"].labels == ("contradiction", "neutral", "entailment")  # its order, not BLUE's
     assert model.tasks["ddi2013-type"].negative == "DDI-false"
     assert model.choices["snli"].options["turns"] == 3
+    assert [task.order for task in model.tasks.values()] == ["ba", "ba", "ab", "ba"]
+
+
+def test_pairs_are_fed_as_the_heads_were_trained(tmp_path: Path) -> None:
+    convert(write_pt(tmp_path / "in" / "model.pt"), tmp_path / "out", tasks=TASKS)
+    model = MultiTaskModel.from_pretrained(tmp_path / "out").eval()
+    records = {"sts": [{"id": "1", "doc_id": "1", "text_a": "pola rimu", "text_b": "vono ."}]}
+    found = predict_records(model, records)["sts"][0]["score"]
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "out")
+    with torch.inference_mode():
+        reversed_pair = model.logits("sts", **tokenizer("vono .", "pola rimu", return_tensors="pt"))
+        straight = model.logits("sts", **tokenizer("pola rimu", "vono .", return_tensors="pt"))
+    assert found == pytest.approx(reversed_pair.item(), abs=1e-5)
+    assert abs(straight.item() - reversed_pair.item()) > 1e-3
 
 
 class Runs:

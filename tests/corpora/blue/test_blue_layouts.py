@@ -253,3 +253,27 @@ def test_every_task_of_the_benchmark_has_a_family() -> None:
 
     assert set(FAMILIES) == set(SUITES["blue"])
     assert all(get_task(name) for name in FAMILIES)
+
+
+CANONICAL_ROWS = {
+    "clinicalsts": "0\t2.4\tOne cell.\tTwo cells.\n",
+    "biosses": "0\t2.4\tOne cell.\tTwo cells.\n",
+    "mednli": "p1\tneutral\tHe coughs.\tHe smokes.\n",
+    "ddi2013-type": "u.s0.p0\tDDI-int\t@DRUG$ and @DRUG$\n",
+    "chemprot": "u.1\tCPR:3\t@CHEMICAL$ and @GENE$\n",
+    "i2b2-2010-re": "u.1\tPIP\t@problem$ and @problem$\n",
+    "bc5cdr-chemical": '12.0\t["B-Chemical", "O"]\t["Milo", "sat"]\t["0;4", "5;8"]\n',
+    "bc5cdr-disease": '12.0\t["B-Disease", "O"]\t["Milo", "sat"]\t["0;4", "5;8"]\n',
+    "shareclefe": '12.0\t["B-Disease", "O"]\t["Milo", "sat"]\t["0;4", "5;8"]\n',
+}
+
+
+def test_all_nine_of_mt_bluebert(tmp_path: Path, command: Any) -> None:
+    """No reader of an original corpus claims one of them."""
+    for name, row in CANONICAL_ROWS.items():
+        for split in ("train", "dev", "test"):
+            (tmp_path / "canonical_data").mkdir(exist_ok=True)
+            (tmp_path / "canonical_data" / f"{name}_{split}.tsv").write_text(row)
+    ended = command("prepare", tmp_path / "canonical_data", "--out", tmp_path / "out")
+    assert ended.code == 0, ended.err
+    assert len(list((tmp_path / "out").glob("*/train.jsonl"))) == 9

@@ -154,11 +154,11 @@ def _heads(
     else:
         fix = f'name them, such as --tasks "{suggest(heads)}", or add --encoder-only'
         raise InputError(f"{len(heads)} heads without a name", path=path, fix=fix)
-    pairs = [(task, head) for task, head in zip(chosen, heads, strict=True) if task is not None]
+    pairs = [(_ordered(task, settings), head) for task, head in zip(chosen, heads, strict=True) if task is not None]
     for task, head in pairs:
         head.choose(task.type, settings, path)
         report.used |= dict.fromkeys(head.keys.values(), f"heads/{task.name}")
-        report.notes += _remarks(task, head, settings)
+        report.notes += _remarks(task, head)
     for key in keys:
         if key not in report.used:
             report.skipped[key] = "a head without a task"
@@ -168,7 +168,14 @@ def _heads(
     return pairs
 
 
-def _remarks(task: Task, head: Head, settings: Mapping[str, Any]) -> list[str]:
+def _ordered(task: Task, settings: Mapping[str, Any]) -> Task:
+    """The task with the order in which its pairs were encoded."""
+    if task.inputs != "pair" or task.type == "span" or is_current(settings):
+        return task
+    return task.model_copy(update={"order": "ba"})
+
+
+def _remarks(task: Task, head: Head) -> list[str]:
     """What the user should know about a head."""
     notes = []
     if task.labels:
@@ -176,6 +183,6 @@ def _remarks(task: Task, head: Head, settings: Mapping[str, Any]) -> list[str]:
     if head.choice.name == "pooler":
         activation = head.choice.options["activation"]
         notes.append(f"{task.name}: the activation of its pooler is {activation}, by the version that wrote the file")
-    if task.inputs == "pair" and not is_current(settings):
-        notes.append(f"{task.name}: MT-BlueBERT was trained on (second, first) pairs; give yours in that order")
+    if task.order == "ba":
+        notes.append(f"{task.name}: order ba, its pairs were encoded as (second, first); give yours as they stand")
     return notes

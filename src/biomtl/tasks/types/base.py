@@ -72,7 +72,8 @@ class TaskType(ABC):
     def text(self, record: Record, task: Task) -> TextInput:
         """The encoder's input for a record; the head decides whether several texts are joined."""
         if task.inputs == "pair":
-            return TextInput((record["text_a"], record["text_b"]))
+            first, second = record["text_a"], record["text_b"]
+            return TextInput((second, first) if task.order == "ba" else (first, second))
         return TextInput((record["text"],))
 
     def words(self, record: Record, task: Task) -> Sequence[Span] | None:
