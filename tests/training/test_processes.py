@@ -178,7 +178,7 @@ def test_stages_in_two_processes(bert: Path, small_suite: Path, tmp_path: Path) 
         tmp_path / "r.yaml", bert, small_suite, max_length=24, stages=stages, tasks=["cls-text", "tag-drug"]
     )
     done = launched(documented(), *TRAIN, recipe)
-    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.returncode == 0, done.stderr[-4000:]
     assert done.stdout.count("stage ") == 4
     assert done.stdout.count("Comparison on test") == 1
     assert json.loads((tmp_path / "run" / "comparison.json").read_text())["arms"] == ["alone", "joint"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -42,7 +43,21 @@ def make_accelerator(recipe: Recipe) -> Accelerator:
     )
     if accelerator.num_processes == 1:
         _refuse_alone(world)
+    atexit.unregister(_part)
+    atexit.register(_part)
     return accelerator
+
+
+def finish(accelerator: Accelerator) -> None:
+    """End the run's trackers. The processes stay together, as another run may follow; they part when they end."""
+    for tracker in accelerator.trackers:
+        tracker.finish()
+    accelerator.wait_for_everyone()
+
+
+def _part() -> None:
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def _world() -> int:

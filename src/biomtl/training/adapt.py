@@ -18,7 +18,7 @@ from biomtl.storage.files import atomic_folder, read_lines
 from biomtl.suite import Suite, load_suite
 from biomtl.tasks.types.base import type_of
 from biomtl.text.transformer import TransformerProcessor
-from biomtl.training.accelerator import make_accelerator, on_main_process
+from biomtl.training.accelerator import finish, make_accelerator, on_main_process
 from biomtl.training.log import RunLog
 from biomtl.training.loop import Hooks, fit
 from biomtl.training.masked_words import TASK, MaskedTexts, MaskedWordsHead
@@ -78,7 +78,7 @@ def adapt(recipe: Recipe, *, resume: bool = False, overwrite: bool = False, cons
             steps: list[RunLog] = []
             hooks = Hooks(on_start, lambda step: steps[0].step(step), lambda _: DevScores(0.0), save)
             fit(model, data, recipe, accelerator, hooks, folder.checkpoints, resume=resume)
-        accelerator.end_training()
+        finish(accelerator)
         if accelerator.is_main_process:
             folder.settle()
     return folder.output / ENCODER

@@ -28,7 +28,7 @@ from biomtl.report.tables import plan_table, score_table
 from biomtl.results import FILE, Results
 from biomtl.signals import Ended
 from biomtl.suite import Suite
-from biomtl.training.accelerator import make_accelerator, on_main_process
+from biomtl.training.accelerator import finish, make_accelerator, on_main_process
 from biomtl.training.assemble import assemble
 from biomtl.training.data import TrainingData
 from biomtl.training.folder import RunFolder, claim
@@ -137,7 +137,7 @@ def train(
             if accelerator.is_main_process:
                 with resumable(recipe):
                     score(run, progress, started, console)
-        accelerator.end_training()
+        finish(accelerator)
         if accelerator.is_main_process:
             with resumable(recipe):
                 results = describe(model, suite, folder.place, also)
