@@ -5,12 +5,13 @@ from __future__ import annotations
 import atexit
 import os
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from datetime import timedelta
+from typing import Any, TypeVar
 
 import torch
 from accelerate import Accelerator
 from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
-from accelerate.utils import DistributedDataParallelKwargs, broadcast_object_list
+from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs, broadcast_object_list
 
 from biomtl.errors import BiomtlError, InputError, nearest
 from biomtl.training.recipe import Recipe
@@ -30,6 +31,10 @@ def make_accelerator(recipe: Recipe) -> Accelerator:
     check_trackers(recipe.report_to)
     world = _world()
     started = all(name in os.environ for name in RANKS)
+    # If a batch has no row of some task, its head gets no gradient.
+    handlers: list[Any] = [DistributedDataParallelKwargs(find_unused_parameters=True)]
+    if recipe.stages:  # where all wait for the first process to score a stage before the next one begins
+        handlers.append(InitProcessGroupKwargs(timeout=timedelta(hours=3)))
     accelerator = Accelerator(
         # On a machine without an accelerator, Accelerate assumes a single process unless told to use the CPU.
         cpu=world > 1 and started and not torch.accelerator.is_available(),
@@ -38,8 +43,7 @@ def make_accelerator(recipe: Recipe) -> Accelerator:
         mixed_precision="no",
         log_with=list(recipe.report_to) or None,
         project_dir=recipe.output,
-        # If a batch has no row of some task, its head gets no gradient.
-        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+        kwargs_handlers=handlers,
     )
     if accelerator.num_processes == 1:
         _refuse_alone(world)
@@ -52,7 +56,6 @@ def finish(accelerator: Accelerator) -> None:
     """End the run's trackers. The processes stay together, as another run may follow; they part when they end."""
     for tracker in accelerator.trackers:
         tracker.finish()
-    accelerator.wait_for_everyone()
 
 
 def _part() -> None:
