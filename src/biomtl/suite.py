@@ -67,6 +67,15 @@ class TaskData:
         changed.task = self.task.model_copy(update={"order": order})
         return changed
 
+    def with_labels(self, labels: tuple[str, ...]) -> TaskData:
+        """The same data, with the labels in this order, and perhaps more of them that no record has."""
+        if labels == self.task.labels:
+            return self
+        changed = copy.copy(self)
+        changed.task = self.task.model_copy(update={"labels": labels})
+        changed.notes = (*self.notes, f"task {self.task.name}: labels in the trained head's order, {', '.join(labels)}")
+        return changed
+
     def without(self, split: Split, rows: Collection[int]) -> TaskData:
         """The same data without some of a split's records, given by their indices in the file."""
         changed = copy.copy(self)
@@ -162,7 +171,8 @@ class Suite:
         Args:
             options: the recipe's options for each task.
             trained: a trained model's heads, used unless the recipe gives one; default the data's own.
-            known: the model's tasks, whose order of pairs is used likewise.
+            known: the model's tasks, whose order of pairs is used likewise, and the order of their labels, if they
+                have the same.
 
         Raises:
             InputError: an order for a task without pairs.
@@ -173,6 +183,8 @@ class Suite:
             given = options[name].order if name in options else None
             order = given or (known[name].order if known and name in known else entry.task.order)
             changed = entry.with_head(options[name].choose(head) if name in options else head)
+            if known and name in known and _same_labels(known[name], entry.task):
+                changed = changed.with_labels(known[name].labels)
             data.append(changed.with_order(order))
         return Suite(data, self.source)
 
@@ -220,6 +232,12 @@ def load_suite(
     if names is None:
         return Suite([*prepared, *(_load_own(name, own[name], known, recipe) for name in own)], str(folder))
     return Suite([_load_own(n, own[n], known, recipe) if n in own else next(prepared) for n in names], str(folder))
+
+
+def _same_labels(trained: Task, task: Task) -> bool:
+    """Whether a trained head answers with the labels of a task, in any order."""
+    same = (trained.type, trained.inputs) == (task.type, task.inputs)
+    return same and frozenset(task.labels) == type_of(trained).answers(trained)
 
 
 def _load_own(name: str, definition: TaskDefinition, known: Mapping[str, Task], recipe: Path | None) -> TaskData:

@@ -101,10 +101,34 @@ def test_other_labels(command: Command, arguments: list[object], tmp_path: Path)
     arguments[arguments.index("--data") + 1] = suite
     ended = command(*arguments, "--task", "cls-text")
     assert ended.code == 2
-    assert "the model's head for cls-text was trained on other labels or inputs" in ended.err
+    assert "the model's head for cls-text was trained on other labels (the head lacks more), expected" in ended.err
     assert "add --fresh-head" in ended.err
     assert command(*arguments, "--task", "cls-text", "--fresh-head").code == 0
     assert MultiTaskModel.from_pretrained(tmp_path / "run").tasks["cls-text"].labels == ("none", "drug", "more")
+
+
+def test_the_same_labels_in_another_order(
+    command: Command, arguments: list[object], small_model: Path, tmp_path: Path
+) -> None:
+    suite = tiny.write_suite(tmp_path / "other", ("cls-text",))
+    own = list(MultiTaskModel.from_pretrained(small_model).tasks["cls-text"].labels)
+    task = {**tiny.TASKS["cls-text"], "name": "cls-text", "labels": own[::-1]}
+    (suite / "cls-text" / "task.yaml").write_text(yaml.safe_dump(task))
+    arguments[arguments.index("--data") + 1] = suite
+    ended = command(*arguments, "--task", "cls-text", "learning_rate=1e-7")
+    assert ended.code == 0, ended.err
+    assert f"labels in the trained head's order, {', '.join(own)}" in " ".join(ended.out.split())
+    start, tuned = MultiTaskModel.from_pretrained(small_model), MultiTaskModel.from_pretrained(tmp_path / "run")
+    assert list(tuned.tasks["cls-text"].labels) == own
+    assert heads_alike(start, tuned, "cls-text")
+
+
+def test_from_an_encoder_alone(command: Command, arguments: list[object], bert: Path, tmp_path: Path) -> None:
+    arguments[1] = bert
+    ended = command(*arguments, "--task", "cls-text", "max_length=24")
+    assert ended.code == 0, ended.err
+    assert "is an encoder without heads: cls-text gets a fresh one" in ended.out
+    assert list(MultiTaskModel.from_pretrained(tmp_path / "run").tasks) == ["cls-text"]
 
 
 def test_a_recipe_for_the_other_settings(command: Command, arguments: list[object], tmp_path: Path) -> None:

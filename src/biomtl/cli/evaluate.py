@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,14 +15,23 @@ from biomtl.cli.progress import texts
 from biomtl.cli.say import say
 from biomtl.cli.splits import SplitName
 from biomtl.cli.verify import NoVerify
+from biomtl.errors import InputError
 from biomtl.inference.evaluate import evaluate as score_split
 from biomtl.inference.evaluate import left_out, shared_tasks
 from biomtl.model import MultiTaskModel
+from biomtl.mtdnn.scores import check_writable
 from biomtl.report.console import table_console
 from biomtl.report.tables import score_table
 from biomtl.results import FILE, Results
 from biomtl.storage.files import atomic_folder, refuse_existing
 from biomtl.suite import load_suite
+
+
+class PredictionFormat(StrEnum):
+    """Formats of predictions."""
+
+    jsonl = "jsonl"
+    mtdnn = "mtdnn"
 
 
 def evaluate(
@@ -39,6 +49,10 @@ def evaluate(
     with_gold: Annotated[
         bool, typer.Option("--with-gold", help="Include each row's input and gold values in the predictions.")
     ] = False,
+    format: Annotated[
+        PredictionFormat,
+        typer.Option("--format", help="Format of the predictions: JSON lines, or MT-DNN's score files."),
+    ] = PredictionFormat.jsonl,
     bf16: Annotated[bool, typer.Option("--bf16", help="Compute in bfloat16.")] = False,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the bootstrap.")] = 0,
     no_verify: NoVerify = False,
@@ -48,10 +62,14 @@ def evaluate(
 
     Example: `biomtl evaluate runs/joint --data prepared --split test --out runs/joint-test`
     """
+    if with_gold and format == PredictionFormat.mtdnn:
+        raise InputError("--with-gold and --format mtdnn", expected="one of them", fix="leave one out")
     refuse_existing(out, overwrite, output="evaluate", inputs=(model, data))
     loaded = MultiTaskModel.from_pretrained(model, max_length=max_length)
     whole = load_suite(data, task, known=loaded.tasks)
     suite = shared_tasks(loaded, whole, asked=bool(task), split=split.value)
+    for name in suite.tasks if format == PredictionFormat.mtdnn else ():
+        check_writable(loaded.tasks[name])
     for line in [] if task else left_out(loaded, whole, split.value):
         say(line)
     with texts("evaluate") as advance:
@@ -65,6 +83,9 @@ def evaluate(
     }
     results = Results.of([result], facts)
     with atomic_folder(out, "evaluate", overwrite=overwrite) as work:
-        result.write_predictions(work / "predictions", suite if with_gold else None)
+        if format == PredictionFormat.mtdnn:
+            result.write_mtdnn(work, loaded.tasks)
+        else:
+            result.write_predictions(work / "predictions", suite if with_gold else None)
         results.write(work / FILE)
     table_console().print(score_table(results, split.value))

@@ -11,13 +11,15 @@ import typer
 
 from biomtl.cli.say import say
 from biomtl.cli.verify import NoVerify
-from biomtl.model import model_folder, read_manifest
+from biomtl.model import MANIFEST, model_folder, read_manifest
 from biomtl.training.recipe_io import recipe_from_options
 from biomtl.training.run import train
 
 
 def finetune(
-    model: Annotated[Path, typer.Argument(help="Multi-task model or run folder to start from.", show_default=False)],
+    model: Annotated[
+        Path, typer.Argument(help="Multi-task model, run folder or encoder to start from.", show_default=False)
+    ],
     task: Annotated[str, typer.Option("--task", help="The task to fine-tune, by name or alias.", show_default=False)],
     data: Annotated[
         str,
@@ -40,10 +42,18 @@ def finetune(
 
     Example: `biomtl finetune runs/joint --task ddi2013 --data prepared --out runs/ddi learning_rate=5e-5`
     """
-    trained = {"max_length": read_manifest(model_folder(model))["max_length"]}
-    heads = "fresh" if fresh_head else "trained"
+    plain = _is_encoder(model)
+    if plain:
+        say(f"{model} is an encoder without heads: {task} gets a fresh one")
+    trained = {} if plain else {"max_length": read_manifest(model_folder(model))["max_length"]}
+    heads = "fresh" if fresh_head or plain else "trained"
     fixed = {"encoder": str(model), "heads": heads, "suite": data, "tasks": [task], "output": str(out)}
     plan = recipe_from_options(recipe, overrides or [], defaults=trained, **fixed)
     run = train(plan, resume=resume, overwrite=overwrite, command=shlex.join(["biomtl", *sys.argv[1:]]))
     if run.metrics:  # of several processes, only the first has them
         say(f"run folder: {run.folder}")
+
+
+def _is_encoder(folder: Path) -> bool:
+    """Whether it is a folder in ``save_pretrained`` form, without biomtl's heads."""
+    return (folder / "config.json").is_file() and not (model_folder(folder) / MANIFEST).is_file()

@@ -9,6 +9,7 @@ from pathlib import Path
 from biomtl.errors import InputError, nearest
 from biomtl.inference.engines import Model
 from biomtl.inference.predict import BATCH_TOKENS, Advance, predict_records
+from biomtl.mtdnn.scores import write_scores
 from biomtl.scoring import METRICS, Score, score_records
 from biomtl.storage.files import write_jsonl
 from biomtl.suite import Suite
@@ -42,6 +43,16 @@ class Evaluation:
                 task, records = gold.tasks[name], gold[name].records(self.split)
                 rows = [_with_gold(task, record, row) for record, row in zip(records, rows, strict=True)]
             write_jsonl(folder / name / f"{self.split}.jsonl", rows)
+
+    def write_mtdnn(self, folder: Path, tasks: Mapping[str, Task]) -> None:
+        """Write ``folder/<task>_<split>_scores.json`` as MT-DNN does; labels are numbered as in these tasks.
+
+        Raises:
+            InputError: a task of a type that MT-DNN has no score file for.
+        """
+        for name, rows in self.predictions.items():
+            metrics = {metric: result.value for metric, result in self.scores[name].metrics.items()}
+            write_scores(folder / f"{name}_{self.split}_scores.json", tasks[name], rows, metrics)
 
 
 def _with_gold(task: Task, record: Record, prediction: Record) -> Record:

@@ -1,4 +1,7 @@
-"""Gold and prediction files: our JSONL, BLUE's gold and prediction tables, its NER files, BlueBERT's probabilities."""
+"""Gold and prediction files: our JSONL, BLUE's gold and prediction tables, its NER files, BlueBERT's probabilities.
+
+Also those of MT-DNN: its score files, its canonical rows and its JSON lines.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +17,14 @@ from biomtl.corpora.blue.ner import read_ner
 from biomtl.corpora.blue.relations import SEVERAL_LABELS, document_of
 from biomtl.corpora.source import MAX_MEMBER, Source
 from biomtl.errors import InputError
+from biomtl.mtdnn import scores as mtdnn
 from biomtl.scoring.table import Record, Table
 from biomtl.storage.files import MAX_LINE, decode_line
 from biomtl.storage.json_rows import parse_jsonl
 from biomtl.tasks.task import Task
 from biomtl.tasks.types.base import type_of
 
-Shape = Literal["records", "mentions", "rows", "relations", "tokens", "probabilities"]
+Shape = Literal["records", "mentions", "rows", "relations", "tokens", "pieces", "probabilities"]
 _RELATION = ("index", "docid", "arg1", "arg2", "label")
 
 
@@ -31,7 +35,7 @@ class Loaded:
     ``records``: our JSONL. ``mentions``: JSON lines with ``docid``, ``type``, ``locations``. ``rows``: a table with
     ``index`` and ``label`` (or ``labels``, ``score``) among its columns. ``relations``: BLUE's gold-standard table with
     ``id docid arg1 arg2 label``. ``tokens``: NER lines. ``probabilities``: BlueBERT's ``test_results.tsv``, which has
-    neither header nor ids.
+    neither header nor ids. ``pieces``: tags of MT-DNN's word pieces, marked where a piece continues a word.
     """
 
     table: Table
@@ -68,6 +72,8 @@ def load(path: str | Path, task: Task, *, may_be_empty: bool = False) -> Loaded:
         raise InputError("a JSON list", path=path, line=1, expected="JSON lines: one object a line")
     if first.lstrip().startswith("{"):
         lines, records = zip(*parse_jsonl(source.lines(name), path), strict=True)
+        if mtdnn.is_scores(records[0]) or mtdnn.is_row(records[0]):
+            return _of_mtdnn(records, lines, str(path), task)
         return Loaded(Table(records, str(path), lines), "mentions" if "locations" in records[0] else "records")
     if answer == "tags":
         sentences = list(read_ner(source, name, task, "test"))
@@ -75,6 +81,19 @@ def load(path: str | Path, task: Task, *, may_be_empty: bool = False) -> Loaded:
     if answer == "other":
         raise InputError("not JSON lines", path=path, expected=f"JSON lines for a task of type {task.type}")
     return _load_table(source, name, task)
+
+
+def _of_mtdnn(records: Sequence[Record], lines: Sequence[int], where: str, task: Task) -> Loaded:
+    """MT-DNN's score file, which is one object, or its JSON lines."""
+    shape: Shape = "pieces" if type_of(task).answer == "tags" else "records"
+    if mtdnn.is_scores(records[0]):
+        return Loaded(Table(mtdnn.read_scores(records[0], task, where), where), shape)
+    rows = []
+    for record, line in zip(records, lines, strict=True):
+        if not mtdnn.is_row(record):
+            raise InputError("a row of another kind", path=where, line=line, expected="uid, and label or prediction")
+        rows.append(mtdnn.read_row(record, task, where))
+    return Loaded(Table(rows, where, lines), shape)
 
 
 def is_pipe(path: Path) -> bool:
@@ -121,6 +140,8 @@ def _load_table(source: Source, name: str, task: Task) -> Loaded:
     table = tsv.read_table(source, name)
     rows = list(table.rows)
     key: str = type_of(task).answer
+    if table.header is None and rows and (canonical := _canonical(rows, task, key)):
+        return Loaded(Table(canonical, table.where, [number for number, _ in rows]), "records")
     if table.header is None:
         return Loaded(_probabilities(table.where, rows, task), "probabilities")
     if not rows:
@@ -142,6 +163,20 @@ def _load_table(source: Source, name: str, task: Task) -> Loaded:
         for record, unique in zip(records, numbered([record["id"] for record in records]), strict=True):
             record["id"] = unique
     return Loaded(Table(records, table.where, lines), "rows")
+
+
+def _canonical(rows: Sequence[tsv.Row], task: Task, key: str) -> list[Record]:
+    """MT-DNN's canonical rows (uid, label, one or two texts), if that is what all of them are."""
+    if key not in ("label", "score") or not all(len(cells) in (3, 4) for _, cells in rows):
+        return []
+    if key == "label":
+        if not all(cells[1] in task.labels for _, cells in rows):
+            return []
+        return [{"id": cells[0], "label": cells[1]} for _, cells in rows]
+    try:
+        return [{"id": cells[0], "score": float(cells[1])} for _, cells in rows]
+    except ValueError:
+        return []
 
 
 def _columns(table: tsv.Table, width: int, key: str) -> tuple[list[int], int]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from biomtl.corpora.blue.relations import DOCUMENT_PAIRS
 from biomtl.errors import InputError
+from biomtl.mtdnn.scores import without_marks
 from biomtl.scoring.formats import Loaded, numbered
 from biomtl.scoring.table import Record, Table
 from biomtl.tasks.task import Task
@@ -24,9 +25,32 @@ def reconcile(task: Task, gold: Loaded, predicted: Loaded) -> tuple[Table, Table
         )
     if "relations" in (gold.shape, predicted.shape):
         return _relations(task, gold, predicted)
+    if predicted.shape == "pieces":
+        return _pieces(gold, predicted)
     if "tokens" in (gold.shape, predicted.shape) and not _ids(gold.table) & _ids(predicted.table):
         return _by_offset(gold.table), _by_offset(predicted.table), ()
     return gold.table, predicted.table, ()
+
+
+def _pieces(gold: Loaded, predicted: Loaded) -> tuple[Table, Table, tuple[str, ...]]:
+    """Tags of MT-DNN's word pieces against those of the same pieces, or predictions for words, as we write them."""
+    wanted = {str(record.get("id")): record for record in gold.table.records}
+    left, right = {}, []
+    for row, record in enumerate(predicted.table.records):
+        other = wanted.get(record["id"])
+        if other is None:
+            right.append(record)
+            continue
+        tags = list(other.get("tags") or ())
+        if len(tags) != len(record["tags"]):
+            fix = "give the JSON lines of word pieces that MT-DNN read"
+            problem = f"{len(record['tags'])} predicted tags for {len(tags)} gold tags of {record['id']!r}"
+            raise predicted.table.error(row, problem, expected="one for each piece of the gold file", fix=fix)
+        tags, given = without_marks(tags, record["tags"])
+        left[record["id"]] = {**other, "tags": tags}
+        right.append({**record, "tags": given})
+    records = [left.get(str(record.get("id")), record) for record in gold.table.records]
+    return replace(gold.table, records=records), replace(predicted.table, records=right), ()
 
 
 def unite_documents(gold: Table, predicted: Table) -> tuple[Table, Table, tuple[str, ...]]:

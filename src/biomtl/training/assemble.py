@@ -175,7 +175,12 @@ def _difference(old: Task, task: Task) -> str | None:
     """The difference between a head's task and the data's task, if any."""
     if (old.type, old.labels, old.inputs) == (task.type, task.labels, task.inputs):
         return None
-    return f"other labels or inputs, expected {old.type} over {len(old.labels)} labels"
+    if (old.type, old.inputs) != (task.type, task.inputs):
+        return f"another type or inputs, expected {old.type} over {old.inputs}"
+    lacking = [label for label in old.labels if label not in task.labels]
+    more = [label for label in task.labels if label not in old.labels]
+    sides = [f"the data lack {', '.join(lacking)}"] * bool(lacking) + [f"the head lacks {', '.join(more)}"] * bool(more)
+    return f"other labels ({'; '.join(sides) or 'in another order'}), expected {', '.join(old.labels)}"
 
 
 def _changed(old: HeadChoice, new: HeadChoice) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,20 @@ def test_labels_that_do_not_fit_are_not_used(tmp_path: Path) -> None:
     report = convert(write_current(tmp_path / "in" / "model.pt", weights=more), tmp_path / "out")
     assert "kind: 3 labels for 5 outputs, so they are not used" in report.notes
     assert MultiTaskModel.from_pretrained(tmp_path / "out").tasks["kind"].labels[0] == "LABEL_0"
+
+
+def test_a_converted_tagger_is_refined_on_data_without_marks(tmp_path: Path, command: Callable[..., Any]) -> None:
+    """Its labels have an ``X`` for continuation pieces, ours don't."""
+    convert(write_current(tmp_path / "in" / "model.pt"), tmp_path / "model")
+    rows = 'a.0\t["B-X", "O"]\t["pola", "vono"]\nb.0\t["O"]\t["rimu"]\n'
+    (tmp_path / "ner.tsv").write_text(rows)
+    (tmp_path / "own.yaml").write_text(
+        "tasks: {ner: {type: tagging, format: mtdnn, files: {train: ner.tsv, dev: ner.tsv}}}\n"
+    )
+    call = ["finetune", tmp_path / "model", "--task", "ner", "--data", tmp_path / "own.yaml", "--out", tmp_path / "run"]
+    ended = command(*call, "num_train_epochs=1", "max_length=12")
+    assert ended.code == 0, ended.err
+    assert MultiTaskModel.from_pretrained(tmp_path / "run").tasks["ner"].labels == ("O", "B-X", "I-X", "X")
 
 
 def test_a_head_of_a_kind_that_is_not_ours_is_left_out(tmp_path: Path) -> None:
