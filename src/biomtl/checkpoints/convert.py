@@ -7,7 +7,8 @@ from typing import Literal
 
 from biomtl.checkpoints.bert import write_hf
 from biomtl.checkpoints.detect import Format, detect_format
-from biomtl.checkpoints.hf import adopt, copy_encoder, read_bert
+from biomtl.checkpoints.hf import adopt, copy_encoder, is_classifier, read_bert
+from biomtl.checkpoints.hub import fetch, is_hub
 from biomtl.checkpoints.mtdnn.convert import read_mtdnn, write_model
 from biomtl.checkpoints.report import Report
 from biomtl.checkpoints.tensorflow.convert import read_tf, write_tf
@@ -34,7 +35,7 @@ def convert(
     """Convert a checkpoint; ``target`` appears only if the conversion succeeds.
 
     Args:
-        source: folder, prefix or file of the checkpoint.
+        source: folder, prefix or file of the checkpoint, or ``hub:OWNER/NAME``.
         target: the folder to write.
         source_format: ``tf``, ``mtdnn``, ``elmo`` or ``hf``; detected from the files by default.
         target_format: ``hf`` writes a ``save_pretrained`` folder (with heads, a ``MultiTaskModel``), ``tf`` a TF1 BERT.
@@ -51,7 +52,13 @@ def convert(
     Raises:
         InputError: a problem with the source or the options.
     """
-    source, target = Path(source), Path(target)
+    name, target = str(source), Path(target)
+    if is_hub(name):
+        refuse_existing(target, overwrite, output="convert")
+        source = fetch(name)
+        tasks = tasks or name.partition("@")[0].rpartition("/")[2].removeprefix("hub:")
+        encoder_only = encoder_only or not is_classifier(source)
+    source = Path(source)
     refuse_existing(target, overwrite, output="convert", inputs=(source, vocab, config))
     format_name = source_format or detect_format(source)
     if tasks is not None and format_name not in ("mtdnn", "hf"):
@@ -68,7 +75,7 @@ def convert(
         if format_name == "elmo":
             return _convert_elmo(source, work, target_format, config)
         if format_name == "hf" and target_format == "hf":
-            return _convert_hf(_folder(source), work, tasks, encoder_only)
+            return _convert_hf(_folder(source), work, tasks, encoder_only, name if is_hub(name) else None)
         if target_format == "tf":
             return _write_tf(source, work, format_name, vocab, config, lower, encoder_only)
         return _write_hf(source, work, format_name, vocab, config, lower, tasks, encoder_only)
@@ -119,11 +126,12 @@ def _write_tf(
     return checkpoint.report
 
 
-def _convert_hf(folder: Path, work: Path, tasks: str | None, encoder_only: bool) -> Report:
+def _convert_hf(folder: Path, work: Path, tasks: str | None, encoder_only: bool, name: str | None) -> Report:
 
     if encoder_only:
-        return copy_encoder(folder, work)
+        return copy_encoder(folder, work, name)
     model, report = adopt(folder, tasks)
+    report.source = name or report.source
     model.write(work)
     report.write(work)
     return report

@@ -79,24 +79,35 @@ def adopt(folder: Path, tasks: str | None) -> tuple[MultiTaskModel, Report]:
     report = Report(folder.name, "hf", "MultiTaskModel")
     report.used = dict.fromkeys(head, f"heads/{task.name}")
     report.notes = [f"encoder: {architecture} without its head", f"labels of {task.name}: {', '.join(task.labels)}"]
-    report.add_files(sorted(folder.glob("*.safetensors")))
+    report.add_files(_weight_files(folder))
     model.provenance = {"converted": report.files}
     return model, report
 
 
-def copy_encoder(folder: Path, target: Path) -> Report:
-    """Write the encoder of a stock or biomtl folder alone, with its tokenizer."""
+def _weight_files(folder: Path) -> list[Path]:
+    """The files that the weights come from."""
+    return sorted(folder.glob("*.safetensors")) or sorted(folder.glob("pytorch_model*.bin"))
+
+
+def is_classifier(folder: Path) -> bool:
+    """Whether a folder holds a stock classifier, regressor or tagger, which `adopt` takes with its head."""
+    architectures = read_config(folder).get("architectures") or [""]
+    return str(architectures[0]).endswith((_SEQUENCE, _TOKEN))
+
+
+def copy_encoder(folder: Path, target: Path, name: str | None = None) -> Report:
+    """Write the encoder of a stock or biomtl folder alone, with its tokenizer; the report calls it ``name``."""
     network = load_network("AutoModel", folder)
     with pretrained.quiet():
         network.save_pretrained(target)
-    report = Report(folder.name, "hf", type(network).__name__)
+    report = Report(name or folder.name, "hf", type(network).__name__)
     tokenizer = _tokenizer(folder)
     if tokenizer is None:
         report.notes.append("the source has no tokenizer, so the result has none")
     else:
         tokenizer.save_pretrained(target)
-    report.used = {name: name for name, _ in network.named_parameters()}
-    report.add_files(sorted(folder.glob("*.safetensors")))
+    report.used = {key: key for key, _ in network.named_parameters()}
+    report.add_files(_weight_files(folder))
     report.write(target)
     return report
 

@@ -37,7 +37,9 @@ class TargetFormat(StrEnum):
 
 
 def convert(
-    source: Annotated[Path | None, typer.Argument(help="Folder, prefix or any file of the checkpoint.")] = None,
+    source: Annotated[
+        Path | None, typer.Argument(help="Folder, prefix or any file of the checkpoint, or `hub:OWNER/NAME`.")
+    ] = None,
     target: Annotated[Path | None, typer.Argument(help="The folder to write.")] = None,
     source_format: Annotated[
         SourceFormat | None, typer.Option("--from", help="Format of the source; detected from its files by default.")

@@ -55,7 +55,8 @@ class TransformerEncoder(Encoder):
                 f"no encoder could be loaded ({reason})",
                 path=name,
                 expected="a folder with config.json and model.safetensors, or a hub name",
-                fix="convert other formats with `biomtl convert`",
+                fix=f"if the hub has only pickled weights of it, run `biomtl convert hub:{name} FOLDER`; "
+                "convert other formats with `biomtl convert`",
             ) from error
         return cls(network)
 

@@ -144,7 +144,10 @@ def test_the_message_says_what_files_of_mtdnn_hold(tmp_path: Path) -> None:
     import argparse
 
     source = write_pt(tmp_path / "m.pt", config=argparse.Namespace(a=1))
-    with pytest.raises(InputError, match="nothing was run; files of MT-DNN refer to tensors, its task definitions"):
+    with pytest.raises(
+        InputError,
+        match="nothing was run; weights refer to tensors alone, and MT-DNN's settings to its task definitions",
+    ):
         load_pt(source)
 
 

@@ -41,8 +41,8 @@ def _refusal(path: Path, error: Exception) -> InputError:
     cause = error.__context__ if isinstance(error.__context__, UnpicklingError) else error  # torch adds advice to it
     if named := re.search(r"GLOBAL (\S+)", str(cause)):
         fix = (
-            "nothing was run; files of MT-DNN refer to tensors, its task definitions and enumerations, to nothing "
-            "else: check where this one comes from"
+            "nothing was run; weights refer to tensors alone, and MT-DNN's settings to its task definitions and "
+            "enumerations: check where the file comes from"
         )
         return InputError(f"the pickle refers to {named[1]}, which is not allowed", path=path, fix=fix)
     with path.open("rb") as stream:
