@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,7 @@ def test_two_processes_equal_one(bert: Path, small_suite: Path, tmp_path: Path, 
         runs = {"cls-text": str(teacher), "multi-text": str(teacher)}
         keys["distill"] = {"teachers": runs, "unlabelled": "*", "folder": str(tmp_path / "kept")}
     else:
+        keys["gradient_aggregation"] = "pcgrad" if find_spec("torchjd") else None
         keys |= {"ema_decay": 0.8, "r_drop": 1.0, "gradual_thawing": 0.5}
         keys["task_stopping"] = {"patience": 1, "then": "freeze"}
     keys["tasks"] = [

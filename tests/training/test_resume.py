@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,10 @@ def stop_after(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
             "task_stopping": {"patience": 1, "then": "distill"},
         },
         {"distill": {}, "loss_balance": "equal"},
+        pytest.param(
+            {"gradient_aggregation": "pcgrad", "gradient_accumulation_steps": 2},
+            marks=pytest.mark.skipif(find_spec("torchjd") is None, reason="needs torchjd"),
+        ),
         {"loss_balance": "dwa", "frozen_layers": 1, "ema_decay": 0.5, "gradual_thawing": 0.5},
     ],
     ids=[
@@ -116,6 +121,7 @@ def stop_after(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
         "balanced",
         "divergences",
         "distilled",
+        "aggregated",
         "layers",
     ],
 )

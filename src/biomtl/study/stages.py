@@ -38,7 +38,15 @@ from biomtl.training.stage import Stage
 # A stage's key replaces what the recipe says in another key of the same kind.
 ALTERNATIVES = (("num_train_epochs", "max_steps"), ("batch_tokens", "batch_size"), ("warmup_ratio", "warmup_steps"))
 # What a run of a single task has no use for.
-OF_MIXTURES = ("policy", "temperature", "need_sampling", "loss_balance", "metric_for_best_model", "mixing")
+OF_MIXTURES = (
+    "policy",
+    "temperature",
+    "need_sampling",
+    "loss_balance",
+    "gradient_aggregation",
+    "metric_for_best_model",
+    "mixing",
+)
 COMPARISON = "comparison"
 FINAL = ("alone", "joint", "each")
 

@@ -202,7 +202,10 @@ def backward(
             losses = {name: answer.loss for name, answer in answers.items() if answer.loss is not None}
             for method in state.methods.values():
                 losses = method.losses(losses, answers, batch, state.model)
-        loss = torch.stack([losses[name] * weights[name] for name in losses]).sum()
+        weighted = {name: loss * weights[name] for name, loss in losses.items()}
+        for method in state.methods.values():
+            method.before_backward(weighted, state.model)
+        loss = torch.stack(list(weighted.values())).sum()
         accelerator.backward(loss)
     return {name: value.detach() for name, value in losses.items()}, loss.detach()
 

@@ -134,6 +134,11 @@ class Recipe(BaseModel):
     loss_balance: Literal["equal", "uncertainty", "dwa", "scale"] | None = Field(
         None, description="Total weight of each task's loss in the run; default its share of the examples."
     )
+    gradient_aggregation: Literal["upgrad", "pcgrad", "cagrad", "mgda", "imtl_g", "aligned_mtl", "nash_mtl"] | None = (
+        Field(
+            None, description="Rule that combines the tasks' gradients of the encoder (extra `mtl`); default their sum."
+        )
+    )
     need_sampling: Portion | None = Field(
         None, description="Part of an epoch's draws by the tasks' need on dev, the rest by `policy`; default none."
     )
@@ -323,6 +328,8 @@ def check_methods(recipe: Recipe) -> None:
         ("distill", "objective", "both replace the tasks' losses"),
         ("distill", "r_drop", "both replace the tasks' losses"),
         ("frozen_layers", "freeze_encoder", "both freeze"),
+        ("gradient_aggregation", "freeze_encoder", "a frozen encoder has no gradient"),
+        ("gradient_aggregation", "gradient_checkpointing", "each task's backward pass would compute all anew"),
         ("gradual_thawing", "freeze_encoder", "a frozen encoder doesn't thaw"),
     ):
         if getattr(recipe, first) is not None and getattr(recipe, second) not in (None, False):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from biomtl.training.methods.base import Course, Method, MethodState, MethodTypes
 from biomtl.training.methods.distill import Distillation
 from biomtl.training.methods.ema import WeightAverage
+from biomtl.training.methods.gradient_aggregation import GradientAggregation
 from biomtl.training.methods.layer_decay import LayerDecay
 from biomtl.training.methods.loss_balance import LossBalance
 from biomtl.training.methods.need_sampling import NeedSampling
@@ -30,6 +31,7 @@ METHODS: MethodTypes = {
     "distill": Distillation,
     "r_drop": RDrop,
     "smart": Smart,
+    "gradient_aggregation": GradientAggregation,
     "task_stopping": TaskStopping,
     "ema_decay": WeightAverage,
 }

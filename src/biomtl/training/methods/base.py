@@ -87,6 +87,9 @@ class Method:
         """
         return losses
 
+    def before_backward(self, losses: Losses, model: MultiTaskModel) -> None:
+        """Called for every batch with the losses as they will be added, each with its final weight in the step."""
+
     def gradients(self, model: MultiTaskModel) -> None:
         """Change the gradients in place; called once per step, after they are complete and before clipping."""
 

@@ -1,0 +1,147 @@
+"""One step for the shared encoder out of the tasks' gradients, where they conflict."""
+
+from __future__ import annotations
+
+import importlib
+import warnings
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, distributed
+
+from biomtl.errors import InputError
+from biomtl.training.methods.base import Losses, Method, trained_names
+
+if TYPE_CHECKING:
+    from biomtl.model import MultiTaskModel
+
+Weighting = Callable[[Tensor], Tensor]
+RULES: dict[str, tuple[str, dict[str, Any]]] = {
+    "upgrad": ("UPGradWeighting", {}),
+    "pcgrad": ("PCGradWeighting", {}),
+    "cagrad": ("CAGradWeighting", {"c": 0.5}),
+    "mgda": ("MGDAWeighting", {}),
+    "imtl_g": ("IMTLGWeighting", {}),
+    "aligned_mtl": ("AlignedMTLWeighting", {}),
+    "nash_mtl": ("NashMTL", {}),
+}
+
+
+class GradientAggregation(Method):
+    """``gradient_aggregation``: combine the tasks' gradients of the encoder by a rule instead of adding them.
+
+    The rules are TorchJD's (Quinton and Rey 2024, arXiv 2406.16232, with UPGrad): PCGrad (Yu et al. 2020, arXiv
+    2001.06782), CAGrad (Liu et al. 2021, arXiv 2110.14048), MGDA (Désidéri 2012; Sener and Koltun 2018, arXiv
+    1810.04650), IMTL-G (Liu et al. 2021), Aligned-MTL (Senushkin et al. 2023, arXiv 2305.19000), Nash-MTL
+    (Navon et al. 2022, arXiv 2202.01017). Each gives weights of the tasks' gradients
+    that depend on their inner products alone.
+
+    A task's gradient is that of its weighted loss over the whole step, with all its batches and processes, in all
+    weights of the encoder. Heads have a gradient of one task only, which stays.
+
+    Raises:
+        InputError: torchjd isn't installed, a frozen encoder, a single task.
+    """
+
+    def __init__(self, value: str, model: MultiTaskModel) -> None:
+        if model.encoder.frozen:
+            raise InputError("gradient_aggregation with a frozen encoder", fix="leave one of the two out")
+        if len(model.tasks) < 2:
+            raise InputError("gradient_aggregation with one task", fix="leave it out")
+        self.weighting = load_rule(value, len(model.tasks))
+        self.names = [name for name in trained_names(model) if name.startswith("encoder.")]
+        self.found: dict[str, list[Tensor]] = {}
+
+    def before_backward(self, losses: Losses, model: MultiTaskModel) -> None:
+        """Add each task's own gradient of this batch to the step's."""
+        weights = [model.get_parameter(name) for name in self.names]
+        learning = [weight for weight in weights if weight.requires_grad]
+        for task, loss in losses.items():
+            own = iter(torch.autograd.grad(loss, learning, retain_graph=True, allow_unused=True))
+            parts = [next(own) if weight.requires_grad else None for weight in weights]
+            filled = [_or_zero(part, weight) for part, weight in zip(parts, weights, strict=True)]
+            if task in self.found:
+                torch._foreach_add_(self.found[task], filled)
+            else:
+                self.found[task] = filled
+
+    def gradients(self, model: MultiTaskModel) -> None:
+        """Put the combination in place of the sum."""
+        weights = [model.get_parameter(name) for name in self.names]
+        rows = self._reduced(list(model.tasks), weights)
+        self.found = {}
+        present = [row for row in rows if bool((row != 0).any())]
+        if len(present) < 2:
+            return
+        gram = torch.stack([torch.stack([one.double() @ other.double() for other in present]) for one in present]).cpu()
+        factors = combined(self.weighting, gram)
+        total = torch.stack([row * factor for row, factor in zip(present, factors.tolist(), strict=True)]).sum(0)
+        for weight, part in zip(weights, total.split([weight.numel() for weight in weights]), strict=True):
+            if weight.grad is not None:
+                weight.grad.copy_(part.view_as(weight))
+
+    def _reduced(self, tasks: Sequence[str], weights: Sequence[Tensor]) -> list[Tensor]:
+        """Each task's gradient as one vector, the mean over the processes, as that of the sum is."""
+        size = sum(weight.numel() for weight in weights)
+        rows = []
+        for task in tasks:
+            own = self.found.get(task)
+            row = weights[0].new_zeros(size) if own is None else torch.cat([part.flatten() for part in own])
+            if distributed.is_available() and distributed.is_initialized():
+                distributed.all_reduce(row)
+                row /= distributed.get_world_size()
+            rows.append(row)
+        return rows
+
+
+def combined(weighting: Weighting, gram: Tensor) -> Tensor:
+    """The factors of the tasks' gradients, given their inner products.
+
+    They are scaled so that gradients without any conflict, of equal length and at right angles, are added: some rules
+    give a sum, others a mean, and the heads' gradients, clipped together with these, are sums. The draws of rules that
+    need them are the same in every process.
+    """
+    scale = gram.diagonal().mean()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        free = weighting(torch.eye(len(gram), dtype=gram.dtype)).sum()
+        factors = weighting(gram / scale)
+    return factors * len(gram) / free
+
+
+def load_rule(name: str, tasks: int) -> Weighting:
+    """A rule of TorchJD: inner products of gradients to their factors.
+
+    Raises:
+        InputError: torchjd, or what this rule needs beside it, isn't installed.
+    """
+    kind, options = RULES[name]
+    try:
+        torchjd = importlib.import_module("torchjd.aggregation")
+        if name == "nash_mtl":
+            return _nash(torchjd, tasks)
+        rule = getattr(torchjd, kind)(**options)
+        rule(torch.eye(2, dtype=torch.float64))  # what it needs is imported only now
+    except ImportError as error:
+        raise InputError(f"gradient_aggregation: {error}".splitlines()[0], fix='pip install "biomtl[mtl]"') from error
+    return rule
+
+
+def _nash(torchjd: Any, tasks: int) -> Weighting:
+    """Nash-MTL, which wants gradients: the square root of their inner products serves as well."""
+    torchjd.NashMTL(n_tasks=2)
+
+    def weighting(gram: Tensor) -> Tensor:
+        values, vectors = torch.linalg.eigh(gram)
+        root = vectors * values.clamp(min=0).sqrt()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of its solver, about speed
+            # A new one each time: it would start from the last step's solution, which no checkpoint has.
+            return torchjd.NashMTL(n_tasks=len(gram)).weighting(root).to(gram.dtype)
+
+    return weighting
+
+
+def _or_zero(part: Tensor | None, weight: Tensor) -> Tensor:
+    return torch.zeros_like(weight) if part is None else part.detach().clone()
