@@ -114,6 +114,11 @@ class MultiTaskModel(nn.Module):
         self.tasks[task.name], self.choices[task.name] = task, DEFAULT_HEAD
         self.heads[_key(task.name)] = head
 
+    def drop_calibration(self) -> None:
+        """Take outputs as they are, without temperatures and thresholds."""
+        for name, choice in self.choices.items():
+            self.choices[name] = choice.model_copy(update={"calibration": None})
+
     def keep_tasks(self, names: Iterable[str]) -> None:
         """Drop every other head."""
         names = set(names)
@@ -199,7 +204,7 @@ class MultiTaskModel(nn.Module):
     def head_record(self, task: str) -> dict[str, Any]:
         """The content of ``head.json``: the task and its choice of head."""
         record = self.tasks[task].model_dump(mode="json", exclude={"catalogue", "files"})
-        return {"task": record, "head": self.choices[task].model_dump(mode="json")}
+        return {"task": record, "head": self.choices[task].dump()}
 
     def save_pretrained(
         self, folder: str | Path, *, overwrite: bool = False, encoder_from: str | Path | None = None

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from biomtl.cli.calibration import Uncalibrated
 from biomtl.cli.precision import chosen
 from biomtl.cli.progress import texts as bar
 from biomtl.cli.say import say
@@ -69,6 +70,7 @@ def annotate(
     ] = False,
     words: Annotated[WordChoice, WORDS] = WordChoice.model,
     bf16: Annotated[bool, typer.Option("--bf16", help="Compute in bfloat16.")] = False,
+    uncalibrated: Uncalibrated = False,
     no_verify: NoVerify = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
 ) -> None:
@@ -89,7 +91,7 @@ def annotate(
     check_target(out, write_as)
     refuse_existing(out, overwrite, output="annotate" if write_as == "brat" else write_as, inputs=(model, source))
 
-    predictor = Predictor(model, tasks=task, bf16=chosen(bf16), words=words.value)
+    predictor = Predictor(model, tasks=task, bf16=chosen(bf16), words=words.value, calibrated=not uncalibrated)
     annotator = Annotator(predictor, whole=whole or (), keep=keep, labels=write_as in HOLD_LABELS)
     for name, reason in annotator.skipped.items():
         note(f"{name} is not applied: {reason}")

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from biomtl.cli.calibration import Uncalibrated
 from biomtl.cli.precision import chosen
 from biomtl.cli.progress import texts
 from biomtl.cli.say import say
@@ -55,6 +56,7 @@ def evaluate(
     ] = PredictionFormat.jsonl,
     bf16: Annotated[bool, typer.Option("--bf16", help="Compute in bfloat16.")] = False,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the bootstrap.")] = 0,
+    uncalibrated: Uncalibrated = False,
     no_verify: NoVerify = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing folder.")] = False,
 ) -> None:
@@ -66,6 +68,8 @@ def evaluate(
         raise InputError("--with-gold and --format mtdnn", expected="one of them", fix="leave one out")
     refuse_existing(out, overwrite, output="evaluate", inputs=(model, data))
     loaded = MultiTaskModel.from_pretrained(model, max_length=max_length)
+    if uncalibrated:
+        loaded.drop_calibration()
     whole = load_suite(data, task, known=loaded.tasks)
     suite = shared_tasks(loaded, whole, asked=bool(task), split=split.value)
     for name in suite.tasks if format == PredictionFormat.mtdnn else ():

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from biomtl.cli.calibration import Uncalibrated
 from biomtl.cli.precision import chosen
 from biomtl.cli.progress import texts as bar
 from biomtl.cli.say import say_json
@@ -37,6 +38,7 @@ def predict(
     out: Annotated[Path | None, typer.Option("--out", help="File to write; default standard output.")] = None,
     words: Annotated[WordChoice, WORDS] = WordChoice.model,
     bf16: Annotated[bool, typer.Option("--bf16", help="Compute in bfloat16.")] = False,
+    uncalibrated: Uncalibrated = False,
     no_verify: NoVerify = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
 ) -> None:
@@ -51,7 +53,7 @@ def predict(
 
     if out is not None:
         refuse_existing(out, overwrite, output="predictions", inputs=(model, source))
-    predictor = Predictor(model, tasks=task, bf16=chosen(bf16), words=words.value)
+    predictor = Predictor(model, tasks=task, bf16=chosen(bf16), words=words.value, calibrated=not uncalibrated)
     rows = list(read_inputs(source))
     for _, text, number in rows:
         try:

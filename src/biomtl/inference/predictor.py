@@ -76,6 +76,7 @@ class Predictor:
         tasks: only these tasks, by name or alias; default every task of the model.
         bf16: let a model compute in bfloat16.
         words: how taggers split text: each as in its training corpus (``model``), or all by one rule.
+        calibrated: whether to use the temperatures and thresholds that the model was calibrated with, if it was.
 
     Examples:
         >>> predictor = Predictor("runs/quickstart")
@@ -89,10 +90,13 @@ class Predictor:
         tasks: Iterable[str] | None = None,
         bf16: bool = False,
         words: WordChoice = "model",
+        calibrated: bool = True,
     ) -> None:
         if isinstance(model, str | Path):
             model = MultiTaskModel.from_pretrained(model, tasks=tasks)
             tasks = None
+        if not calibrated and isinstance(model, MultiTaskModel):
+            model.drop_calibration()
         self.engine = as_engine(model, bf16=bf16)
         self.tasks = self.engine.tasks
         self.names = [pick(name, self.tasks, "model") for name in (self.tasks if tasks is None else tasks)]

@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from biomtl.tasks.calibration import Calibration
+
 Pairs = Literal["together", "apart"]
 DEFAULT = "default"
 OLD_NAMES = {"stack": "mlp"}
@@ -21,6 +23,16 @@ class HeadChoice(BaseModel):
     name: str = Field(DEFAULT, description="the encoder family's own head, or `mlp`, `pooler` or `san`")
     options: dict[str, Any] = Field(default_factory=dict, description="settings of a named head")
     pairs: Pairs = Field("together", description="two texts as one sequence, or encoded separately and compared")
+    calibration: Calibration | None = Field(None, description="corrections of a trained head's outputs")
+
+    @property
+    def calibrated(self) -> Calibration:
+        """The corrections; none for a head that wasn't calibrated."""
+        return self.calibration or NONE
+
+    def dump(self) -> dict[str, Any]:
+        """The content of ``head.json``; without corrections older versions can read it."""
+        return self.model_dump(mode="json", exclude={"calibration"} if self.calibration is None else None)
 
     @model_validator(mode="before")
     @classmethod
@@ -36,6 +48,7 @@ class HeadChoice(BaseModel):
 
 
 DEFAULT_HEAD = HeadChoice()
+NONE = Calibration()
 
 
 def split_record(record: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

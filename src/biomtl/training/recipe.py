@@ -162,6 +162,9 @@ class Recipe(BaseModel):
         None,
         description="Share of the run over which the encoder's layers begin to learn, last first; default at once.",
     )
+    calibrate: bool = Field(
+        False, description="In the end fit temperatures and decision thresholds on dev, and keep them in the model."
+    )
     dropout: Share | None = Field(None, description="Dropout of encoder and heads; default the encoder's own.")
     freeze_encoder: bool | None = Field(None, description="Train the heads only; default `false`, for an ELMo `true`.")
     activations: Literal["bf16", "fp32", "none"] = Field(
@@ -337,6 +340,8 @@ def check_methods(recipe: Recipe) -> None:
     for key in ("need_sampling", "task_stopping"):
         if getattr(recipe, key) is not None and recipe.eval_strategy == "no":
             raise contradiction(f"{key} needs scores on dev, but eval_strategy is no: choose one", key, "eval_strategy")
+    if recipe.calibrate and recipe.eval_strategy == "no":
+        raise contradiction("calibrate needs dev, but eval_strategy is no: choose one", "calibrate", "eval_strategy")
     if recipe.need_sampling is not None and recipe.max_steps is None:
         text = "need_sampling changes the length of epochs, so give max_steps instead of num_train_epochs"
         raise contradiction(text, "need_sampling", "num_train_epochs")

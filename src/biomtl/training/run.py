@@ -30,6 +30,7 @@ from biomtl.signals import Ended
 from biomtl.suite import Suite
 from biomtl.training.accelerator import finish, make_accelerator, on_main_process
 from biomtl.training.assemble import assemble
+from biomtl.training.calibrate import calibrate
 from biomtl.training.data import TrainingData
 from biomtl.training.folder import RunFolder, claim
 from biomtl.training.loop import Hooks, fit
@@ -195,10 +196,14 @@ def score(run: Observer, progress: Progress, started: float, console: Console) -
     model, suite, recipe, folder = run.model, run.suite, run.recipe, run.folder
     chosen = MultiTaskModel.from_pretrained(folder / "model")
     model.load_state_dict(chosen.state_dict())
+    if recipe.calibrate:
+        calibrate(model, suite, folder, bf16=recipe.bf16)
     evaluations: list[Evaluation] = []
     for split in scored_splits(recipe):
         if any(split in entry for entry in suite.data.values()):
-            known = run.predictions if split == "dev" else None  # from when the model was chosen
+            known = (
+                run.predictions if split == "dev" and not recipe.calibrate else None
+            )  # from when the model was chosen
             evaluations.append(evaluate(model, suite, split, seed=recipe.seed, bf16=recipe.bf16, predictions=known))
             evaluations[-1].write_predictions(folder / "predictions")
     facts = {

@@ -35,9 +35,12 @@ class Classification(TaskType):
 
     def decode(self, outputs: NDArray[np.float32], task: Task, head: HeadChoice = DEFAULT_HEAD) -> Record:
         """``label`` and ``probabilities`` (label -> probability)."""
-        probabilities = softmax(outputs[0])
+        probabilities = softmax(outputs[0] / head.calibrated.temperature)
+        decisive = outputs[0].copy()
+        if task.negative is not None:
+            decisive[task.labels.index(task.negative)] += head.calibrated.negative_bias
         values = {label: round(float(p), 6) for label, p in zip(task.labels, probabilities, strict=True)}
-        return {"label": task.labels[int(outputs[0].argmax())], "probabilities": values}
+        return {"label": task.labels[int(decisive.argmax())], "probabilities": values}
 
 
 def softmax(logits: NDArray[Any]) -> NDArray[np.float64]:

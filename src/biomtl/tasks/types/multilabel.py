@@ -37,7 +37,10 @@ class Multilabel(TaskType):
 
     def decode(self, outputs: NDArray[np.float32], task: Task, head: HeadChoice = DEFAULT_HEAD) -> Record:
         """``labels`` in the task's order and ``probabilities`` (label -> probability)."""
-        probabilities = 0.5 * (1 + np.tanh(0.5 * outputs[0].astype(np.float64)))  # the sigmoid, which can't overflow
+        logits = outputs[0].astype(np.float64) / head.calibrated.temperature
+        probabilities = 0.5 * (1 + np.tanh(0.5 * logits))  # the sigmoid, which can't overflow
         values = {label: round(float(p), 6) for label, p in zip(task.labels, probabilities, strict=True)}
         least = head.options.get("threshold", 0.5)
-        return {"labels": [label for label, p in values.items() if p >= least], "probabilities": values}
+        thresholds = head.calibrated.thresholds
+        chosen = [label for label, p in values.items() if p >= thresholds.get(label, least)]
+        return {"labels": chosen, "probabilities": values}

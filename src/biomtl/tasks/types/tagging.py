@@ -77,8 +77,12 @@ class Tagging(TaskType):
         """``tags`` and ``probabilities`` (of each word's predicted tag)."""
         if not len(outputs):
             return {"tags": [], "probabilities": []}
-        best = outputs.argmax(-1)
-        chosen = softmax(outputs)[np.arange(len(best)), best]
+        decisive = outputs
+        if head.calibrated.negative_bias:
+            decisive = outputs.copy()
+            decisive[:, task.o_index] += head.calibrated.negative_bias
+        best = decisive.argmax(-1)
+        chosen = softmax(outputs / head.calibrated.temperature)[np.arange(len(best)), best]
         names = ["O" if label in MARKS else label for label in task.labels]
         return {"tags": [names[i] for i in best], "probabilities": [round(float(p), 6) for p in chosen]}
 

@@ -1,0 +1,44 @@
+"""What is learnt on dev about a trained head's outputs: how sure they are, and from where on they decide."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Bin(BaseModel):
+    """Predictions of similar confidence."""
+
+    model_config = ConfigDict(frozen=True)
+
+    confidence: float = Field(description="mean probability of the predicted label")
+    accuracy: float = Field(description="share of them that is right")
+    count: int
+
+
+class Reliability(BaseModel):
+    """How well probabilities agree with how often they are right."""
+
+    model_config = ConfigDict(frozen=True)
+
+    error: float = Field(description="expected calibration error: mean difference of confidence and accuracy")
+    bins: tuple[Bin, ...]
+
+
+class Calibration(BaseModel):
+    """Corrections of a head's outputs, saved with it.
+
+    The temperature divides the outputs before they become probabilities; it changes no decision. Thresholds and bias
+    change decisions and no probability.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    temperature: float = Field(1.0, gt=0, allow_inf_nan=False)
+    thresholds: dict[str, float] = Field(
+        default_factory=dict, description="multilabel: lowest probability of each predicted label"
+    )
+    negative_bias: float = Field(
+        0.0, allow_inf_nan=False, description="added to the output of the negative class (of `O`) before it is compared"
+    )
+    before: Reliability | None = Field(None, description="on dev, without the temperature")
+    after: Reliability | None = Field(None, description="on dev, with it")

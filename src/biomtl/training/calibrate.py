@@ -1,0 +1,180 @@
+"""After training: temperatures and decision thresholds, fitted on dev and kept in the model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import optimize
+
+from biomtl.batch import encode_examples
+from biomtl.heads.soft import Candidates, Classes, Labels, soft_of
+from biomtl.heads.words import CrfHead
+from biomtl.inference.engines.base import as_engine
+from biomtl.inference.predict import example_outputs
+from biomtl.model import MultiTaskModel
+from biomtl.report.reliability import reliability_plot
+from biomtl.scoring import METRICS, score_records
+from biomtl.storage.files import atomic_file
+from biomtl.suite import Suite
+from biomtl.tasks.calibration import Bin, Calibration, Reliability
+from biomtl.tasks.head import HeadChoice
+from biomtl.tasks.task import Task
+from biomtl.tasks.types.base import Record, type_of
+
+BINS = 10
+GRID = [round(0.05 * i, 2) for i in range(1, 20)]
+BIASES = [round(0.25 * i, 2) for i in range(-12, 13)]
+LEAST_GAIN = 1e-4  # of the metric, below which a decision stays as it is
+Values = NDArray[np.float64]
+
+
+def calibrate(model: MultiTaskModel, suite: Suite, folder: Path, *, bf16: bool = False) -> None:
+    """Fit each task's corrections on dev; write them into ``folder/model`` and figures into ``folder/reliability``.
+
+    Temperature scaling of Guo et al. (2017, arXiv 1706.04599). Thresholds maximise the task's own main metric: of
+    several labels one by one (twice through all), of a negative class or ``O`` by a bias of its output.
+
+    Args:
+        model: the trained model, whose choices of heads are changed.
+        suite: the data; tasks without dev are left as they are.
+        folder: the run's folder.
+        bf16: compute in bfloat16.
+    """
+    engine = as_engine(model, bf16=bf16)
+    for name, task in suite.tasks.items():
+        soft = soft_of(task)
+        if "dev" not in suite[name] or not isinstance(soft, Classes | Labels) or isinstance(soft, Candidates):
+            continue
+        records = suite[name].records("dev")
+        outputs = dev_outputs(engine, name, records, model)
+        joint = isinstance(model.head(name), CrfHead)  # whose tags are one path: no output of it can be changed alone
+        found = fit(task, model.choices[name], records, outputs, decisions=not joint)
+        model.choices[name] = model.choices[name].model_copy(update={"calibration": found})
+        if found.before is not None and found.after is not None:
+            with atomic_file(folder / "reliability" / f"{name}.svg") as stream:
+                stream.write(reliability_plot(name, found.before, found.after))
+    model.save_pretrained(folder / "model", overwrite=True, encoder_from=folder / "model")
+
+
+def dev_outputs(engine: Any, name: str, records: Sequence[Record], model: MultiTaskModel) -> list[NDArray[np.float32]]:
+    """The head's outputs for every record."""
+    examples = encode_examples(
+        engine.processor, {name: engine.tasks[name]}, {name: records}, targets=False, apart=model.apart
+    )
+    outputs: list[Any] = [None] * len(records)
+    for _, index, values in example_outputs(engine, examples):
+        outputs[index] = values
+    return outputs
+
+
+def fit(
+    task: Task,
+    choice: HeadChoice,
+    records: Sequence[Record],
+    outputs: Sequence[NDArray[np.float32]],
+    *,
+    decisions: bool,
+) -> Calibration:
+    """The corrections that suit these outputs and gold records.
+
+    Args:
+        task: the task.
+        choice: its head.
+        records: gold.
+        outputs: ``[outputs, labels]`` for each of them.
+        decisions: whether to look for thresholds and biases too.
+    """
+    kind = type_of(task)
+    gold = np.concatenate([kind.target(record, task) for record in records])
+    flat = np.concatenate(outputs).astype(np.float64)
+    several = isinstance(soft_of(task), Labels)
+    loss = _binary_loss if several else _class_loss
+    best = optimize.minimize_scalar(lambda t: loss(flat / np.exp(t), gold), bounds=(-3, 3), method="bounded")
+    temperature = float(np.exp(best.x))
+    reliability = _reliability_of_labels if several else _reliability
+    found = Calibration(
+        temperature=temperature, before=reliability(flat, gold), after=reliability(flat / temperature, gold)
+    )
+    if not decisions:
+        return found
+    kept = choice.model_copy(update={"calibration": found})
+
+    def value(changed: Calibration) -> float:
+        head = kept.model_copy(update={"calibration": changed})
+        said = [{"id": r["id"], **kind.predict(o, r, task, head)} for r, o in zip(records, outputs, strict=True)]
+        main = score_records(task, records, said, resamples=0).main
+        return main.value if METRICS[main.id].higher_is_better else -main.value
+
+    if several:
+        return _thresholds(task, choice, found, value)
+    if task.negative is None and kind.answer != "tags":
+        return found
+    return _bias(found, value)
+
+
+def _thresholds(
+    task: Task, choice: HeadChoice, found: Calibration, value: Callable[[Calibration], float]
+) -> Calibration:
+    start = choice.options.get("threshold", 0.5)
+    chosen = dict.fromkeys(task.labels, start)
+    best = value(found)
+    for _ in range(2):
+        for label in task.labels:
+            for threshold in GRID:
+                tried = {**chosen, label: threshold}
+                if (score := value(found.model_copy(update={"thresholds": tried}))) > best + LEAST_GAIN:
+                    best, chosen = score, tried
+    return found.model_copy(update={"thresholds": chosen})
+
+
+def _bias(found: Calibration, value: Callable[[Calibration], float]) -> Calibration:
+    best, chosen = value(found), found
+    for bias in BIASES:
+        tried = found.model_copy(update={"negative_bias": bias})
+        if (score := value(tried)) > best + LEAST_GAIN:
+            best, chosen = score, tried
+    return chosen
+
+
+def _class_loss(logits: Values, gold: NDArray[Any]) -> float:
+    real = gold >= 0
+    logs = torch.from_numpy(logits[real]).log_softmax(-1).numpy()
+    return float(-logs[np.arange(len(logs)), gold[real]].mean())
+
+
+def _binary_loss(logits: Values, gold: NDArray[Any]) -> float:
+    return float((np.logaddexp(0, logits) - gold * logits).mean())
+
+
+def _reliability(logits: Values, gold: NDArray[Any]) -> Reliability:
+    real = gold >= 0
+    probabilities = torch.from_numpy(logits[real]).softmax(-1).numpy()
+    return _binned(probabilities.max(-1), probabilities.argmax(-1) == gold[real])
+
+
+def _reliability_of_labels(logits: Values, gold: NDArray[Any]) -> Reliability:
+    """Each label is a prediction of its own, that it is there or that it isn't."""
+    probabilities = torch.from_numpy(logits).sigmoid().numpy()
+    return _binned(
+        np.maximum(probabilities, 1 - probabilities).ravel(), ((probabilities >= 0.5) == (gold > 0.5)).ravel()
+    )
+
+
+def _binned(confidence: Values, right: NDArray[np.bool_]) -> Reliability:
+    """Bins of equal width, those that are empty left out; the error weighs each by its predictions."""
+    at = np.minimum((confidence * BINS).astype(int), BINS - 1)
+    bins = [
+        Bin(
+            confidence=float(confidence[at == i].mean()),
+            accuracy=float(right[at == i].mean()),
+            count=int((at == i).sum()),
+        )
+        for i in np.unique(at)
+    ]
+    error = sum(b.count * abs(b.confidence - b.accuracy) for b in bins) / max(1, len(confidence))
+    return Reliability(error=float(error), bins=tuple(bins))

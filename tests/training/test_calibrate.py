@@ -1,0 +1,108 @@
+"""Temperatures and thresholds: they mend what they should, change nothing else, and travel with the model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+import tiny
+from biomtl.cli.main import app
+from biomtl.errors import InputError
+from biomtl.inference.predictor import Predictor
+from biomtl.model import MultiTaskModel
+from biomtl.tasks.calibration import Calibration
+from biomtl.tasks.head import DEFAULT_HEAD, HeadChoice
+from biomtl.tasks.types.base import type_of
+from biomtl.training.calibrate import fit
+from biomtl.training.recipe_io import make_recipe
+from biomtl.training.run import train
+
+
+def outputs_of(name: str, records: list[dict[str, Any]], scale: float, noise: float) -> list[np.ndarray]:
+    random = np.random.default_rng(0)
+    task = tiny.task(name)
+    found = []
+    for record in records:
+        gold = type_of(task).target(record, task)
+        wide = np.eye(len(task.labels))[gold] if gold.ndim == 1 else gold
+        found.append((scale * (wide - 0.5 + noise * random.standard_normal(wide.shape))).astype(np.float32))
+    return found
+
+
+@pytest.mark.parametrize("name", ["cls-text", "multi-text", "tag-drug"])
+def test_the_temperature_mends_overconfidence_and_changes_no_decision(name: str) -> None:
+    task, records = tiny.task(name), tiny.records(name, 300)
+    outputs = outputs_of(name, records, 12, 0.6)
+    found = fit(task, DEFAULT_HEAD, records, outputs, decisions=False)
+    assert found.temperature > 2
+    assert found.before is not None
+    assert found.after is not None
+    assert found.after.error < 0.7 * found.before.error
+    head = HeadChoice(calibration=found)
+    key = type_of(task).gold_key
+    for record, values in zip(records, outputs, strict=True):
+        plain, cooled = (type_of(task).predict(values, record, task, choice) for choice in (DEFAULT_HEAD, head))
+        assert plain[key] == cooled[key]
+    assert plain["probabilities"] != cooled["probabilities"]
+
+
+@pytest.mark.parametrize("name", ["multi-text", "cls-text", "tag-drug"])
+def test_thresholds_and_biases_raise_the_metric(name: str) -> None:
+    task, records = tiny.task(name), tiny.records(name, 120)
+    kind, key = type_of(task), type_of(task).gold_key
+    shift = -4.0 if name == "multi-text" else 3.0 * np.eye(len(task.labels), dtype=np.float32)[0]
+    outputs = [values + np.float32(shift) for values in outputs_of(name, records, 6, 0.3)]
+    found = fit(task, DEFAULT_HEAD, records, outputs, decisions=True)
+    if name == "multi-text":
+        assert found.thresholds
+        assert min(found.thresholds.values()) < 0.5
+    else:
+        assert found.negative_bias < 0
+
+    def right(choice: HeadChoice) -> int:
+        said = [kind.predict(v, r, task, choice)[key] for v, r in zip(outputs, records, strict=True)]
+        return sum(sorted(s) == sorted(r[key]) for s, r in zip(said, records, strict=True))
+
+    assert right(HeadChoice(calibration=found)) > right(DEFAULT_HEAD)
+
+
+def test_a_run_keeps_and_uses_it(bert: Path, small_suite: Path, tmp_path: Path) -> None:
+    recipe = tiny.write_recipe(tmp_path / "r.yaml", bert, small_suite, max_length=24, calibrate=True)
+    run = train(recipe, console=Console(quiet=True))
+    saved = MultiTaskModel.from_pretrained(run.folder)
+    assert {name for name, choice in saved.choices.items() if choice.calibration} == {
+        "cls-text",
+        "multi-text",
+        "tag-drug",
+    }
+    assert saved.choices == run.model.choices
+    for name in ("cls-text", "multi-text", "tag-drug"):
+        ElementTree.parse(run.folder / "reliability" / f"{name}.svg")
+    text = "pola zalpidine rimu teksa ."
+    with_it, without = (Predictor(run.folder, calibrated=on)(text)["cls-text"].probabilities for on in (True, False))
+    assert with_it != without
+    lines = []
+    (tmp_path / "t.txt").write_text(text + "\n")
+    for options in ([], ["--uncalibrated"]):
+        result = CliRunner().invoke(
+            app, ["predict", str(run.folder), str(tmp_path / "t.txt"), "--task", "cls-text", *options]
+        )
+        lines.append(json.loads(result.stdout)["tasks"]["cls-text"]["probabilities"])
+    assert lines == [with_it, without]
+    predicted = (run.folder / "predictions" / "cls-text" / "dev.jsonl").read_text().splitlines()
+    assert json.loads(predicted[0])["probabilities"].keys() == {"none", "drug"}
+
+
+def test_a_head_without_corrections_is_written_as_before() -> None:
+    assert "calibration" not in DEFAULT_HEAD.dump()
+    choice = HeadChoice(calibration=Calibration(temperature=2.0))
+    assert HeadChoice.model_validate(choice.dump()) == choice
+    with pytest.raises(InputError, match="calibrate needs dev, but eval_strategy is no"):
+        make_recipe({"calibrate": True, "eval_strategy": "no"})
