@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 import tiny
 from biomtl.batch import EncodedExample, collate, encode_examples
 from biomtl.inference.predict import length_batches
+from biomtl.tasks.head import HeadChoice
 from biomtl.text.transformer import TransformerProcessor
 
 TASKS = {name: tiny.task(name) for name in tiny.TASKS}
-APART = [name for name in tiny.TASKS if name.endswith("apart")]
+CHOICES = {name: HeadChoice(pairs="apart") for name in tiny.TASKS if name.endswith("apart")}
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +30,7 @@ def test_every_record_stands_in_one_item(processor: TransformerProcessor, seed: 
     records = {name: tiny.records(name, 1 + seed % 5, seed) for name in sorted(names)}
     for rows in records.values():
         rows.append(rows[0])  # the same text twice in one task
-    examples = encode_examples(processor, TASKS, records, targets=True, apart=APART)
+    examples = encode_examples(processor, TASKS, records, targets=True, choices=CHOICES)
     found = [(example.task, example.index) for text in examples for example in text.task_examples]
     assert sorted(found) == [(name, index) for name in sorted(names) for index in range(len(records[name]))]
     keys = [
@@ -44,7 +45,7 @@ def test_every_record_stands_in_one_item(processor: TransformerProcessor, seed: 
 def test_batches_lead_every_output_back_to_its_rows(processor: TransformerProcessor, seed: int) -> None:
     rng = random.Random(seed)
     records = {name: tiny.records(name, 3, seed) for name in rng.sample(list(TASKS), 6)}
-    examples = encode_examples(processor, TASKS, records, targets=True, apart=APART)
+    examples = encode_examples(processor, TASKS, records, targets=True, choices=CHOICES)
     rng.shuffle(examples)
     batch = collate(examples, processor)
     rows = [row for example in examples for row in example.rows]
@@ -58,7 +59,7 @@ def test_batches_lead_every_output_back_to_its_rows(processor: TransformerProces
         for owner, example in enumerate(batch.examples[name]):
             record = records[name][example.index]
             own = asked.rows[asked.example_ids == owner].tolist()
-            (expected,) = encode_examples(processor, TASKS, {name: [record]}, targets=True, apart=APART)
+            (expected,) = encode_examples(processor, TASKS, {name: [record]}, targets=True, choices=CHOICES)
             assert [ids[i][: len(row)].tolist() for i, row in zip(own, expected.rows, strict=True)] == [
                 row.inputs["input_ids"].tolist() for row in expected.rows
             ]
@@ -74,7 +75,7 @@ def test_batches_lead_every_output_back_to_its_rows(processor: TransformerProces
 
 def test_a_word_without_piece_is_no_target(processor: TransformerProcessor) -> None:
     record = {"tokens": ["pola", "\u200b", "rimu"], "offsets": [[0, 4], [5, 6], [7, 11]], "tags": ["O", "B-Drug", "O"]}
-    (example,) = encode_examples(processor, TASKS, {"tag-drug": [record]}, targets=True, apart=APART)
+    (example,) = encode_examples(processor, TASKS, {"tag-drug": [record]}, targets=True, choices=CHOICES)
     targets = collate([example], processor).tasks["tag-drug"].targets
     assert targets is not None
     assert targets.tolist() == [0, -100, 0]
@@ -82,7 +83,7 @@ def test_a_word_without_piece_is_no_target(processor: TransformerProcessor) -> N
 
 def test_split_by_task_shares_the_rows(processor: TransformerProcessor) -> None:
     records = {name: tiny.records(name, 2) for name in ("tag-drug", "tag-illness")}
-    example = encode_examples(processor, TASKS, records, targets=True, apart=APART)[0]
+    example = encode_examples(processor, TASKS, records, targets=True, choices=CHOICES)[0]
     parts = list(example.split())
     assert [part.tasks for part in parts] == [{"tag-drug"}, {"tag-illness"}]
     assert all(part.rows is example.rows for part in parts)
@@ -91,7 +92,7 @@ def test_split_by_task_shares_the_rows(processor: TransformerProcessor) -> None:
 def test_windows_are_counted(processor: TransformerProcessor) -> None:
     long = " ".join(tiny.sentence(random.Random(0), 60))
     records = {"cls-text": [{"text": "pola ."}, {"text": long}], "cls-apart": [{"text_a": "pola .", "text_b": long}]}
-    short, windowed, apart = encode_examples(processor, TASKS, records, targets=False, apart=APART)
+    short, windowed, apart = encode_examples(processor, TASKS, records, targets=False, choices=CHOICES)
     assert short.windows == 0
     assert windowed.windows == len(windowed.rows) > 3
     assert apart.windows == len(apart.rows) - 1

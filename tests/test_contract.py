@@ -69,7 +69,9 @@ class MentionPairs(TaskType):
         spans = [match.span() for match in DRUG.finditer(record["text"])]
         return [(a, b) for i, a in enumerate(spans) for b in spans[i + 1 :]]
 
-    def positions(self, record: Record, task: Task, rows: Sequence[EncodedRow]) -> NDArray[np.int32]:
+    def positions(
+        self, record: Record, task: Task, rows: Sequence[EncodedRow], head: HeadChoice = DEFAULT_HEAD
+    ) -> NDArray[np.int32]:
         ends = [
             (s, s + 1) if first else (e - 1, e) for p in self.pairs(record) for s, e in p for first in (True, False)
         ]

@@ -21,6 +21,7 @@ FLOORS = (
     ("packaged", "pretrained"),
     ("tasks",),
     ("text",),
+    ("tasks.views",),
     ("tasks.types",),
     ("formats", "mtdnn", "sample"),
     ("corpora",),

@@ -56,7 +56,7 @@ def counted_calls(model: MultiTaskModel, monkeypatch: pytest.MonkeyPatch) -> lis
 def test_one_encoder_pass_a_batch_whatever_tasks(
     model: MultiTaskModel, records: dict[str, list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    examples = encode_examples(model.processor, model.tasks, records, targets=True, apart=model.apart)
+    examples = encode_examples(model.processor, model.tasks, records, targets=True, choices=model.choices)
     batch = collate(examples, model.processor)
     calls = counted_calls(model, monkeypatch)
     outputs = model(batch.inputs, batch.tasks)
@@ -85,7 +85,7 @@ def test_the_same_text_asked_about_in_other_ways(model: MultiTaskModel) -> None:
     pair = {"text_a": text, "text_b": "rimu ."}
     asked = {"cls-text": [{"text": text}] * 2, "reg-text": [{"text": text}]}
     asked |= {"cls-pair": [pair], "multi-pair": [pair], "cls-apart": [pair], "reg-apart": [pair]}
-    examples = encode_examples(model.processor, model.tasks, asked, targets=False, apart=model.apart)
+    examples = encode_examples(model.processor, model.tasks, asked, targets=False, choices=model.choices)
     assert [sorted(example.tasks) for example in examples] == [
         ["cls-text", "reg-text"],
         ["cls-pair", "multi-pair"],
@@ -103,7 +103,7 @@ def test_outputs_depend_on_no_neighbour(
     alone = outputs_one_by_one(model, records)
     rng = random.Random(seed)
     shuffled = {name: rng.sample(rows, len(rows)) for name, rows in rng.sample(list(records.items()), len(records))}
-    examples = encode_examples(model.processor, model.tasks, shuffled, targets=False, apart=model.apart)
+    examples = encode_examples(model.processor, model.tasks, shuffled, targets=False, choices=model.choices)
     rng.shuffle(examples)
     width = max(1, budget // 16)
     seen = 0
@@ -132,7 +132,7 @@ def outputs_one_by_one(
             for name, rows in records.items():
                 for row in rows:
                     (example,) = encode_examples(
-                        model.processor, model.tasks, {name: [row]}, targets=False, apart=model.apart
+                        model.processor, model.tasks, {name: [row]}, targets=False, choices=model.choices
                     )
                     batch = collate([example], model.processor)
                     found[name, row["id"]] = model(batch.inputs, batch.tasks)[name].outputs.numpy()
@@ -143,7 +143,7 @@ def outputs_one_by_one(
 def test_a_long_text_is_the_mean_of_its_windows(model: MultiTaskModel) -> None:
     text = " ".join(tiny.sentence(random.Random(5), 60))
     (example,) = encode_examples(
-        model.processor, model.tasks, {"cls-text": [{"text": text}]}, targets=False, apart=model.apart
+        model.processor, model.tasks, {"cls-text": [{"text": text}]}, targets=False, choices=model.choices
     )
     assert len(example.rows) > 3
     batch = collate([example], model.processor)

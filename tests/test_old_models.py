@@ -56,7 +56,7 @@ def test_predictions_of_a_saved_model(folder: str) -> None:
 def test_outputs_of_a_saved_model(folder: str) -> None:
     wanted = expected(folder)
     model = MultiTaskModel.from_pretrained(SAVED / folder / "model")
-    examples = encode_examples(model.processor, model.tasks, wanted["records"], targets=True, apart=model.apart)
+    examples = encode_examples(model.processor, model.tasks, wanted["records"], targets=True, choices=model.choices)
     batch = collate(examples, model.processor)
     with torch.inference_mode():
         outputs = model(batch.inputs, batch.tasks)
@@ -76,7 +76,7 @@ def test_outputs_of_a_saved_model(folder: str) -> None:
 def test_losses_of_a_saved_model(folder: str) -> None:
     wanted = expected(folder)
     model = MultiTaskModel.from_pretrained(SAVED / folder / "model")
-    examples = encode_examples(model.processor, model.tasks, wanted["records"], targets=True, apart=model.apart)
+    examples = encode_examples(model.processor, model.tasks, wanted["records"], targets=True, choices=model.choices)
     batch = collate(examples, model.processor)
     model.heads.train()
     for module in model.modules():

@@ -38,12 +38,18 @@ def named(folder: Path, name: str) -> Path:
 
 
 def test_blue_comes_first_and_aliases_are_understood(tmp_path: Path) -> None:
-    for name in ("aaa", "hoc", "ddi2013"):
+    for name in ("aaa", "hoc", "mednli"):
         named(tmp_path, name)
-    assert list(load_suite(tmp_path).tasks) == ["ddi2013", "hoc", "aaa"]
-    assert list(load_suite(tmp_path, ["DDI2013-type", "aaa"]).tasks) == ["ddi2013", "aaa"]
+    assert list(load_suite(tmp_path).tasks) == ["hoc", "mednli", "aaa"]
+    assert list(load_suite(tmp_path, ["MedNLI", "aaa"]).tasks) == ["mednli", "aaa"]
     with pytest.raises(InputError, match="no task 'hocc', did you mean 'hoc'"):
         load_suite(tmp_path, ["hocc"])
+
+
+def test_relation_tasks_that_were_prepared_with_masked_texts(tmp_path: Path) -> None:
+    named(tmp_path, "ddi2013")
+    with pytest.raises(InputError, match=r"task ddi2013 with masked texts, .*, run `biomtl prepare` again"):
+        load_suite(tmp_path)
 
 
 def test_a_folder_whose_task_has_another_name(tmp_path: Path) -> None:
@@ -127,7 +133,7 @@ def test_options_of_a_recipe(small_suite: Path) -> None:
     suite = load_suite(small_suite)
     changed = suite.with_options({"reg-pair": TaskOptions(pairs="apart", head="mlp", head_options={"hidden": 2})})
     assert changed.heads["reg-pair"] == HeadChoice(name="mlp", options={"hidden": 2}, pairs="apart")
-    assert (changed.apart, suite.apart) == ({"reg-pair"}, set())
+    assert suite.heads["reg-pair"] == HeadChoice()
     assert changed.heads["cls-text"] == HeadChoice()
     assert changed.tasks["cls-text"] == suite.tasks["cls-text"]
     # What a trained model does holds where the recipe says nothing.

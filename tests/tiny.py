@@ -131,10 +131,38 @@ def tagging_record(rng: random.Random, number: int, kind: str | None = None) -> 
     return {"id": f"{document}.{number}", "doc_id": document, "tokens": tokens, "offsets": offsets, "tags": tags}
 
 
+def relation_record(number: int) -> dict[str, Any]:
+    """One of the four pairs of a drug and an illness in a sentence; the words between them decide the label."""
+    rng = random.Random(number // 4)
+    words = sentence(rng)
+    drugs, illnesses = rng.sample(DRUGS, 2), rng.sample(ILLNESSES, 2)
+    for word in (*drugs, *illnesses):
+        words.insert(rng.randrange(len(words)), word)
+    text = " ".join(words)
+    names = drugs[number % 2], illnesses[number // 2 % 2]
+    entities = []
+    for i, name in enumerate(names):
+        place = words.index(name)
+        start = len(" ".join(words[:place])) + (place > 0)
+        end = start + len(name)
+        entities.append({"id": f"e{i}", "type": ("Drug", "Illness")[i], "start": start, "end": end, "text": name})
+    places = [words.index(name) for name in names]
+    label = ("treats" if places[0] < places[1] else "worsens") if abs(places[0] - places[1]) < 3 else "none"
+    document = f"d{number // 8}"
+    return {"id": f"{document}.{number}", "doc_id": document, "text": text, "label": label, "entities": entities}
+
+
 DOCUMENTS = {"type": "multilabel", "metric": "example_f1_documents"}
 SCORES = {"type": "regression", "metric": "pearson", "score_range": [0, 4]}
 KINDS = {"metric": "accuracy", "inputs": "pair", "labels": ["same", "other", "part"]}
 MENTIONS = {"type": "tagging", "inputs": "tokens", "metric": "entity_f1_spans"}
+RELATED = {
+    "type": "relation",
+    "labels": ["treats", "worsens", "none"],
+    "negative": "none",
+    "metric": "micro_f1_positive",
+    "relation": {"first": ["drug"], "second": ["illness"], "types": {"Medicine": "drug"}},
+}
 TASKS: dict[str, dict[str, Any]] = {
     "cls-text": {"labels": ["none", "drug"], "negative": "none", "metric": "micro_f1_positive"},
     "cls-pair": KINDS,
@@ -147,6 +175,9 @@ TASKS: dict[str, dict[str, Any]] = {
     "multi-apart": {**DOCUMENTS, "inputs": "pair", "labels": ["drug", "illness"], "pairs": "apart"},
     "tag-drug": {**MENTIONS, "labels": ["O", "B-Drug", "I-Drug"]},
     "tag-illness": {**MENTIONS, "labels": ["O", "B-Illness", "I-Illness"]},
+    "rel-mask": {**RELATED, "view": "mask"},
+    "rel-markers": {**RELATED, "view": "markers"},
+    "rel-spans": {**RELATED, "view": "spans"},
 }
 FOUR = ("cls-text", "reg-pair", "multi-text", "tag-drug")
 """One task of each type."""
@@ -181,6 +212,8 @@ def record(name: str, rng: random.Random, number: int) -> dict[str, Any]:
     """One invented record of a task; what is asked for can be learnt from the words."""
     if name.startswith("tag"):
         return tagging_record(rng, number, name.partition("-")[2])
+    if name.startswith("rel"):
+        return relation_record(number)
     first, second = (" ".join(sentence(rng)) for _ in range(2))
     head = {"id": f"{name}.{number}", "doc_id": f"d{number // 4}"}
     head |= {"text": first} if name.endswith("text") else {"text_a": first, "text_b": second}
@@ -224,3 +257,12 @@ def write_recipe(path: Path, encoder: Path, suite: Path, **keys: Any) -> Path:
     values = {key: value for key, value in (base | keys).items() if value is not None}
     path.write_text(yaml.safe_dump(values), encoding="utf-8")
     return path
+
+
+def masked(task: str, record: dict[str, Any]) -> str:
+    """What the view ``mask`` shows of a record of one of the package's relation tasks."""
+    from biomtl.tasks.head import HeadChoice
+    from biomtl.tasks.registry import get_task
+    from biomtl.tasks.types.base import type_of
+
+    return str(type_of(get_task(task)).text(record, get_task(task), HeadChoice(view="mask")).texts[0])

@@ -7,13 +7,14 @@ The unit of training and prediction is the text: records of several tasks with t
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from biomtl.tasks.head import DEFAULT_HEAD, HeadChoice
 from biomtl.tasks.task import Task
 from biomtl.tasks.types.base import Record, type_of
 from biomtl.text.base import EncodedRow, TextInput, TextProcessor
@@ -35,6 +36,7 @@ class TaskExample:
         index: the record's index among the task's records.
         word_positions: ``[outputs, k, 2]`` row and position of the words that each output reads, -1 without piece;
             ``None`` if the whole text has one output.
+        features: ``[outputs, n]`` further numbers of each output, or ``None``.
         target: ``[outputs, …]`` gold values, -100 for a word without pieces; ``None`` when predicting.
         loss_denominator: number of outputs that count in the mean loss.
         labelled: whether ``target`` is gold; a teacher's outputs stand in for missing gold.
@@ -46,6 +48,7 @@ class TaskExample:
     word_positions: NDArray[np.int32] | None
     target: NDArray[Any] | None
     loss_denominator: int = 0
+    features: NDArray[np.int64] | None = None
     labelled: bool = True
     taught: NDArray[Any] | None = None
 
@@ -79,6 +82,20 @@ class EncodedExample:
         """The tasks that have gold values for the text."""
         return frozenset(example.task for example in self.task_examples if example.labelled)
 
+    def portions(self, most: int) -> list[EncodedExample]:
+        """The example, or copies of it that share its task examples so that each has at most ``most`` of a task."""
+        place: Counter[str] = Counter()
+        portions: list[list[TaskExample]] = []
+        for example in self.task_examples:
+            number = place[example.task] // most
+            place[example.task] += 1
+            if number == len(portions):
+                portions.append([])
+            portions[number].append(example)
+        if len(portions) < 2:
+            return [self]
+        return [EncodedExample(self.rows, own, self.truncated) for own in portions]
+
     def split(self) -> Iterator[EncodedExample]:
         """One example per task, for batches that hold a single task."""
         for task in sorted(self.tasks):
@@ -92,7 +109,7 @@ def encode_examples(
     records: Mapping[str, Sequence[Record]],
     *,
     targets: bool,
-    apart: Collection[str] = (),
+    choices: Mapping[str, HeadChoice] | None = None,
     unlabelled: Mapping[str, Sequence[Record]] | None = None,
 ) -> list[EncodedExample]:
     """Encode the records of all tasks, each distinct text once.
@@ -102,21 +119,22 @@ def encode_examples(
         tasks: the tasks by name.
         records: each task's records.
         targets: whether the records have gold values for training.
-        apart: the tasks whose texts are separate rows, if a record has several.
+        choices: the choice of head for each task, which decides what is read of a record; default the types' own.
         unlabelled: with ``targets``, further records of each task, without gold values; their indices come after those
             of the task's ``records``, of which it needs one at least.
 
     Returns:
         Examples in order of first appearance. Every record is in exactly one of them.
     """
+    heads = {name: (choices or {}).get(name, DEFAULT_HEAD) for name in records}
     inputs: dict[Hashable, TextInput] = {}
     asked: dict[Hashable, list[tuple[str, int]]] = {}
     more = unlabelled or {}
     numbered = [(name, index, record) for name, rows in records.items() for index, record in enumerate(rows)]
     numbered += [(name, i, record) for name, rows in more.items() for i, record in enumerate(rows, len(records[name]))]
     for name, index, record in numbered:
-        text = type_of(tasks[name]).text(record, tasks[name])
-        if name in apart and len(text.texts) > 1:
+        text = type_of(tasks[name]).text(record, tasks[name], heads[name])
+        if heads[name].pairs == "apart" and len(text.texts) > 1:
             text = replace(text, apart=True)
         key = processor.identity(text)
         inputs.setdefault(key, text)
@@ -126,38 +144,50 @@ def encode_examples(
     for key, result in zip(asked, encoded, strict=True):
         example = EncodedExample(result.rows, truncated=result.truncated)
         for name, index in asked[key]:
+            task, head = tasks[name], heads[name]
             if index < len(records[name]):
-                example.task_examples.append(_ask(tasks[name], index, records[name][index], result.rows, targets))
+                example.task_examples.append(_ask(task, head, index, records[name][index], result.rows, targets))
             else:
                 record = more[name][index - len(records[name])]
-                like = type_of(tasks[name]).target(records[name][0], tasks[name])
-                example.task_examples.append(_ask_unlabelled(tasks[name], index, record, result.rows, like))
+                like = type_of(task).target(records[name][0], task)
+                example.task_examples.append(_ask_unlabelled(task, head, index, record, result.rows, like))
         examples.append(example)
     return examples
 
 
-def _ask(task: Task, index: int, record: Record, rows: Sequence[EncodedRow], targets: bool) -> TaskExample:
+def _ask(
+    task: Task, head: HeadChoice, index: int, record: Record, rows: Sequence[EncodedRow], targets: bool
+) -> TaskExample:
     """A record's outputs for the rows of its text."""
     task_type = type_of(task)
-    positions = task_type.positions(record, task, rows)
+    positions = task_type.positions(record, task, rows, head)
+    features = task_type.features(record, task, head)
     if not targets:
-        return TaskExample(task.name, index, positions, None)
+        return TaskExample(task.name, index, positions, None, features=features)
     target = task_type.target(record, task)
     if positions is not None:
         target[(positions[..., 0] < 0).any(1)] = MISSING
-    return TaskExample(task.name, index, positions, target, task_type.loss_denominator(target))
+    return TaskExample(task.name, index, positions, target, task_type.loss_denominator(target), features)
 
 
 def _ask_unlabelled(
-    task: Task, index: int, record: Record, rows: Sequence[EncodedRow], like: NDArray[Any]
+    task: Task, head: HeadChoice, index: int, record: Record, rows: Sequence[EncodedRow], like: NDArray[Any]
 ) -> TaskExample:
     """The same for a record without gold values: its target is 0, of the shape of ``like``, another record's."""
     task_type = type_of(task)
-    positions = task_type.positions(record, task, rows)
+    positions = task_type.positions(record, task, rows, head)
     target = np.zeros((1 if positions is None else len(positions), *like.shape[1:]), like.dtype)
     if positions is not None:
         target[(positions[..., 0] < 0).any(1)] = MISSING
-    return TaskExample(task.name, index, positions, target, task_type.loss_denominator(target), labelled=False)
+    return TaskExample(
+        task.name,
+        index,
+        positions,
+        target,
+        task_type.loss_denominator(target),
+        task_type.features(record, task, head),
+        False,
+    )
 
 
 @dataclass(slots=True)
@@ -170,6 +200,7 @@ class Batch:
         examples: the examples of each task, in the order of its outputs.
         real_tokens: positions that are not padding.
         padded_tokens: all positions, including padding.
+        texts: the number of texts that each task reads.
         rows_at_once: in prediction, the most rows to encode at a time; ``None`` for all.
     """
 
@@ -178,6 +209,7 @@ class Batch:
     examples: dict[str, list[TaskExample]]
     real_tokens: int
     padded_tokens: int
+    texts: Mapping[str, int]
     rows_at_once: int | None = None
 
     def loss_denominator(self, task: str) -> int:
@@ -188,7 +220,7 @@ class Batch:
         """The same on another device."""
         inputs = {name: value.to(device) for name, value in self.inputs.items()}
         tasks = {name: rows.to(device) for name, rows in self.tasks.items()}
-        return Batch(inputs, tasks, self.examples, self.real_tokens, self.padded_tokens, self.rows_at_once)
+        return Batch(inputs, tasks, self.examples, self.real_tokens, self.padded_tokens, self.texts, self.rows_at_once)
 
 
 def collate(examples: Sequence[EncodedExample], processor: TextProcessor) -> Batch:
@@ -203,7 +235,8 @@ def collate(examples: Sequence[EncodedExample], processor: TextProcessor) -> Bat
     tasks = {name: _task_rows(asked[name], inputs["attention_mask"]) for name in sorted(asked)}
     by_task = {name: [example for _, _, example in asked[name]] for name in sorted(asked)}
     real = sum(len(row) for row in rows)
-    return Batch(inputs, tasks, by_task, real, len(rows) * max(len(row) for row in rows))
+    texts = Counter(name for example in examples for name in example.tasks)
+    return Batch(inputs, tasks, by_task, real, len(rows) * max(len(row) for row in rows), texts)
 
 
 def _task_rows(asked: Sequence[tuple[int, EncodedExample, TaskExample]], mask: torch.Tensor) -> TaskRows:
@@ -216,10 +249,14 @@ def _task_rows(asked: Sequence[tuple[int, EncodedExample, TaskExample]], mask: t
     example_ids: list[int] = []
     segment_ids: list[int] = []
     positions: list[NDArray[np.int32]] = []
+    places: dict[int, int] = {}  # start of a text's rows in the batch -> in the task's own list, if they are shared
     for number, (start, encoded, example) in enumerate(asked):
         if (own := example.word_positions) is not None:
-            # Positions point into the task's own list of rows.
-            positions.append(np.where(own >= 0, own + np.array([len(rows), 0], dtype=np.int32), -1))
+            # Positions point into the task's own list of rows, where records of the same text share its rows.
+            place = places.setdefault(start, len(rows))
+            positions.append(np.where(own >= 0, own + np.array([place, 0], dtype=np.int32), -1))
+            if place < len(rows):
+                continue
         rows.extend(range(start, start + len(encoded.rows)))
         example_ids.extend([number] * len(encoded.rows))
         segment_ids.extend(row.segment_id for row in encoded.rows)
@@ -227,6 +264,11 @@ def _task_rows(asked: Sequence[tuple[int, EncodedExample, TaskExample]], mask: t
     targets = [example.target for example in examples if example.target is not None]
     taught = [example.taught for example in examples if example.taught is not None]
     counts = tuple(1 if example.word_positions is None else len(example.word_positions) for example in examples)
+    features = [example.features for example in examples if example.features is not None]
+    word_positions = np.concatenate(positions).astype(np.int64) if positions else None
+    slots, outputs_per_row = None, 1
+    if word_positions is not None and word_positions.shape[1] > 1:  # such outputs may attend to their rows
+        slots, outputs_per_row = _slots(word_positions)
     return TaskRows(
         torch.tensor(rows),
         torch.tensor(example_ids),
@@ -234,7 +276,10 @@ def _task_rows(asked: Sequence[tuple[int, EncodedExample, TaskExample]], mask: t
         counts,
         segments=max(segment_ids) + 1,
         every_row=rows == list(range(len(mask))),
-        word_positions=torch.from_numpy(np.concatenate(positions).astype(np.int64)) if positions else None,
+        word_positions=None if word_positions is None else torch.from_numpy(word_positions),
+        features=torch.from_numpy(np.concatenate(features)) if features else None,
+        slots=None if slots is None else torch.from_numpy(slots),
+        outputs_per_row=outputs_per_row,
         targets=torch.from_numpy(np.concatenate(targets)) if targets else None,
         taught=torch.from_numpy(_stacked(taught)) if taught else None,
         labelled=torch.from_numpy(np.repeat([example.labelled for example in examples], counts)) if taught else None,
@@ -250,3 +295,17 @@ def _stacked(parts: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
         part if part.shape[1] == widest else np.pad(part, ((0, 0), (0, widest - part.shape[1]))) for part in parts
     ]
     return np.concatenate(padded).astype(np.float32)
+
+
+def _slots(word_positions: NDArray[np.int64]) -> tuple[NDArray[np.int64], int]:
+    """Each output's index in a table with a line for every row, by the row of its first position; and the lines' width.
+
+    Where outputs attend to their row, this lays them out without any padding of the rows themselves.
+    """
+    rows = word_positions[:, 0, 0].clip(min=0)
+    order = np.argsort(rows, kind="stable")
+    counts = np.bincount(rows)
+    rank = np.empty_like(rows)
+    rank[order] = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
+    width = int(counts.max(initial=1))
+    return rows * width + rank, width

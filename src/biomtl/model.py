@@ -28,6 +28,7 @@ from biomtl.tasks.head import DEFAULT_HEAD, HeadChoice, split_record
 from biomtl.tasks.registry import pick
 from biomtl.tasks.task import Task
 from biomtl.tasks.types.base import type_of
+from biomtl.tasks.types.relation import upgraded
 from biomtl.text.base import TextProcessor
 
 MANIFEST = "manifest.json"
@@ -93,11 +94,6 @@ class MultiTaskModel(nn.Module):
         model.source = str(name)
         return model
 
-    @property
-    def apart(self) -> frozenset[str]:
-        """The tasks whose texts are encoded as separate rows."""
-        return frozenset(name for name, choice in self.choices.items() if choice.pairs == "apart")
-
     def add_task(self, task: Task, head: HeadChoice = DEFAULT_HEAD) -> None:
         """Build a fresh head for a task; an existing head of that name is replaced."""
         task_type = type_of(task)
@@ -106,8 +102,8 @@ class MultiTaskModel(nn.Module):
             raise InputError(f"task {task.name}: inputs {task.inputs!r} for type {task.type}", expected=expected)
         self.tasks[task.name] = task
         self.trained_heads.discard(task.name)
-        self.choices[task.name] = head
-        self.heads[_key(task.name)] = build_head(task, self.encoder, head)
+        self.choices[task.name] = task_type.settled(head)
+        self.heads[_key(task.name)] = build_head(task, self.encoder, self.choices[task.name])
 
     def put_head(self, task: Task, head: Head) -> None:
         """Add a task whose head was built elsewhere."""
@@ -318,7 +314,7 @@ def read_head(record: Mapping[str, Any], path: Path) -> tuple[Task, HeadChoice]:
     today = isinstance(record.get("task"), dict)
     own, given = (record["task"], record.get("head", {})) if today else split_record(record)
     task = validated(Task, own, path, "the task of a head", COPY)
-    return task, validated(HeadChoice, given, path, "a choice of head", COPY)
+    return upgraded(task, validated(HeadChoice, given, path, "a choice of head", COPY))
 
 
 def model_folder(folder: str | Path) -> Path:

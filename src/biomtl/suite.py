@@ -18,6 +18,7 @@ from biomtl.tasks.head import DEFAULT_HEAD, HeadChoice
 from biomtl.tasks.registry import known_tasks, pick
 from biomtl.tasks.task import SPLITS, Split, Task, read_task
 from biomtl.tasks.types.base import Record, task_type, type_names, type_of
+from biomtl.tasks.types.relation import upgraded
 
 
 class TaskData:
@@ -152,11 +153,6 @@ class Suite:
         """The choice of head for each task."""
         return {name: entry.head for name, entry in self.data.items()}
 
-    @property
-    def apart(self) -> frozenset[str]:
-        """The tasks whose texts are encoded as separate rows."""
-        return frozenset(name for name, entry in self.data.items() if entry.head.pairs == "apart")
-
     def __getitem__(self, task: str) -> TaskData:
         return self.data[task]
 
@@ -276,6 +272,10 @@ def _order(paths: Mapping[str, Path]) -> list[str]:
 
 def _load_task(path: Path) -> TaskData:
     task, head = read_task(path)
+    if upgraded(task, head)[0] is not task:
+        problem = f"task {task.name} with masked texts, as biomtl 0.1 prepared it"
+        expected = "the texts as they stand, with their two mentions"
+        raise InputError(problem, path=path, expected=expected, fix="run `biomtl prepare` again")
     type_of(task)
     metrics_of(task)  # report a metric that doesn't fit now, not after an epoch
     if task.name != path.parent.name:

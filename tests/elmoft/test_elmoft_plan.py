@@ -102,7 +102,7 @@ def test_every_task_has_a_plan(task: str, layout: Path) -> None:
         ({"droplast": True}, "--droplast has no effect: all rows are used"),
         ({"lm_loss": True}, "--lm_loss has no effect"),
         ({"fmt": "npz"}, "--fmt has no effect"),
-        ({"seq2seq": "isa"}, "--seq2seq has no effect: ddi is a classification task"),
+        ({"seq2seq": "isa"}, "--seq2seq has no effect: ddi is a relation task"),
         ({"ssfunc": "dist"}, "--ssfunc has no effect: ddi"),
         ({"pthrshld": 0.3}, "--pthrshld has no effect: ddi"),
         ({"seq2vec": "boe", "pool": "max"}, "--pool has no effect: --seq2vec"),

@@ -25,7 +25,7 @@ def model_and_batch(
     choice = tiny.head(name).model_copy(update={"name": "mlp", "options": options})
     model = MultiTaskModel.from_encoder(encoder, [tiny.task(name)], heads={name: choice}, max_length=48)
     rows = tiny.records(name, count)
-    examples = encode_examples(model.processor, model.tasks, {name: rows}, targets=True, apart=model.apart)
+    examples = encode_examples(model.processor, model.tasks, {name: rows}, targets=True, choices=model.choices)
     return model, collate(examples, model.processor), rows
 
 

@@ -95,7 +95,7 @@ def run(encoder: Path, case: Case) -> None:
     name, _ = case
     model = model_of(encoder, case)
     records = {name: records_of(name)}
-    examples = encode_examples(model.processor, model.tasks, records, targets=True, apart=model.apart)
+    examples = encode_examples(model.processor, model.tasks, records, targets=True, choices=model.choices)
     batch = collate(examples, model.processor)
     with torch.no_grad():
         encoded = on_meta(model.encoder(batch.inputs))

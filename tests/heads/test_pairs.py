@@ -62,7 +62,7 @@ def test_apart_pairs_of_any_length(bert: Path, name: str) -> None:
     rng = random.Random(0)
     texts = [" ".join(tiny.sentence(rng, n)) for n in (3, 50, 3, 7)]
     pairs = [{"text_a": a, "text_b": b} for a in texts for b in texts]
-    examples = encode_examples(model.processor, model.tasks, {name: pairs}, targets=False, apart=model.apart)
+    examples = encode_examples(model.processor, model.tasks, {name: pairs}, targets=False, choices=model.choices)
     batch = collate(examples, model.processor)
     outputs = model(batch.inputs, batch.tasks)[name].outputs
     outputs = outputs[torch.tensor([example.index for example in batch.examples[name]]).argsort()]

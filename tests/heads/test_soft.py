@@ -21,7 +21,7 @@ RANK = Task.model_validate({"name": "rank", "type": "ranking", "inputs": "candid
 
 
 def rows_of(model: MultiTaskModel, records: dict[str, list[dict[str, object]]]) -> tuple[object, dict[str, TaskRows]]:
-    examples = encode_examples(model.processor, model.tasks, records, targets=True, apart=model.apart)
+    examples = encode_examples(model.processor, model.tasks, records, targets=True, choices=model.choices)
     batch = collate(examples, model.processor)
     return batch.inputs, batch.tasks
 

@@ -200,8 +200,8 @@ def test_labels_of_sentences_and_documents(predictor: Predictor) -> None:
 
 
 def asked(annotator: Annotator, documents: list[Document], monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
-    """The texts that relation tasks are asked about."""
-    found: dict[str, list[str]] = {name: [] for name in annotator.relations}
+    """The texts that relation tasks are asked about, as the view ``mask`` shows them."""
+    found: dict[str, list[Any]] = {name: [] for name in annotator.relations}
     ask = annotator.predictor.ask
 
     def watched(texts: Any, **options: Any) -> Any:
@@ -211,7 +211,11 @@ def asked(annotator: Annotator, documents: list[Document], monkeypatch: pytest.M
 
     monkeypatch.setattr(annotator.predictor, "ask", watched)
     list(annotator(documents))
-    return {name: rows for name, rows in found.items() if name in RELATIONS}
+    return {
+        name: [tiny.masked(name, {"text": str(text), "entities": text.entities}) for text in rows]
+        for name, rows in found.items()
+        if name in RELATIONS
+    }
 
 
 def test_candidates_are_masked_as_in_training(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -321,7 +325,7 @@ def test_what_is_not_applied_is_said(predictor: Predictor) -> None:
     assert annotator.sentences == list(TAGGERS)
     assert annotator.relations == ["ddi2013"]
     assert annotator.skipped["reg-pair"] == "it compares two texts"
-    assert annotator.skipped["chemprot"].startswith("no tagger of the model finds its arguments (gene, gene-n, ")
+    assert annotator.skipped["chemprot"].startswith("no tagger of the model finds its arguments (gene-n, gene-y)")
     assert annotator.skipped["i2b2-2010"].endswith("(problem, test, treatment)")
     assert {annotator.skipped[name] for name in TEXTS} == {"the format has no place for labels of texts"}
     assert set(Annotator(predictor, keep=True).skipped) == {"reg-pair"}

@@ -44,7 +44,7 @@ texts = st.one_of(st.text(characters, max_size=60), glued.map("".join), spaced.m
 def test_mentions_lie_in_the_input(predictor: Predictor, given_texts: list[str]) -> None:
     found = 0
     for text, results in zip(given_texts, predictor(given_texts), strict=True):
-        assert sorted(results) == ["cls-text", "multi-text", "reg-text", "tag-drug", "tag-illness"]
+        assert sorted(results) == ["cls-text", "multi-text", "reg-text", "rel-mask", "tag-drug", "tag-illness"]
         edges = list(words(text))
         for name in ("tag-drug", "tag-illness"):
             mentions = results[name].mentions
@@ -98,7 +98,8 @@ def test_given_words_decide_where_mentions_end(predictor: Predictor) -> None:
 def test_pairs_go_to_the_tasks_over_two_texts(predictor: Predictor) -> None:
     single, pair = predictor(["pola .", ("pola .", "rimu .")])
     assert sorted(pair) == sorted(name for name in tiny.TASKS if name.endswith(("pair", "apart")))
-    assert sorted([*single, *pair]) == sorted(tiny.TASKS)
+    marked = ["rel-markers", "rel-spans"]  # they need to be told the mentions
+    assert sorted([*single, *pair, *marked]) == sorted(tiny.TASKS)
     assert isinstance(pair["reg-apart"].score, float)
     assert pair["cls-pair"].label in tiny.TASKS["cls-pair"]["labels"]
     assert sum((pair["cls-pair"].probabilities or {}).values()) == pytest.approx(1, abs=1e-4)

@@ -9,8 +9,9 @@ from pathlib import Path
 import biomtl
 from biomtl.corpora.registry import readers
 from biomtl.tasks import known_tasks
-from biomtl.tasks.registry import relation_of
+from biomtl.tasks.head import HeadChoice
 from biomtl.tasks.task import Task
+from biomtl.tasks.types.relation import upgraded
 
 ROOT = Path(biomtl.__file__).parent
 READERS = ROOT / "corpora"
@@ -50,14 +51,17 @@ def test_relation_tasks_say_what_they_ask_about() -> None:
         )
 
 
-def test_a_model_saved_without_arguments_has_its_known_tasks() -> None:
-    """Records of the first release, in prepared suites and saved heads, have no such field."""
+def test_a_model_saved_as_a_classification_becomes_a_relation_task() -> None:
+    """Records of the first release, in saved heads, have another type, and may lack the arguments."""
     for name, task in known_tasks().items():
-        old = Task.model_validate(task.model_dump(mode="json", exclude={"relation", "catalogue"}))
-        assert relation_of(old) == known_tasks()[name].relation
+        if task.relation is None:
+            continue
+        fields = {**task.model_dump(mode="json", exclude={"relation", "catalogue"}), "type": "classification"}
+        upgrade, head = upgraded(Task.model_validate(fields), HeadChoice())
+        assert (upgrade.type, upgrade.relation, head.view) == ("relation", known_tasks()[name].relation, "mask")
     own = Task(name="own", labels=("a", "b"), metric="accuracy")
-    assert relation_of(own) is None
+    assert upgraded(own, HeadChoice()) == (own, HeadChoice())
     arguments = {"first": ["gene"], "second": ["disease"], "masks": ["@G$", "@D$"], "overlapping": "@GD$"}
     asked = Task.model_validate({**own.dump(), "relation": arguments})
-    assert relation_of(asked) == asked.relation
+    assert upgraded(asked, HeadChoice())[0].relation == asked.relation
     assert Task.model_validate(asked.dump()) == asked

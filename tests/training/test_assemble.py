@@ -184,7 +184,8 @@ def test_tasks_by_alias(tmp_path: Path) -> None:
     for name in ("ddi2013", "hoc"):
         place = tmp_path / name
         place.mkdir()
-        (place / "task.yaml").write_text(yaml.safe_dump({"name": name, **tiny.TASKS["cls-text"]}))
+        fields = tiny.TASKS["rel-mask" if name == "ddi2013" else "cls-text"]
+        (place / "task.yaml").write_text(yaml.safe_dump({"name": name, **fields}))
     recipe = make_recipe({"tasks": {"hoc": {}, "ddi": {"weight": 2}}, "metric_for_best_model": "ddi"})
     own = with_task_names(recipe, load_suite(tmp_path, list(recipe.tasks)))
     assert {name: options.weight for name, options in own.tasks.items()} == {"hoc": 1, "ddi2013": 2}

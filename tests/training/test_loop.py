@@ -35,7 +35,7 @@ def model_of(folder: Path, names: tuple[str, ...] = ALL) -> MultiTaskModel:
 
 def examples_of(model: MultiTaskModel, count: int = 6) -> list[EncodedExample]:
     records = {name: tiny.records(name, count) for name in model.tasks}
-    return encode_examples(model.processor, model.tasks, records, targets=True, apart=model.apart)
+    return encode_examples(model.processor, model.tasks, records, targets=True, choices=model.choices)
 
 
 def one_step(
@@ -79,7 +79,7 @@ def test_the_loss_is_the_weighted_mean_of_the_tasks_means(bert: Path) -> None:
     examples = [*examples_of(model, 2), *examples_of(model, 5)[:9]]
     weights = {"tag-drug": 3.0, "cls-text": 0.5}
     _, done = one_step(model, [examples], tasks={name: {"weight": weights.get(name, 1.0)} for name in ALL})
-    counts = {name: sum(e.task == name for example in examples for e in example.task_examples) for name in ALL}
+    counts = {name: sum(name in example.tasks for example in examples) for name in ALL}
     batch = collate(examples, model.processor)
     with torch.no_grad():
         means = {name: answer.loss for name, answer in model(batch.inputs, batch.tasks).items()}

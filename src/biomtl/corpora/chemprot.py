@@ -10,13 +10,12 @@ from pathlib import Path
 
 from biomtl.corpora.copies import one_copy
 from biomtl.corpora.reader import ReadOptions, Record
-from biomtl.corpora.relations import arguments_of, mask_entities, moved, units
+from biomtl.corpora.relations import arguments_of, units
 from biomtl.corpora.source import Source
 from biomtl.errors import InputError, nearest
 from biomtl.formats.model import offset
 from biomtl.storage.files import read_lines
 from biomtl.tasks.task import Split
-from biomtl.text.printable import printable
 from biomtl.text.sentences import sentences
 
 _PARTS: dict[Split, str] = {"train": "training", "dev": "development", "test": "test"}
@@ -78,30 +77,26 @@ class _Document:
 
 
 def _records(document: _Document, spans: Spans) -> Iterator[Record]:
-    text = printable(document.text)
-    entities = list(document.entities.values())
-    places = [moved((entity.start, entity.end), document.text, text) for entity in entities]
-    for start, end in (moved(span, document.text, text) for span in spans):
-        inside = [
-            (entity, (a - start, b - start))
-            for entity, (a, b) in zip(entities, places, strict=True)
-            if start <= a and b <= end
-        ]
-        chemicals = [argument for argument in inside if argument[0].type == "CHEMICAL"]
-        genes = [argument for gene_type in ("GENE-N", "GENE-Y") for argument in inside if argument[0].type == gene_type]
-        for (chemical, first), (gene, second) in product(chemicals, genes):
-            masked = mask_entities(
-                arguments_of("chemprot"), text[start:end], (chemical.type, first), (gene.type, second)
-            )
+    for start, end in spans:
+        inside = [entity for entity in document.entities.values() if start <= entity.start and entity.end <= end]
+        chemicals = [entity for entity in inside if entity.type == "CHEMICAL"]
+        genes = [entity for gene_type in ("GENE-N", "GENE-Y") for entity in inside if entity.type == gene_type]
+        for chemical, gene in product(chemicals, genes):
             arguments = [
-                {"id": entity.id, "type": entity.type, "start": a, "end": b, "text": masked.text[a:b]}
-                for entity, (a, b) in ((chemical, masked.first), (gene, masked.second))
+                {
+                    "id": entity.id,
+                    "type": entity.type,
+                    "start": entity.start - start,
+                    "end": entity.end - start,
+                    "text": document.text[entity.start : entity.end],
+                }
+                for entity in (chemical, gene)
             ]
             name = f"{document.id}.{chemical.id}.{gene.id}"
             labels = document.gold.get((chemical.id, gene.id), ["false"])
             for number, label in enumerate(reversed(labels), start=1):
                 identifier = name if number == 1 else f"{name}#{number}"
-                fields = {"id": identifier, "doc_id": document.id, "text": masked.text, "label": label}
+                fields = {"id": identifier, "doc_id": document.id, "text": document.text[start:end], "label": label}
                 yield fields | {"entities": arguments}
 
 

@@ -14,7 +14,6 @@ from typing import Any
 from biomtl.corpora.copies import one_copy
 from biomtl.corpora.reader import ReadOptions, Record
 from biomtl.corpora.records import Located
-from biomtl.corpora.relations import arguments_of, mask_entities
 from biomtl.corpora.source import Source
 from biomtl.corpora.splits import ids
 from biomtl.errors import InputError, nearest
@@ -34,7 +33,7 @@ _LIST_SENTENCES = frozenset(f"DDI-DrugBank.d64.s{i}" for i in range(6, 88))
 
 
 class DDI2013:
-    """One record per pair of drugs; id = the XML's pair id, both mentions masked as ``@DRUG$``."""
+    """One record per pair of drugs; id = the XML's pair id."""
 
     name = "DDI 2013, original XML"
     preference = 0
@@ -117,21 +116,15 @@ def _pairs(document: Element, where: str) -> Iterator[tuple[str, str, Record]]:
             if (label := _label(pair, where)) is None:
                 continue
             identifier = _get(pair, "id", where)
-            arguments = [_argument(pair, key, drugs, where) for key in ("e1", "e2")]
-            masked, entities = _masked(text, *arguments)
-            fields = {"id": identifier, "doc_id": document.attributes["id"], "text": masked}
+            entities = [_entity(_argument(pair, key, drugs, where), text) for key in ("e1", "e2")]
+            fields = {"id": identifier, "doc_id": document.attributes["id"], "text": text.rstrip()}
             record = Located((where, pair.line), **fields, label=label, entities=entities)
             yield sentence.attributes["id"], identifier, record
 
 
-def _masked(text: str, first: _Drug, second: _Drug) -> tuple[str, list[dict[str, Any]]]:
-    """The sentence with both drugs masked, and the positions of their placeholders."""
-    masked = mask_entities(arguments_of("ddi2013"), text, (first.type, first.span), (second.type, second.span))
-    entities = [
-        {"id": drug.id, "type": drug.type, "start": start, "end": end, "text": masked.text[start:end]}
-        for drug, (start, end) in ((first, masked.first), (second, masked.second))
-    ]
-    return masked.text.rstrip(), entities
+def _entity(drug: _Drug, text: str) -> dict[str, Any]:
+    start, end = drug.span
+    return {"id": drug.id, "type": drug.type, "start": start, "end": end, "text": text[start:end]}
 
 
 def _label(pair: Element, where: str) -> str | None:

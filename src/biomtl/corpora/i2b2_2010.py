@@ -16,7 +16,6 @@ from pathlib import PurePosixPath
 from biomtl.corpora.copies import one_copy
 from biomtl.corpora.reader import ReadOptions, Record
 from biomtl.corpora.records import Located
-from biomtl.corpora.relations import arguments_of, mask_entities
 from biomtl.corpora.sample import sample
 from biomtl.corpora.source import Source
 from biomtl.errors import InputError, nearest
@@ -145,20 +144,20 @@ def _pairs(source: Source, document: str, files: _Files) -> Iterator[Located]:
         same_line = by_line[first.place[0]]
         for second in same_line[same_line.index(first) + 1 :] if first in same_line else ():
             index = f"{document}.{first.id}.{second.id}"
-            fields = _masked(lines[first.place[0] - 1], first, second)
+            fields = _pair(lines[first.place[0] - 1], first, second)
             where = (source.where(files.concepts), first.number)
             for count, label in enumerate(labels.get(frozenset((first.place, second.place)), ("false",)), 1):
                 identifier = index if count == 1 else f"{index}#{count}"
                 yield Located(where, id=identifier, doc_id=document, label=label, **fields)
 
 
-def _masked(line: str, first: _Concept, second: _Concept) -> Record:
-    masked = mask_entities(arguments_of("i2b2-2010"), line, (first.type, first.span), (second.type, second.span))
-    entities = [
-        {"id": concept.id, "type": concept.type, "start": start, "end": end, "text": masked.text[start:end]}
-        for concept, (start, end) in ((first, masked.first), (second, masked.second))
-    ]
-    return {"text": masked.text, "entities": entities}
+def _pair(line: str, first: _Concept, second: _Concept) -> Record:
+    entities = []
+    for concept in (first, second):
+        start, end = concept.span
+        entity = {"id": concept.id, "type": concept.type, "start": start, "end": end, "text": line[start:end]}
+        entities.append(entity)
+    return {"text": line, "entities": entities}
 
 
 def _concepts(source: Source, document: str, files: _Files, lines: list[str]) -> Iterator[_Concept]:

@@ -1,7 +1,7 @@
-"""Candidates of relation tasks: which mentions form a pair, and how the pair is marked in the text.
+"""Relation tasks' candidates: which mentions of a text make a pair.
 
-Both the corpus readers and the annotation of new text use it, so that a model always sees the same form. A task's
-record says which types it relates (`biomtl.tasks.task.RelationArguments`).
+The corpus readers make their records with it, annotation the candidates of new text, so that a model sees the same.
+What a task asks about stands in its record (`biomtl.tasks.relation.RelationArguments`).
 """
 
 from __future__ import annotations
@@ -11,9 +11,8 @@ from itertools import combinations, product
 
 from biomtl.formats.model import Mention
 from biomtl.tasks.registry import known_tasks
-from biomtl.tasks.task import RelationArguments
-from biomtl.text.masking import Masked, Span, mask
-from biomtl.text.printable import printable
+from biomtl.tasks.relation import RelationArguments
+from biomtl.text.base import Span
 
 
 def arguments_of(task: str) -> RelationArguments:
@@ -29,8 +28,10 @@ def argument_pairs(relation: RelationArguments, mentions: Sequence[Mention]) -> 
     A mention is not paired with another mention of the same characters.
     """
     ordered = sorted(mentions, key=lambda mention: (mention.start, mention.end))
-    firsts, seconds = ([m for m in ordered if m.type.lower() in types] for types in (relation.first, relation.second))
-    same = relation.first == relation.second
+    firsts, seconds = (
+        [m for m in ordered if relation.type_of(m.type) in types] for types in (relation.first, relation.second)
+    )
+    same = relation.same
     for one, other in combinations(firsts, 2) if same else product(firsts, seconds):
         if not same or (one.start, one.end) != (other.start, other.end):
             yield one, other
@@ -55,31 +56,3 @@ def units(relation: RelationArguments, text: str, sentences: Iterable[Span]) -> 
         before = end
     if begin >= 0:
         yield begin, before
-
-
-def mask_entities(relation: RelationArguments, text: str, first: tuple[str, Span], second: tuple[str, Span]) -> Masked:
-    """A sentence with both arguments (type and character span) masked, as in the task's records.
-
-    Args:
-        relation: the task's arguments.
-        text: the sentence; for some tasks it is first converted to ASCII, which may shift later characters.
-        first: the first argument.
-        second: the second argument.
-    """
-    (first_type, one), (second_type, other) = first, second
-    if relation.ascii:
-        ascii = printable(text)
-        one, other = (moved(span, text, ascii) for span in (one, other))
-        text = ascii
-    named = [
-        hidden.replace("{first}", first_type).replace("{second}", second_type)
-        for hidden in (*relation.masks, relation.overlapping)
-    ]
-    return mask(text, one, other, (named[0], named[1]), named[2])
-
-
-def moved(span: Span, text: str, ascii: str) -> Span:
-    """A span of ``text`` in its ASCII form, whose length rarely differs (in ChemProt, because of three thetas)."""
-    if len(ascii) == len(text):
-        return span
-    return len(printable(text[: span[0]])), len(printable(text[: span[1]]))

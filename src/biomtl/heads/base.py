@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 Loss = Callable[[Tensor, TaskRows], Tensor]
 """Maps outputs and rows with targets to the mean loss over ``rows.loss_denominator`` outputs, a scalar."""
 
-Reading = Literal["texts", "words", "spans", "pairs"]
+Reading = Literal["texts", "words", "spans", "arguments", "pairs"]
 """How a graph's logits become a task's outputs (see `heads.readings`); ``pairs`` are compared in the graph."""
 
 RENAMED = {"view": "layer_mix", "reducer": "seq2vec", "sequence": "seq2seq", "near": "contrastive"}

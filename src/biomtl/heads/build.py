@@ -29,6 +29,7 @@ from biomtl.heads.mlp import Bounded, ConcatenatedPair, ContrastivePair, MlpOpti
 from biomtl.heads.options import head_options
 from biomtl.heads.pairs import ComparisonHead, CosineHead, PairHead, RankingPairHead
 from biomtl.heads.pooler import PoolerNetwork, PoolerOptions
+from biomtl.heads.relations import MarkersHead, SpansHead
 from biomtl.heads.san import SanNetwork, SanOptions
 from biomtl.heads.seq2vec import build_seq2vec
 from biomtl.heads.texts import RankingHead, TextHead
@@ -138,6 +139,22 @@ def tagging(task: Task, encoder: Encoder, choice: HeadChoice) -> Head:
         return CrfHead(network, Crf(labels, iob_transitions(task.labels)), task.o_index)
     weights = options.class_weights
     return TagHead(network, task.o_index, WeightedCrossEntropy(weights) if weights else word_cross_entropy)
+
+
+def relation(task: Task, encoder: Encoder, choice: HeadChoice) -> Head:
+    """One of the labels for a pair of mentions, as its view asks: a classifier of the masked text, or of positions.
+
+    Raises:
+        InputError: a named head for a view that has its own.
+    """
+    if choice.view == "markers":
+        check_choice(task, choice)
+        return MarkersHead(encoder.token_head(2 * len(task.labels)))
+    if choice.view == "spans":
+        check_choice(task, choice)
+        types = len(task.relation.names()) if task.relation else 0
+        return SpansHead(encoder.dim, types, len(task.labels), encoder.layer_mix())
+    return classification(task, encoder, choice)
 
 
 def ranking(task: Task, encoder: Encoder, choice: HeadChoice) -> Head:
@@ -250,4 +267,5 @@ BUILDERS: dict[str, Builder] = {
     "tagging": tagging,
     "ranking": ranking,
     "span": span,
+    "relation": relation,
 }

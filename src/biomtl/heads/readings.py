@@ -40,9 +40,20 @@ def read_pairs(logits: Tensor, rows: TaskRows, o_index: int = 0) -> Tensor:
     return logits
 
 
+def read_arguments(logits: Tensor, rows: TaskRows, o_index: int = 0) -> Tensor:
+    """``[rows, positions, 2 labels]`` to ``[pairs, labels]``: the first half at one position plus the second at the
+    other; nothing for a mention without pieces."""
+    assert rows.word_positions is not None
+    labels = logits.shape[-1] // 2
+    row, position = rows.word_positions.clamp(min=0).unbind(-1)
+    halves = torch.stack([logits[row[:, 0], position[:, 0], :labels], logits[row[:, 1], position[:, 1], labels:]], 1)
+    return halves.masked_fill(rows.without_piece().unsqueeze(-1), 0).sum(1)
+
+
 READINGS: dict[Reading, Callable[[Tensor, TaskRows, int], Tensor]] = {
     "texts": read_texts,
     "pairs": read_pairs,
     "words": read_words,
     "spans": read_spans,
+    "arguments": read_arguments,
 }

@@ -31,6 +31,10 @@ class TaskRows:
         taught: ``[m, labels]`` the teachers' outputs as distributions, if the task has teachers.
         labelled: ``[m]`` then, whether ``targets`` are gold there.
         layout: where these rows have real positions.
+        features: ``[m, n]`` further numbers of each output, such as the types of mentions, or ``None``.
+        slots: ``[m]`` each output's index in a table ``[r, outputs_per_row]``, by the row of its first position;
+            ``None`` if outputs read a single position.
+        outputs_per_row: most outputs of a row.
     """
 
     rows: Tensor
@@ -45,6 +49,9 @@ class TaskRows:
     taught: Tensor | None = None
     labelled: Tensor | None = None
     layout: RowLayout | None = None
+    features: Tensor | None = None
+    slots: Tensor | None = None
+    outputs_per_row: int = 1
 
     @property
     def count(self) -> int:
@@ -59,6 +66,8 @@ class TaskRows:
             example_ids=self.example_ids.to(device),
             segment_ids=self.segment_ids.to(device),
             word_positions=None if self.word_positions is None else self.word_positions.to(device),
+            features=None if self.features is None else self.features.to(device),
+            slots=None if self.slots is None else self.slots.to(device),
             targets=None if self.targets is None else self.targets.to(device),
             taught=None if self.taught is None else self.taught.to(device),
             labelled=None if self.labelled is None else self.labelled.to(device),
@@ -77,6 +86,12 @@ class TaskRows:
         assert self.word_positions is not None
         row, position = self.word_positions.clamp(min=0).unbind(-1)
         return hidden[self.rows[row], position].masked_fill(self.without_piece().unsqueeze(-1), 0)
+
+    def gather_own(self, hidden: Tensor) -> Tensor:
+        """The same from the states of the task's own rows, ``[r, positions, dim]``."""
+        assert self.word_positions is not None
+        row, position = self.word_positions.clamp(min=0).unbind(-1)
+        return hidden[row, position].masked_fill(self.without_piece().unsqueeze(-1), 0)
 
     def without_piece(self) -> Tensor:
         """``[m, k]``, true for words that the tokenizer left without pieces."""

@@ -17,7 +17,7 @@ from torch.nn import functional
 from biomtl.heads.base import Head
 from biomtl.heads.losses import SquaredError, binary_cross_entropy, targets_of, text_cross_entropy, word_cross_entropy
 from biomtl.heads.rows import TaskRows
-from biomtl.heads.words import CrfHead, span_loss
+from biomtl.heads.words import span_loss
 from biomtl.tasks.task import Task
 from biomtl.tasks.types.base import type_of
 from biomtl.tasks.types.regression import score_range
@@ -139,7 +139,8 @@ def soft_of(task: Task) -> Soft | None:
 def is_plain(head: Head) -> bool:
     """Whether the head's own loss is that of its outputs' kind: no CRF, no weights of labels, nothing contrastive."""
     plain = head.objective in (text_cross_entropy, word_cross_entropy, binary_cross_entropy, span_loss)
-    return (plain or isinstance(head.objective, SquaredError)) and not isinstance(head, CrfHead)
+    objective = head.objective
+    return (plain or isinstance(objective, SquaredError)) and type(head).loss is Head.loss
 
 
 def counted(rows: TaskRows) -> Tensor:

@@ -13,14 +13,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import count, islice
 
-from biomtl.corpora.relations import argument_pairs, mask_entities, units
+from biomtl.corpora.relations import argument_pairs, units
 from biomtl.custom.documents import document_parts, document_sentences
 from biomtl.errors import InputError
 from biomtl.formats.model import Attributes, Document, Mention, Relation, Span
 from biomtl.inference.predict import Advance
-from biomtl.inference.predictor import Predictor, Result
-from biomtl.tasks.registry import pick, relation_of
-from biomtl.tasks.task import RelationArguments, Task
+from biomtl.inference.predictor import Predictor, RelationText, Result
+from biomtl.tasks.registry import pick
+from biomtl.tasks.relation import RelationArguments
+from biomtl.tasks.task import Task
 from biomtl.tasks.types.base import type_of
 from biomtl.text.sentences import sentences
 
@@ -72,8 +73,7 @@ class Annotator:
         self.unrelated: dict[str, int] = {}
         """Document to its number of sentences that hold too many mentions to classify every pair."""
         tasks = {name: predictor.tasks[name] for name in predictor.names}
-        asked_about = {name: relation_of(task) for name, task in tasks.items()}
-        self.arguments = {name: relation for name, relation in asked_about.items() if relation is not None}
+        self.arguments = {name: task.relation for name, task in tasks.items() if task.relation is not None}
         self.whole = [pick(name, tasks, "model") for name in whole]
         for name in self.whole:
             if tasks[name].inputs != "text" or name in self.arguments:
@@ -98,7 +98,8 @@ class Annotator:
             return f"documents have no place for its answers ({task.type})"
         if task.name in self.arguments:
             arguments = self.arguments[task.name]
-            lacking = [types for types in (arguments.first, arguments.second) if found_types.isdisjoint(types)]
+            there = {arguments.type_of(mention_type) for mention_type in found_types}
+            lacking = [types for types in (arguments.first, arguments.second) if there.isdisjoint(types)]
             if lacking and not self.keep:
                 return f"no tagger of the model finds its arguments ({', '.join(sorted(lacking[0]))})"
         elif task.inputs == "text" and not self.labels:
@@ -192,13 +193,13 @@ class _Draft:
                 new.append(Mention(next(self.names["T"]), mention_type, (span,), text, (), attributes))
         self.kept, self.new = tuple(kept), tuple(new)
 
-    def pairs(self, arguments: RelationArguments) -> Iterator[tuple[str, Mention, Mention]]:
-        """Candidates of a relation task: the sentence with both mentions masked, and the two mentions.
+    def pairs(self, arguments: RelationArguments) -> Iterator[tuple[RelationText, Mention, Mention]]:
+        """Candidates of a relation task: the sentence with its two arguments, and their mentions.
 
         A sentence with far too many is left out and counted.
         """
         sides = dict.fromkeys((arguments.first, arguments.second))
-        ordered = sorted((m for types in sides for m in self._of(types)), key=lambda mention: mention.start)
+        ordered = sorted((m for types in sides for m in self._of(arguments, types)), key=lambda mention: mention.start)
         starts = [mention.start for mention in ordered]
         for start, end in self._units(arguments):
             near = ordered[bisect_left(starts, start) : bisect_left(starts, end)]
@@ -208,16 +209,17 @@ class _Draft:
                 continue
             text = self.document.text[start:end].translate(_ONE_LINE)
             for pair in argument_pairs(arguments, near):
-                first, second = ((m.type.lower(), (m.start - start, m.end - start)) for m in pair)
-                yield mask_entities(arguments, text, first, second).text.rstrip(), *pair
+                yield RelationText.of(text.rstrip(), *((m.type, m.start - start, m.end - start) for m in pair)), *pair
 
     def _units(self, arguments: RelationArguments) -> Iterator[Span]:
         text = self.document.text
         for section in document_parts(self.document):
             yield from units(arguments, text, sentences(text, *section))
 
-    def _of(self, types: tuple[str, ...]) -> list[Mention]:
-        given, predicted = ([m for m in mentions if m.type.lower() in types] for mentions in (self.kept, self.new))
+    def _of(self, arguments: RelationArguments, types: tuple[str, ...]) -> list[Mention]:
+        given, predicted = (
+            [m for m in mentions if arguments.type_of(m.type) in types] for mentions in (self.kept, self.new)
+        )
         return given or predicted
 
     def relate(self, task: Task, result: Result, first: Mention, second: Mention) -> None:

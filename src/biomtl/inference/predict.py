@@ -8,7 +8,7 @@ import numpy as np
 
 from biomtl.batch import EncodedExample, collate, encode_examples
 from biomtl.errors import InputError
-from biomtl.inference.engines.base import Engine, Model, apart, as_engine
+from biomtl.inference.engines.base import Engine, Model, as_engine
 from biomtl.tasks.types.base import Record, type_of
 
 BATCH_TOKENS = 2048  # positions of a batch: keeps a CPU busy while its activations stay near its cache
@@ -41,7 +41,7 @@ def predict_records(
     """
     engine = as_engine(model, bf16=bf16)
     tasks = {name: engine.tasks[name] for name in records}
-    examples = encode_examples(engine.processor, tasks, records, targets=False, apart=apart(engine))
+    examples = encode_examples(engine.processor, tasks, records, targets=False, choices=engine.choices)
     results: dict[str, list[Record | None]] = {name: [None] * len(rows) for name, rows in records.items()}
     for name, index, values in example_outputs(engine, examples, batch_tokens, advance):
         record, task = records[name][index], tasks[name]

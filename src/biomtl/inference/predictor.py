@@ -11,6 +11,7 @@ from biomtl.errors import InputError
 from biomtl.inference.engines import Model, as_engine
 from biomtl.inference.predict import BATCH_TOKENS, Advance, predict_records
 from biomtl.model import MultiTaskModel
+from biomtl.tasks.head import DEFAULT_HEAD, HeadChoice
 from biomtl.tasks.registry import pick
 from biomtl.tasks.task import Task
 from biomtl.tasks.types.base import Record, type_of
@@ -33,6 +34,24 @@ class TokenizedText(str):
         text, spans = render_tokens(tokens, offsets)
         sentence = cls(text)
         sentence.words = tuple(spans)
+        return sentence
+
+
+class RelationText(str):
+    """A text with the two mentions whose relation is asked for."""
+
+    entities: tuple[Record, Record]
+
+    @classmethod
+    def of(cls, text: str, first: tuple[str, int, int], second: tuple[str, int, int]) -> RelationText:
+        """A text with its first and second argument, each a type and the start and end of its characters."""
+        named = enumerate((first, second), 1)
+        entities = [
+            {"id": f"e{number}", "type": mention_type, "start": start, "end": end, "text": text[start:end]}
+            for number, (mention_type, start, end) in named
+        ]
+        sentence = cls(text)
+        sentence.entities = (entities[0], entities[1])
         return sentence
 
 
@@ -182,16 +201,19 @@ class Predictor:
         Raises:
             InputError: there is none.
         """
-        names = [name for name in self.names if takes(self.tasks[name], text)]
+        choices = self.engine.choices
+        names = [name for name in self.names if takes(self.tasks[name], text, choices[name])]
         if not names:
             described = "single texts" if isinstance(text, str) else "pairs" if len(text) == 2 else "candidates"
             raise InputError(f"no task of the model takes {described}", expected=f"input for {', '.join(self.names)}")
         return names
 
 
-def takes(task: Task, text: str | tuple[str, ...]) -> bool:
+def takes(task: Task, text: str | tuple[str, ...], head: HeadChoice = DEFAULT_HEAD) -> bool:
     """Whether a task takes such an input."""
     if isinstance(text, str):
+        if not isinstance(text, RelationText) and type_of(task).required(task, head):
+            return False
         return task.inputs in ("text", "tokens")
     return task.inputs == ("pair" if len(text) == 2 else "candidates")
 
@@ -210,6 +232,8 @@ def as_record(task: Task, text: str | tuple[str, ...], rule: WordRule = OURS) ->
     if task.inputs == "tokens":
         spans = list(text.words) if isinstance(text, TokenizedText) else cut_words(text, rule)
         return {"tokens": [text[start:end] for start, end in spans], "offsets": spans}
+    if isinstance(text, RelationText):
+        return {"text": text, "entities": list(text.entities)}
     return {"text": text}
 
 

@@ -189,7 +189,7 @@ def write_task(
 def _describe(task: Task, report: TaskReport, options: ReadOptions, folder: Path) -> None:
     """Write the task's record and its provenance beside the data."""
     files = {split: entry["file"] for split, entry in report.files.items()}
-    record = task.model_copy(update={"files": files, "relation": None}).dump()
+    record = task.model_copy(update={"files": files}).dump()
     text = yaml.safe_dump(record, sort_keys=False, allow_unicode=True, width=120)
     (folder / "task.yaml").write_text(text, encoding="utf-8", newline="\n")
     chosen: dict[str, Any] = asdict(options)

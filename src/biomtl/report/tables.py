@@ -42,6 +42,8 @@ def plan_table(plan: DataPlan, tasks: Mapping[str, Task], recipe: Recipe, proces
             f"{plan.windowed:,} texts are longer than max_length {recipe.max_length}: "
             f"{plan.windows:,} overlapping windows cover them"
         )
+    if plan.portioned:
+        notes.append(f"{plan.portioned:,} texts with very many rows of a task are encoded several times")
     if plan.truncated:
         notes.append(f"{plan.truncated:,} word pieces of very long pairs don't fit max_length and are truncated")
     table = Table(title=title, caption="\n".join(notes) or None, title_justify="left", caption_justify="left", **NARROW)

@@ -30,7 +30,7 @@ _WRITERS = {"similarity": similarity, "relations": relations, "hallmarks": hallm
 
 def sample_task(name: str) -> Task:
     """The sample's variant of a BLUE task: same type, labels and metric, without the corpus's licence and counts."""
-    return get_task(name).model_copy(update={"licence": LICENCE, "catalogue": None, "files": {}, "relation": None})
+    return get_task(name).model_copy(update={"licence": LICENCE, "catalogue": None, "files": {}})
 
 
 def make_sample(out: str | Path, seed: int = 0, *, overwrite: bool = False) -> Path:

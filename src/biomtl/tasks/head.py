@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from biomtl.tasks.calibration import Calibration
 
 Pairs = Literal["together", "apart"]
+View = Literal["mask", "markers", "spans"]
 DEFAULT = "default"
 OLD_NAMES = {"stack": "mlp"}
 OLD_OPTIONS = {"reducer": "seq2vec", "sequence": "seq2seq"}
@@ -24,6 +25,9 @@ class HeadChoice(BaseModel):
     options: dict[str, Any] = Field(default_factory=dict, description="settings of a named head")
     pairs: Pairs = Field("together", description="two texts as one sequence, or encoded separately and compared")
     calibration: Calibration | None = Field(None, description="corrections of a trained head's outputs")
+    view: View | None = Field(
+        None, description="what the encoder reads of a relation task's pair; default the type's own"
+    )
 
     @property
     def calibrated(self) -> Calibration:
@@ -31,8 +35,9 @@ class HeadChoice(BaseModel):
         return self.calibration or NONE
 
     def dump(self) -> dict[str, Any]:
-        """The content of ``head.json``; without corrections older versions can read it."""
-        return self.model_dump(mode="json", exclude={"calibration"} if self.calibration is None else None)
+        """The content of ``head.json``; what isn't set is left out, so that older versions can read it."""
+        unset = {name for name in ("calibration", "view") if getattr(self, name) is None}
+        return self.model_dump(mode="json", exclude=unset)
 
     @model_validator(mode="before")
     @classmethod
@@ -53,6 +58,7 @@ NONE = Calibration()
 
 def split_record(record: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """A task's record as written by hand or saved in format 1: the fields of the task and of its head."""
-    own = {key: value for key, value in record.items() if key not in ("head", "head_options", "pairs")}
-    given = {"name": record.get("head"), "options": record.get("head_options"), "pairs": record.get("pairs")}
+    own = {key: value for key, value in record.items() if key not in ("head", "head_options", "pairs", "view")}
+    given = {"name": record.get("head"), "options": record.get("head_options")}
+    given |= {key: record.get(key) for key in ("pairs", "view")}
     return own, {key: value for key, value in given.items() if value is not None}

@@ -10,7 +10,7 @@ from pathlib import Path
 import yaml
 
 from biomtl.errors import InputError, nearest
-from biomtl.tasks.task import RelationArguments, Task
+from biomtl.tasks.task import Task
 
 _FOLDER = resources.files("biomtl.tasks")
 SUITES: Mapping[str, tuple[str, ...]] = {
@@ -27,15 +27,6 @@ def known_tasks() -> dict[str, Task]:
     names = dict.fromkeys(name for members in SUITES.values() for name in members)
     records = [yaml.safe_load(files[f"{name}.yaml"].read_text(encoding="utf-8")) for name in names]
     return {task.name: task for task in map(Task.model_validate, records)}
-
-
-def relation_of(task: Task) -> RelationArguments | None:
-    """A relation task's arguments: its own, or those of the known task with its name.
-
-    Prepared suites, and models trained on them, don't store a known task's arguments.
-    """
-    known = known_tasks().get(task.name)
-    return task.relation or (known.relation if known else None)
 
 
 def get_task(name: str) -> Task:

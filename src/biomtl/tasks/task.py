@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from biomtl.errors import InputError
 from biomtl.storage.structured import read_yaml, validated
 from biomtl.tasks.head import HeadChoice, split_record
+from biomtl.tasks.relation import RelationArguments
 from biomtl.tasks.words import WordRule
 
 NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
@@ -50,26 +51,6 @@ class Catalogue(BaseModel):
     notes: tuple[str, ...] = ()
 
 
-class RelationArguments(BaseModel):
-    """The pairs of mentions that a relation task classifies, and how they are masked.
-
-    Mention types are in lower case: those of the task's corpus, and of other common corpora and taggers.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    first: tuple[str, ...] = Field(description="types of mentions that may be a relation's first argument")
-    second: tuple[str, ...] = Field(description="the same for the second argument")
-    unit: Literal["sentence", "joined-sentences"] = Field(
-        "sentence",
-        description="the unit of text that holds both; sentences may be merged as in BLUE's converter",
-    )
-    ascii: bool = Field(False, description="whether the text becomes plain ASCII first")
-    masks: tuple[str, str] = Field(
-        description="placeholders of the mentions; {first} and {second} stand for their types"
-    )
-    overlapping: str = Field(description="placeholder of two mentions that overlap")
-
-
 class Task(BaseModel):
     """A frozen record: what a task's rows look like, its labels in order, and how it is scored.
 
@@ -88,7 +69,7 @@ class Task(BaseModel):
     metric: str = Field(description="id of the main metric in biomtl.scoring")
     metrics: tuple[str, ...] = Field((), description="further metrics to print")
     score_range: tuple[float, float] | None = Field(None, description="lowest and highest score, for regression")
-    relation: RelationArguments | None = Field(None, description="a relation task's arguments, for new documents")
+    relation: RelationArguments | None = Field(None, description="a relation task's arguments")
     words: WordRule | None = Field(
         None, description="how a tagging task's corpus splits text, learned in training and kept in the saved head"
     )

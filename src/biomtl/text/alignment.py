@@ -62,3 +62,39 @@ def word_positions(rows: Sequence[EncodedRow], words: Sequence[Span], side: int 
         places[own][better] = np.stack([np.full(better.sum(), number), positions[inside[better]]], axis=1)
         best[own][better] = context[better]
     return places
+
+
+def span_positions(rows: Sequence[EncodedRow], spans: Sequence[Span], side: int = 0) -> NDArray[np.int32]:
+    """``[spans, 2, 2]``: row and position of each span's first and last piece; ``-1`` for a span without pieces.
+
+    All spans are read from one row if a row holds them all, from the one with the most context around them. Otherwise
+    each is read where it has the most context.
+    """
+    placed = [_in_row(row, spans, side, number == 0) for number, row in enumerate(rows)]
+    together = max(range(len(rows)), key=lambda number: min(context for _, _, context in placed[number]))
+    result = np.full((len(spans), 2, 2), -1, dtype=np.int32)
+    for i in range(len(spans)):
+        number = together
+        if min(context for _, _, context in placed[together]) < 0:
+            number = max(range(len(rows)), key=lambda row: (placed[row][i][2], placed[row][i][0] >= 0))
+        first, last, _ = placed[number][i]
+        if first >= 0:
+            result[i] = (number, first), (number, last)
+    return result
+
+
+def _in_row(row: EncodedRow, spans: Sequence[Span], side: int, begins_text: bool) -> list[tuple[int, int, int]]:
+    """First and last position of each span's pieces in a row, and the pieces around it; -1 if it isn't all there."""
+    positions = np.flatnonzero(row.sides == side)
+    starts, ends = row.offsets[positions].T.astype(np.int64) if len(positions) else (np.empty(0), np.empty(0))
+    placed = []
+    for start, end in spans:
+        inside = np.flatnonzero((starts < end) & (ends > start))
+        if not len(inside):
+            placed.append((-1, -1, -1))
+            continue
+        first, last = int(inside[0]), int(inside[-1])
+        whole = (first > 0 or begins_text or starts[0] <= start) and (last < len(positions) - 1 or ends[last] >= end)
+        context = min(first, len(positions) - 1 - last) if whole else -1
+        placed.append((int(positions[first]), int(positions[last]), context))
+    return placed

@@ -20,6 +20,7 @@ from biomtl.training.splits import training_records
 from biomtl.training.teaching import Teaching
 
 COUNTED = 2_000_000  # texts whose batches are counted before the first step, which takes a few seconds
+MOST_OF_A_TEXT = 64  # records of one task that are trained on with one pass over their text
 COUNTED_EPOCHS = 5_000  # and at most so many epochs, however few texts they have
 
 
@@ -68,6 +69,8 @@ class DataPlan:
     """The rows that cover them."""
     truncated: int
     """Positions that did not fit into any row (pairs of two very long texts)."""
+    portioned: int = 0
+    """Texts with so many pairs of mentions that they are encoded several times."""
 
 
 class TrainingData:
@@ -92,15 +95,17 @@ class TrainingData:
         self.recipe = recipe
         records = {name: training_records(suite, name, recipe) for name in suite.tasks}
         more = teaching.unlabelled if teaching else None
-        whole = encode_examples(processor, suite.tasks, records, targets=True, apart=suite.apart, unlabelled=more)
+        whole = encode_examples(processor, suite.tasks, records, targets=True, choices=suite.heads, unlabelled=more)
         if teaching is not None:
             teaching.give(whole)
         self.truncated = sum(example.truncated for example in whole)
+        portioned = [example.portions(MOST_OF_A_TEXT) for example in whole]
+        self.portioned = sum(len(portions) > 1 for portions in portioned)
         self.records = {name: len(rows) for name, rows in records.items()}
         self.unlike = texts_with_unlike_answers(whole)
-        self.examples: list[EncodedExample] = whole
+        self.examples: list[EncodedExample] = [example for portions in portioned for example in portions]
         if recipe.mixing == "batch":
-            self.examples = [piece for example in whole for piece in example.split()]
+            self.examples = [piece for example in self.examples for piece in example.split()]
         self.mixer = Mixer(
             [example.labelled_tasks for example in self.examples],
             policy=recipe.policy,
@@ -182,6 +187,7 @@ class TrainingData:
             len(windows),
             sum(windows),
             self.truncated,
+            self.portioned,
         )
 
 
@@ -189,10 +195,11 @@ def texts_with_unlike_answers(examples: Sequence[EncodedExample]) -> dict[str, i
     """The number of texts whose rows disagree, by task."""
     disagreeing: Counter[str] = Counter()
     for example in examples:
-        answers: dict[str, set[bytes]] = {}
+        answers: dict[tuple[str, bytes], set[bytes]] = {}  # by task and what of the text is asked about
         for row in example.task_examples:
             assert row.target is not None
             if row.labelled:
-                answers.setdefault(row.task, set()).add(row.target.tobytes())
-        disagreeing.update(task for task, values in answers.items() if len(values) > 1)
+                place = b"" if row.word_positions is None else row.word_positions.tobytes()
+                answers.setdefault((row.task, place), set()).add(row.target.tobytes())
+        disagreeing.update({task for (task, _), values in answers.items() if len(values) > 1})
     return dict(sorted(disagreeing.items()))

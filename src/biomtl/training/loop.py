@@ -162,13 +162,13 @@ def loss_weights(
     """The factor of each task's mean loss in each batch, and the number of outputs in each mean.
 
     A step's loss combines the tasks' means over the whole step, each weighted by the task's weight, the methods'
-    factors and its share of the examples, so that a task with one row doesn't outweigh one with thirty. The factors
-    ensure this however the step's rows are distributed over batches and processes.
+    factors and its share of the texts, so that a task with one text doesn't outweigh one with thirty. The result makes
+    that true however the step's texts are distributed over batches and processes.
     """
     names = list(state.model.tasks)
-    examples = [[float(len(batch.examples.get(name, ()))) for name in names] for batch in batches]
+    texts = [[float(batch.texts.get(name, 0)) for name in names] for batch in batches]
     counts = [[float(batch.loss_denominator(name)) for name in names] for batch in batches]
-    local = torch.tensor([examples, counts], device=accelerator.device).sum(1)
+    local = torch.tensor([texts, counts], device=accelerator.device).sum(1)
     per_task, outputs = accelerator.reduce(local, "sum").tolist()
     total = sum(per_task)
     factors = [math.prod(method.factor(name) for method in state.methods.values()) for name in names]

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from biomtl.custom.config import TaskDefinition
-from biomtl.tasks.head import HeadChoice
+from biomtl.tasks.head import HeadChoice, View
 from biomtl.training.options import Amount, Count, NotNegative, Share
 
 
@@ -31,6 +31,12 @@ class TaskOptions(TaskDefinition):
         description="Which of a pair's texts comes first in the sequence; default the task's own, or a trained head's.",
     )
     dropout: Share | None = Field(None, description="Dropout of the task's head; default the recipe's `dropout`.")
+    view: View | None = Field(
+        None,
+        description="Relation tasks: what the encoder reads of a pair. `mask`: the text with both mentions replaced by "
+        "placeholders; `markers`: with typed markers around them; `spans`: the text as it stands, once for all its "
+        "pairs.",
+    )
     head: str | None = Field(
         None,
         description="`default` (the encoder family's own), `mlp`, `pooler` or `san`; default the task record's `head`.",
@@ -48,7 +54,12 @@ class TaskOptions(TaskDefinition):
 
     def choose(self, head: HeadChoice) -> HeadChoice:
         """The requested head, where ``head`` is the task's own without these options."""
-        wanted = HeadChoice(name=self.head or head.name, options=self.head_options, pairs=self.pairs or head.pairs)
+        wanted = HeadChoice(
+            name=self.head or head.name,
+            options=self.head_options,
+            pairs=self.pairs or head.pairs,
+            view=self.view or head.view,
+        )
         options = {**head.options, **wanted.options} if wanted.name == head.name else wanted.options
         return wanted.model_copy(update={"options": options})
 

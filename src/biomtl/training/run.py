@@ -186,7 +186,7 @@ def keep_activations(model: MultiTaskModel, suite: Suite, recipe: Recipe, data: 
     examples = list(data.examples)
     for split in scored_splits(recipe):
         records = {name: entry.records(split) for name, entry in suite.data.items() if split in entry}
-        examples += encode_examples(model.processor, suite.tasks, records, targets=False, apart=model.apart)
+        examples += encode_examples(model.processor, suite.tasks, records, targets=False, choices=model.choices)
     rows = [row for example in examples for row in example.rows]
     model.encoder.prepare(rows, lambda line: say(console, line))
 

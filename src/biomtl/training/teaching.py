@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from biomtl.batch import EncodedExample, encode_examples
 from biomtl.errors import InputError, nearest
 from biomtl.heads.soft import Candidates, Classes, Labels, Scores, soft_of
-from biomtl.inference.engines.base import apart, as_engine
+from biomtl.inference.engines.base import as_engine
 from biomtl.inference.predict import example_outputs
 from biomtl.inference.predictor import as_record, takes, word_rule
 from biomtl.model import MultiTaskModel, model_folder, read_head, read_manifest
@@ -195,7 +195,7 @@ def _kept(
     say(f"teacher {folder}: outputs for {count:,} records of {', '.join(lacking)}, kept in {place}")
     model = MultiTaskModel.from_pretrained(folder, tasks=lacking).to(device)
     engine = as_engine(model, bf16=bf16)
-    examples = encode_examples(engine.processor, engine.tasks, lacking, targets=False, apart=apart(engine))
+    examples = encode_examples(engine.processor, engine.tasks, lacking, targets=False, choices=engine.choices)
     outputs: dict[str, list[Any]] = {name: [None] * len(rows) for name, rows in lacking.items()}
     for name, index, values in example_outputs(engine, examples):
         soft = soft_of(tasks[name])

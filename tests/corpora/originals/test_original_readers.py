@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+import tiny
 from biomtl.corpora.reader import ReadOptions
 from biomtl.corpora.source import Source
 from biomtl.errors import InputError
@@ -126,11 +127,11 @@ def test_ddi_rows_order_and_splits(read: Any) -> None:
         {
             "id": "DDI-MedLine.d1x.s0.p0",
             "doc_id": "DDI-MedLine.d1x",
-            "text": "@DRUG$ raises @DRUG$.",
+            "text": "Abc raises xyz.",
             "label": "DDI-false",
             "entities": [
-                {"id": "DDI-MedLine.d1x.s0.e0", "type": "drug", "start": 0, "end": 6, "text": "@DRUG$"},
-                {"id": "DDI-MedLine.d1x.s0.e1", "type": "drug", "start": 14, "end": 20, "text": "@DRUG$"},
+                {"id": "DDI-MedLine.d1x.s0.e0", "type": "drug", "start": 0, "end": 3, "text": "Abc"},
+                {"id": "DDI-MedLine.d1x.s0.e1", "type": "drug", "start": 11, "end": 14, "text": "xyz"},
             ],
         }
     ]
@@ -155,8 +156,9 @@ def test_ddi_dev_has_the_pairs_that_blue_has_of_a_sentence_in_the_list(read: Any
 
 def test_ddi_masks_a_discontinuous_mention_over_its_full_extent(read: Any) -> None:
     record = of(read("DDI2013"), "ddi2013", "train")[1]
-    assert (record["text"], record["label"]) == ("@DRUG-DRUG$, xyz", "DDI-effect")
-    assert [(entity["start"], entity["end"]) for entity in record["entities"]] == [(0, 11), (0, 11)]
+    assert (record["text"], record["label"]) == ("B1 and B2 vitamins, xyz", "DDI-effect")
+    assert tiny.masked("ddi2013", record) == "@DRUG-DRUG$, xyz"
+    assert [entity["text"] for entity in record["entities"]] == ["B1 and B2 vitamins", "B2 vitamins"]
 
 
 def test_ddi_list_sentences_are_kept_on_demand(read: Any) -> None:
@@ -193,7 +195,7 @@ def test_ddi_errors_name_file_and_line(old: bytes, new: bytes, message: str, rea
 
 def test_chemprot_rows(read: Any) -> None:
     rows = of(read("ChemProt"), "chemprot", "train")
-    assert [(record["id"], record["text"], record["label"]) for record in rows] == [
+    assert [(record["id"], tiny.masked("chemprot", record), record["label"]) for record in rows] == [
         ("77.T1.T4", "Effects of @CHEMICAL$ (th form) on @GENE$.", "false"),
         ("77.T2.T3", "@CHEMICAL$ inhibits @GENE$.", "CPR:9"),  # two gold labels: the last line first
         ("77.T2.T3#2", "@CHEMICAL$ inhibits @GENE$.", "CPR:4"),
@@ -215,10 +217,11 @@ def test_chemprot_given_sentences_rule_the_splits_they_know(read: Any, tmp_path:
     assert genes_first == ["77.T1.T3", "77.T1.T4", "77.T2.T3", "77.T2.T3#2", "77.T2.T4"]
     assert rows[0]["label"] == "CPR:3"
     backwards = rows[-1]  # T4, the gene, stands left of T2: placeholders go by place, not by type
-    assert backwards["text"] == "Effects of a-zorin (th form) on @CHEMICAL$. @GENE$ inhibits BRKX."
+    assert backwards["text"] == "Effects of α-zorin (θ form) on BRKX. Zorin inhibits BRKX."
+    assert tiny.masked("chemprot", backwards) == "Effects of a-zorin (th form) on @CHEMICAL$. @GENE$ inhibits BRKX."
     assert [(entity["id"], entity["text"]) for entity in backwards["entities"]] == [
-        ("T2", "@GENE$"),
-        ("T4", "@CHEMICAL$"),
+        ("T2", "Zorin"),
+        ("T4", "BRKX"),
     ]
 
 

@@ -39,7 +39,7 @@ def model(bert: Path) -> MultiTaskModel:
 
 def examples_of(model: MultiTaskModel, count: int = 6) -> list[EncodedExample]:
     records = {name: tiny.records(name, count) for name in model.tasks}
-    return encode_examples(model.processor, model.tasks, records, targets=True, apart=model.apart)
+    return encode_examples(model.processor, model.tasks, records, targets=True, choices=model.choices)
 
 
 def one_step(

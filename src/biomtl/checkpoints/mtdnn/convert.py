@@ -24,6 +24,7 @@ from biomtl.model import MultiTaskModel
 from biomtl.pretrained import load_tokenizer
 from biomtl.storage.tensors import refuse_nonfinite
 from biomtl.tasks.task import Task
+from biomtl.tasks.types.relation import upgraded
 from biomtl.text.transformer import TransformerProcessor
 
 
@@ -100,8 +101,9 @@ def write_model(checkpoint: BertCheckpoint, heads: list[tuple[Task, Head]], fold
     network.load_state_dict({name.removeprefix("bert."): value for name, value in checkpoint.state.items()})
     length = checkpoint.settings.max_position_embeddings
     processor = TransformerProcessor(tokenizer, length)
-    choices = {task.name: head.choice for task, head in heads}
-    model = MultiTaskModel(TransformerEncoder(network), processor, [task for task, _ in heads], choices)
+    upgrades = [upgraded(task, head.choice) for task, head in heads]
+    choices = {task.name: choice for task, choice in upgrades}
+    model = MultiTaskModel(TransformerEncoder(network), processor, [task for task, _ in upgrades], choices)
     for task, head in heads:
         try:
             model.head(task.name).load_state_dict({name: value.float() for name, value in head.state().items()})

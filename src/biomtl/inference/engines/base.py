@@ -51,8 +51,3 @@ def as_engine(model: Model, *, bf16: bool = False) -> Engine:
     from biomtl.inference.engines.torch import TorchEngine
 
     return TorchEngine(model, bf16=bf16) if isinstance(model, MultiTaskModel) else model
-
-
-def apart(engine: Engine) -> frozenset[str]:
-    """The tasks whose texts are encoded as separate rows."""
-    return frozenset(name for name, choice in engine.choices.items() if choice.pairs == "apart")

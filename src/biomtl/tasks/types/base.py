@@ -69,18 +69,28 @@ class TaskType(ABC):
         """The problem with the gold fields of an otherwise valid record, or ``None``."""
         return None
 
-    def text(self, record: Record, task: Task) -> TextInput:
+    def settled(self, head: HeadChoice) -> HeadChoice:
+        """The choice of a head with the type's own defaults written out, so that a saved model doesn't follow them."""
+        return head
+
+    def text(self, record: Record, task: Task, head: HeadChoice = DEFAULT_HEAD) -> TextInput:
         """The encoder's input for a record; the head decides whether several texts are joined."""
         if task.inputs == "pair":
             first, second = record["text_a"], record["text_b"]
             return TextInput((second, first) if task.order == "ba" else (first, second))
         return TextInput((record["text"],))
 
+    def required(self, task: Task, head: HeadChoice = DEFAULT_HEAD) -> tuple[str, ...]:
+        """The keys that a record needs besides its inputs for this head to read it."""
+        return ()
+
     def words(self, record: Record, task: Task) -> Sequence[Span] | None:
         """Spans in ``texts[0]`` that each get an output; ``None`` if the whole text gets one."""
         return None
 
-    def positions(self, record: Record, task: Task, rows: Sequence[EncodedRow]) -> NDArray[np.int32] | None:
+    def positions(
+        self, record: Record, task: Task, rows: Sequence[EncodedRow], head: HeadChoice = DEFAULT_HEAD
+    ) -> NDArray[np.int32] | None:
         """``[outputs, k, 2]``: row and position of the ``k`` positions that each output reads, -1 if missing.
 
         By default one position for each of the ``words``, its first piece. A type whose outputs are pairs of mentions
@@ -88,6 +98,10 @@ class TaskType(ABC):
         """
         words = self.words(record, task)
         return None if words is None else word_positions(rows, words)[:, None]
+
+    def features(self, record: Record, task: Task, head: HeadChoice = DEFAULT_HEAD) -> NDArray[np.int64] | None:
+        """``[outputs, n]``: numbers that the head reads of each output besides its positions; ``None`` for none."""
+        return None
 
     def labels_from(self, names: Sequence[str]) -> tuple[str, ...]:
         """A task's labels, from the names given by the user or found in its records."""

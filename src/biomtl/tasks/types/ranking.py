@@ -40,7 +40,7 @@ class Ranking(TaskType):
             return f"label {label!r:.40}, expected the index of the right candidate, 0 to {len(candidates) - 1}"
         return None
 
-    def text(self, record: Record, task: Task) -> TextInput:
+    def text(self, record: Record, task: Task, head: HeadChoice = DEFAULT_HEAD) -> TextInput:
         """The text and its candidates."""
         return TextInput((record["text"], *record["candidates"]))
 

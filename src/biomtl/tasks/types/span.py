@@ -45,9 +45,9 @@ class Span(TaskType):
         """The words of the text that holds the answer."""
         return list(words(record[_key(task)]))
 
-    def text(self, record: Record, task: Task) -> TextInput:
+    def text(self, record: Record, task: Task, head: HeadChoice = DEFAULT_HEAD) -> TextInput:
         """The text, and the question after it."""
-        given = super().text(record, task)
+        given = super().text(record, task, head)
         return TextInput(given.texts, words=tuple(self.words(record, task)))
 
     def target(self, record: Record, task: Task) -> NDArray[Any]:

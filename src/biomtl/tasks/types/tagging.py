@@ -36,7 +36,7 @@ class Tagging(TaskType):
     gold_cells: ClassVar[Mapping[str, Cell]] = {"tags": "words"}
     metric: ClassVar[str] = "entity_f1_spans"
 
-    def text(self, record: Record, task: Task) -> TextInput:
+    def text(self, record: Record, task: Task, head: HeadChoice = DEFAULT_HEAD) -> TextInput:
         """The sentence as one string, with its words' spans."""
         text, spans = render_tokens(record["tokens"], record["offsets"])
         return TextInput((text,), words=tuple(spans))

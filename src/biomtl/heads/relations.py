@@ -1,0 +1,118 @@
+"""Heads for pairs of mentions that are read from the positions of an encoder's row."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from biomtl.encoders.base import Encoded, RowNetwork
+from biomtl.heads.base import Head, Loss, NetworkHead, Reading
+from biomtl.heads.losses import word_cross_entropy
+from biomtl.heads.readings import read_arguments
+from biomtl.heads.rows import TaskRows
+
+ORDERS = 3  # the first argument before the second, after it, or overlapping it
+
+
+class MarkersHead(NetworkHead):
+    """One linear layer over the states of both opening markers (Baldini Soares et al. 2019, arXiv 1906.03158).
+
+    It is the family's token head with an output per label for each marker; a pair's logits are the sum of both. So the
+    head can be saved as a stock token classifier.
+
+    Args:
+        network: ``Encoded -> [rows, positions, 2 labels]``.
+    """
+
+    reading: ClassVar[Reading | None] = "arguments"
+
+    def __init__(self, network: RowNetwork, objective: Loss = word_cross_entropy) -> None:
+        super().__init__(objective)
+        self.network = network
+
+    def join(self, values: Tensor, rows: TaskRows) -> Tensor:
+        """``[pairs, labels]``."""
+        return read_arguments(values, rows)
+
+
+class SpansHead(Head):
+    """Pairs of mentions in a text that was encoded once for all of them.
+
+    A pair's vector is made of the first and last states of both mentions, their types and their order. With it the
+    pair attends over the states of its row, which adds what stands between and around the mentions: the pair-specific
+    context that markers give to the whole encoder, here in one layer (cf. localized context pooling, Zhou et al. 2021,
+    arXiv 2010.11304).
+
+    Args:
+        dim: width of the encoder's states.
+        types: number of types that a mention may have.
+        labels: number of labels.
+        layer_mix: the task's own mix of the encoder's layers, if the encoder has one.
+        attention_heads: of the attention over the row.
+        dropout: of the pair's vector and of the attention's output.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        types: int,
+        labels: int,
+        layer_mix: nn.Module | None = None,
+        *,
+        attention_heads: int = 8,
+        dropout: float = 0.1,
+        objective: Loss = word_cross_entropy,
+    ) -> None:
+        super().__init__(objective)
+        self.network = None
+        self.layer_mix = layer_mix
+        self.attention_heads = attention_heads if dim % attention_heads == 0 else 1
+        self.mentions = nn.Linear(4 * dim, dim)
+        self.types = nn.Embedding(2 * (types + 1), dim)
+        self.order = nn.Embedding(ORDERS, dim)
+        self.pair_norm = nn.LayerNorm(dim)
+        self.query = nn.Linear(dim, dim)
+        self.key = nn.Linear(dim, dim)
+        self.value = nn.Linear(dim, dim)
+        self.hidden = nn.Linear(2 * dim, dim)
+        self.classifier = nn.Linear(dim, labels)
+        self.dropout = nn.Dropout(dropout)
+        for embedding in (self.types, self.order):
+            nn.init.normal_(embedding.weight, std=0.02)
+
+    def forward(self, encoded: Encoded, rows: TaskRows) -> Tensor:
+        """``[pairs, labels]``."""
+        own = rows.select(encoded)
+        mixed = own if self.layer_mix is None else self.layer_mix(own)
+        pair = self.pair_vectors(rows.gather_own(mixed.hidden), rows.features)
+        context = self.context(pair, mixed, rows)
+        joined = torch.cat([pair, context], dim=-1)
+        return self.classifier(self.dropout(functional.gelu(self.hidden(self.dropout(joined)))))
+
+    def pair_vectors(self, states: Tensor, features: Tensor | None) -> Tensor:
+        """``[pairs, 4, dim]`` states and ``[pairs, 3]`` types and order to ``[pairs, dim]``."""
+        assert features is not None
+        first, second, order = features.unbind(-1)
+        types = self.types(first) + self.types(second + self.types.num_embeddings // 2)
+        return self.pair_norm(functional.gelu(self.mentions(states.flatten(1)) + types + self.order(order)))
+
+    def context(self, pair: Tensor, encoded: Encoded, rows: TaskRows) -> Tensor:
+        """``[pairs, dim]``: what each pair reads of its row, by scaled dot-product attention."""
+        slots, width = rows.slots, rows.outputs_per_row
+        assert slots is not None
+        count, dim = len(encoded.hidden), pair.shape[-1]
+        queries = pair.new_zeros(count * width, dim).index_copy(0, slots, self.query(pair).to(pair.dtype))
+        read = functional.scaled_dot_product_attention(
+            self._divided(queries.view(count, width, dim)),
+            self._divided(self.key(encoded.hidden)),
+            self._divided(self.value(encoded.hidden)),
+            attn_mask=encoded.mask.bool()[:, None, None, :],
+        )
+        return read.transpose(1, 2).reshape(count * width, dim)[slots]
+
+    def _divided(self, states: Tensor) -> Tensor:
+        """``[rows, n, dim]`` to ``[rows, heads, n, dim / heads]``."""
+        return states.unflatten(-1, (self.attention_heads, -1)).transpose(1, 2)

@@ -1,0 +1,111 @@
+"""One label for a pair of mentions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from biomtl.errors import InputError
+from biomtl.tasks.head import DEFAULT_HEAD, HeadChoice
+from biomtl.tasks.registry import known_tasks
+from biomtl.tasks.relation import RelationArguments
+from biomtl.tasks.task import Task
+from biomtl.tasks.types.base import Cell, Record
+from biomtl.tasks.types.classification import Classification
+from biomtl.tasks.views import VIEWS, View, arguments_of
+from biomtl.text.base import EncodedRow, TextInput
+
+DEFAULT_VIEW = "mask"
+
+
+class Relation(Classification):
+    """A label for two mentions of a text; the record holds the text as it stands, and the view decides what is read.
+
+    A record without ``entities`` is already masked, as in files of BLUE: only the view ``mask`` can read it.
+    """
+
+    name: ClassVar[str] = "relation"
+    inputs: ClassVar[tuple[str, ...]] = ("text",)
+    gold_cells: ClassVar[Mapping[str, Cell]] = {"label": "text"}
+    metric: ClassVar[str] = "micro_f1_positive"
+
+    def check_gold(self, record: Mapping[str, Any], task: Task) -> str | None:
+        """Refuses another number of mentions than two, and a label that isn't one of the task's."""
+        if "entities" in record and len(record["entities"]) != 2:
+            return f"{len(record['entities'])} entities, expected the two arguments, first one first"
+        return super().check_gold(record, task)
+
+    def settled(self, head: HeadChoice) -> HeadChoice:
+        """The choice with its view."""
+        return head if head.view else head.model_copy(update={"view": DEFAULT_VIEW})
+
+    def required(self, task: Task, head: HeadChoice = DEFAULT_HEAD) -> tuple[str, ...]:
+        """``entities``, unless the texts may be masked already."""
+        return () if view_of(head).name == "mask" else ("entities",)
+
+    def text(self, record: Record, task: Task, head: HeadChoice = DEFAULT_HEAD) -> TextInput:
+        """What the view shows of the record.
+
+        Raises:
+            InputError: a masked text, but the view needs the mentions.
+        """
+        relation = relation_of(task)
+        if "entities" in record:
+            return view_of(head).text(record["text"], *arguments_of(record, relation), relation)
+        if self.required(task, head):
+            problem = f"task {task.name}: record {record.get('id')!r} has no entities"
+            raise InputError(problem, expected=f"two mentions for view: {head.view}", fix="use view: mask")
+        return TextInput((record["text"],))
+
+    def positions(
+        self, record: Record, task: Task, rows: Sequence[EncodedRow], head: HeadChoice = DEFAULT_HEAD
+    ) -> NDArray[np.int32] | None:
+        """The positions that the view reads."""
+        if "entities" not in record:
+            return None
+        relation = relation_of(task)
+        return view_of(head).positions(record["text"], *arguments_of(record, relation), relation, rows)
+
+    def features(self, record: Record, task: Task, head: HeadChoice = DEFAULT_HEAD) -> NDArray[np.int64] | None:
+        """The view's numbers of the pair."""
+        if "entities" not in record:
+            return None
+        relation = relation_of(task)
+        return view_of(head).features(*arguments_of(record, relation), relation)
+
+    def loss_denominator(self, target: NDArray[Any]) -> int:
+        """1, or 0 if a mention has no pieces."""
+        return int((target >= 0).sum())
+
+
+def view_of(head: HeadChoice) -> View:
+    """The view of a head."""
+    return VIEWS[head.view or DEFAULT_VIEW]
+
+
+def relation_of(task: Task) -> RelationArguments:
+    """A relation task's arguments.
+
+    Raises:
+        InputError: its record has none.
+    """
+    if task.relation is None:
+        fix = "add `relation:` with the types of `first` and `second`"
+        raise InputError(f"task {task.name}: a relation task without its arguments", fix=fix)
+    return task.relation
+
+
+def upgraded(task: Task, head: HeadChoice) -> tuple[Task, HeadChoice]:
+    """The task and head of a model from before relation tasks had a type: a classification of masked texts.
+
+    Its arguments are its own, or those of the package's task with its name.
+    """
+    known = known_tasks().get(task.name)
+    arguments = task.relation or (known.relation if known else None)
+    if arguments is None or task.type != Classification.name:
+        return task, head
+    changed = task.model_copy(update={"type": Relation.name, "relation": arguments})
+    return changed, head.model_copy(update={"view": "mask"})

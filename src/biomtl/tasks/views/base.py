@@ -1,0 +1,57 @@
+"""The interface of views: what an encoder reads of a pair of mentions, and which positions stand for it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from biomtl.tasks.relation import RelationArguments
+from biomtl.text.base import EncodedRow, Span, TextInput
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """A mention of a record: its type, in the task's own words, and its characters of the text."""
+
+    type: str
+    span: Span
+
+
+class View(ABC):
+    """One way to show a pair of mentions to an encoder."""
+
+    name: ClassVar[str]
+    shared: ClassVar[bool] = False
+    """Whether all pairs of a text are read from the same row of the encoder."""
+
+    @abstractmethod
+    def text(self, text: str, first: Argument, second: Argument, relation: RelationArguments) -> TextInput:
+        """The encoder's input for a pair in ``text``."""
+
+    def positions(
+        self,
+        text: str,
+        first: Argument,
+        second: Argument,
+        relation: RelationArguments,
+        rows: Sequence[EncodedRow],
+    ) -> NDArray[np.int32] | None:
+        """``[1, k, 2]``: row and position of the pieces that stand for the pair; ``None`` if the whole text does."""
+        return None
+
+    def features(self, first: Argument, second: Argument, relation: RelationArguments) -> NDArray[np.int64] | None:
+        """``[1, n]`` numbers that the head reads besides; ``None`` if there are none."""
+        return None
+
+
+def arguments_of(record: Mapping[str, Any], relation: RelationArguments) -> tuple[Argument, Argument]:
+    """A record's two mentions, first argument first."""
+    first, second = (
+        Argument(relation.type_of(entity["type"]), (entity["start"], entity["end"])) for entity in record["entities"]
+    )
+    return first, second
