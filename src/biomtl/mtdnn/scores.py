@@ -131,7 +131,8 @@ def write_scores(
         else:
             chosen.append(numbers[record["label"]])
             scores.extend(record["probabilities"][label] for label in task.labels)
-    named = {ours: theirs for theirs, entry in reversed(list(METRICS.items())) if (ours := entry.get(task.type))}
+    kind = task.type
+    named = {ours: theirs for theirs, entry in reversed(list(METRICS.items())) if (ours := entry.get(kind))}
     values = {named.get(name, name): 100 * value if isfinite(value) else None for name, value in metrics.items()}
     with atomic_file(path, overwrite=overwrite) as stream:
         json.dump({"metrics": values, "predictions": chosen, "uids": uids, "scores": scores}, stream)

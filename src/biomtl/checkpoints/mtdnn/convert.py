@@ -24,6 +24,7 @@ from biomtl.model import MultiTaskModel
 from biomtl.pretrained import load_tokenizer
 from biomtl.storage.tensors import refuse_nonfinite
 from biomtl.tasks.task import Task
+from biomtl.tasks.types.base import type_of
 from biomtl.tasks.types.relation import upgraded
 from biomtl.text.transformer import TransformerProcessor
 
@@ -172,7 +173,7 @@ def _heads(
 
 def _ordered(task: Task, settings: Mapping[str, Any]) -> Task:
     """The task with the order in which its pairs were encoded."""
-    if task.inputs != "pair" or task.type == "span" or is_current(settings):
+    if task.inputs != "pair" or type_of(task).answer == "other" or is_current(settings):
         return task
     return task.model_copy(update={"order": "ba"})
 
