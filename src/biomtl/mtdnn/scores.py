@@ -131,7 +131,7 @@ def write_scores(
         else:
             chosen.append(numbers[record["label"]])
             scores.extend(record["probabilities"][label] for label in task.labels)
-    kind = task.type
+    kind = type_of(task).name
     named = {ours: theirs for theirs, entry in reversed(list(METRICS.items())) if (ours := entry.get(kind))}
     values = {named.get(name, name): 100 * value if isfinite(value) else None for name, value in metrics.items()}
     with atomic_file(path, overwrite=overwrite) as stream:
