@@ -64,7 +64,7 @@ def calibrate(model: MultiTaskModel, suite: Suite, folder: Path, *, bf16: bool =
 def dev_outputs(engine: Any, name: str, records: Sequence[Record], model: MultiTaskModel) -> list[NDArray[np.float32]]:
     """The head's outputs for every record."""
     examples = encode_examples(
-        engine.processor, {name: engine.tasks[name]}, {name: records}, targets=False, apart=model.apart
+        engine.processor, {name: engine.tasks[name]}, {name: records}, targets=False, choices=model.choices
     )
     outputs: list[Any] = [None] * len(records)
     for _, index, values in example_outputs(engine, examples):
