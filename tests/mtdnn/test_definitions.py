@@ -66,7 +66,8 @@ def test_a_recipe_of_every_task_that_has_a_counterpart(definitions: Path, tmp_pa
     made = convert_definitions(definitions, tmp_path / "recipes" / "mine.yaml")
     recipe = load_recipe(tmp_path / "recipes" / "mine.yaml")
     assert list(recipe.tasks) == ["nli", "kind", "sts", "ner", "pick"]
-    assert (recipe.mixing, recipe.batch_size, recipe.num_train_epochs) == ("batch", 8, 5)
+    assert (recipe.mixing, recipe.batch_size, recipe.num_train_epochs, recipe.optim) == ("batch", 8, 5, "adamax")
+    assert recipe.tasks["sts"].loss_scale == "score"
     nli = recipe.tasks["nli"]
     assert (nli.head, nli.dropout, nli.labels, nli.metric) == ("san", 0.2, ("no", "yes"), "accuracy")
     assert (recipe.tasks["kind"].negative, recipe.tasks["kind"].metric) == ("0", "micro_f1_positive")

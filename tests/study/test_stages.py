@@ -153,3 +153,11 @@ def test_the_whole_protocol_of_mt_bluebert_is_one_recipe() -> None:
     assert each["bc5cdr-disease"] == (6e-5, 20)
     assert len(each) == len(recipe.tasks) == 9
     assert set(runs["joint", None].tasks) == set(recipe.tasks) - {"biosses"}
+    # True to the original: its optimiser, the weight of its scores, its order of pairs, its fresh heads.
+    for run in runs.values():
+        assert (run.optim, run.adam_epsilon, run.batch_size) == ("bert_adam", 1e-6, 32)
+    assert (
+        runs["joint", None].tasks["medsts"].loss_scale == runs["each", "biosses"].tasks["biosses"].loss_scale == "score"
+    )
+    assert runs["joint", None].tasks["mednli"].order == "ba"
+    assert {run.heads for (stage, _), run in runs.items() if stage == "each"} == {"fresh"}

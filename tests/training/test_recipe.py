@@ -137,7 +137,6 @@ def test_overrides_win_and_null_unsets(write):
             "mine.yaml:2: eval_strategy is epoch but eval_steps is given, choose one",
         ),
         ("save_strategy: steps", "mine.yaml:1: save_strategy is steps but save_steps is not given"),
-        ("train_on: train+dev", "mine.yaml:1: train_on is train+dev without max_steps"),
         (
             "train_on: train+dev\nmax_steps: 9\nearly_stopping_patience: 1",
             "mine.yaml:3: train_on is train+dev but early_stopping_patience is given",

@@ -26,6 +26,7 @@ TRAINING: Mapping[str, Any] = {
     "num_train_epochs": 5,
     "learning_rate": 5e-5,
     "warmup_ratio": 0.1,
+    "optim": "adamax",
     "weight_decay": 0.01,
     "adam_epsilon": 1e-8,
 }
@@ -139,6 +140,8 @@ def _task(
         yield f"metrics that its own task doesn't print: {', '.join(unknown)}"
     if entry.get("enable_san") and inputs == "pair" and kind == "classification":
         options["head"] = "san"
+    if kind == "regression":
+        options["loss_scale"] = "score"
     if (dropout := entry.get("dropout_p")) is not None:
         options["dropout"] = dropout
     wanted = {"classification": "CeCriterion", "regression": "MseCriterion", "tagging": "SeqCeCriterion"}.get(kind)

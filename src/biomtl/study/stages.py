@@ -176,9 +176,9 @@ def plan_stages(recipe: Recipe) -> Iterator[StageRun]:
             values = {"encoder": start, "output": str(folder / "joint")}
             runs.append(StageRun("joint", None, _recipe(recipe, stage, values)))
         else:
-            values = (
-                {"encoder": start} if stage.name == "alone" else {"encoder": str(folder / "joint"), "heads": "trained"}
-            )
+            values = {"encoder": start}
+            if stage.name == "each":
+                values = {"encoder": str(folder / "joint"), "heads": stage.keys.get("heads", "trained")}
             for task in _single(recipe, stage):
                 place = {"output": str(folder / stage.name / task)}
                 runs.append(StageRun(stage.name, task, _recipe(recipe, stage, values | place, task)))
@@ -220,7 +220,7 @@ def _recipe(recipe: Recipe, stage: Stage, fixed: Mapping[str, Any], task: str | 
     values = {key: _plain(value) for key, value in given.items()}
     changes = {**stage.keys, **(stage.by_task.get(task, {}) if task else {})}
     for key in ("output", "stages", "encoder", "heads", "suite"):
-        if key in changes:
+        if key in changes and (stage.name, key) != ("each", "heads"):
             raise InputError(f"stages: {stage.name}: {key} can't be changed by a stage", fix="leave it out")
     for pair in ALTERNATIVES:
         if set(pair) & set(changes):

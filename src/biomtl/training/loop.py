@@ -23,6 +23,8 @@ from biomtl.batch import Batch, collate
 from biomtl.errors import InputError
 from biomtl.model import MultiTaskModel
 from biomtl.signals import SAID, Ended, noted
+from biomtl.tasks.task import Task
+from biomtl.tasks.types.regression import score_range
 from biomtl.training.checkpoint import drop_old, latest_checkpoint, load_checkpoint, save_checkpoint
 from biomtl.training.data import TrainingData
 from biomtl.training.dropout import FastDropout
@@ -30,6 +32,7 @@ from biomtl.training.methods import Course, make_methods
 from biomtl.training.optimiser import build_optimiser, build_schedule, current_rate
 from biomtl.training.progress import DevScores, Progress
 from biomtl.training.recipe import Recipe
+from biomtl.training.recipe_tasks import TaskOptions
 from biomtl.training.state import TrainState, random_state
 
 
@@ -173,7 +176,7 @@ def loss_weights(
     total = sum(per_task)
     factors = [math.prod(method.factor(name) for method in state.methods.values()) for name in names]
     task_weights = [
-        weight_of(name, recipe.tasks) * factor * share / total
+        weight_of(state.model.tasks[name], recipe.tasks) * factor * share / total
         for name, factor, share in zip(names, factors, per_task, strict=True)
     ]
     processes = accelerator.num_processes  # whose gradients are averaged, not summed
@@ -265,9 +268,11 @@ def due(strategy: str, every: int | None, step: int, epoch_ended: bool, last: bo
     return last or (epoch_ended if strategy == "epoch" else step % (every or 1) == 0)
 
 
-def weight_of(task: str, options: Mapping[str, Any]) -> float:
-    """A task's loss weight."""
-    return options[task].weight if task in options else 1.0
+def weight_of(task: Task, options: Mapping[str, TaskOptions]) -> float:
+    """A task's loss weight; heads compute a squared error in units of the score range."""
+    given = options.get(task.name, TaskOptions())
+    low, high = score_range(task)
+    return given.weight * ((high - low) ** 2 if given.loss_scale == "score" else 1.0)
 
 
 def refuse_divergence(step: int, loss: float) -> None:

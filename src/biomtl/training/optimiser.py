@@ -1,23 +1,29 @@
-"""AdamW with the usual parameter groups, and the learning-rate schedule."""
+"""The recipe's optimiser with the usual parameter groups, and the learning-rate schedule."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
+from torch.optim.lr_scheduler import LambdaLR
 from transformers import get_scheduler
 
 from biomtl.errors import InputError
 from biomtl.model import MultiTaskModel
+from biomtl.tasks.types.base import type_of
 from biomtl.training.methods import Method, make_methods
 from biomtl.training.methods.thawing import freeze_layers
+from biomtl.training.optimisers import OPTIMISERS
 from biomtl.training.recipe import Recipe
 
+GAMMA = 0.95  # of an exponential schedule, per epoch
 
-def build_optimiser(model: MultiTaskModel, recipe: Recipe, methods: Iterable[Method] = ()) -> torch.optim.AdamW:
-    """AdamW (Loshchilov & Hutter 2019), no decay on biases, norms and scalars; heads may have their own rate.
+
+def build_optimiser(model: MultiTaskModel, recipe: Recipe, methods: Iterable[Method] = ()) -> torch.optim.Optimizer:
+    """The recipe's optimiser, no decay on biases, norms and scalars; heads may have their own rate.
 
     Each group notes as ``factor`` what the methods make of its rate.
     """
@@ -28,7 +34,7 @@ def build_optimiser(model: MultiTaskModel, recipe: Recipe, methods: Iterable[Met
             is_head = name.startswith("heads.") or ".pooler." in name
             factor = math.prod(method.rate(name) for method in methods)
             groups.setdefault((is_head, parameter.ndim >= 2, factor), []).append(parameter)
-    return torch.optim.AdamW(
+    return OPTIMISERS[recipe.optim](
         [
             {
                 "params": parameters,
@@ -39,9 +45,7 @@ def build_optimiser(model: MultiTaskModel, recipe: Recipe, methods: Iterable[Met
             }
             for (is_head, decays, factor), parameters in groups.items()
         ],
-        betas=(recipe.adam_beta1, recipe.adam_beta2),
-        eps=recipe.adam_epsilon,
-        fused=True,
+        recipe,
     )
 
 
@@ -49,8 +53,22 @@ def build_schedule(optimiser: torch.optim.Optimizer, recipe: Recipe, steps: int)
     """Warm-up, then the recipe's schedule to the last step."""
 
     warmup = recipe.warmup_steps if recipe.warmup_steps is not None else round((recipe.warmup_ratio or 0) * steps)
-    name = "constant_with_warmup" if recipe.lr_scheduler_type == "constant" else recipe.lr_scheduler_type
-    return get_scheduler(name, optimiser, num_warmup_steps=warmup, num_training_steps=steps)
+    name = recipe.lr_scheduler_type
+    given: dict[str, Any] = {"num_warmup_steps": warmup, "num_training_steps": steps}
+    if name in ("exponential", "multi_step"):
+        per_epoch = steps / (recipe.num_train_epochs or 1)
+        gamma = recipe.lr_gamma or (GAMMA if name == "exponential" else 0.1)
+        return LambdaLR(optimiser, partial(_stepwise, warmup, per_epoch, gamma, recipe.lr_milestones))
+    if name == "polynomial":
+        given["scheduler_specific_kwargs"] = {"power": recipe.lr_power, "lr_end": 0.0}
+    return get_scheduler("constant_with_warmup" if name == "constant" else name, optimiser, **given)
+
+
+def _stepwise(warmup: int, per_epoch: float, gamma: float, milestones: Sequence[int] | None, step: int) -> float:
+    """The factor of a rate that falls by ``gamma`` after every epoch, or after those that are milestones."""
+    epoch = int(step / per_epoch + 1e-9)
+    falls = epoch if milestones is None else sum(epoch >= milestone for milestone in milestones)
+    return min(1.0, step / warmup if warmup else 1.0) * gamma**falls
 
 
 def current_rate(groups: Sequence[Mapping[str, Any]]) -> float:
@@ -66,9 +84,14 @@ def configure(model: MultiTaskModel, recipe: Recipe) -> None:
     """
     if recipe.dropout is not None:
         set_dropout(model, recipe.dropout)
+    if recipe.head_dropout is not None:
+        set_dropout(model.heads, recipe.head_dropout)
     for name, options in recipe.tasks.items():
         if options.dropout is not None:
             set_dropout(model.head(name), options.dropout)
+        if options.loss_scale == "score" and type_of(model.tasks[name]).answer != "score":
+            problem = f"task {name}: loss_scale score for type {model.tasks[name].type}"
+            raise InputError(problem, expected="a task of scores (regression)", fix="leave it out, or set weight")
     if recipe.freeze_encoder is not None:
         model.encoder.requires_grad_(not recipe.freeze_encoder)
     if recipe.frozen_layers is not None:

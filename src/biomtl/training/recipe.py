@@ -87,7 +87,8 @@ class Recipe(BaseModel):
         None, description="The stage `adapt`: guessing masked words of the tasks' texts."
     )
     train_on: Literal["train", "train+dev"] = Field(
-        "train", description="Training splits; `train+dev` leaves nothing for model selection, so it needs `max_steps`."
+        "train",
+        description="Training splits; `train+dev` leaves nothing for model selection, the last step's model is kept.",
     )
     exclude_overlap: bool = Field(
         False, description="Drop training rows whose document or text is scored in one of the run's tasks."
@@ -113,11 +114,24 @@ class Recipe(BaseModel):
     max_steps: Count | None = Field(None, description="Optimiser steps to train; or use `num_train_epochs`.")
     learning_rate: Amount = Field(5e-5, description="Peak learning rate of the encoder.")
     head_learning_rate: Amount | None = Field(None, description="Peak learning rate of the heads; default the same.")
-    lr_scheduler_type: Literal["linear", "cosine", "constant"] = Field(
-        "linear", description="Learning rate after warm-up: linear or cosine decay to zero, or constant."
+    lr_scheduler_type: Literal["linear", "cosine", "constant", "polynomial", "exponential", "multi_step"] = Field(
+        "linear",
+        description="Learning rate after warm-up: `linear`, `cosine` or `polynomial` decay to zero, `constant`, or a "
+        "factor after each epoch (`exponential`) or some epochs (`multi_step`).",
+    )
+    lr_power: Amount = Field(1.0, description="Power of `lr_scheduler_type: polynomial`.")
+    lr_gamma: Decay | None = Field(
+        None, description="Factor of `exponential` after each epoch (default 0.95), of `multi_step` (default 0.1)."
+    )
+    lr_milestones: tuple[Count, ...] | None = Field(
+        None, description="Epochs after which `lr_scheduler_type: multi_step` lowers the rate."
     )
     warmup_ratio: Share | None = Field(None, description="Fraction of all steps for warm-up (default 0.1).")
     warmup_steps: Natural | None = Field(None, description="Steps for warm-up; or use `warmup_ratio`.")
+    optim: Literal["adamw", "bert_adam", "adamax", "radam", "adafactor", "sgd", "adadelta"] = Field(
+        "adamw", description="Optimiser; `bert_adam` is Adam without bias correction, as in BERT's own code."
+    )
+    momentum: Share = Field(0.0, description="Momentum of `optim: sgd`.")
     weight_decay: NotNegative = Field(0.01, description="AdamW's weight decay; not applied to biases and norm weights.")
     adam_beta1: Share = Field(0.9, description="AdamW's decay rate for the mean of gradients.")
     adam_beta2: Share = Field(0.999, description="AdamW's decay rate for the mean of squared gradients.")
@@ -166,6 +180,7 @@ class Recipe(BaseModel):
         False, description="In the end fit temperatures and decision thresholds on dev, and keep them in the model."
     )
     dropout: Share | None = Field(None, description="Dropout of encoder and heads; default the encoder's own.")
+    head_dropout: Share | None = Field(None, description="Dropout of the heads; default `dropout`.")
     freeze_encoder: bool | None = Field(None, description="Train the heads only; default `false`, for an ELMo `true`.")
     activations: Literal["bf16", "fp32", "none"] = Field(
         "bf16",
@@ -245,7 +260,15 @@ class Recipe(BaseModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> Recipe:
-        for rule in (_check_own, _check_alternatives, _check_selection, _check_mixing, _check_lengths, check_methods):
+        for rule in (
+            _check_own,
+            _check_alternatives,
+            _check_selection,
+            _check_schedule,
+            _check_mixing,
+            _check_lengths,
+            check_methods,
+        ):
             rule(self)
         return self
 
@@ -281,9 +304,6 @@ def _check_alternatives(recipe: Recipe) -> None:
 def _check_selection(recipe: Recipe) -> None:
     stopping = recipe.early_stopping_patience is not None
     if recipe.train_on == "train+dev":
-        if recipe.max_steps is None:
-            keys = ("train_on", "num_train_epochs")
-            raise contradiction("train_on is train+dev without max_steps, fix the number of steps in advance", *keys)
         if recipe.eval_strategy != "no":
             text = "train_on is train+dev but eval_strategy is given, dev can't judge what it trained: choose one"
             raise contradiction(text, "train_on", "eval_strategy")
@@ -301,6 +321,20 @@ def _check_selection(recipe: Recipe) -> None:
     if recipe.tasks and best not in (None, MEAN, *recipe.tasks):
         text = f"metric_for_best_model is {best!r}, choose {MEAN} or one of the tasks: {', '.join(recipe.tasks)}"
         raise contradiction(text, "metric_for_best_model")
+
+
+def _check_schedule(recipe: Recipe) -> None:
+    name = recipe.lr_scheduler_type
+    if (name == "multi_step") != (recipe.lr_milestones is not None):
+        text = "lr_scheduler_type: multi_step and lr_milestones go together, give both or neither"
+        raise contradiction(text, "lr_scheduler_type", "lr_milestones")
+    if recipe.lr_gamma is not None and name not in ("multi_step", "exponential"):
+        raise contradiction(f"lr_gamma for lr_scheduler_type: {name}, leave it out", "lr_gamma")
+    if name in ("multi_step", "exponential") and recipe.num_train_epochs is None:
+        text = f"lr_scheduler_type: {name} counts epochs, so it needs num_train_epochs"
+        raise contradiction(text, "lr_scheduler_type", "max_steps")
+    if recipe.momentum and recipe.optim != "sgd":
+        raise contradiction(f"momentum for optim: {recipe.optim}, leave it out", "momentum")
 
 
 def _check_mixing(recipe: Recipe) -> None:

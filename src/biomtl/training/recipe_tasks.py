@@ -17,6 +17,11 @@ class TaskOptions(TaskDefinition):
     """A recipe's options for one task; with ``type`` and ``files`` it is the user's own task."""
 
     weight: NotNegative = Field(1.0, description="Factor of the task's mean loss in the step's loss.")
+    loss_scale: Literal["range", "score"] = Field(
+        "range",
+        description="Unit of a regression's squared error: the score range, so that 0 to 5 weighs no more than 0 to 1, "
+        "or the score itself, as in MT-DNN.",
+    )
     mixing_weight: Amount | None = Field(None, description="Share of the draws under `policy: fixed`, in any unit.")
     target_score: Amount | None = Field(
         None, description="Dev score from which on the task needs no more draws (`need_sampling`); default 1."

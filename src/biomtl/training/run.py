@@ -41,7 +41,7 @@ from biomtl.training.precision import slow_bf16
 from biomtl.training.progress import Progress
 from biomtl.training.recipe import Recipe
 from biomtl.training.recipe_io import load_recipe, make_recipe
-from biomtl.training.splits import check_splits, scored_splits
+from biomtl.training.splits import check_splits, scale_notes, scored_splits
 from biomtl.training.teaching import teach, teachers_of
 from biomtl.training.words import learn_word_rules
 
@@ -107,6 +107,7 @@ def train(
             teachers_of(recipe.distill, suite.tasks)
         notes = check_splits(suite, recipe)
         suite, overlap = look_for_overlap(suite, recipe)
+        notes += scale_notes(suite, recipe)
         notes += learn_word_rules(model, suite)
         if recipe.num_threads:
             torch.set_num_threads(recipe.num_threads)

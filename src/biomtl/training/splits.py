@@ -9,7 +9,8 @@ import numpy as np
 from biomtl.errors import InputError
 from biomtl.suite import Suite
 from biomtl.tasks.task import Split
-from biomtl.tasks.types.base import Record
+from biomtl.tasks.types.base import Record, type_of
+from biomtl.tasks.types.regression import score_range
 from biomtl.training.recipe import MEAN, Recipe
 
 REMEDY = "add a dev file, or set eval_strategy=no to train to the end without one"
@@ -67,3 +68,17 @@ def training_records(suite: Suite, name: str, recipe: Recipe) -> Sequence[Record
         return records
     chosen = np.random.default_rng([recipe.seed, len(records)]).permutation(len(records))[: options.max_rows]
     return [records[i] for i in sorted(chosen)]
+
+
+def scale_notes(suite: Suite, recipe: Recipe) -> list[str]:
+    """What a joint run should know about the balance of its losses, where the recipe doesn't say it."""
+    notes = []
+    for name, task in suite.tasks.items():
+        low, high = score_range(task)
+        told = name in recipe.tasks and "loss_scale" in recipe.tasks[name].model_fields_set
+        if type_of(task).answer == "score" and len(suite.tasks) > 1 and high - low != 1 and not told:
+            notes.append(
+                f"task {name}: its squared error is in units of the range {low:g} to {high:g}, {(high - low) ** 2:g} "
+                "times smaller than that of the scores (tasks.NAME.loss_scale: range or score)"
+            )
+    return notes
