@@ -40,7 +40,7 @@ def reference_losses(model: MultiTaskModel, suite: Suite) -> dict[str, Tensor]:
     losses = {}
     for name, task in suite.tasks.items():
         examples = encode_examples(
-            model.processor, suite.tasks, {name: suite[name].records("train")}, targets=True, apart=model.apart
+            model.processor, suite.tasks, {name: suite[name].records("train")}, targets=True, choices=model.choices
         )
         batch = collate(examples, model.processor)
         outputs = model.head(name)(model.encoder(batch.inputs), batch.tasks[name])
