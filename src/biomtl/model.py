@@ -77,6 +77,7 @@ class MultiTaskModel(nn.Module):
         heads: Mapping[str, HeadChoice] | None = None,
         max_length: int | None = None,
         stride: int | None = None,
+        layers: int | None = None,
     ) -> MultiTaskModel:
         """Fresh heads on the encoder of a folder or hub name.
 
@@ -86,11 +87,12 @@ class MultiTaskModel(nn.Module):
             heads: the choice of head for each, such as ``suite.heads``; default the encoder family's own.
             max_length: maximum positions per row, including special ones.
             stride: positions that neighbouring windows of a long text share.
+            layers: keep only so many of the encoder's first layers.
 
         Raises:
             InputError: no encoder or tokenizer, or ``max_length`` is more than the encoder allows.
         """
-        model = cls(*_load(model_folder(name), max_length, stride), tasks, heads)
+        model = cls(*_load(model_folder(name), max_length, stride, layers), tasks, heads)
         model.source = str(name)
         return model
 
@@ -349,8 +351,10 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def _load(name: str | Path, max_length: int | None, stride: int | None) -> tuple[Encoder, TextProcessor]:
-    encoder = load_encoder(name)
+def _load(
+    name: str | Path, max_length: int | None, stride: int | None, layers: int | None = None
+) -> tuple[Encoder, TextProcessor]:
+    encoder = load_encoder(name, layers)
     processor = load_processor(name, max_length, stride)
     limit = getattr(encoder, "max_positions", None)
     if limit is not None and processor.max_length > limit:

@@ -55,6 +55,15 @@ def load_network(name: str | Path, class_name: str = "AutoModel", *, pickled: bo
     return network, sorted(report["missing_keys"])
 
 
+def layers_of(name: str | Path) -> int:
+    """The number of an encoder's layers, by its configuration; errors as for ``load_network``."""
+    import transformers
+
+    with quiet(), _no_code(name):
+        config = transformers.AutoConfig.from_pretrained(str(name), trust_remote_code=False)
+    return int(config.num_hidden_layers)
+
+
 def load_tokenizer(name: str | Path, class_name: str = "AutoTokenizer", **given: Any) -> Any:
     """A tokenizer; ``given`` are further arguments of ``from_pretrained``, errors as for ``load_network``."""
     import transformers

@@ -248,3 +248,11 @@ def test_saving_draws_no_bar_of_its_own(bert: Path, tmp_path: Path, capsys: pyte
     finally:
         transformers.logging.disable_progress_bar()
     assert capsys.readouterr().err == ""
+
+
+def test_a_model_with_a_decoder_is_one_line(tmp_path: Path) -> None:
+    config = transformers.T5Config(vocab_size=20, d_model=8, d_kv=4, d_ff=8, num_layers=1, num_heads=2)
+    transformers.T5Model(config).save_pretrained(tmp_path / "t5")
+    with pytest.raises(InputError, match="a t5 with a decoder, expected an encoder, such as a BERT") as caught:
+        TransformerEncoder.load(tmp_path / "t5")
+    assert "\n" not in str(caught.value)

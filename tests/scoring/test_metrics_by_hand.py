@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from biomtl.scoring import METRICS, score_records
+from biomtl.errors import InputError
+from biomtl.scoring import METRICS, score, score_records
 from biomtl.tasks import Task, known_tasks
 
 
@@ -142,3 +143,46 @@ def test_result_as_plain_values() -> None:
     assert result["main"] == "micro_f1_positive"
     assert result["metrics"]["micro_f1_positive"]["labels"][0]["label"] == "A"
     assert (result["seed"], result["resamples"], result["unit"]) == (3, 10, "row")
+
+
+def records(*values: tuple[str, float]) -> list[dict[str, Any]]:
+    """Predictions of two classes with the probability of ``yes``."""
+    return [
+        {"id": str(n), "label": label, "probabilities": {"no": 1 - p, "yes": p}} for n, (label, p) in enumerate(values)
+    ]
+
+
+def test_matthews_of_two_and_of_three_classes() -> None:
+    two = Task(name="t", type="classification", labels=("no", "yes"), metric="mcc")
+    gold = records(*((label, 0) for label in ("yes", "yes", "yes", "no", "no")))
+    guess = records(*((label, 0) for label in ("yes", "yes", "no", "no", "yes")))
+    # tp 2, tn 1, fp 1, fn 1
+    expected = (2 * 1 - 1 * 1) / ((3 * 3 * 2 * 2) ** 0.5)
+    assert score(two, gold, guess, resamples=10).main.value == pytest.approx(expected)
+    same = records(*(("yes", 0),) * 5)
+    assert score(two, gold, same, resamples=0).main.value == 0
+    three = Task(name="t", type="classification", labels=("a", "b", "c"), metric="mcc")
+    gold = [{"id": str(n), "label": label} for n, label in enumerate("aabbc")]
+    guess = [{"id": str(n), "label": label} for n, label in enumerate("abbcc")]
+    # s 5, c 3, gold 2 2 1, predicted 1 2 2
+    expected = (3 * 5 - (2 * 1 + 2 * 2 + 1 * 2)) / (((25 - 9) * (25 - 9)) ** 0.5)
+    assert score(three, gold, guess, resamples=0).main.value == pytest.approx(expected)
+
+
+def test_area_under_the_curve() -> None:
+    task = Task(name="t", type="classification", labels=("no", "yes"), metric="auc")
+    gold = records(("yes", 0), ("no", 0), ("yes", 0), ("no", 0))
+    guess = records(("yes", 0.9), ("no", 0.4), ("no", 0.4), ("yes", 0.6))
+    # Of the four pairs, 0.9 beats both, 0.4 ties with 0.4 and loses to 0.6.
+    found = score(task, gold, guess, resamples=50).main
+    assert found.value == pytest.approx(2.5 / 4)
+    assert found.low is not None
+    turned = task.model_copy(update={"negative": "yes"})
+    assert score(turned, gold, guess, resamples=0).main.value == pytest.approx(2.5 / 4)
+    one = score(task, gold[::2], guess[::2], resamples=0).main
+    assert (one.value, one.notes) == (0, ("gold has one class only: the area counts as 0",))
+    bare = [{"id": record["id"], "label": record["label"]} for record in guess]
+    assert score(task, gold, bare, resamples=0).main.value == pytest.approx(2 / 4)  # certain of each label
+    three = Task(name="t", type="classification", labels=("a", "b", "c"), metric="auc")
+    with pytest.raises(InputError, match="metric auc for 3 labels, expected two"):
+        score(three, gold, guess, resamples=0)

@@ -242,3 +242,17 @@ def test_dropout_of_one_head(bert: Path, small_suite: Path) -> None:
         for name in ("cls-text", "reg-pair")
     }
     assert found == {"cls-text": {0.05}, "reg-pair": {0.3}}
+
+
+def test_the_first_layers_alone(bert: Path, small_suite: Path, tmp_path: Path) -> None:
+    keys = {**SHORT, "encoder": str(bert), "suite": str(small_suite), "tasks": ["cls-text"], "max_length": 24}
+    whole = MultiTaskModel.from_encoder(bert, (), max_length=24)
+    run = train({**keys, "num_hidden_layers": 1, "output": str(tmp_path / "a")}, console=Console(quiet=True))
+    assert run.model.encoder.config.num_hidden_layers == 1  # type: ignore[attr-defined]
+    saved = MultiTaskModel.from_pretrained(run.folder)
+    kept = {name for name, _ in saved.encoder.named_parameters()}
+    assert kept == {name for name, _ in whole.encoder.named_parameters() if ".layer.1." not in name}
+    with pytest.raises(InputError, match="num_hidden_layers 9, expected at most the encoder's 2"):
+        assemble(make_recipe({**keys, "num_hidden_layers": 9}))
+    with pytest.raises(InputError, match="num_hidden_layers cuts the encoder below trained heads"):
+        make_recipe({**keys, "num_hidden_layers": 1, "heads": "trained"})

@@ -8,6 +8,7 @@ from biomtl.encoders.base import Encoded, Encoder
 from biomtl.encoders.elmo.encoder import ElmoEncoder
 from biomtl.encoders.elmo.weights import is_elmo, read_options
 from biomtl.encoders.transformer import TransformerEncoder
+from biomtl.errors import InputError
 from biomtl.packaged import resolve_encoder
 from biomtl.storage import checksums
 from biomtl.storage.structured import read_json
@@ -19,12 +20,23 @@ COPY = "copy the model again"
 __all__ = ["Encoded", "Encoder", "load_encoder", "load_processor", "verify_encoder"]
 
 
-def load_encoder(name: str | Path) -> Encoder:
-    """The encoder of a folder or hub name; a saved model's files are compared with their checksums."""
+def load_encoder(name: str | Path, layers: int | None = None) -> Encoder:
+    """The encoder of a folder or hub name; a saved model's files are compared with their checksums.
+
+    Args:
+        name: the folder or hub name.
+        layers: keep only so many of a transformer's first layers.
+
+    Raises:
+        InputError: nothing that can be loaded, or layers that can't be chosen.
+    """
     verify_encoder(name)
-    if is_elmo(name):
-        return ElmoEncoder.load(name)
-    return TransformerEncoder.load(resolve_encoder(name))
+    if not is_elmo(name):
+        return TransformerEncoder.load(resolve_encoder(name), layers)
+    if layers is not None:
+        fix = "leave it out: heads mix an ELMo's layers"
+        raise InputError(f"num_hidden_layers {layers}", path=name, expected="a transformer", fix=fix)
+    return ElmoEncoder.load(name)
 
 
 def verify_encoder(name: str | Path, *, weights: bool = True) -> None:

@@ -21,7 +21,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from biomtl.encoders.base import Encoded, Encoder, RowNetwork
 from biomtl.errors import BiomtlError, InputError
-from biomtl.pretrained import load_network, quiet
+from biomtl.pretrained import layers_of, load_network, quiet
 from biomtl.storage.structured import read_json
 
 
@@ -37,16 +37,22 @@ class TransformerEncoder(Encoder):
         self.dim = int(network.config.hidden_size)
 
     @classmethod
-    def load(cls, name: str | Path) -> TransformerEncoder:
+    def load(cls, name: str | Path, layers: int | None = None) -> TransformerEncoder:
         """The encoder of a folder or hub name, in float32.
 
+        Args:
+            name: the folder or hub name.
+            layers: keep only so many of its first layers.
+
         Raises:
-            InputError: nothing that can be loaded, or weights that leave part of the encoder random.
+            InputError: nothing that can be loaded, weights that leave part of the encoder random, a model with a
+                decoder, or fewer layers than wanted.
         """
         try:
             _check_weights(Path(name))
-            network, missing = load_network(name)
+            network, missing = load_network(name, **_layers(name, layers))
             _check_complete(name, missing)
+            _refuse_decoder(name, network.config)
         except BiomtlError:
             raise
         except Exception as error:  # for a broken folder, the underlying libraries may raise anything
@@ -169,6 +175,27 @@ def _output() -> type:
             return None
 
     return Output
+
+
+def _layers(name: str | Path, layers: int | None) -> dict[str, Any]:
+    """The setting that keeps the first layers of a model.
+
+    Raises:
+        InputError: it has fewer, or its configuration doesn't say how many.
+    """
+    if layers is None:
+        return {}
+    have = layers_of(name)
+    if layers > have:
+        raise InputError(f"num_hidden_layers {layers}", path=name, expected=f"at most the encoder's {have}")
+    return {"num_hidden_layers": layers}
+
+
+def _refuse_decoder(name: str | Path, config: Any) -> None:
+    """Refuse models that need a decoder's input too."""
+    if getattr(config, "is_encoder_decoder", False):
+        problem = f"a {config.model_type} with a decoder"
+        raise InputError(problem, path=name, expected="an encoder, such as a BERT", fix="T5 and BART are none")
 
 
 def _check_complete(name: str | Path, missing: Collection[str]) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from biomtl.scoring.measure import Floats, Ints, Measure, ratio
 from biomtl.scoring.result import Confusion, LabelRow
@@ -85,6 +86,43 @@ def accuracy(counts: LabelCounts) -> Measure:
     correct, rows = counts.correct.sum(axis=1), counts.gold.sum(axis=1)
     value = float(correct.sum()) / max(float(rows.sum()), 1.0)
     return Measure(lambda w: ratio(w @ correct, w @ rows), value, value, int(rows.sum()), counts.rows())
+
+
+def matthews(counts: LabelCounts) -> Measure:
+    """Matthews' correlation coefficient, of any number of classes (Gorodkin 2004, eq. 8).
+
+    With ``s`` rows, ``c`` of them right, ``t_k`` in gold and ``p_k`` predicted with class ``k``:
+    ``(c s - sum p_k t_k) / sqrt((s^2 - sum p_k^2) (s^2 - sum t_k^2))``. It is 0 if gold or prediction has one class.
+    """
+
+    def estimate(weights: Floats) -> Floats:
+        gold, predicted = weights @ counts.gold, weights @ counts.predicted
+        right, rows = (weights @ counts.correct).sum(axis=1), gold.sum(axis=1)
+        spread = (rows**2 - (predicted**2).sum(axis=1)) * (rows**2 - (gold**2).sum(axis=1))
+        return ratio(right * rows - (gold * predicted).sum(axis=1), np.sqrt(np.maximum(spread, 0.0)))
+
+    return Measure(estimate, None, None, int(counts.gold.sum()), counts.rows())
+
+
+def roc_auc(positive: NDArray[np.bool_], probabilities: Floats, unit_of: Ints) -> Measure:
+    """The area under the ROC curve: how often a positive row gets a higher probability than a negative one.
+
+    Equal probabilities count half. It is 0 where gold has one class only.
+    """
+    order = np.argsort(probabilities, kind="stable")
+    truth = positive[order].astype(np.float64)
+    starts = np.flatnonzero(np.diff(probabilities[order], prepend=np.nan) != 0)
+
+    def estimate(weights: Floats) -> Floats:
+        rows = weights[:, unit_of[order]]
+        above = np.add.reduceat(rows * truth, starts, axis=1)
+        below = np.add.reduceat(rows * (1 - truth), starts, axis=1)
+        beaten = np.cumsum(below, axis=1) - below / 2
+        return ratio((above * beaten).sum(axis=1), above.sum(axis=1) * below.sum(axis=1))
+
+    one_sided = positive.all() or not positive.any()
+    notes = ("gold has one class only: the area counts as 0",) if one_sided else ()
+    return Measure(estimate, None, None, len(positive), notes=notes)
 
 
 def example_f1(

@@ -10,7 +10,7 @@ from typing import Any
 from biomtl.errors import InputError, nearest
 from biomtl.scoring import answers, regression
 from biomtl.scoring.entities import conlleval_counts, span_counts
-from biomtl.scoring.labels import accuracy, example_f1, f1
+from biomtl.scoring.labels import accuracy, example_f1, f1, matthews, roc_auc
 from biomtl.scoring.measure import Measure
 from biomtl.scoring.rows import Matched
 from biomtl.scoring.table import Table
@@ -31,6 +31,7 @@ class Metric:
     types: tuple[str, ...]
     measure: Callable[[Matched], Measure]
     needs_negative: bool = False
+    two_classes: bool = False
     higher_is_better: bool = True
     read: Callable[[Table, Task], list[Any]] | None = None
 
@@ -81,6 +82,14 @@ _ALL = (
         ("classification",),
         lambda r: f1(r.positive(), "macro"),
         needs_negative=True,
+    ),
+    Metric("mcc", "Matthews correlation coefficient", ("classification",), lambda r: matthews(r.counts)),
+    Metric(
+        "auc",
+        "area under the ROC curve of the positive class",
+        ("classification",),
+        lambda r: roc_auc(*r.positive_rows()),
+        two_classes=True,
     ),
     Metric(
         "entity_f1_conlleval",
@@ -147,6 +156,9 @@ def metrics_of(task: Task) -> list[Metric]:
             )
         if metric.needs_negative and task.negative is None:
             raise InputError(f"task {task.name}: metric {name} needs a negative class", fix="name it under `negative`")
+        if metric.two_classes and len(task.labels) != 2:
+            problem = f"task {task.name}: metric {name} for {len(task.labels)} labels"
+            raise InputError(problem, expected="two", fix="choose another, such as macro_f1")
         chosen.append(metric)
     return chosen
 

@@ -107,6 +107,9 @@ def both(first: Matched, second: Matched) -> Matched:
         (*(f"1 {name}" for name in first.documents), *(f"2 {name}" for name in second.documents)),
         mentions(first.gold_mentions, second.gold_mentions),
         mentions(first.predicted_mentions, second.predicted_mentions),
+        None
+        if first.probabilities is None or second.probabilities is None
+        else np.concatenate([first.probabilities, second.probabilities]),
     )
 
 

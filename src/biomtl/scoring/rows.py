@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from biomtl.errors import InputError
 from biomtl.scoring import table
@@ -37,6 +38,8 @@ class Matched:
     documents: tuple[str, ...] = ()
     gold_mentions: tuple[EntityKey, ...] | None = None
     predicted_mentions: tuple[EntityKey, ...] | None = None
+    probabilities: Floats | None = None
+    """``[rows, labels]``, if all predictions of classes have them."""
 
     @cached_property
     def counts(self) -> LabelCounts:
@@ -46,6 +49,18 @@ class Matched:
     def positive(self) -> LabelCounts:
         """The same without the negative class."""
         return self.counts.only([label for label in self.labels if label != self.task.negative])
+
+    def positive_rows(self) -> tuple[NDArray[np.bool_], Floats, Ints]:
+        """Of a task with two classes: whether gold is the positive one, its predicted probability, and the units.
+
+        The positive class is the one that isn't the negative; without a negative class the second. Predictions
+        without probabilities count as certain.
+        """
+        at = 1 - self.labels.index(self.task.negative) if self.task.negative is not None else 1
+        gold = np.array([row[0] == at for row in self.gold], dtype=bool)
+        if self.probabilities is not None:
+            return gold, self.probabilities[:, at], self.unit_of
+        return gold, np.array([float(row[0] == at) for row in self.predicted]), self.unit_of
 
     def numbers(self) -> tuple[Floats, Floats, Ints]:
         """Gold and predicted scores as arrays."""
@@ -81,7 +96,23 @@ def matched_rows(task: Task, gold: Table, predicted: Table, read: Read | None = 
             )
             mentions = (tuple(first), tuple(second))
     values = (gold_values, predicted_values)
-    return Matched(task, labels, *values, unit_of, len(documents), tuple(documents), *mentions), unit
+    probabilities = _probabilities(predicted, order, labels) if type_of(task).answer == "label" else None
+    matched = Matched(task, labels, *values, unit_of, len(documents), tuple(documents), *mentions)
+    return replace(matched, probabilities=probabilities), unit
+
+
+def _probabilities(predicted: Table, order: list[int], labels: tuple[str, ...]) -> Floats | None:
+    """``[rows, labels]``: the predicted probabilities, by label or in the labels' order; ``None`` if one has none."""
+    rows = []
+    for row in order:
+        given = predicted.records[row].get("probabilities")
+        values = [given.get(label) for label in labels] if isinstance(given, dict) else given
+        if not isinstance(values, list) or len(values) != len(labels):
+            return None
+        if not all(isinstance(value, int | float) and value == value for value in values):
+            return None
+        rows.append([float(value) for value in values])
+    return np.array(rows).reshape(len(rows), len(labels))
 
 
 def _values(task: Task, gold: Table, predicted: Table) -> tuple[list[Any], list[Any], tuple[str, ...]]:

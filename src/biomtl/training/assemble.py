@@ -48,7 +48,8 @@ def assemble(recipe: Recipe, model: MultiTaskModel | None = None, suite: Suite |
         start = MultiTaskModel.from_pretrained(recipe.encoder, **_given(recipe, "max_length", "stride"))
     else:
         torch.manual_seed(recipe.seed)
-        fresh = MultiTaskModel.from_encoder(recipe.encoder, (), max_length=recipe.max_length, stride=recipe.stride)
+        lengths: dict[str, Any] = {"max_length": recipe.max_length, "stride": recipe.stride}
+        fresh = MultiTaskModel.from_encoder(recipe.encoder, (), **lengths, layers=recipe.num_hidden_layers)
     facts: dict[str, Any] = {}
     if suite is None:
         names = list(recipe.tasks) or (list(model.tasks) if model else None)

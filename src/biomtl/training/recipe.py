@@ -71,6 +71,9 @@ class Recipe(BaseModel):
         description="Heads to start from if `encoder` is a biomtl model: `fresh` ones, or its `trained` ones for "
         "the tasks that it has (as in `biomtl finetune`).",
     )
+    num_hidden_layers: Count | None = Field(
+        None, description="Keep only so many of the encoder's first layers; default all. Not with `heads: trained`."
+    )
     suite: str = Field("sample", min_length=1, description="Prepared folder, or `sample` for the bundled suite.")
     tasks: dict[str, TaskOptions] = Field(
         default_factory=dict,
@@ -324,6 +327,9 @@ def _check_selection(recipe: Recipe) -> None:
 
 
 def _check_schedule(recipe: Recipe) -> None:
+    if recipe.num_hidden_layers is not None and recipe.heads == "trained":
+        text = "num_hidden_layers cuts the encoder below trained heads: choose one, or heads: fresh"
+        raise contradiction(text, "num_hidden_layers", "heads")
     name = recipe.lr_scheduler_type
     if (name == "multi_step") != (recipe.lr_milestones is not None):
         text = "lr_scheduler_type: multi_step and lr_milestones go together, give both or neither"

@@ -124,10 +124,10 @@ def test_the_files_own_task_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         monkeypatch.delitem(sys.modules, name)
     convert(source, tmp_path / "out")
     model = MultiTaskModel.from_pretrained(tmp_path / "out")
-    assert list(model.tasks) == ["clinicalsts", "mednli", "ddi2013-type", "snli"]
-    assert model.tasks["clinicalsts"].score_range == (0, 5)
+    assert list(model.tasks) == ["medsts", "mednli", "ddi2013", "snli"]  # their names in prepared data
+    assert model.tasks["medsts"].score_range == (0, 5)
     assert model.tasks["mednli"].labels == ("contradiction", "neutral", "entailment")  # its order, not BLUE's
-    assert model.tasks["ddi2013-type"].negative == "DDI-false"
+    assert (model.tasks["ddi2013"].negative, model.tasks["ddi2013"].type) == ("DDI-false", "relation")
     assert model.choices["snli"].options["turns"] == 3
     assert [task.order for task in model.tasks.values()] == ["ba", "ba", "ab", "ba"]
 

@@ -84,7 +84,12 @@ def own_tasks(
             given = HeadTask(given.name, given.type, given.inputs, (), given.metrics, given.dropout)
         if given.type == "classification" and head.san and given.inputs is None:
             given = HeadTask(given.name, given.type, "pair", given.labels, given.metrics, given.dropout)
-        tasks.append(_task(given, head.outputs, "the checkpoint's settings"))
+        task = _task(given, head.outputs, "the checkpoint's settings")
+        known = _known(given.name, str(given.type))
+        if known is not None and known.name != given.name and known.name not in {named[i].name for i in named}:
+            notes.append(f"{given.name} is {known.name} here")
+            task = task.model_copy(update={"name": known.name})
+        tasks.append(task)
     return tasks, notes
 
 
