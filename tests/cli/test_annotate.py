@@ -214,10 +214,10 @@ def test_mistakes(command: Command, model: Path, tmp_path: Path) -> None:
 
 def test_devices_and_pipes_are_refused(command: Command, model: Path, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.txt")
-    for source in ("/dev/zero", tmp_path / "pipe.txt"):
+    for source, what in (("/dev/zero", "a device"), (tmp_path / "pipe.txt", "a pipe")):
         ended = command("annotate", model, source, "--out", tmp_path / "out.jsonl")
         assert ended.code == 2
-        assert f"{source}: a device or pipe" in ended.err
+        assert f"{source}: {what}, expected a file or folder, save the data" in ended.err
 
 
 def test_the_input_is_never_replaced(command: Command, model: Path, tmp_path: Path) -> None:

@@ -127,5 +127,5 @@ def test_json_records_are_told_from_bioc(write, indent: int | None) -> None:
 
 def test_a_pipe_is_refused_before_it_is_opened(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "stream.tsv")
-    with pytest.raises(InputError, match=r"stream\.tsv: a device or pipe, expected a file or folder, save the data"):
+    with pytest.raises(InputError, match=r"stream\.tsv: a pipe, expected a file or folder, save the data"):
         own(str(tmp_path / "stream.tsv"), format="tsv")

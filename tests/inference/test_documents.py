@@ -134,3 +134,26 @@ def test_compressed_documents_are_read_as_plain_ones(tmp_path: Path, end: str) -
     packed.write_bytes(packed.read_bytes()[:-10])
     with pytest.raises(InputError, match=r"plain\.\w+\.gz.*can't be unpacked"):
         list(read_documents(packed, source_format(plain)))
+
+
+def test_compressed_brat_files(tmp_path: Path) -> None:
+    mention = Mention("T1", "Drug", ((0, 7),), "Aspirin")
+    documents = [Document(name, "Aspirin stops pain.", mentions=(mention,)) for name in ("a", "b", "c.d")]
+    folder = tmp_path / "brat"
+    write_documents(documents, folder, "brat")
+    expected = list(read_documents(folder, "brat"))
+    assert len(expected) == 3
+    assert all(document.mentions for document in expected)
+    for name in ("a.txt", "a.ann", "b.ann", "c.d.txt"):
+        (folder / f"{name}.gz").write_bytes(gzip.compress((folder / name).read_bytes()))
+        (folder / name).unlink()
+    assert source_format(folder) == "brat"
+    assert list(read_documents(folder, "brat")) == expected
+    for name in ("a.txt.gz", "a.ann.gz", "b.txt", "b.ann.gz"):
+        assert source_format(folder / name) == "brat"
+        (document,) = read_documents(folder / name, "brat")
+        assert (document.id, document.mentions) == (name[0], (mention,))
+    packed = folder / "a.txt.gz"
+    packed.write_bytes(packed.read_bytes()[:-10])
+    with pytest.raises(InputError, match=r"a\.txt\.gz.*can't be unpacked"):
+        list(read_documents(folder, "brat"))

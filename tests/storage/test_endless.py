@@ -1,4 +1,4 @@
-"""Devices and sockets are refused as input in one line; the shell's pipes are read."""
+"""Devices, sockets and named pipes are refused as input in one line; the shell's pipes are read."""
 
 from __future__ import annotations
 
@@ -16,15 +16,38 @@ from biomtl.storage.files import read_lines
 Command = Callable[..., Any]
 
 
-@pytest.mark.parametrize(
-    "words", [["predict", "M", "F"], ["embed", "M", "F", "--out", "O"], ["annotate", "M", "F", "--out", "O"]]
+COMMANDS = (
+    "predict MODEL IN",
+    "predict MODEL IN --out OUT",
+    "embed MODEL IN --out OUT",
+    "annotate MODEL IN --out OUT",
+    "annotate MODEL IN --out OUT --from text",
+    "check IN --type classification",
+    "score GOLD IN --task hoc",
+    "score IN GOLD --task hoc",
+    "prepare IN --out OUT",
+    "train IN",
+    "train RECIPE",
+    "audit IN",
 )
-def test_commands_refuse_a_device(command: Command, small_model: Path, tmp_path: Path, words: list[str]) -> None:
-    names = {"M": str(small_model), "F": "/dev/zero", "O": str(tmp_path / "o.jsonl")}
-    ended = command(*(names.get(word, word) for word in words))
-    assert ended.code == 2
-    assert "/dev/zero: a device" in ended.err
-    assert ended.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_no_command_waits_for_a_pipe_or_reads_a_device(
+    command: Command, small_model: Path, tmp_path: Path, line: str
+) -> None:
+    os.mkfifo(tmp_path / "in.tsv")
+    recipe, gold = tmp_path / "recipe.yaml", tmp_path / "gold.jsonl"
+    gold.write_text('{"id": "1", "text": "pola", "labels": []}\n')
+    names = {"MODEL": small_model, "OUT": tmp_path / "out.jsonl", "RECIPE": recipe, "GOLD": gold}
+    for source, what in (("/dev/zero", "a device"), (str(tmp_path / "in.tsv"), "a pipe")):
+        recipe.write_text(
+            f"output: {tmp_path / 'run'}\ntasks:\n  own: {{type: classification, files: {{train: {source}}}}}\n"
+        )
+        ended = command(*(str(names.get(word, word.replace("IN", source))) for word in line.split()))
+        assert ended.code == 2
+        assert f"{source}: {what}, expected a file" in ended.err
+        assert ended.err.count("\n") == 1
 
 
 def test_a_socket_is_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,6 @@ from biomtl.cli.progress import texts as bar
 from biomtl.cli.say import say
 from biomtl.cli.verify import NoVerify
 from biomtl.cli.words import WORDS, WordChoice
-from biomtl.errors import InputError
 from biomtl.formats.model import Document
 from biomtl.inference.annotate import Annotator
 from biomtl.inference.documents import (
@@ -29,6 +28,7 @@ from biomtl.inference.documents import (
 )
 from biomtl.inference.predictor import Predictor
 from biomtl.storage.files import refuse_existing
+from biomtl.storage.inputs import refuse_endless
 
 
 class Format(StrEnum):
@@ -84,8 +84,7 @@ def annotate(
     Example: `biomtl annotate runs/quickstart abstracts.pubtator --out annotated.xml`
     """
 
-    if source.exists() and not source.is_file() and not source.is_dir():
-        raise InputError("a device or pipe", path=source, expected="a file or folder", fix="save the text to a file")
+    refuse_endless(source, once=False)
     read_as = origin.value if origin else source_format(source)
     write_as = target.value if target else target_format(out, read_as)
     check_target(out, write_as)

@@ -9,20 +9,23 @@ import os
 import re
 import stat
 import struct
+import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
-from io import BufferedIOBase, BytesIO
+from io import BufferedIOBase
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 from biomtl.errors import InputError
 from biomtl.storage.files import MAX_LINE, decode_line
+from biomtl.storage.inputs import refuse_endless
 
 # What the standard library raises on a broken archive, while reading its directory or a member.
 _BROKEN = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, OSError, RuntimeError, ValueError)
 MAX_MEMBER = 1 << 30  # bytes; no file of these corpora comes near, a zip bomb does
-MAX_NESTED = 1 << 28  # bytes of all zips inside zips together, which are kept in memory
+MAX_NESTED = 1 << 28  # bytes of all zips inside zips together, which go to temporary files
+_IN_MEMORY = 1 << 20  # bytes of such a zip; the rest of a larger one is on disk
 _BLOCK = 1 << 16
 
 
@@ -38,11 +41,11 @@ class Source:
     """The files of a distribution by relative POSIX name; a zip's members are listed under the zip's own name.
 
     Args:
-        path: a folder, a ``.zip`` or a single file. A zip inside a zip is read too, in memory. ``.gz`` files are
-            decompressed and listed without ``.gz``.
+        path: a folder, a ``.zip`` or a single file. A zip inside a zip is read too, by way of a temporary file that
+            ends with the process. ``.gz`` files are decompressed and listed without ``.gz``.
 
     Raises:
-        InputError: missing path, broken archive, or a member that points outside the archive.
+        InputError: missing path, a pipe or device, broken archive, or a member that points outside the archive.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -52,6 +55,7 @@ class Source:
         self._nested_left = MAX_NESTED
         if not self.path.exists():
             raise InputError("no such file or folder", path=self.path, fix="check the path")
+        refuse_endless(self.path, once=False)
         self._base = self.path if self.path.is_dir() else self.path.parent
         if self.path.is_dir():
             for folder, folders, files in os.walk(self.path):
@@ -73,7 +77,7 @@ class Source:
     def _list(self, name: str, place: Place) -> None:
         self._places.setdefault(name.removesuffix(".gz"), place)
 
-    def _add_archive(self, file: str, content: Path | BytesIO, name: str) -> None:
+    def _add_archive(self, file: str, content: Path | IO[bytes], name: str) -> None:
         where = self.where(name)
         try:
             archive = self._archives[name] = zipfile.ZipFile(content)
@@ -89,11 +93,22 @@ class Source:
                 continue
             listed, place = f"{name}/{member.as_posix()}", Place(file, name, info.filename)
             if member.suffix.lower() == ".zip" and isinstance(content, Path):  # one level: a bomb may nest without end
-                inner = self._read(self._open(place, listed), listed, self._nested_left)
-                self._nested_left -= len(inner)
-                self._add_archive(file, BytesIO(inner), listed)
+                self._add_archive(file, self._spooled(place, listed), listed)
             else:
                 self._list(listed, place)
+
+    def _spooled(self, place: Place, name: str) -> IO[bytes]:
+        """A zip inside a zip as a temporary file without a name, since a zip is read from its end."""
+        spool = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 - open as long as the source
+        for block in self._blocks(self._open(place, name), name, self._nested_left):
+            try:
+                spool.write(block)
+            except OSError as error:
+                fix = "unpack the zip yourself, or set TMPDIR to a folder with space"
+                problem = f"no room for it in {tempfile.gettempdir()} ({error.strerror})"
+                raise InputError(problem, path=self.where(name), fix=fix) from error
+        self._nested_left -= spool.tell()
+        return spool
 
     @property
     def names(self) -> Iterator[str]:
@@ -140,20 +155,20 @@ class Source:
 
     def read_bytes(self, name: str) -> bytes:
         """One file's content."""
-        return self._read(self.open(name), name)
+        return b"".join(self._blocks(self.open(name), name, MAX_MEMBER))
 
-    def _read(self, stream: BufferedIOBase, name: str, limit: int = MAX_MEMBER) -> bytes:
-        content = bytearray()
+    def _blocks(self, stream: BufferedIOBase, name: str, limit: int) -> Iterator[bytes]:
+        """A stream's content piece by piece: reading all at once would reserve memory for the largest."""
+        size = 0
         with stream:
             try:
-                while block := stream.read(_BLOCK):  # reading all at once would reserve memory for the largest
-                    content += block
-                    if len(content) > limit:
+                while block := stream.read(_BLOCK):
+                    if (size := size + len(block)) > limit:
                         fix = "unpack its zips yourself" if name.lower().endswith(".zip") else None
                         raise InputError(f"over {limit:,} bytes unpacked", path=self.where(name), fix=fix)
+                    yield block
             except _BROKEN as error:
                 raise InputError(f"can't be unpacked ({error})", path=self.where(name)) from error
-        return bytes(content)
 
     def lines(self, name: str) -> Iterator[tuple[int, str]]:
         """(1-based number, text without line end) of one UTF-8 file, with the checks of ``files.read_lines``."""

@@ -11,9 +11,10 @@ from typing import Any
 from biomtl.custom.config import Format
 from biomtl.custom.tables import DICT, STATE
 from biomtl.errors import InputError
-from biomtl.formats import conll
+from biomtl.formats import brat, conll
 from biomtl.mtdnn.rows import is_mtdnn
 from biomtl.storage.files import read_lines, suffix_of
+from biomtl.storage.inputs import refuse_endless
 
 SUFFIXES: dict[str, Format] = {
     ".tsv": "tsv",
@@ -48,11 +49,11 @@ def detect(path: Path, *, tagging: bool) -> Format:
     Raises:
         InputError: no such file, or a folder of something else.
     """
-    refuse_stream(path)
+    refuse_endless(path, once=False)
     if path.is_dir():
         if any((path / name).is_file() for name in (STATE, DICT)):
             return "datasets"
-        if any(path.rglob("*.ann")) or any(path.rglob("*.txt")):
+        if any(brat.files(path, ".ann")) or any(brat.files(path, ".txt")):
             return "brat"
         expected = "brat's .txt and .ann files, or a dataset written by save_to_disk()"
         raise InputError("a folder of another kind", path=path, expected=expected, fix="name the files, or the format")
@@ -72,19 +73,9 @@ def detect(path: Path, *, tagging: bool) -> Format:
         return "pubtator"
     if first.startswith("{"):
         return "jsonl"
-    if path.with_suffix(".ann").is_file():
+    if brat.is_annotated(path):
         return "brat"
     return "conll" if tagging else "tsv"
-
-
-def refuse_stream(path: Path) -> None:
-    """Refuse what can be read only once, or never ends: data are read several times.
-
-    Raises:
-        InputError: a pipe or a device.
-    """
-    if path.exists() and not (path.is_file() or path.is_dir()):
-        raise InputError("a device or pipe", path=path, expected="a file or folder", fix="save the data to a file")
 
 
 def _first_object(path: Path) -> dict[str, Any] | None:

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from biomtl.corpora.reader import Record
 from biomtl.custom.config import Files, TaskDefinition
-from biomtl.custom.detect import DOCUMENTS, detect, refuse_stream
+from biomtl.custom.detect import DOCUMENTS, detect
 from biomtl.custom.documents import conll_records, document_records
 from biomtl.custom.records import Columns, table_records
 from biomtl.custom.tables import Row, read_table
@@ -21,6 +21,7 @@ from biomtl.errors import InputError, OnError, fail
 from biomtl.formats import delimited
 from biomtl.mtdnn.rows import PIECE_MARKS, Reading, read_rows
 from biomtl.storage.files import sha256
+from biomtl.storage.inputs import refuse_endless
 from biomtl.tasks.task import Split, Task
 from biomtl.tasks.types.base import Cell, TaskType
 
@@ -92,7 +93,7 @@ def own_task(name: str, definition: TaskDefinition, task_type: TaskType, known: 
         raise InputError(f"task {name}: no files", fix="list them under files: train, dev, test")
     for split in splits:
         for path in files.of(split):
-            refuse_stream(path)
+            refuse_endless(path, once=False)
     inputs = _inputs(definition, task_type, splits[0])
     cell = task_type.gold_cells.get(task_type.gold_key)
     fields: dict[str, Any] = {"name": name, "type": task_type.name, "inputs": inputs, "negative": definition.negative}

@@ -1,4 +1,4 @@
-"""brat standoff: ``NAME.txt`` and ``NAME.ann`` side by side (https://brat.nlplab.org/standoff.html).
+"""brat standoff: ``NAME.txt`` and ``NAME.ann`` side by side, either may be ``.gz`` (https://brat.nlplab.org/standoff.html).
 
     T1<TAB>Disease 0 5;8 12<TAB>right atrium       mention; pieces separated by ;
     R1<TAB>Treats Arg1:T1 Arg2:T2                  relation
@@ -20,7 +20,7 @@ from pathlib import Path
 from biomtl.errors import InputError, OnError, fail
 from biomtl.formats import brat_write
 from biomtl.formats.model import Document, Mention, Relation, Span, check_mention, covered, offset
-from biomtl.storage.files import MAX_LINE, read_lines
+from biomtl.storage.files import BROKEN_GZ, MAX_LINE, open_binary, read_lines
 
 Line = tuple[int, str]
 write = brat_write.write
@@ -39,32 +39,56 @@ def read(path: str | Path, on_error: OnError = fail) -> Iterator[Document]:
     """
     path = Path(path)
     if not path.is_dir():
-        yield from _pair(path.with_suffix(".txt"), path.stem, on_error)
+        yield from _pair(_stem(path), _stem(path).name, on_error)
         return
-    stems = sorted({file.with_suffix("") for pattern in ("*.txt", "*.ann") for file in path.rglob(pattern)})
+    stems = sorted({_stem(file) for suffix in (".txt", ".ann") for file in files(path, suffix)})
     if not stems:
         raise InputError("no .txt file", path=path, expected="brat's .txt and .ann files")
     for stem in stems:
-        yield from _pair(stem.with_name(f"{stem.name}.txt"), stem.relative_to(path).as_posix(), on_error)
+        yield from _pair(stem, stem.relative_to(path).as_posix(), on_error)
 
 
-def _pair(text_file: Path, name: str, on_error: OnError) -> Iterator[Document]:
+def files(folder: Path, suffix: str) -> Iterator[Path]:
+    """The files of a folder, at any depth, with this suffix, compressed or not."""
+    yield from folder.rglob(f"*{suffix}")
+    yield from folder.rglob(f"*{suffix}.gz")
+
+
+def is_annotated(path: Path) -> bool:
+    """Whether a folder holds an ``.ann`` file, or a file has one beside it."""
+    return any(files(path, ".ann")) if path.is_dir() else _beside(_stem(path), ".ann").is_file()
+
+
+def _stem(file: Path) -> Path:
+    """``in/a`` of ``in/a.txt.gz``."""
+    return file.with_name(Path(file.name.removesuffix(".gz")).stem)
+
+
+def _beside(stem: Path, suffix: str) -> Path:
+    """The plain file of a document with this suffix, or the compressed one if only that exists."""
+    plain = stem.with_name(stem.name + suffix)
+    packed = stem.with_name(f"{plain.name}.gz")
+    return packed if packed.exists() and not plain.exists() else plain
+
+
+def _pair(stem: Path, name: str, on_error: OnError) -> Iterator[Document]:
     """The document of a text and its annotations, or none if it has an error and ``on_error`` returns."""
     try:
-        yield _document(text_file, name)
+        yield _document(stem, name)
     except InputError as error:
         on_error(error)
 
 
-def _document(text_file: Path, name: str) -> Document:
+def _document(stem: Path, name: str) -> Document:
+    text_file, annotations = _beside(stem, ".txt"), _beside(stem, ".ann")
     try:
-        with text_file.open("rb") as stream:
+        with open_binary(text_file) as stream:
             content = stream.read(MAX_LINE + 1)
+    except BROKEN_GZ as error:
+        raise InputError(f"can't be unpacked ({error})", path=text_file, fix="copy it again") from error
     except OSError as error:
-        raise InputError(
-            f"can't be read ({error.strerror})", path=text_file, fix="put .txt and .ann together"
-        ) from error
-    annotations = text_file.with_suffix(".ann")
+        fix = "put .txt and .ann together"
+        raise InputError(f"can't be read ({error.strerror})", path=text_file, fix=fix) from error
     lines = read_lines(annotations) if annotations.exists() else ()
     return parse(name, decode(content, text_file), lines, annotations)
 

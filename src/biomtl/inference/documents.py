@@ -28,8 +28,7 @@ def source_format(path: Path) -> str:
         InputError: no such file, or a table, CoNLL or a saved dataset.
     """
     format_name: str = detect(path, tagging=False)
-    marked = any(path.rglob("*.ann")) if path.is_dir() else path.with_suffix(".ann").is_file()
-    if format_name == "brat" and not marked:
+    if format_name == "brat" and not brat.is_annotated(path):
         return "text"
     if format_name == "tsv" and SUFFIXES.get(suffix_of(path)) is None:  # what detect says of any lines of text
         return "text"
@@ -82,7 +81,7 @@ def read_texts(path: Path) -> Iterator[Document]:
     Raises:
         InputError: no text file, or one that is not UTF-8.
     """
-    files = sorted([*path.rglob("*.txt"), *path.rglob("*.txt.gz")]) if path.is_dir() else [path]
+    files = sorted(brat.files(path, ".txt")) if path.is_dir() else [path]
     if not files:
         raise InputError("no .txt file", path=path, expected="a folder of text files")
     for file in files:

@@ -19,7 +19,7 @@ from biomtl.corpora.source import MAX_MEMBER, Source
 from biomtl.errors import InputError
 from biomtl.mtdnn import scores as mtdnn
 from biomtl.scoring.table import Record, Table
-from biomtl.storage.files import MAX_LINE, decode_line
+from biomtl.storage.files import MAX_LINE, decode_line, open_binary
 from biomtl.storage.json_rows import parse_jsonl
 from biomtl.tasks.task import Task
 from biomtl.tasks.types.base import type_of
@@ -97,7 +97,7 @@ def _of_mtdnn(records: Sequence[Record], lines: Sequence[int], where: str, task:
 
 
 def is_pipe(path: Path) -> bool:
-    """Whether a path is standard input (``-``), a named pipe or another stream that can be read only once."""
+    """Whether a path is standard input (``-`` or ``/dev/stdin``) or another stream that can be read only once."""
     return str(path) == "-" or (path.exists() and not path.is_file())
 
 
@@ -114,7 +114,7 @@ class Piped(Source):
         self._lines: list[tuple[int, str]] = []
         size = 0
         try:
-            with sys.stdin.buffer if str(path) == "-" else path.open("rb") as stream:
+            with sys.stdin.buffer if str(path) == "-" else open_binary(path) as stream:
                 while raw := stream.readline(MAX_LINE + 1):
                     self._lines.append((len(self._lines) + 1, decode_line(raw, self.name, len(self._lines) + 1)))
                     if (size := size + len(raw)) > MAX_MEMBER:

@@ -281,7 +281,7 @@ def open_binary(path: str | Path) -> BinaryIO:
     Reading may raise what `BROKEN_GZ` holds.
 
     Raises:
-        InputError: a device or socket.
+        InputError: a pipe, device or socket.
     """
     refuse_endless(path)
     packed = str(path).lower().endswith(".gz")

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from biomtl.errors import InputError
 from biomtl.storage.files import read_lines
+from biomtl.storage.inputs import refuse_endless
 
 MAX_JSON = 64 << 20  # bytes; a tokenizer of a large vocabulary has 20 million
 MAX_YAML = 1 << 20  # characters; PyYAML reads a few hundred thousand per second
@@ -33,6 +34,7 @@ def read_json(path: str | Path, what: str, fix: str | None = None) -> dict[str, 
             surrogate pair.
     """
     path = Path(path)
+    refuse_endless(path)
     try:
         with path.open("rb") as stream:
             content = stream.read(MAX_JSON + 1)

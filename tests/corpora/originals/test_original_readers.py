@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import itertools
+import os
+import tracemalloc
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -354,3 +356,32 @@ def test_zips_inside_zips_have_one_limit_together(tmp_path: Path, monkeypatch: p
     assert len(list(Source(tmp_path / "2.zip").names)) == 2
     with pytest.raises(InputError, match=r"2\.zip: over [\d,]+ bytes unpacked"):
         Source(tmp_path / "3.zip")
+
+
+def test_a_zip_inside_a_zip_is_read_from_disk(tmp_path: Path) -> None:
+    inner, size = io.BytesIO(), 20 << 20
+    with zipfile.ZipFile(inner, "w") as archive:  # stored: as large as what it holds
+        archive.writestr("a.txt", b"pola\n" * (size // 5))
+    with zipfile.ZipFile(tmp_path / "outer.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("inner.zip", inner.getvalue())
+    tracemalloc.start()
+    try:
+        source = Source(tmp_path / "outer.zip")
+        (name,) = source.names
+        lines = sum(1 for _ in source.lines(name))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert (name, lines) == ("outer.zip/inner.zip/a.txt", size // 5)
+    assert peak < 8 << 20
+
+
+def test_no_room_for_a_zip_inside_a_zip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    inner = io.BytesIO()
+    with zipfile.ZipFile(inner, "w") as archive:
+        archive.writestr("a.txt", os.urandom(2 << 20))
+    with zipfile.ZipFile(tmp_path / "outer.zip", "w") as archive:
+        archive.writestr("inner.zip", inner.getvalue())
+    monkeypatch.setattr("tempfile.tempdir", "/no/such/folder")
+    with pytest.raises(InputError, match=r"inner\.zip: no room for it in .*set TMPDIR"):
+        Source(tmp_path / "outer.zip")
