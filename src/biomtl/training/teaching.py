@@ -146,7 +146,9 @@ def further_records(
                 if text in seen or not takes(tasks[name], text):
                     continue
                 seen.add(text)
-                found.setdefault(name, []).append(_like(tasks[name], record, text))
+                filled = _like(tasks[name], record, text)
+                if _text(tasks[name], filled) == text:  # not where words lose an unusual blank: that is another text
+                    found.setdefault(name, []).append(filled)
     return found
 
 

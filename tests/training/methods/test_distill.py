@@ -161,6 +161,19 @@ def test_texts_of_other_tasks(bert: Path, suite: Path, teacher: Path, tmp_path: 
     torch.testing.assert_close(changed["cls-text"], expected)
 
 
+def test_a_text_that_words_do_not_give_back(bert: Path, suite: Path, teacher: Path, tmp_path: Path) -> None:
+    """A tagger reads words, so it can't read a thin space: such a text keeps to its own task."""
+    rows = tiny.records("cls-text", 4)
+    rows[2]["text"] = rows[2]["text"].replace(" ", "\u2009", 1)
+    tiny.write_rows(suite / "cls-text" / "train.jsonl", rows)
+    _, data, _ = taught_data(recipe_of(suite, tmp_path, str(teacher), unlabelled="*"), bert)
+    assert all(example.labelled_tasks for example in data.examples)
+    [thin] = [
+        e for e in data.examples if any(t.task == "cls-text" and t.index == 2 and t.labelled for t in e.task_examples)
+    ]
+    assert thin.tasks == {"cls-text", "multi-text"}
+
+
 def test_the_tasks_that_exchange_texts(bert: Path, suite: Path, teacher: Path, tmp_path: Path) -> None:
     recipe = recipe_of(suite, tmp_path, str(teacher), unlabelled=["cls-text", "tag-drug"])
     _, data, teaching = taught_data(recipe, bert)
