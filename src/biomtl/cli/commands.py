@@ -31,6 +31,9 @@ COMMANDS: Mapping[str, str] = {
     "evaluate": "Predict a split and score it by the benchmark's rules, with 95 % intervals.",
     "score": "Score predictions by the rules of the BLUE benchmark, with rows per label and 95 % intervals.",
     "compare": "Compare runs task by task with the first: differences, paired tests, wins and ranks.",
+    "study": (
+        "Train many runs of one recipe: over seeds, without each method, over pairs of tasks, or in search of values."
+    ),
     "predict": "Label raw text with every task of a model, in one encoder pass; one JSON line per text.",
     "annotate": ("Annotate documents with every task of a model, in one encoder pass per text, with document offsets."),
     "embed": ("Write every layer's word vectors: one dataset per sentence, numbered from 0, layers x words x dim."),
@@ -43,8 +46,11 @@ COMMANDS: Mapping[str, str] = {
 @cache
 def load(name: str) -> Any:
     """A command with its options, made from the function of the same name in its module."""
-    app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
-    app.command(name)(getattr(import_module(f"biomtl.cli.{name}"), name))
+    module = import_module(f"biomtl.cli.{name}")
+    app = getattr(module, "app", None)  # a command with commands of its own
+    if app is None:
+        app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
+        app.command(name)(getattr(module, name))
     return typer.main.get_command(app)
 
 

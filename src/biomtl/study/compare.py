@@ -99,6 +99,19 @@ def compare_runs(
         InputError: runs that were scored on other data or by another metric, or whose predictions are gone.
     """
     arms = [read_arm(run, split) for run in runs]
+    return compare_arms(arms, split, data=data, resamples=resamples, seed=seed, level=level)
+
+
+def compare_arms(
+    arms: Sequence[Arm],
+    split: Split,
+    *,
+    data: str | None = None,
+    resamples: int = 10_000,
+    seed: int = 0,
+    level: float = 0.05,
+) -> Comparison:
+    """The same for arms at hand."""
     names = _distinct([arm.name for arm in arms])
     tasks = shared_tasks(arms, split)
     suite = gold_suite(arms, tasks, data)

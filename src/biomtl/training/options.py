@@ -122,3 +122,21 @@ class AdaptOptions(Options):
         None, description="Text file with a passage per line; default the texts of the tasks' training splits."
     )
     allow_test_text: bool = Field(False, description="Take a corpus although it holds texts that the run scores.")
+
+
+class TuneRange(Options):
+    """The values of a key between two ends, in ``tune``."""
+
+    low: Annotated[float, BeforeValidator(number)]
+    high: Annotated[float, BeforeValidator(number)]
+    log: bool = False
+    whole: bool = False
+
+
+def _space(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: tuple(own) if isinstance(own, list) else own for key, own in value.items()}
+    return value
+
+
+Space = Annotated[dict[str, TuneRange | tuple[Any, ...]], BeforeValidator(_space)]

@@ -7,7 +7,7 @@ given"; after validation every field holds the value that the run will use.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     BaseModel,
@@ -33,7 +33,9 @@ from biomtl.training.options import (
     Portion,
     Share,
     SmartOptions,
+    Space,
     TaskStoppingOptions,
+    TuneRange,
     number,
 )
 from biomtl.training.recipe_tasks import TaskOptions, contradiction, tasks_by_name
@@ -88,6 +90,10 @@ class Recipe(BaseModel):
     )
     adapt: AdaptOptions | None = Field(
         None, description="The stage `adapt`: guessing masked words of the tasks' texts."
+    )
+    tune: Space = Field(
+        default_factory=dict,
+        description="Space of `biomtl study tune`: key to a list of values, or to `{low, high, log, whole}`.",
     )
     train_on: Literal["train", "train+dev"] = Field(
         "train",
@@ -271,6 +277,7 @@ class Recipe(BaseModel):
             _check_mixing,
             _check_lengths,
             check_methods,
+            _check_space,
         ):
             rule(self)
         return self
@@ -362,6 +369,23 @@ def _check_lengths(recipe: Recipe) -> None:
     if recipe.max_length <= 2 * recipe.stride:
         text = f"stride {recipe.stride} is not below half of max_length {recipe.max_length}, lower it"
         raise contradiction(text, "stride", "max_length")
+
+
+def _check_space(recipe: Recipe) -> None:
+    for key, space in recipe.tune.items():
+        known: Any = Recipe.model_fields
+        for part in key.split("."):
+            if part not in known or part in ("tune", "stages", "output", "tasks"):
+                text = f"tune names {key!r}, which is no key of a recipe that can be searched"
+                raise contradiction(text, f"tune.{key}", "tune")
+            kinds = [k for k in get_args(known[part].annotation) if isinstance(k, type) and issubclass(k, BaseModel)]
+            known = kinds[0].model_fields if kinds else {}
+        if isinstance(space, TuneRange) and not space.low < space.high:
+            raise contradiction(f"tune.{key}: low {space.low:g} is not below high {space.high:g}", "tune")
+        if isinstance(space, TuneRange) and space.log and space.low <= 0:
+            raise contradiction(f"tune.{key}: log needs a low above 0", "tune")
+        if isinstance(space, tuple) and len(space) < 2:
+            raise contradiction(f"tune.{key}: {len(space)} value, give two or more", "tune")
 
 
 def check_methods(recipe: Recipe) -> None:

@@ -38,7 +38,7 @@ from biomtl.training.observer import Observer
 from biomtl.training.optimiser import configure
 from biomtl.training.overlap import look_for_overlap
 from biomtl.training.precision import slow_bf16
-from biomtl.training.progress import Progress
+from biomtl.training.progress import DevScores, Progress
 from biomtl.training.recipe import Recipe
 from biomtl.training.recipe_io import load_recipe, make_recipe
 from biomtl.training.splits import check_splits, scale_notes, scored_splits
@@ -74,6 +74,7 @@ def train(
     command: str | None = None,
     console: Console | None = None,
     also: Callable[[Path, Results], None] | None = None,
+    watch: Callable[[int, float], None] | None = None,
 ) -> Run:
     """Train according to the recipe, select on dev, score test once, and write the run folder.
 
@@ -87,6 +88,8 @@ def train(
         overwrite: replace an existing run once this one is finished.
         command: the command line, for the provenance.
         console: the console for tables; default standard output.
+        watch: called after each evaluation on dev with the step and the score that selects the model; what it raises
+            ends the run.
         also: writes further files into the folder, given the scores, before the run counts as finished.
 
     Raises:
@@ -133,7 +136,7 @@ def train(
         if not folder.scored:
             started = time.monotonic()
             with contextlib.closing(Observer(model, suite, recipe, accelerator, folder.place)) as run:
-                hooks = Hooks(run.on_start, run.on_step, run.evaluate, run.save_best)
+                hooks = Hooks(run.on_start, run.on_step, watched(run.evaluate, watch), run.save_best)
                 progress = fit(model, data, recipe, accelerator, hooks, folder.checkpoints, resume=resume)
             accelerator.wait_for_everyone()
             if accelerator.is_main_process:
@@ -146,6 +149,20 @@ def train(
                 folder.settle()
     model.source, model.trained_heads = str(folder.output), set(model.tasks)
     return Run(folder.output, results, model)
+
+
+def watched(
+    evaluate: Callable[[Progress], DevScores], watch: Callable[[int, float], None] | None
+) -> Callable[[Progress], DevScores]:
+    """The same evaluation, with somebody who hears of its score."""
+
+    def both(progress: Progress) -> DevScores:
+        scores = evaluate(progress)
+        if watch is not None:
+            watch(progress.step, scores.chosen)
+        return scores
+
+    return both
 
 
 @contextlib.contextmanager

@@ -1,0 +1,96 @@
+"""``biomtl study``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from biomtl.cli.splits import SplitName
+from biomtl.report.console import table_console
+from biomtl.study import studies
+from biomtl.study.jobs import study_folder
+from biomtl.study.tune import tune as search
+from biomtl.training.recipe_io import load_recipe
+
+app = typer.Typer(add_completion=False, rich_markup_mode="markdown", no_args_is_help=True)
+RecipePath = Annotated[Path, typer.Argument(help="Recipe file (YAML).", show_default=False)]
+Out = Annotated[
+    Path, typer.Option("--out", help="Folder of the study; what is finished in it is kept.", show_default=False)
+]
+Overrides = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Recipe keys to set.")]
+Count = Annotated[int, typer.Option("--seeds", help="Seeds of each run, from the recipe's on.", min=1)]
+Where = Annotated[SplitName, typer.Option("--split", help="Split to compare on; test is not looked at otherwise.")]
+Workers = Annotated[int, typer.Option("--workers", help="Runs side by side, each a process.", min=1)]
+
+
+@app.callback()
+def study() -> None:
+    """Train many runs of one recipe: over seeds, without each method, over pairs of tasks, or in search of values."""
+
+
+@app.command()
+def seeds(
+    recipe: RecipePath,
+    out: Out,
+    overrides: Overrides = None,
+    count: Count = 5,
+    split: Where = SplitName.dev,
+    workers: Workers = 1,
+) -> None:
+    """Mean, standard deviation and interval of every score over several seeds."""
+    studies.seeds(
+        load_recipe(recipe, overrides or []),
+        study_folder(out),
+        count,
+        table_console(),
+        split=split.value,
+        workers=workers,
+    )
+
+
+@app.command()
+def ablate(
+    recipe: RecipePath,
+    out: Out,
+    overrides: Overrides = None,
+    key: Annotated[
+        list[str] | None, typer.Option("--key", help="Key to take out; may be repeated; default every method.")
+    ] = None,
+    count: Count = 1,
+    split: Where = SplitName.dev,
+    workers: Workers = 1,
+) -> None:
+    """The recipe as it is against itself without each of its methods."""
+    loaded = load_recipe(recipe, overrides or [])
+    studies.ablate(
+        loaded, study_folder(out), table_console(), keys=key or [], count=count, split=split.value, workers=workers
+    )
+
+
+@app.command()
+def pairwise(
+    recipe: RecipePath,
+    out: Out,
+    overrides: Overrides = None,
+    count: Count = 1,
+    split: Where = SplitName.dev,
+    workers: Workers = 1,
+) -> None:
+    """What each task gains from each other one: all pairs against all single tasks, with a heat map."""
+    loaded = load_recipe(recipe, overrides or [])
+    studies.pairwise(loaded, study_folder(out), table_console(), count=count, split=split.value, workers=workers)
+
+
+@app.command()
+def tune(
+    recipe: RecipePath,
+    out: Out,
+    overrides: Overrides = None,
+    trials: Annotated[
+        int, typer.Option("--trials", help="Trials in all, those of earlier calls included.", min=1)
+    ] = 20,
+) -> None:
+    """Search the recipe's space (`tune`) for the best dev score."""
+    search(load_recipe(recipe, overrides or []), study_folder(out), trials, table_console())

@@ -1,0 +1,157 @@
+"""The runs of a study: each in a folder named after what decides it, so that none is trained twice."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from biomtl.errors import InputError
+from biomtl.results import FILE, Results
+from biomtl.storage.checksums import take
+from biomtl.storage.files import atomic_file, write_json
+from biomtl.study.arms import Arm, ScoredRun
+from biomtl.suite import load_suite
+from biomtl.tasks.task import Split
+from biomtl.training.checkpoint import latest_checkpoint
+from biomtl.training.folder import CHECKPOINTS, is_finished
+from biomtl.training.recipe import Recipe
+from biomtl.training.recipe_io import dump_recipe, make_recipe
+from biomtl.training.run import train
+
+RUNS, INDEX = "runs", "study.json"
+ELSEWHERE = ("output", "num_threads", "report_to", "save_strategy", "save_steps", "save_minutes", "save_total_limit")
+"""Keys that don't decide what a run learns."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run of a study: which arm it belongs to, and its recipe, whose output follows from the rest."""
+
+    arm: str
+    recipe: Recipe
+
+    @property
+    def folder(self) -> Path:
+        """Where it is."""
+        return Path(self.recipe.output)
+
+
+def job(arm: str, recipe: Recipe, out: Path, changes: Mapping[str, Any], *, split: Split) -> Job:
+    """A run of the recipe with some keys changed; ``None`` takes a key out.
+
+    Test is not looked at unless it is what the study compares.
+    """
+    given = {key: getattr(recipe, key) for key in recipe.model_fields_set if key not in ("output", "tune")}
+    values = {key: plain(value) for key, value in given.items()}
+    values |= {"predict_test": split == "test", **changes}
+    values = {key: value for key, value in values.items() if value is not None}
+    made = make_recipe({**values, "output": "run"})
+    return Job(arm, made.model_copy(update={"output": str(out / RUNS / content_name(made))}))
+
+
+def plain(value: Any) -> Any:
+    """A recipe's value as a file would give it."""
+    if isinstance(value, dict):
+        return {key: plain(inner) for key, inner in value.items()}
+    return value.model_dump(exclude_unset=True, exclude_none=True) if hasattr(value, "model_dump") else value
+
+
+def content_name(recipe: Recipe) -> str:
+    """A name from all that decides a run: its keys, its data, and an encoder or teachers in folders."""
+    suite = load_suite(recipe.suite, list(recipe.tasks) or None, recipe.own_tasks)
+    decisive = recipe.model_copy(update={key: Recipe.model_fields[key].default for key in ELSEWHERE})
+    teachers = [run for runs in recipe.distill.teachers.values() for run in runs] if recipe.distill else []
+    folders = [take(Path(name)) for name in (recipe.encoder, *teachers) if Path(name).is_dir()]
+    said = f"{dump_recipe(decisive)}\n{suite.provenance()}\n{folders}"
+    return hashlib.sha256(said.encode()).hexdigest()[:16]
+
+
+def study_folder(out: Path) -> Path:
+    """A folder for a study: a new or an empty one, or that of a study to go on with.
+
+    Raises:
+        InputError: a folder that holds something else.
+    """
+    if out.is_dir() and any(out.iterdir()) and not any((out / name).exists() for name in (RUNS, INDEX, "trials.log")):
+        raise InputError("a folder that is no study's", path=out, fix="choose another --out")
+    if out.exists() and not out.is_dir():
+        raise InputError("a file", path=out, expected="a folder", fix="choose another --out")
+    return out
+
+
+def run_jobs(jobs: Sequence[Job], console: Console, *, workers: int = 1) -> None:
+    """Train what isn't finished, continue what was interrupted; with several workers, side by side.
+
+    A worker is a process of its own, with its share of the CPU's cores and its turn among the GPUs.
+
+    Raises:
+        InputError: a run failed; the message is its last line.
+    """
+    todo = [one for one in {job.folder: job for job in jobs}.values() if not is_finished(one.folder)]
+    done = len({job.folder for job in jobs}) - len(todo)
+    console.print(f"study: {done} runs finished, {len(todo)} to go", markup=False)
+    if workers == 1:
+        for one in todo:
+            console.print(f"study: {one.arm}, seed {one.recipe.seed}: {one.folder}", markup=False)
+            begun = latest_checkpoint(one.folder / CHECKPOINTS) is not None
+            train(one.recipe, resume=begun, overwrite=not begun, console=Console(quiet=True))
+        return
+    with ThreadPoolExecutor(workers) as pool:
+        for one, _ in zip(todo, pool.map(_in_process, todo, range(len(todo)), [workers] * len(todo)), strict=True):
+            console.print(f"study: {one.arm}, seed {one.recipe.seed}: finished", markup=False)
+
+
+def _in_process(one: Job, number: int, workers: int) -> None:
+    path = one.folder.parent / f"{one.folder.name}.yaml"
+    with atomic_file(path) as stream:
+        stream.write(dump_recipe(one.recipe))
+    begun = latest_checkpoint(one.folder / CHECKPOINTS) is not None
+    words = ["-m", "biomtl.cli.main", "train", str(path), "--resume" if begun else "--overwrite"]
+    environment = {**os.environ, "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // workers))}
+    devices = _devices()
+    if devices:
+        environment["CUDA_VISIBLE_DEVICES"] = devices[number % len(devices)]
+    done = subprocess.run([sys.executable, *words], env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise InputError(f"run {one.arm} failed ({last})", path=one.folder, fix=f"biomtl train {path}")
+
+
+def _devices() -> list[str]:
+    """The GPUs that the study may use."""
+    import torch
+
+    said = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if said is not None:
+        return [name for name in said.split(",") if name]
+    return [str(i) for i in range(torch.cuda.device_count())]
+
+
+def arms_of(jobs: Sequence[Job], split: Split) -> list[Arm]:
+    """The finished runs, by arm."""
+    arms: dict[str, dict[str, list[ScoredRun]]] = {}
+    for one in jobs:
+        run = ScoredRun(one.folder, Results.read(one.folder / FILE))
+        for task in run.results.on(split):
+            arms.setdefault(one.arm, {}).setdefault(task, []).append(run)
+    return [Arm(name, runs) for name, runs in arms.items()]
+
+
+def write_study(out: Path, jobs: Iterable[Job], found: Mapping[str, Any], texts: Mapping[str, str]) -> None:
+    """Write ``study.json`` with the runs of each arm, and files such as tables and plots beside it."""
+    runs: dict[str, list[str]] = {}
+    for one in jobs:
+        runs.setdefault(one.arm, []).append(f"{RUNS}/{one.folder.name}")
+    write_json(out / INDEX, {"arms": runs, **found})
+    for name, text in texts.items():
+        with atomic_file(out / name) as stream:
+            stream.write(text)

@@ -1,0 +1,147 @@
+"""Studies: what is trained, that nothing is trained twice, and what they say."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+import tiny
+from biomtl.cli.main import app
+from biomtl.errors import InputError
+from biomtl.study import jobs as jobs_module
+from biomtl.study import studies
+from biomtl.study.jobs import job, study_folder
+from biomtl.study.tune import nested, tune
+from biomtl.training.recipe import Recipe
+from biomtl.training.recipe_io import load_recipe, make_recipe
+
+QUIET = Console(quiet=True)
+
+
+@pytest.fixture
+def recipe(bert: Path, small_suite: Path, tmp_path: Path) -> Path:
+    tasks = ["cls-text", "tag-drug"]
+    return tiny.write_recipe(tmp_path / "r.yaml", bert, small_suite, max_length=24, tasks=tasks, ema_decay=0.5)
+
+
+def trained(monkeypatch: pytest.MonkeyPatch) -> list[Recipe]:
+    """What is trained from here on."""
+    found: list[Recipe] = []
+    original = jobs_module.train
+
+    def train(recipe: Recipe, **options: Any) -> Any:
+        found.append(recipe)
+        return original(recipe, **options)
+
+    monkeypatch.setattr(jobs_module, "train", train)
+    return found
+
+
+def test_seeds(recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = trained(monkeypatch)
+    result = CliRunner().invoke(app, ["study", "seeds", str(recipe), "--out", str(tmp_path / "s"), "--seeds", "2"])
+    assert result.exit_code == 0, result.output
+    assert [one.seed for one in found] == [42, 43]
+    assert not any(one.predict_test for one in found)
+    study = json.loads((tmp_path / "s" / "study.json").read_text())
+    assert list(study["tasks"]) == ["cls-text", "tag-drug", "mean"]
+    own = study["tasks"]["cls-text"]
+    assert own["mean"] == pytest.approx(sum(own["values"]) / 2)
+    assert own["low"] <= own["mean"] <= own["high"]
+    assert "cls-text" in result.output
+    studies.seeds(load_recipe(recipe), tmp_path / "s", 3, QUIET)
+    assert [one.seed for one in found] == [42, 43, 44]
+
+
+def test_without_each_method(recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = trained(monkeypatch)
+    loaded = load_recipe(recipe, ["layer_decay=0.9"])
+    comparison = studies.ablate(loaded, tmp_path / "s", QUIET)
+    assert comparison.arms == ("as it is", "without layer_decay", "without ema_decay")
+    assert [(one.layer_decay, one.ema_decay) for one in found] == [(0.9, 0.5), (None, 0.5), (0.9, None)]
+    studies.ablate(loaded, tmp_path / "s", QUIET, keys=["ema_decay"])
+    assert len(found) == 3
+    with pytest.raises(InputError, match="--key emadecay: no key of a recipe, did you mean 'ema_decay'"):
+        studies.ablate(loaded, tmp_path / "s", QUIET, keys=["emadecay"])
+    with pytest.raises(InputError, match="--key r_drop: the recipe doesn't give it"):
+        studies.ablate(loaded, tmp_path / "s", QUIET, keys=["r_drop"])
+
+
+@pytest.mark.slow
+def test_pairs_side_by_side(recipe: Path, tmp_path: Path) -> None:
+    words = ["study", "pairwise", str(recipe), "--out", str(tmp_path / "s"), "--workers", "2"]
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 0, result.output
+    study = json.loads((tmp_path / "s" / "study.json").read_text())
+    assert list(study["arms"]) == ["cls-text", "tag-drug", "cls-text+tag-drug"]
+    assert set(study["gains"]) == {"cls-text with tag-drug", "tag-drug with cls-text"}
+    scores = {
+        arm: json.loads((tmp_path / "s" / runs[0] / "metrics.json").read_text())["tasks"]
+        for arm, runs in study["arms"].items()
+    }
+    gain = scores["cls-text+tag-drug"]["cls-text"]["dev"]["value"] - scores["cls-text"]["cls-text"]["dev"]["value"]
+    assert study["gains"]["cls-text with tag-drug"]["gain"] == pytest.approx(gain)
+    ElementTree.parse(tmp_path / "s" / "transfer.svg")
+
+
+def test_names_follow_from_what_decides_a_run(recipe: Path, small_suite: Path, tmp_path: Path) -> None:
+    loaded = load_recipe(recipe)
+
+    def name(**changes: Any) -> str:
+        return job("a", loaded, tmp_path, changes, split="dev").folder.name
+
+    assert name() == name() == name(num_threads=2) == name(save_steps=3)
+    assert len({name(), name(seed=1), name(learning_rate=1e-2), name(ema_decay=None)}) == 4
+
+
+def test_search(recipe: Path, tmp_path: Path) -> None:
+    pytest.importorskip("optuna")
+    space = {"learning_rate": {"low": 1e-5, "high": 1e-2, "log": True}, "policy": ["sqrt", "uniform"]}
+    loaded = make_recipe({**_keys(recipe), "tune": space})
+    found = tune(loaded, tmp_path / "s", 2, QUIET)
+    assert len(found["trials"]) == 2
+    assert set(found["best"]["keys"]) == {"learning_rate", "policy"}
+    again = tune(loaded, tmp_path / "s", 3, QUIET)
+    assert again["trials"][:2] == found["trials"]
+    assert len(again["trials"]) == 3
+    assert (tmp_path / "s" / "runs" / again["best"]["run"] / "model").is_dir()
+
+
+def _keys(path: Path) -> dict[str, Any]:
+    import yaml
+
+    return yaml.safe_load(path.read_text())
+
+
+@pytest.mark.parametrize(
+    ("space", "message"),
+    [
+        ({"learning_rat": [1, 2]}, "tune names 'learning_rat', which is no key of a recipe"),
+        ({"smart.wait": [1, 2]}, r"tune names 'smart\.wait'"),
+        ({"learning_rate": {"low": 1, "high": 0.1}}, "low 1 is not below high 0.1"),
+        ({"learning_rate": {"low": 0, "high": 0.1, "log": True}}, "log needs a low above 0"),
+        ({"policy": ["sqrt"]}, "1 value, give two or more"),
+    ],
+)
+def test_spaces_that_do_not_fit(space: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        make_recipe({"tune": space})
+
+
+def test_dotted_keys_keep_what_stands_beside_them() -> None:
+    recipe = make_recipe({"smart": {"steps": 2}})
+    assert nested(recipe, {"smart.weight": 3.0, "seed": 1}) == {"smart": {"steps": 2, "weight": 3.0}, "seed": 1}
+
+
+def test_no_study_goes_into_somebodys_folder(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(InputError, match="a folder that is no study's"):
+        study_folder(tmp_path)
+    with pytest.raises(InputError, match="a file, expected a folder"):
+        study_folder(tmp_path / "thesis.txt")
