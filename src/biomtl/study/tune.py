@@ -17,9 +17,9 @@ from biomtl.study.jobs import Job, job, write_study
 from biomtl.study.plots import bar_plot
 from biomtl.training.checkpoint import latest_checkpoint
 from biomtl.training.folder import CHECKPOINTS, is_finished
-from biomtl.training.options import TuneRange
 from biomtl.training.recipe import MEAN, Recipe
 from biomtl.training.run import train
+from biomtl.training.space import TuneRange
 
 JOURNAL = "trials.log"
 

@@ -124,19 +124,13 @@ class AdaptOptions(Options):
     allow_test_text: bool = Field(False, description="Take a corpus although it holds texts that the run scores.")
 
 
-class TuneRange(Options):
-    """The values of a key between two ends, in ``tune``."""
-
-    low: Annotated[float, BeforeValidator(number)]
-    high: Annotated[float, BeforeValidator(number)]
-    log: bool = False
-    whole: bool = False
-
-
-def _space(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: tuple(own) if isinstance(own, list) else own for key, own in value.items()}
-    return value
-
-
-Space = Annotated[dict[str, TuneRange | tuple[Any, ...]], BeforeValidator(_space)]
+CONTRADICTIONS = (
+    ("objective", "r_drop", "both replace the tasks' losses"),
+    ("distill", "objective", "both replace the tasks' losses"),
+    ("distill", "r_drop", "both replace the tasks' losses"),
+    ("frozen_layers", "freeze_encoder", "both freeze"),
+    ("gradient_aggregation", "freeze_encoder", "a frozen encoder has no gradient"),
+    ("gradient_aggregation", "gradient_checkpointing", "each task's backward pass would compute all anew"),
+    ("gradual_thawing", "freeze_encoder", "a frozen encoder doesn't thaw"),
+)
+"""Pairs of the recipe's keys of which only one may be given, with the reason."""

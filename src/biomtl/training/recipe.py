@@ -7,7 +7,7 @@ given"; after validation every field holds the value that the run will use.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -22,6 +22,7 @@ from biomtl.custom.config import TaskDefinition
 from biomtl.packaged import PACKAGED_ENCODER
 from biomtl.tasks.task import name_problem
 from biomtl.training.options import (
+    CONTRADICTIONS,
     AdaptOptions,
     Amount,
     Count,
@@ -33,12 +34,11 @@ from biomtl.training.options import (
     Portion,
     Share,
     SmartOptions,
-    Space,
     TaskStoppingOptions,
-    TuneRange,
     number,
 )
 from biomtl.training.recipe_tasks import TaskOptions, contradiction, tasks_by_name
+from biomtl.training.space import Space, space_problem
 from biomtl.training.stage import Stages
 
 MEAN = "mean"  # the dev aggregate: mean of every task's main metric
@@ -372,33 +372,13 @@ def _check_lengths(recipe: Recipe) -> None:
 
 
 def _check_space(recipe: Recipe) -> None:
-    for key, space in recipe.tune.items():
-        known: Any = Recipe.model_fields
-        for part in key.split("."):
-            if part not in known or part in ("tune", "stages", "output", "tasks"):
-                text = f"tune names {key!r}, which is no key of a recipe that can be searched"
-                raise contradiction(text, f"tune.{key}", "tune")
-            kinds = [k for k in get_args(known[part].annotation) if isinstance(k, type) and issubclass(k, BaseModel)]
-            known = kinds[0].model_fields if kinds else {}
-        if isinstance(space, TuneRange) and not space.low < space.high:
-            raise contradiction(f"tune.{key}: low {space.low:g} is not below high {space.high:g}", "tune")
-        if isinstance(space, TuneRange) and space.log and space.low <= 0:
-            raise contradiction(f"tune.{key}: log needs a low above 0", "tune")
-        if isinstance(space, tuple) and len(space) < 2:
-            raise contradiction(f"tune.{key}: {len(space)} value, give two or more", "tune")
+    if problem := space_problem(recipe.tune, Recipe.model_fields):
+        raise contradiction(problem, "tune")
 
 
 def check_methods(recipe: Recipe) -> None:
     """Refuse methods that contradict each other or the rest of the recipe."""
-    for first, second, why in (
-        ("objective", "r_drop", "both replace the tasks' losses"),
-        ("distill", "objective", "both replace the tasks' losses"),
-        ("distill", "r_drop", "both replace the tasks' losses"),
-        ("frozen_layers", "freeze_encoder", "both freeze"),
-        ("gradient_aggregation", "freeze_encoder", "a frozen encoder has no gradient"),
-        ("gradient_aggregation", "gradient_checkpointing", "each task's backward pass would compute all anew"),
-        ("gradual_thawing", "freeze_encoder", "a frozen encoder doesn't thaw"),
-    ):
+    for first, second, why in CONTRADICTIONS:
         if getattr(recipe, first) is not None and getattr(recipe, second) not in (None, False):
             raise contradiction(f"{first} and {second} are given, choose one: {why}", first, second)
     for key in ("need_sampling", "task_stopping"):
