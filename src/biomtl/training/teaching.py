@@ -29,6 +29,7 @@ from biomtl.storage import checksums
 from biomtl.storage.files import atomic_file, dump_json
 from biomtl.storage.structured import read_json
 from biomtl.suite import Suite
+from biomtl.tasks.head import HeadChoice
 from biomtl.tasks.task import Task
 from biomtl.tasks.types.base import Record, type_of
 from biomtl.training.options import EVERY, DistillOptions
@@ -108,7 +109,7 @@ def teach(suite: Suite, recipe: Recipe, device: torch.device, say: Say) -> Teach
         return None
     teachers = teachers_of(recipe.distill, suite.tasks)
     records = {name: training_records(suite, name, recipe) for name in suite.tasks}
-    more = further_records(suite.tasks, records, teachers, recipe.distill.unlabelled)
+    more = further_records(suite.tasks, suite.heads, records, teachers, recipe.distill.unlabelled)
     wanted = {name: [*records[name], *more.get(name, ())] for name in teachers}
     place = Path(recipe.distill.folder) if recipe.distill.folder else default_folder()
     files: dict[str, list[Path]] = {name: [] for name in teachers}
@@ -122,6 +123,7 @@ def teach(suite: Suite, recipe: Recipe, device: torch.device, say: Say) -> Teach
 
 def further_records(
     tasks: Mapping[str, Task],
+    heads: Mapping[str, HeadChoice],
     records: Mapping[str, Sequence[Record]],
     teachers: Mapping[str, Any],
     chosen: Sequence[str],
@@ -130,6 +132,7 @@ def further_records(
 
     Args:
         tasks: all tasks.
+        heads: the student's choice of head for each.
         records: their training records.
         teachers: the tasks that have teachers.
         chosen: the tasks that exchange texts; ``*`` for all that can.
@@ -139,15 +142,17 @@ def further_records(
     for name in names:
         if name not in teachers or not _can_be_filled(tasks[name]):
             continue
-        seen = {_text(tasks[name], record) for record in records[name]}
+        seen = {_text(tasks[name], record, heads[name]) for record in records[name]}
         for other in names:
             for record in records[other] if other != name else ():
-                text = _text(tasks[other], record)
+                text = _text(tasks[other], record, heads[other])
                 if text in seen or not takes(tasks[name], text):
                     continue
                 seen.add(text)
                 filled = _like(tasks[name], record, text)
-                if _text(tasks[name], filled) == text:  # not where words lose an unusual blank: that is another text
+                if (
+                    _text(tasks[name], filled, heads[name]) == text
+                ):  # not where words lose an unusual blank: that is another text
                     found.setdefault(name, []).append(filled)
     return found
 
@@ -159,8 +164,9 @@ def _can_be_filled(task: Task) -> bool:
     return simple and "relation" not in type_of(task).family
 
 
-def _text(task: Task, record: Record) -> str | tuple[str, ...]:
-    texts = type_of(task).text(record, task).texts
+def _text(task: Task, record: Record, head: HeadChoice) -> str | tuple[str, ...]:
+    """What the encoder reads of a record: with a relation's mentions masked, if that is the student's view of them."""
+    texts = type_of(task).text(record, task, head).texts
     return texts[0] if len(texts) == 1 else tuple(texts)
 
 

@@ -174,6 +174,21 @@ def test_a_text_that_words_do_not_give_back(bert: Path, suite: Path, teacher: Pa
     assert thin.tasks == {"cls-text", "multi-text"}
 
 
+@pytest.mark.parametrize("view", ["spans", "mask", "markers"])
+def test_texts_of_relations_are_those_that_the_view_shows(bert: Path, tmp_path: Path, view: str) -> None:
+    names = (f"rel-{view}", "cls-text")
+    folder = tiny.write_suite(tmp_path / "suite", names)
+    tiny.model(bert, names, max_length=40).save_pretrained(tmp_path / "teacher")
+    recipe = recipe_of(folder, tmp_path, str(tmp_path / "teacher"), unlabelled="*")
+    loaded = load_suite(folder)
+    teaching = teach(loaded, recipe, CPU, lambda line: None)
+    model = tiny.model(bert, names, max_length=40)
+    data = TrainingData(model.processor, loaded, recipe, teaching=teaching)
+    assert set(teaching.unlabelled) == {"cls-text"}  # a text alone has no pair of mentions
+    assert all(example.labelled_tasks for example in data.examples)
+    assert any(example.tasks == set(names) for example in data.examples)
+
+
 def test_the_tasks_that_exchange_texts(bert: Path, suite: Path, teacher: Path, tmp_path: Path) -> None:
     recipe = recipe_of(suite, tmp_path, str(teacher), unlabelled=["cls-text", "tag-drug"])
     _, data, teaching = taught_data(recipe, bert)

@@ -41,7 +41,7 @@ def step(model: MultiTaskModel, parts: list[list[EncodedExample]], method: Any) 
 
 def examples_of(model: MultiTaskModel) -> list[EncodedExample]:
     records = {name: tiny.records(name, 6) for name in model.tasks}
-    return encode_examples(model.processor, model.tasks, records, targets=True, apart=model.apart)
+    return encode_examples(model.processor, model.tasks, records, targets=True, choices=model.choices)
 
 
 def test_the_tasks_gradients_add_up_to_the_steps(model: MultiTaskModel) -> None:
