@@ -65,6 +65,10 @@ def convert(
     data: Annotated[
         Path | None, typer.Option(help="Folder of the data that a task_def.yml of MT-DNN describes; default beside it.")
     ] = None,
+    flags: Annotated[
+        str | None,
+        typer.Option(help="With a task_def.yml: flags of MT-DNN's train.py, such as '--epochs 5 --optimizer adam'."),
+    ] = None,
     encoder_only: Annotated[bool, typer.Option("--encoder-only", help="Leave out the heads.")] = False,
     no_verify: NoVerify = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing target.")] = False,
@@ -96,10 +100,11 @@ def convert(
         raise InputError("no " + ("SRC and DEST" if source is None else "DEST"), expected="biomtl convert SRC DEST")
 
     if source.suffix in (".yml", ".yaml"):
-        _definitions(source, target, data, vocab, overwrite)
+        _definitions(source, target, data, vocab, flags, overwrite)
         return
-    if data is not None:
-        raise InputError("--data for a checkpoint", expected="a task_def.yml of MT-DNN", fix="leave it out")
+    if data is not None or flags is not None:
+        given = "--data" if data is not None else "--flags"
+        raise InputError(f"{given} for a checkpoint", expected="a task_def.yml of MT-DNN", fix="leave it out")
     report = run(
         source,
         target,
@@ -115,10 +120,12 @@ def convert(
     _show(report, target)
 
 
-def _definitions(source: Path, target: Path, data: Path | None, vocab: Path | None, overwrite: bool) -> None:
+def _definitions(
+    source: Path, target: Path, data: Path | None, vocab: Path | None, flags: str | None, overwrite: bool
+) -> None:
     if target.suffix not in (".yml", ".yaml"):
         raise InputError(f"{target} for a recipe", expected="a name that ends with .yaml")
-    made = convert_definitions(source, target, data=data, vocabulary=vocab, overwrite=overwrite)
+    made = convert_definitions(source, target, data=data, vocabulary=vocab, flags=flags or "", overwrite=overwrite)
     for remark in made.remarks:
         say(remark)
     say(f"written: {target} ({len(made.recipe['tasks'])} tasks; set its encoder, then `biomtl train {target}`)")

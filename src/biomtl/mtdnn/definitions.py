@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from biomtl.errors import InputError
+from biomtl.mtdnn.flags import apply_flags
 from biomtl.mtdnn.names import INPUTS, LOSSES, TYPES, metrics_for
 from biomtl.mtdnn.rows import PIECE_MARKS
 from biomtl.storage.files import atomic_file
@@ -50,7 +51,13 @@ class Conversion:
 
 
 def convert_definitions(
-    source: Path, target: Path, *, data: Path | None = None, vocabulary: Path | None = None, overwrite: bool = False
+    source: Path,
+    target: Path,
+    *,
+    data: Path | None = None,
+    vocabulary: Path | None = None,
+    flags: str = "",
+    overwrite: bool = False,
 ) -> Conversion:
     """Write a recipe for the tasks of a ``task_def.yml``.
 
@@ -60,15 +67,17 @@ def convert_definitions(
         data: the folder of ``<task>_<split>.tsv`` or ``.json``; default ``canonical_data`` beside the definitions, if
             it is there, else their own folder.
         vocabulary: the ``vocab.txt`` of files of word pieces.
+        flags: flags of ``train.py``, which change the recipe.
         overwrite: replace an existing recipe.
 
     Raises:
-        InputError: not task definitions, or no task that has a counterpart.
+        InputError: not task definitions, no task that has a counterpart, or flags that MT-DNN doesn't have.
     """
     if data is None:
         beside = source.parent / "canonical_data"
         data = beside if beside.is_dir() else source.parent
     made = read_definitions(source, data, target.parent, vocabulary)
+    made.remarks += apply_flags(flags, made.recipe)
     text = yaml.safe_dump(made.recipe, sort_keys=False, allow_unicode=True, width=120)
     head = [f"# Written from {source.name} by `biomtl convert`. Set `encoder` to the folder or name of your encoder."]
     head += [f"# - {remark}" for remark in made.remarks]
