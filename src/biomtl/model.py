@@ -107,9 +107,9 @@ class MultiTaskModel(nn.Module):
         self.choices[task.name] = task_type.settled(head)
         self.heads[_key(task.name)] = build_head(task, self.encoder, self.choices[task.name])
 
-    def put_head(self, task: Task, head: Head) -> None:
+    def put_head(self, task: Task, head: Head, choice: HeadChoice = DEFAULT_HEAD) -> None:
         """Add a task whose head was built elsewhere."""
-        self.tasks[task.name], self.choices[task.name] = task, DEFAULT_HEAD
+        self.tasks[task.name], self.choices[task.name] = task, choice
         self.heads[_key(task.name)] = head
 
     def drop_calibration(self) -> None:

@@ -96,6 +96,7 @@ def test_a_run_keeps_and_uses_it(bert: Path, small_suite: Path, tmp_path: Path) 
         )
         lines.append(json.loads(result.stdout)["tasks"]["cls-text"]["probabilities"])
     assert lines == [with_it, without]
+    train(recipe, console=Console(quiet=True), overwrite=True)  # its figures are the run's own
     predicted = (run.folder / "predictions" / "cls-text" / "dev.jsonl").read_text().splitlines()
     assert json.loads(predicted[0])["probabilities"].keys() == {"none", "drug"}
 

@@ -30,6 +30,7 @@ _TABLES = tuple(f"{name}.{form}" for name in ("pred_*", "perf_*", "folds") for f
 _SPLITS = tuple(f"*/{split}.jsonl" for split in ("train", "dev", "test"))
 _RUN = (
     *("recipe.yaml", "metrics.json", "log.jsonl", "report.html", "predictions/*/*.jsonl", *_TABLES),
+    "reliability/*.svg",
     *(f"model/{name}" for name in (*_MODEL, OWNED)),
     *(f"checkpoints/*/{name}" for name in ("*.safetensors", "*.json")),
     "biomtl/**events.out.tfevents.*",  # what report_to: tensorboard keeps

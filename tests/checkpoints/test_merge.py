@@ -1,0 +1,96 @@
+"""Merged models: by their formulas, with the heads of all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+import tiny
+from biomtl.checkpoints.merge import largest, merge
+from biomtl.cli.main import app
+from biomtl.errors import InputError
+from biomtl.model import MultiTaskModel
+
+WEIGHT = "network.encoder.layer.0.output.dense.weight"
+
+
+@pytest.fixture
+def models(bert: Path, tmp_path: Path) -> list[Path]:
+    """Three models, trained further by chance; the last two have a task in common."""
+    found = []
+    for seed, names in enumerate((["cls-text"], ["tag-drug", "reg-text"], ["tag-drug"])):
+        torch.manual_seed(seed)
+        model = tiny.model(bert, names, max_length=24)
+        with torch.no_grad():
+            for weight in model.encoder.parameters():
+                weight += 0.1 * torch.randn_like(weight)
+        model.save_pretrained(tmp_path / f"m{seed}")
+        found.append(tmp_path / f"m{seed}")
+    return found
+
+
+def weights(path: Path) -> torch.Tensor:
+    return MultiTaskModel.from_pretrained(path).encoder.state_dict()[WEIGHT]
+
+
+def test_averages(models: list[Path], bert: Path) -> None:
+    merged = merge(models)
+    torch.testing.assert_close(merged.encoder.state_dict()[WEIGHT], torch.stack([weights(m) for m in models]).mean(0))
+    assert list(merged.tasks) == ["cls-text", "tag-drug", "reg-text"]
+    heads = [MultiTaskModel.from_pretrained(m).head("tag-drug").state_dict() for m in models[1:]]
+    for name, value in merged.head("tag-drug").state_dict().items():
+        torch.testing.assert_close(value, (heads[0][name] + heads[1][name]) / 2)
+    added = merge(models, "add", base=bert)
+    torch.testing.assert_close(added.encoder.state_dict()[WEIGHT], merged.encoder.state_dict()[WEIGHT])
+
+
+def test_task_vectors(models: list[Path], bert: Path) -> None:
+    start = MultiTaskModel.from_encoder(bert, []).encoder.state_dict()[WEIGHT]
+    vectors = torch.stack([weights(m) - start for m in models])
+    half = merge(models, "add", base=bert, weight=0.5).encoder.state_dict()[WEIGHT]
+    torch.testing.assert_close(half, start + 0.5 * vectors.mean(0))
+    ties = merge(models, "ties", base=bert, density=0.3).encoder.state_dict()[WEIGHT] - start
+    kept = torch.stack([largest(vector, 0.3) for vector in vectors])
+    sign = kept.sum(0).sign()
+    for at in ((0, 0), (3, 7), (11, 2), (20, 30)):
+        agreeing = [float(v[at]) for v in kept if v[at] != 0 and v[at].sign() == sign[at]]
+        expected = sum(agreeing) / len(agreeing) if agreeing else 0.0
+        assert float(ties[at]) == pytest.approx(expected, abs=1e-6)
+    dare = merge(models, "dare", base=bert, density=0.5).encoder.state_dict()[WEIGHT] - start
+    assert float((dare - vectors.mean(0)).mean()) == pytest.approx(0, abs=0.02)
+    again = merge(models, "dare", base=bert, density=0.5).encoder.state_dict()[WEIGHT] - start
+    assert torch.equal(dare, again)
+
+
+def test_the_largest_elements() -> None:
+    vector = torch.tensor([0.1, -5.0, 2.0, -0.2, 1.0])
+    assert largest(vector, 0.4).tolist() == [0, -5.0, 2.0, 0, 0]
+    assert torch.equal(largest(vector, 1.0), vector)
+
+
+def test_a_merged_model_is_a_model(models: list[Path], tmp_path: Path) -> None:
+    words = ["merge", str(models[0]), str(models[1]), "--out", str(tmp_path / "merged")]
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 0, result.output
+    model = MultiTaskModel.from_pretrained(tmp_path / "merged")
+    assert list(model.tasks) == ["cls-text", "tag-drug", "reg-text"]
+    assert model.provenance["merged"]["how"] == "average"
+
+
+def test_what_cannot_be_merged(models: list[Path], bert: Path, encoders: dict[str, Path], tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="1 model, expected two or more"):
+        merge(models[:1])
+    with pytest.raises(InputError, match="ties without a base"):
+        merge(models, "ties")
+    tiny.model(encoders["roberta"], ["cls-text"], max_length=24).save_pretrained(tmp_path / "other")
+    with pytest.raises(InputError, match=r"other: another encoder, expected the weights of .*m0, trained further"):
+        merge([models[0], tmp_path / "other"])
+    heads = {"tag-drug": tiny.head("tag-drug", hidden=8)}
+    MultiTaskModel.from_encoder(bert, [tiny.task("tag-drug")], heads=heads, max_length=24).save_pretrained(
+        tmp_path / "head"
+    )
+    with pytest.raises(InputError, match=r"head: another head of task tag-drug"):
+        merge([models[1], tmp_path / "head"])
