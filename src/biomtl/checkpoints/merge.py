@@ -73,8 +73,8 @@ def merge(
                 (first.float() + weight * rule(vectors)).to(first.dtype) if first.is_floating_point() else first
             )
     merged.encoder.load_state_dict(found)
-    for other, name in zip(loaded[1:], models[1:], strict=True):
-        _take_heads(merged, other, name)
+    for other, where in zip(loaded[1:], models[1:], strict=True):
+        _take_heads(merged, other, where)
     merged.provenance = {
         "merged": {"models": [str(model) for model in models], "how": how, "base": base and str(base), "weight": weight}
     }
