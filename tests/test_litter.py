@@ -62,23 +62,27 @@ def test_a_name_that_only_looks_alike_stays(tmp_path: Path) -> None:
     names = (
         ".out.tmp",
         ".out.abc.tmp",
-        ".out.abcdefgh.bak",
-        "out.abcdefgh.tmp",
+        ".out.biomtl-abcdefgh.bak",
+        "out.biomtl-abcdefgh.tmp",
+        ".out.backup01.tmp",
         ".out.20260131.tmp",
         ".out.january1.old",
     )
     for name in names:
         (tmp_path / name).write_text("mine")
-    (tmp_path / ".out.february.old").mkdir()
-    (tmp_path / ".out.february.old/thesis.txt").write_text("mine")
+    (tmp_path / ".out.biomtl-february.old").mkdir()
+    (tmp_path / ".out.biomtl-february.old/thesis.txt").write_text("mine")
     write(tmp_path / "out", "folder")
     assert len(list(tmp_path.iterdir())) == len(names) + 2
-    assert (tmp_path / ".out.february.old/thesis.txt").is_file()
+    assert (tmp_path / ".out.biomtl-february.old/thesis.txt").is_file()
 
 
 def test_what_a_killed_run_left_inside_its_folder_does_not_stop_overwriting(tmp_path: Path) -> None:
     run = tmp_path / "run"
-    for name in (".model.abcdefgh.tmp/heads/a/.head.json.abcdefgh.tmp", "predictions/a/.test.jsonl.abcdefgh.tmp"):
+    for name in (
+        ".model.biomtl-abcdefgh.tmp/heads/a/.head.json.biomtl-abcdefgh.tmp",
+        "predictions/a/.test.jsonl.biomtl-abcdefgh.tmp",
+    ):
         (run / name).parent.mkdir(parents=True)
         (run / name).write_text("half")
     (run / "recipe.yaml").write_text("encoder: e\nlearning_rate: 1.0\n")

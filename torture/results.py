@@ -13,7 +13,7 @@ from typing import Any
 
 FOLDER = Path(__file__).parent / "results"
 MOST_KEPT = 100  # problems whose words are kept; all are counted
-_DETAIL = re.compile(r"\d+|'[^']*'|\"[^\"]*\"|\([^)]*\)|\.[a-z0-9_]{8}\.")
+_DETAIL = re.compile(r"\d+|'[^']*'|\"[^\"]*\"|\([^)]*\)|\.biomtl-[a-z0-9_]{8}\.")
 
 
 @dataclass

@@ -26,6 +26,7 @@ FACTS: dict[str, Any] = {
     "encoder": "/data/secret/my-bert",
     "seed": 7,
     "steps": 1200,
+    "selection": "dev",
     "data": {"mood": {"train": "ab12"}},
     "model": "/data/secret/older",
 }
@@ -69,13 +70,22 @@ def test_text_and_metadata_give_the_scores(tmp_path: Path) -> None:
     assert entries["mood", "test"].metric_type == "accuracy"
 
 
-def test_nothing_is_selected_on_a_dev_split_that_is_not_there(tmp_path: Path) -> None:
-    both = results(MOOD)
-    assert "selected on dev" in write_card(tmp_path, "hf", [MOOD], FACTS, results=both).read_text(encoding="utf-8")
-    del both.tasks["mood"]["dev"]
-    card = write_card(tmp_path, "hf", [MOOD], FACTS, results=both).read_text(encoding="utf-8")
-    assert "Test was scored once." in card
-    assert "selected on dev" not in card
+@pytest.mark.parametrize(
+    ("selection", "said"),
+    [
+        ("dev", "The weights were selected on dev. Test was scored once."),
+        ("last step", "The weights are those of the last step. Test was scored once."),
+        (None, "\n\nTest was scored once."),  # a run of a version that didn't record it
+    ],
+)
+def test_it_says_how_the_weights_were_chosen(tmp_path: Path, selection: str | None, said: str) -> None:
+    scored = results(MOOD)
+    scored.provenance["selection"] = selection
+    assert said in write_card(tmp_path, "hf", [MOOD], FACTS, results=scored).read_text(encoding="utf-8")
+    del scored.mean["test"]
+    card = write_card(tmp_path, "hf", [MOOD], FACTS, results=scored).read_text(encoding="utf-8")
+    assert "scored once" not in card
+    assert "selected on dev" not in card or selection == "dev"
 
 
 def test_only_the_exported_tasks_scores_are_shown(tmp_path: Path) -> None:

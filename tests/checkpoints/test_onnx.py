@@ -123,3 +123,13 @@ def test_a_predictor_takes_an_engine(model: MultiTaskModel, exported: Path) -> N
     assert found[0]["tag-drug"].mentions is not None
     assert [m.text for m in found[0]["tag-drug"].mentions] == [m.text for m in expected[0]["tag-drug"].mentions or ()]
     assert found[1]["reg-apart"].score == pytest.approx(expected[1]["reg-apart"].score, abs=1e-4)
+
+
+def test_a_pair_too_long_for_the_graph_is_refused(exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("biomtl.inference.engines.onnx.MAX_POSITIONS", 4096)
+    engine = OnnxEngine(exported)
+    long = "pola rimu . " * 1000
+    said = r"task (cls|reg)-apart: a pair of [\d,]+ positions in [\d,]+ windows, expected at most 4,096"
+    with pytest.raises(InputError, match=said):
+        Predictor(engine, tasks=list(APART))([(long, "rimu .")])
+    assert Predictor(engine, tasks=["tag-drug"])(long)["tag-drug"].mentions is not None  # a few windows at a time

@@ -240,6 +240,29 @@ def test_a_signal_while_test_is_scored(place: Path, command: Command) -> None:
     assert (place / "run" / "metrics.json").is_file()
 
 
+BEFORE = """
+import os, signal, sys
+import biomtl.training.run as run
+setattr(run, sys.argv.pop(), lambda *_, **__: os.kill(os.getpid(), signal.SIGTERM))
+from biomtl.cli.main import main
+sys.argv[0] = "biomtl"
+main()
+"""
+
+
+@pytest.mark.parametrize(("moment", "again"), [("assemble", []), ("fit", ["--overwrite"])])
+def test_a_signal_before_the_first_step_says_what_to_do(
+    place: Path, command: Command, moment: str, again: list[str]
+) -> None:
+    call = [sys.executable, "-c", BEFORE, "train", str(place / "r.yaml"), moment]
+    done = subprocess.run(call, capture_output=True, text=True, timeout=280)
+    assert done.returncode == 143, done.stderr
+    fix = " ".join(["nothing is trained yet, start it again", *(f"with {option}" for option in again)])
+    assert done.stderr.endswith(f"biomtl: terminated, {fix}\n")
+    ended = command("train", place / "r.yaml", *again)
+    assert ended.code == 0, ended.err
+
+
 def test_a_signal_where_no_checkpoint_is_wanted(place: Path) -> None:
     call = [sys.executable, "-c", SIGNALLED, "train", str(place / "r.yaml"), "save_strategy=no", "15"]
     done = subprocess.run(call, capture_output=True, text=True, timeout=300)

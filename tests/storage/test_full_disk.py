@@ -72,7 +72,7 @@ def test_where_not_even_a_name_fits(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     """A file system without room for one name more."""
 
     def full(*_: object, **__: object) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(tmp_path / ".out.abcdefgh.tmp"))
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(tmp_path / ".out.biomtl-abcdefgh.tmp"))
 
     monkeypatch.setattr("tempfile.mkdtemp", full)
     monkeypatch.setattr("tempfile.mkstemp", full)

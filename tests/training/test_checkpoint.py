@@ -142,12 +142,12 @@ def test_a_full_disk_leaves_the_old_checkpoint(tmp_path: Path) -> None:
 
 def test_what_a_killed_process_leaves(tmp_path: Path) -> None:
     """Killed between two renames, the old model lies aside; killed while writing, half a file lies about."""
-    (tmp_path / ".model.x1y2abcd.old" / "old").mkdir(parents=True)
-    (tmp_path / ".model.x1y2abcd.old" / "old" / "manifest.json").write_text("whole")
-    (tmp_path / ".other.abcdefgh.old" / "old").mkdir(parents=True)
+    (tmp_path / ".model.biomtl-x1y2abcd.old" / "old").mkdir(parents=True)
+    (tmp_path / ".model.biomtl-x1y2abcd.old" / "old" / "manifest.json").write_text("whole")
+    (tmp_path / ".other.biomtl-abcdefgh.old" / "old").mkdir(parents=True)
     (tmp_path / "other").mkdir()
-    (tmp_path / ".model.z3abcdef.tmp").mkdir()
-    (tmp_path / ".log.jsonl.q1234567.tmp").write_text("half")
+    (tmp_path / ".model.biomtl-z3abcdef.tmp").mkdir()
+    (tmp_path / ".log.jsonl.biomtl-q1234567.tmp").write_text("half")
     (tmp_path / "metrics.json").write_text("{}")
     recover(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["metrics.json", "model", "other"]

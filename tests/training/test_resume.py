@@ -145,6 +145,21 @@ def test_stopped_and_resumed(run: Callable[..., Run], keys: dict[str, Any], monk
     assert_same(whole, output)
 
 
+def test_resumed_from_a_checkpoint_by_time(run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = {"save_steps": None, "save_strategy": "epoch", "num_train_epochs": 1, "save_minutes": 1e-9}
+    whole = run("whole", **keys).folder
+    total = max(line["step"] for line in lines(whole))
+    assert total > 3
+    with monkeypatch.context() as patched:
+        stop_after(total - 1, patched)
+        with pytest.raises(StoppedError):
+            run("broken", **keys)
+    output = whole.parent / "broken"
+    assert [path.name for path in (output / "checkpoints").iterdir()] == [f"step-{total - 2:06d}"]  # within the epoch
+    run("broken", resume=True, **keys)
+    assert_same(whole, output)
+
+
 SLOWLY = """
 import sys, time
 from biomtl.training.log import RunLog
@@ -175,7 +190,7 @@ def test_killed_and_resumed(run: Callable[..., Run], bert: Path, small_suite: Pa
         child.wait()
     assert not (tmp_path / "killed" / "metrics.json").exists()
     # What a save leaves that was under way; resuming clears it.
-    torn = tmp_path / "killed" / "checkpoints" / ".step-000005.abcd1234.tmp"
+    torn = tmp_path / "killed" / "checkpoints" / ".step-000005.biomtl-abcd1234.tmp"
     torn.mkdir(exist_ok=True)
     (torn / "model.safetensors").write_bytes(b"half")
     with (tmp_path / "killed" / "log.jsonl").open("a") as log:

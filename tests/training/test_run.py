@@ -95,6 +95,7 @@ def test_the_folder(run: Callable[..., Run], small_suite: Path, tmp_path: Path) 
     assert sorted(MultiTaskModel.from_pretrained(folder).tasks) == sorted(tiny.FOUR)
     card = (folder / "model/README.md").read_text()
     assert "## Scores on test" in card
+    assert "The weights were selected on dev. Test was scored once." in card
     assert str(tmp_path) not in card
     export_hf(MultiTaskModel.from_pretrained(folder), "cls-text", tmp_path, Results.of_model(folder))
     assert "## Scores on test" in (tmp_path / "README.md").read_text()
@@ -134,7 +135,9 @@ def test_the_logged_rate_is_the_one_the_step_was_taken_with(run: Callable[..., R
 
 def test_training_learns(run: Callable[..., Run]) -> None:
     keys = {"num_train_epochs": 25, "eval_strategy": "no", "save_strategy": "no", "learning_rate": 5e-3}
-    steps = log(run(**keys, dropout=0, predict_test=False, tasks=["cls-text", "tag-drug"]).folder, False)
+    folder = run(**keys, dropout=0, predict_test=False, tasks=["cls-text", "tag-drug"]).folder
+    assert json.loads((folder / "metrics.json").read_text())["provenance"]["selection"] == "last step"
+    steps = log(folder, False)
     first, last = steps[0]["losses"], steps[-1]["losses"]
     assert all(last[name] < 0.3 * first[name] for name in first)
 

@@ -25,6 +25,7 @@ _OPEN: Mapping[Form, str] = {
 }
 _LIBRARY: Mapping[Form, str] = {"biomtl": "biomtl", "onnx": "onnx"}  # the others are transformers'
 _INPUTS = {"text": "a text", "pair": "two texts", "tokens": "each word", "candidates": "a text's candidates"}
+_CHOSEN = {"dev": "the weights were selected on dev", "last step": "the weights are those of the last step"}
 _MARKS = re.compile(r"[\\`*_\[\]|~#$]")
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 _WARNING = (
@@ -165,9 +166,10 @@ def _scores(tasks: Sequence[Task], results: Results | None) -> list[str]:
             shown = [scores[task.name] for task in tasks if task.name in scores]
             few = {few_units_note(score.units, score.unit) for score in shown if score.few_units}
             sections += [plain(line) for line in sorted(few)]
-    if sections:
-        selected = any(task.name in results.on("dev") for task in tasks) if results else False
-        sections.append("Weights were selected on dev; test was scored once." if selected else "Test was scored once.")
+    if sections and results:
+        chosen = _CHOSEN.get(str(results.provenance.get("selection")))  # unknown of runs before it was recorded
+        said = [chosen, "test was scored once" if "test" in results.mean else None]
+        sections.append(". ".join(f"{clause[0].upper()}{clause[1:]}" for clause in said if clause) + ".")
     return sections
 
 

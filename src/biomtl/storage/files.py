@@ -25,8 +25,8 @@ from biomtl.storage.ownership import refuse_foreign, refuse_replacing, write_own
 _LINE_ENDS = {ord(character): f"\\u{ord(character):04x}" for character in "\x85\u2028\u2029"}
 MAX_LINE = 32 * 1024 * 1024  # characters; a longer line is a broken file, not a sentence
 BROKEN_GZ = (gzip.BadGzipFile, EOFError, zlib.error)
-# Of mkdtemp and mkstemp; eight digits are a date, as in somebody's own `.out.20260131.old`.
-_LEFT = re.compile(r"\.(?P<name>.+)\.(?!\d{8}\.)[a-z0-9_]{8}\.(tmp|old)", re.DOTALL)
+_MARK = "biomtl-"  # a user's own files may end in ".backup01.tmp"
+_LEFT = re.compile(rf"\.(?P<name>.+)\.{_MARK}[a-z0-9_]{{8}}\.(tmp|old)", re.DOTALL)
 _JSON = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
@@ -147,7 +147,7 @@ def _unfinished(name: Any, target: Path) -> bool:
 def _locked_folder(target: Path, suffix: str) -> tuple[Path, int | None]:
     """A locked temporary sibling folder, so that no other process considers it abandoned."""
     while True:
-        work = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=suffix, dir=target.parent))
+        work = Path(tempfile.mkdtemp(prefix=f".{target.name}.{_MARK}", suffix=suffix, dir=target.parent))
         lock = hold(work)
         if work.is_dir():  # else another command cleared it away in the moment before it was locked
             return work, lock
@@ -158,7 +158,7 @@ def _locked_folder(target: Path, suffix: str) -> tuple[Path, int | None]:
 def _locked_file(target: Path) -> tuple[int, str]:
     """The same for a file, open for writing."""
     while True:
-        descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
+        descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.{_MARK}", suffix=".tmp", dir=target.parent)
         hold_descriptor(descriptor)
         if os.path.lexists(name):
             return descriptor, name

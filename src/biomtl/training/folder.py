@@ -62,6 +62,14 @@ class RunFolder:
         """Whether the scores are written, so that only later files may be missing."""
         return (self.place / FILE).is_file()
 
+    @property
+    def continuation(self) -> str:
+        """What to do once a signal has ended the run."""
+        if latest_checkpoint(self.checkpoints) is not None or self.scored:
+            return "go on with --resume"
+        again = "nothing is trained yet, start it again"
+        return f"{again} with --overwrite" if _is_run(self.place) or self.place != self.output else again
+
     def begin(self, recipe: Recipe) -> None:
         """Create the folder with its recipe; or, when resuming, delete what a killed process left behind.
 

@@ -26,7 +26,7 @@ from biomtl.report.console import table_console
 from biomtl.report.page import write_report
 from biomtl.report.tables import plan_table, score_table
 from biomtl.results import FILE, Results
-from biomtl.signals import Ended
+from biomtl.signals import SAID, Ended
 from biomtl.suite import Suite
 from biomtl.training.accelerator import finish, make_accelerator, on_main_process
 from biomtl.training.assemble import assemble
@@ -173,7 +173,14 @@ def claimed(recipe: Recipe, accelerator: Accelerator, *, resume: bool, overwrite
         if recipe.distill is not None:
             read += [run for runs in recipe.distill.teachers.values() for run in runs]
         folder = claim(Path(recipe.output), resume=resume, overwrite=overwrite, inputs=read)
-        yield on_main_process(accelerator, lambda: held.enter_context(folder))
+        run_folder = on_main_process(accelerator, lambda: held.enter_context(folder))
+        try:
+            yield run_folder
+        except Ended as end:
+            if str(end) != SAID[end.number]:  # the loop, for example, says more
+                raise
+            said = f"{end}, {run_folder.continuation}" if accelerator.is_main_process else ""
+            raise Ended(end.number, said) from end
 
 
 @contextlib.contextmanager
@@ -182,9 +189,8 @@ def resumable(recipe: Recipe) -> Iterator[None]:
     try:
         yield
     except Ended as end:
-        if recipe.save_strategy == "no":
-            raise
-        raise Ended(end.number, f"{end} after the last step, go on with --resume") from end
+        how = "nothing is saved (save_strategy: no)" if recipe.save_strategy == "no" else "go on with --resume"
+        raise Ended(end.number, f"{end} after the last step, {how}") from end
 
 
 def say(console: Console, *lines: str | None) -> None:
@@ -268,5 +274,6 @@ def provenance(suite: Suite, recipe: Recipe, command: str | None) -> dict[str, A
         "encoder": recipe.encoder,
         "base_model": hub_name(recipe.encoder),
         "seed": recipe.seed,
+        "selection": "last step" if recipe.eval_strategy == "no" else "dev",
         "data": suite.provenance(),
     }

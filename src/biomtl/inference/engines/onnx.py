@@ -14,12 +14,14 @@ from torch import Tensor
 from biomtl.batch import Batch
 from biomtl.checkpoints.onnx_session import FACTS, FILE, open_session
 from biomtl.encoders import load_processor
+from biomtl.errors import InputError
 from biomtl.heads.readings import READINGS
 from biomtl.heads.rows import TaskRows
 from biomtl.model import read_head
 from biomtl.storage.structured import read_json
 from biomtl.tasks.types.base import type_of
 
+MAX_POSITIONS = 1 << 16  # of a pair whose texts are encoded apart, padding included; 2 GB with a small encoder
 OLD_READINGS = {"tagging": "words", "span": "spans"}  # of types in format 1, which didn't say; others read texts
 
 
@@ -45,13 +47,20 @@ class OnnxEngine:
         self.session = open_session(folder / FILE)
 
     def outputs(self, batch: Batch) -> dict[str, NDArray[np.float32]]:
-        """One pass for all tasks over single rows, and one for each task that compares texts."""
+        """One pass for all tasks over single rows, and one for each task that compares texts.
+
+        The graph compares texts itself, so all windows of a pair are in one pass.
+
+        Raises:
+            InputError: a pair of more than 65,536 positions.
+        """
         count = len(next(iter(batch.inputs.values())))
         none = torch.zeros(1, count)  # an empty pair: a graph needs all its inputs even if they are not used
         alone = [name for name in batch.tasks if self.readings[name] != "pairs"]
         logits = self._by_chunks(batch, none, alone)
         for name, rows in batch.tasks.items():
             if name not in logits:
+                _refuse_long(name, batch, count)
                 logits |= self._run(batch.inputs, *_shares(rows, count), [name])
         return {name: self._read(name, logits[name], rows).numpy() for name, rows in batch.tasks.items()}
 
@@ -85,6 +94,14 @@ class OnnxEngine:
             known = [OLD_READINGS[parent] for parent in type_of(task).family if parent in OLD_READINGS]
             readings[name] = "pairs" if name in apart else (known or ["texts"])[0]
         return readings
+
+
+def _refuse_long(task: str, batch: Batch, count: int) -> None:
+    size = count * next(iter(batch.inputs.values())).shape[1]
+    if size > MAX_POSITIONS and count > (batch.rows_at_once or count):
+        problem = f"task {task}: a pair of {size:,} positions in {count:,} windows"
+        fix = "predict with the model itself, or cut the texts"
+        raise InputError(problem, expected=f"at most {MAX_POSITIONS:,} for an ONNX graph that compares texts", fix=fix)
 
 
 def _shares(rows: TaskRows, count: int) -> tuple[Tensor, Tensor]:
