@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -201,3 +202,60 @@ def test_bad_records(record: object, message: str, tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         list(read_sentences(path))
     assert message in str(caught.value)
+
+
+def test_vectors_of_texts_and_pairs(bert: Path, tmp_path: Path, command: Callable[..., Any]) -> None:
+    import transformers
+
+    lines = tmp_path / "in.txt"
+    lines.write_text("a word\n\nZalpidine ( x )|||one\n")
+    network = transformers.AutoModel.from_pretrained(bert).eval()
+    tokenizer = transformers.AutoTokenizer.from_pretrained(bert)
+    with torch.inference_mode():
+        pair = network(**tokenizer("Zalpidine ( x )", "one", return_tensors="pt"), output_hidden_states=True)
+    ended = command("embed", bert, lines, "--of", "text", "--layers", "-1,0", "--out", tmp_path / "a.hdf5")
+    assert ended.code == 0, ended.err
+    with h5py.File(tmp_path / "a.hdf5") as file:
+        assert sorted(file) == ["0", "1"]
+        expected = torch.stack([pair.hidden_states[-1][0, 0], pair.hidden_states[0][0, 0]]).numpy()
+        np.testing.assert_allclose(file["1"][:], expected, atol=1e-5)
+    (tmp_path / "in.jsonl").write_text(json.dumps({"text_a": "Zalpidine ( x )", "text_b": "one"}) + "\n")
+    for of, expected in (("pooled", pair.pooler_output[0]), ("text", pair.hidden_states[-1][0].mean(0)[None])):
+        more = ["--pooling", "mean", "--layers", "-1"] if of == "text" else []
+        out = tmp_path / f"{of}.hdf5"
+        ended = command("embed", bert, tmp_path / "in.jsonl", "--of", of, *more, "--out", out)
+        assert ended.code == 0, ended.err
+        with h5py.File(out) as file:
+            np.testing.assert_allclose(file["0"][:], expected.numpy(), atol=1e-5)
+
+
+def test_chosen_layers_of_words(bert: Path, elmo: Path) -> None:
+    for model in (bert, elmo):
+        whole, last = list(embed(model, SENTENCES)), list(embed(model, SENTENCES, layers=[-1]))
+        for every, one in zip(whole, last, strict=True):
+            np.testing.assert_array_equal(every[-1:], one)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--layers", "9"], "layer 9, expected 0 to 2"),
+        (["--layers", "last"], "--layers 'last', expected numbers"),
+        (["--of", "pooled", "--layers", "-1"], "--layers for the pooled vector"),
+        (["--of", "text", "--words", "cut"], "--words for whole texts"),
+    ],
+)
+def test_what_cannot_be_chosen(
+    bert: Path, tmp_path: Path, command: Callable[..., Any], words: list[str], message: str
+) -> None:
+    (tmp_path / "in.txt").write_text("a word\n")
+    ended = command("embed", bert, tmp_path / "in.txt", *words, "--out", tmp_path / "a.hdf5")
+    assert ended.code == 2
+    assert message in ended.err
+    assert not (tmp_path / "a.hdf5").exists()
+
+
+def test_whole_texts_of_an_elmo_are_refused(elmo: Path, tmp_path: Path, command: Callable[..., Any]) -> None:
+    (tmp_path / "in.txt").write_text("a\tb\tc\n")
+    ended = command("embed", elmo, tmp_path / "in.txt", "--of", "text", "--out", tmp_path / "a.hdf5")
+    assert "vectors of whole texts from an ELMo" in ended.err

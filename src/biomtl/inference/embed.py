@@ -34,6 +34,7 @@ def embed(
     sentences: Iterable[Sequence[str]],
     *,
     pooling: Pooling = "first",
+    layers: Sequence[int] | None = None,
     bf16: bool = False,
     stateful: bool = False,
 ) -> Iterator[NDArray[np.float32]]:
@@ -46,25 +47,48 @@ def embed(
         sentences: words; read as needed.
         pooling: how a word's vector is made if the encoder splits words into pieces: the first, or their mean.
             A word without pieces (control characters, for example) has zeros.
+        layers: their numbers, 0 for the one that doesn't depend on the sentence, -1 for the last; default all.
         bf16: compute in bfloat16.
         stateful: ELMo only: carry the LSTM state from sentence to sentence, as bilm-tf does when writing such files.
 
     Raises:
-        InputError: no encoder, or ``stateful`` for an encoder without a state.
+        InputError: no encoder, a layer that it doesn't have, or ``stateful`` for an encoder without a state.
     """
-    folder = Path(model) / "model"
-    name = str(folder) if (folder / "manifest.json").is_file() else resolve_encoder(model)
-    verify_encoder(name)
+    name = encoder_name(model)
     if is_elmo(name):
         from biomtl.encoders.elmo.encode import encode
 
         network = load_elmo(name, dtype=torch.bfloat16 if bf16 else torch.float32, stateful=stateful)
-        return (layers.float().cpu().numpy() for layers in encode(network, sentences))
+        numbers = chosen_layers(layers, network.options.layers, name)
+        return (states.float().cpu().numpy()[numbers] for states in encode(network, sentences))
     if stateful:
         raise InputError("--stateful with a transformer", expected="an ELMo model", fix="leave --stateful out")
     encoder = TransformerEncoder.load(name)
     limit = encoder.max_positions or 512
-    return _transformer(encoder.network.eval(), load_processor(name, limit, None), sentences, pooling, bf16)
+    numbers = chosen_layers(layers, encoder.config.num_hidden_layers + 1, name)
+    vectors = _transformer(encoder.network.eval(), load_processor(name, limit, None), sentences, pooling, bf16)
+    return (states[numbers] for states in vectors)
+
+
+def encoder_name(model: str | Path) -> str:
+    """The encoder's folder or hub name, whose files are compared with their checksums."""
+    folder = Path(model) / "model"
+    name = str(folder) if (folder / "manifest.json").is_file() else str(resolve_encoder(model))
+    verify_encoder(name)
+    return name
+
+
+def chosen_layers(layers: Sequence[int] | None, count: int, name: str | Path) -> list[int]:
+    """The numbers of the chosen layers, from 0.
+
+    Raises:
+        InputError: a layer that the encoder doesn't have.
+    """
+    chosen = range(count) if layers is None else layers
+    for number in chosen:
+        if not -count <= number < count:
+            raise InputError(f"layer {number}", path=name, expected=f"0 to {count - 1}, or -1 to {-count}")
+    return [number % count for number in chosen]
 
 
 def write_embeddings(
