@@ -108,6 +108,10 @@ def stop_after(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
             {"gradient_aggregation": "pcgrad", "gradient_accumulation_steps": 2},
             marks=pytest.mark.skipif(find_spec("torchjd") is None, reason="needs torchjd"),
         ),
+        pytest.param(
+            {"lora": {"rank": 2}, "ema_decay": 0.6, "layer_decay": 0.8},
+            marks=pytest.mark.skipif(find_spec("peft") is None, reason="needs peft"),
+        ),
         {"loss_balance": "dwa", "frozen_layers": 1, "ema_decay": 0.5, "gradual_thawing": 0.5},
     ],
     ids=[
@@ -122,6 +126,7 @@ def stop_after(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
         "divergences",
         "distilled",
         "aggregated",
+        "lora",
         "layers",
     ],
 )

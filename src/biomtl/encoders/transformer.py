@@ -20,6 +20,7 @@ from transformers import AutoModel
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from biomtl.encoders.base import Encoded, Encoder, RowNetwork
+from biomtl.encoders.lora import without_lora
 from biomtl.errors import BiomtlError, InputError
 from biomtl.pretrained import layers_of, load_network, quiet
 from biomtl.storage.structured import read_json
@@ -104,7 +105,7 @@ class TransformerEncoder(Encoder):
     def save(self, folder: Path) -> None:
         """An ordinary ``save_pretrained`` folder."""
         with quiet():
-            self.network.save_pretrained(folder)
+            without_lora(self.network).save_pretrained(folder)
 
     def gradient_checkpointing(self) -> None:
         """Recompute activations in the backward pass."""

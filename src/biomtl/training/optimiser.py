@@ -11,6 +11,7 @@ import torch
 from torch.optim.lr_scheduler import LambdaLR
 from transformers import get_scheduler
 
+from biomtl.encoders.lora import add_lora
 from biomtl.errors import InputError
 from biomtl.model import MultiTaskModel
 from biomtl.tasks.types.base import type_of
@@ -94,6 +95,8 @@ def configure(model: MultiTaskModel, recipe: Recipe) -> None:
             raise InputError(problem, expected="a task of scores (regression)", fix="leave it out, or set weight")
     if recipe.freeze_encoder is not None:
         model.encoder.requires_grad_(not recipe.freeze_encoder)
+    if recipe.lora is not None:
+        add_lora(model.encoder, **recipe.lora.model_dump())
     if recipe.frozen_layers is not None:
         freeze_layers(model, recipe.frozen_layers)
     if recipe.gradient_checkpointing:

@@ -124,11 +124,22 @@ class AdaptOptions(Options):
     allow_test_text: bool = Field(False, description="Take a corpus although it holds texts that the run scores.")
 
 
+class LoraOptions(Options):
+    """``lora``: low-rank adapters instead of the encoder's own weights."""
+
+    rank: Count = Field(8, description="Width of an adapter.")
+    alpha: Amount = Field(16, description="Its factor is alpha / rank.")
+    dropout: Share = Field(0.0, description="Dropout of its input.")
+    attention_only: bool = Field(False, description="Adapters in the attention's linear layers only, instead of all.")
+
+
 CONTRADICTIONS = (
     ("objective", "r_drop", "both replace the tasks' losses"),
     ("distill", "objective", "both replace the tasks' losses"),
     ("distill", "r_drop", "both replace the tasks' losses"),
     ("frozen_layers", "freeze_encoder", "both freeze"),
+    ("lora", "freeze_encoder", "adapters are trained in the encoder"),
+    ("lora", "gradual_thawing", "what doesn't learn at all can't begin to"),
     ("gradient_aggregation", "freeze_encoder", "a frozen encoder has no gradient"),
     ("gradient_aggregation", "gradient_checkpointing", "each task's backward pass would compute all anew"),
     ("gradual_thawing", "freeze_encoder", "a frozen encoder doesn't thaw"),

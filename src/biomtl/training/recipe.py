@@ -28,6 +28,7 @@ from biomtl.training.options import (
     Count,
     Decay,
     DistillOptions,
+    LoraOptions,
     Natural,
     NotNegative,
     ObjectiveOptions,
@@ -35,6 +36,7 @@ from biomtl.training.options import (
     Share,
     SmartOptions,
     TaskStoppingOptions,
+    listed,
     number,
 )
 from biomtl.training.recipe_tasks import TaskOptions, contradiction, tasks_by_name
@@ -47,10 +49,6 @@ MEAN = "mean"  # the dev aggregate: mean of every task's main metric
 def _word(value: Any) -> Any:
     """YAML 1.1 reads a bare ``no`` as false."""
     return "no" if value is False else value
-
-
-def _listed(value: Any) -> Any:
-    return (value,) if isinstance(value, str) else value
 
 
 Seed = Annotated[int, BeforeValidator(number), Field(ge=0, lt=2**53)]  # torch overflows slightly above
@@ -171,6 +169,9 @@ class Recipe(BaseModel):
     distill: DistillOptions | None = Field(
         None, description="Learn from the outputs of trained models (teachers) too; default from gold alone."
     )
+    lora: LoraOptions | None = Field(
+        None, description="Train low-rank adapters instead of the encoder's own weights (extra `lora`); default none."
+    )
     r_drop: Amount | None = Field(
         None, description="Factor of the divergence between two passes with different dropout; default one pass."
     )
@@ -225,7 +226,7 @@ class Recipe(BaseModel):
         15, description="Also write a checkpoint when the last one is this many minutes old; 0 turns this off."
     )
     save_total_limit: Count = Field(1, description="Checkpoints to keep; older ones are deleted.")
-    report_to: Annotated[tuple[str, ...], BeforeValidator(_listed)] = Field(
+    report_to: Annotated[tuple[str, ...], BeforeValidator(listed)] = Field(
         (), description="Accelerate trackers by name, such as `tensorboard`."
     )
 

@@ -18,6 +18,7 @@ from rich.console import Console
 import biomtl
 from biomtl.batch import encode_examples
 from biomtl.checkpoints.card import write_card
+from biomtl.encoders.lora import merge_lora
 from biomtl.errors import InputError
 from biomtl.inference.evaluate import Evaluation, evaluate
 from biomtl.model import MultiTaskModel
@@ -139,6 +140,7 @@ def train(
                 hooks = Hooks(run.on_start, run.on_step, watched(run.evaluate, watch), run.save_best)
                 progress = fit(model, data, recipe, accelerator, hooks, folder.checkpoints, resume=resume)
             accelerator.wait_for_everyone()
+            merge_lora(model.encoder)
             if accelerator.is_main_process:
                 with resumable(recipe):
                     score(run, progress, started, console)
