@@ -58,7 +58,7 @@ def write(tmp_path: Path):
 def test_the_page_shows_the_fixtures() -> None:
     page = PAGE.read_text(encoding="utf-8")
     shown = [path for path in sorted(DATA.rglob("*")) if path.is_file()]
-    assert len(shown) == 11
+    assert len(shown) == 14
     for path in shown:
         assert path.name in page
         assert f"\n{path.read_text(encoding='utf-8').rstrip()}\n```" in page, path.name
@@ -74,6 +74,7 @@ def test_the_sample_recipe_reads() -> None:
     counts = {name: len(entry.records("train")) for name, entry in suite.data.items()}
     assert counts == {"effect": 4, "certainty": 4, "inference": 4, "similarity": 4, "topics": 4} | {
         "drugs": 6,
+        "reaction": 6,
         "answer": 4,
         "where": 4,
     }

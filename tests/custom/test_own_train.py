@@ -46,6 +46,7 @@ def test_every_task_has_a_score_and_every_file_a_checksum(trained: tuple[Path, s
         "similarity",
         "topics",
         "drugs",
+        "reaction",
         "answer",
         "where",
     ]

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import elmo_data
 import tiny
-from biomtl.custom.documents import document_sentences
+from biomtl.corpora.parts import document_sentences
 from biomtl.errors import InputError
 from biomtl.formats import Document, Mention, Passage, Relation
 from biomtl.formats.model import check_writable

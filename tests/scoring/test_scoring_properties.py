@@ -253,7 +253,11 @@ def test_the_seed_decides_the_interval() -> None:
 
 
 def test_a_gold_copy_scores_one_by_every_metric() -> None:
-    rows = [{"id": str(i), "doc_id": str(i // 2), "label": "AB"[i % 2], "score": i, "labels": ["A"]} for i in range(8)]
+    entities = [{"identifiers": ["C1"]}, {"identifiers": ["C2"]}]
+    rows = [
+        {"id": str(i), "doc_id": str(i // 2), "label": "AB"[i % 2], "score": i, "labels": ["A"], "entities": entities}
+        for i in range(8)
+    ]
     for metric in METRICS.values():
         if metric.types[0] in ("tagging", "ranking", "span"):
             continue  # their records have another shape and tests of their own

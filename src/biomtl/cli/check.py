@@ -22,6 +22,8 @@ from biomtl.packaged import PACKAGED_ENCODER, packaged_encoder
 from biomtl.prepare.counts import SPECIAL
 from biomtl.report.console import table_console
 from biomtl.storage.files import stem_of
+from biomtl.storage.structured import parse_yaml
+from biomtl.tasks.relation import RelationArguments
 from biomtl.tasks.types.base import Record, TaskType, task_type, type_names, type_of
 from biomtl.text.alignment import word_positions
 from biomtl.text.base import TextProcessor
@@ -59,6 +61,11 @@ def check(
         str | None,
         typer.Option("--mentions", help="Discontinuous, nested and overlapping mentions: `keep`, `flatten`, `refuse`."),
     ] = None,
+    relation: Annotated[
+        str | None,
+        typer.Option("--relation", help="A relation task's arguments, as in a recipe: `{first: drug, second: gene}`."),
+    ] = None,
+    negative: Annotated[str | None, typer.Option("--negative", help="The class that F1 leaves out.")] = None,
     encoder: Annotated[
         str | None,
         typer.Option(
@@ -78,15 +85,12 @@ def check(
     if type not in type_names():
         raise InputError(f"unknown type {type!r}", fix=nearest(type, type_names()))
     given: dict[str, Any] = {"type": type, "format": format, "header": header, "separator": separator}
-    given |= {"mentions": mentions, "quoting": quoting}
+    given |= {"mentions": mentions, "quoting": quoting, "negative": negative, "relation": arguments(relation)}
     given |= {"columns": named_columns(columns), "labels": labels.split(",") if labels else None}
     try:
         definition = TaskDefinition(**given, files=Files(train=(str(file),)))
     except ValidationError as error:
-        first = error.errors()[0]
-        option = str(first["loc"][0])
-        expected = first["msg"].removeprefix("Input should be ")
-        raise InputError(f"--{option} {first['input']!r}", expected=expected) from error
+        raise _refused(error) from error
     report = check_file(stem_of(file), definition, task_type(type))
     console = table_console()
     show(report, console)
@@ -99,6 +103,34 @@ def check(
         if report.problem is not None:
             console.print(str(report.problem), **PLAIN)
         raise typer.Exit(2)
+
+
+def _refused(error: ValidationError) -> InputError:
+    """The first problem of the options, an unknown key before what is missing in its place."""
+    problems = sorted(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
+    option, *keys = (str(step) for step in problems[0]["loc"])
+    message = problems[0]["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
+    if problems[0]["type"] == "extra_forbidden":
+        return InputError(
+            f"--{option}: unknown key {keys[-1]!r}", fix=nearest(keys[-1], RelationArguments.model_fields)
+        )
+    if problems[0]["type"] == "missing":
+        return InputError(f"--{option}: no {keys[-1]!r}", expected="first and second, each a type or a list of types")
+    return InputError(f"--{option} {problems[0]['input']!r:.80}", expected=message)
+
+
+def arguments(text: str | None) -> dict[str, Any] | None:
+    """``{first: drug, second: gene}`` as a mapping; the braces may be left out."""
+
+    if not text:
+        return None
+    try:
+        value, _ = parse_yaml(text if text.lstrip().startswith("{") else f"{{{text}}}")
+    except ValueError as error:
+        value = str(error)
+    if not isinstance(value, dict):
+        raise InputError(f"--relation {text!r}", expected="a mapping, such as {first: drug, second: gene}")
+    return value
 
 
 def named_columns(text: str | None) -> dict[str, str | int] | None:

@@ -10,6 +10,7 @@ from biomtl.audit.overlap import texts_of
 from biomtl.corpora.reader import Record
 from biomtl.custom.config import TaskDefinition
 from biomtl.custom.detect import detect
+from biomtl.custom.survey import RowRules
 from biomtl.custom.task import own_task, raw_records
 from biomtl.errors import InputError
 from biomtl.tasks.task import Task
@@ -91,12 +92,14 @@ def _provisional(name: str, definition: TaskDefinition, task_type: TaskType) -> 
             value = record[task_type.gold_key]
             labels.update([value] if isinstance(value, str) else value)
     known = task_type.labels_from(definition.labels or sorted(label for label in labels if label.strip()))
-    return Task(name=name, type=task_type.name, inputs=task_type.inputs[0], labels=known, metric=task_type.metric)
+    fields = {"inputs": task_type.inputs[0], "labels": known, "relation": definition.relation}
+    return Task(name=name, type=task_type.name, metric=task_type.metric, **fields)
 
 
 def _sort_out(report: CheckReport, task: Task, definition: TaskDefinition, task_type: TaskType) -> None:
+    rules = RowRules(task, definition)
     for record in raw_records(task_type, definition, task.inputs, "train", report.bad.append):
-        if problem := task_type.check(record, task):
+        if problem := task_type.check(record, task) or rules.problem(record):
             path, line = record.where  # type: ignore[attr-defined]
             report.bad.append(InputError(problem, path=path, line=line, fix="mend the row"))
         else:

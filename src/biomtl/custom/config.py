@@ -9,9 +9,12 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
+from biomtl.tasks.relation import RelationArguments
 from biomtl.tasks.task import SPLITS, Split
 
-Format = Literal["tsv", "csv", "jsonl", "parquet", "datasets", "mtdnn", "conll", "pubtator", "bioc", "brat"]
+Format = Literal[
+    "tsv", "csv", "jsonl", "parquet", "datasets", "mtdnn", "conll", "pubtator", "bioc", "brat", "documents"
+]
 Quoting = Literal["csv", "none"]
 SEPARATOR = "|"
 
@@ -93,6 +96,10 @@ class TaskDefinition(BaseModel):
     metric: str | None = Field(None, description="Own task: the main metric; default the type's.")
     score_range: tuple[float, float] | None = Field(
         None, description="Own task: lowest and highest score for regression; default those in its files."
+    )
+    relation: RelationArguments | None = Field(
+        None,
+        description="Own task of type `relation`: its arguments (`first`, `second`, `directed`, `types`, `unit` …).",
     )
     mentions: Literal["keep", "flatten", "refuse"] | None = Field(
         None, description="Own task: discontinuous and overlapping mentions (as `biomtl prepare --mentions`)."

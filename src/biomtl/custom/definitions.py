@@ -45,6 +45,6 @@ def _definition(name: str, entry: dict[str, Any], path: Path) -> TaskDefinition:
     except ValidationError as error:
         first = error.errors()[0]
         keys = ".".join(str(step) for step in ("tasks", name, *first["loc"]))
-        expected = first["msg"].removeprefix("Input should be ")
+        expected = first["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
         raise InputError(f"{keys}: {first['input']!r:.60}", path=path, expected=expected) from error
     return definition.located(path.parent.absolute())

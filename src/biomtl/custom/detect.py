@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -32,9 +33,12 @@ SUFFIXES: dict[str, Format] = {
     ".json": "bioc",
     ".ann": "brat",
 }
-DOCUMENTS = ("conll", "pubtator", "bioc", "brat")
+ANNOTATED = ("pubtator", "bioc", "brat", "documents")
+DOCUMENTS = ("conll", *ANNOTATED)
 LOOKED_AT = 200  # lines of a JSON file
 _FIRST_KEYS = re.compile(r"\s*(\[?)\s*\{")
+_ANNOTATIONS = frozenset({"mentions", "relations"})
+_GOLD = frozenset({"label", "labels", "score", "tags", "tokens", "entities", "candidates"})
 _PUBTATOR = re.compile(r"[^|\t]+\|[ta]\|")
 
 
@@ -62,6 +66,8 @@ def detect(path: Path, *, tagging: bool) -> Format:
         record = _first_object(path)
         if is_mtdnn(record):
             return "mtdnn"
+        if record is not None and _is_document(record):
+            return "documents"
         if record is not None and known == "bioc":
             return "jsonl"
     if tagging and known in ("tsv", None) and conll.looks_like(read_lines(path)):
@@ -72,10 +78,15 @@ def detect(path: Path, *, tagging: bool) -> Format:
     if _PUBTATOR.match(first):
         return "pubtator"
     if first.startswith("{"):
-        return "jsonl"
+        return "documents" if _is_document(_first_object(path) or {}) else "jsonl"
     if brat.is_annotated(path):
         return "brat"
     return "conll" if tagging else "tsv"
+
+
+def _is_document(record: Mapping[str, Any]) -> bool:
+    """Whether a JSON line is an annotated document and no record of a task."""
+    return not _ANNOTATIONS.isdisjoint(record) and _GOLD.isdisjoint(record) and "text" in record
 
 
 def _first_object(path: Path) -> dict[str, Any] | None:

@@ -1,31 +1,30 @@
-"""Tagging records from annotated documents (PubTator, BioC, brat) and from CoNLL's sentences."""
+"""Tagging records from annotated documents (PubTator, BioC, brat, JSON lines) and from CoNLL's sentences."""
 
 from __future__ import annotations
 
-import re
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from biomtl.corpora.parts import document_sentences
 from biomtl.corpora.reader import Record
 from biomtl.corpora.records import Located
 from biomtl.custom.config import TaskDefinition
 from biomtl.custom.records import join_offsets
 from biomtl.errors import InputError, OnError
-from biomtl.formats import bioc, brat, conll, pubtator
+from biomtl.formats import bioc, brat, conll, jsonl, pubtator
 from biomtl.formats.mentions import apply_policy, iob_tags
 from biomtl.formats.model import Document
-from biomtl.text.sentences import sentences
 from biomtl.text.words import words
 
 READERS: dict[str, Callable[[Path, OnError], Iterator[Document]]] = {
     "pubtator": pubtator.read,
     "bioc": bioc.read,
     "brat": brat.read,
+    "documents": jsonl.read,
 }
-_PARAGRAPH = re.compile(r"(?:(?!\n[^\S\n]*\n).)+", re.DOTALL)
 
 
 def document_records(
@@ -38,7 +37,7 @@ def document_records(
 
     Args:
         path: the file (for brat, or the folder).
-        format: ``pubtator``, ``bioc`` or ``brat``.
+        format: ``pubtator``, ``bioc``, ``brat`` or ``documents``.
         definition: the policy for special mentions.
         types: only use mentions of these types; empty for all.
         on_error: called with the error of each bad document.
@@ -53,14 +52,13 @@ def document_records(
         except InputError as error:
             on_error(error)
             continue
-        # A file's name, unlike a PMID, doesn't identify documents in other collections.
-        named = format == "brat" and not document.id.isdecimal()
+        name = document_name(document.id, format, path)
         for offsets in filter(None, cut):
             yield Located(
                 (str(path), number),
                 cases,
                 id=f"{document.id}.{offsets[0][0]}",
-                doc_id=f"{place(path)}/{document.id}" if named else document.id,
+                doc_id=name,
                 tokens=[document.text[start:end] for start, end in offsets],
                 offsets=[list(span) for span in offsets],
                 tags=[next(tags) for _ in offsets],
@@ -68,16 +66,10 @@ def document_records(
             cases = Counter()
 
 
-def document_sentences(document: Document) -> Iterator[tuple[int, int]]:
-    """Offsets of a document's sentences, which never cross its parts."""
-    for start, end in document_parts(document):
-        yield from sentences(document.text, start, end)
-
-
-def document_parts(document: Document) -> list[tuple[int, int]]:
-    """Offsets of a document's passages, or of its paragraphs if it has none."""
-    spans = [(passage.start, passage.end) for passage in document.passages]
-    return spans or [match.span() for match in _PARAGRAPH.finditer(document.text)]
+def document_name(name: str, format: str, path: Path) -> str:
+    """A document's ``doc_id``: a file's name, unlike a PMID, doesn't identify documents in other collections."""
+    named = format == "brat" and not name.isdecimal()
+    return f"{place(path)}/{name}" if named else name
 
 
 def place(path: Path) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from biomtl.corpora.reader import Record
 from biomtl.corpora.records import Located
+from biomtl.custom.arguments import MAY_BE_EMPTY, missing_column, with_entities
 from biomtl.custom.config import SEPARATOR, TaskDefinition
 from biomtl.custom.tables import Row
 from biomtl.errors import InputError, OnError, nearest
@@ -35,7 +36,7 @@ class Columns:
         self.task_type, self.definition = task_type, definition
         self.named = definition.columns or {}
         inputs = {key: INPUT_CELLS[key] for name in task_type.inputs for key in INPUT_KEYS[name]}
-        self.cells: dict[str, Cell] = {**NAMES, **inputs, **task_type.gold_cells}
+        self.cells: dict[str, Cell] = {**NAMES, **inputs, **task_type.gold_cells, **task_type.optional_cells}
         for field in self.named:
             if field not in self.cells:
                 problem = f"columns: no field {field!r} in type {task_type.name}"
@@ -77,6 +78,9 @@ class Columns:
                 shown = ", ".join(available)
                 fix = f"name it under columns (on the command line --columns {field}=NAME)"
                 raise InputError(f"no column {field!r} (there are: {shown})", path=path, line=1, fix=fix)
+        if self.task_type.optional_cells and (lacking := missing_column(places)):
+            problem = f"no column {lacking!r} for an argument (there are: {', '.join(available)})"
+            raise InputError(problem, path=path, line=1, expected="start_a, end_a, start_b and end_b")
         return places
 
 
@@ -94,7 +98,8 @@ def table_records(
         on_error: called with the error of each bad row.
     """
     separator = columns.definition.separator or SEPARATOR
-    wanted = {*NAMES, *INPUT_KEYS[inputs], *columns.task_type.gold_cells}
+    optional = columns.task_type.optional_cells
+    wanted = {*NAMES, *INPUT_KEYS[inputs], *columns.task_type.gold_cells, *optional}
     places: dict[str, str] = {}
     available: list[str] = []
     for row in rows:
@@ -103,8 +108,10 @@ def table_records(
             places = columns.locate(available, inputs, path)
         fields: dict[str, Any] = {"id": f"{path.name}:{row.line}"}
         try:
+            if late := next((field for field in row.values if field in optional and field not in available), None):
+                raise ValueError(f"{late!r}, which the first row lacks, expected in all rows or none")
             for field, column in places.items():
-                if field not in wanted:
+                if field not in wanted or (field in MAY_BE_EMPTY and row.values.get(column) in (None, "")):
                     continue
                 if column not in row.values:  # JSON lines need not all have the same keys
                     raise ValueError(f"no {column!r}, expected {field}")
@@ -112,6 +119,8 @@ def table_records(
                 if value is None and field in (*NAMES, "offsets"):
                     continue
                 fields[field] = value
+            if optional:
+                fields = with_entities(fields, columns.definition.relation)
             yield Located((str(path), row.line), **_finished(fields))
         except ValueError as error:
             on_error(InputError(str(error), path=path, line=row.line, fix="mend the row"))
@@ -185,6 +194,12 @@ def _spans(value: Any, separator: str) -> list[list[int]] | None:
     return value
 
 
+def _entities(value: Any, separator: str) -> list[Any]:
+    if not isinstance(value, list):
+        raise ValueError(f"a {type(value).__name__}, expected a list of two mentions")
+    return value
+
+
 _VALUES: dict[Cell, Callable[[Any, str], Any]] = {
     "text": _text,
     "number": _number,
@@ -192,4 +207,5 @@ _VALUES: dict[Cell, Callable[[Any, str], Any]] = {
     "texts": _items(lambda cell, separator: [item.strip() for item in cell.split(separator) if item.strip()]),
     "words": _items(lambda cell, separator: cell.split()),
     "spans": _spans,
+    "entities": _entities,
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,11 @@ from pydantic import ValidationError
 
 from biomtl.corpora.reader import Record
 from biomtl.custom.config import Files, TaskDefinition
-from biomtl.custom.detect import DOCUMENTS, detect
+from biomtl.custom.detect import ANNOTATED, DOCUMENTS, detect
 from biomtl.custom.documents import conll_records, document_records
 from biomtl.custom.records import Columns, table_records
+from biomtl.custom.relations import Coverage, relation_records
+from biomtl.custom.survey import RowRules, refuse_missing_arguments, survey
 from biomtl.custom.tables import Row, read_table
 from biomtl.errors import InputError, OnError, fail
 from biomtl.formats import delimited
@@ -57,9 +60,10 @@ class OwnTask:
             InputError: a file that can't be read; a bad row, unless ``on_error`` handles it.
         """
         seen: dict[str, str] = {}
+        rules = RowRules(self.task, self.definition)
         for record in raw_records(self.task_type, self.definition, self.task.inputs, split, on_error):
             path, line = record.where  # type: ignore[attr-defined]
-            problem = self.task_type.check(record, self.task)
+            problem = self.task_type.check(record, self.task) or rules.problem(record)
             if problem is None and record["id"] in seen:
                 problem = f"id {record['id']!r} already occurs in {seen[record['id']]}"
             if problem is not None:
@@ -94,10 +98,13 @@ def own_task(name: str, definition: TaskDefinition, task_type: TaskType, known: 
     for split in splits:
         for path in files.of(split):
             refuse_endless(path, once=False)
+    refuse_missing_arguments(name, task_type, definition)
     inputs = _inputs(definition, task_type, splits[0])
     cell = task_type.gold_cells.get(task_type.gold_key)
-    fields: dict[str, Any] = {"name": name, "type": task_type.name, "inputs": inputs, "negative": definition.negative}
+    fields: dict[str, Any] = {"name": name, "type": task_type.name, "inputs": inputs, "relation": definition.relation}
     notes: list[str] = []
+    if definition.relation is not None:
+        notes += survey(name, definition, splits, partial(raw_records, task_type, definition, inputs))
     if cell == "number":
         fields["score_range"] = definition.score_range or _range(name, task_type, definition, inputs, splits, known)
         if definition.score_range is None and (known is None or fields["score_range"] != known.score_range):
@@ -113,8 +120,12 @@ def own_task(name: str, definition: TaskDefinition, task_type: TaskType, known: 
     if cell == "words":
         _refuse_single_words(name, task_type, definition, inputs, splits[0])
     notes += _quoted_cells(name, task_type, definition, splits[0])
-    negative = definition.negative is not None and task_type.positive_metric is not None
-    fields["metric"] = definition.metric or (task_type.positive_metric if negative else task_type.metric)
+    fields["negative"] = definition.negative
+    if definition.negative is None and task_type.negative in fields.get("labels", ()):
+        fields["negative"] = task_type.negative
+    scored = fields["negative"] is not None and task_type.positive_metric is not None
+    fields["metric"] = definition.metric or (task_type.positive_metric if scored else task_type.metric)
+    fields["metrics"] = task_type.metrics if scored else ()
     try:
         return OwnTask(Task(**fields), task_type, definition, tuple(notes))
     except ValidationError as error:
@@ -123,13 +134,24 @@ def own_task(name: str, definition: TaskDefinition, task_type: TaskType, known: 
 
 
 def raw_records(
-    task_type: TaskType, definition: TaskDefinition, inputs: str, split: Split, on_error: OnError
+    task_type: TaskType,
+    definition: TaskDefinition,
+    inputs: str,
+    split: Split,
+    on_error: OnError,
+    coverage: Coverage | None = None,
 ) -> Iterator[Record]:
-    """Stream a split's records with their file and line, not yet checked against the task."""
+    """Stream a split's records with their file and line, not yet checked against the task.
+
+    What became of the relations in documents is added to ``coverage``.
+    """
     for path in (definition.files or Files()).of(split):
         format = _format(path, task_type, definition)
         if format == "conll":
             yield from conll_records(path, definition, on_error)
+        elif format in ANNOTATED and task_type.optional_cells:
+            negative = definition.negative or task_type.negative or ""
+            yield from relation_records(path, format, definition, negative, coverage or Coverage(), on_error)
         elif format in DOCUMENTS:
             types = [label.removeprefix("B-").removeprefix("I-") for label in definition.labels or ()]
             yield from document_records(path, format, definition, types, on_error)
@@ -154,7 +176,8 @@ def _table(path: Path, format: str, split: Split, columns: Columns, on_error: On
 
 def _format(path: Path, task_type: TaskType, definition: TaskDefinition) -> str:
     format = definition.format or detect(path, tagging="tokens" in task_type.inputs)
-    if format in DOCUMENTS and "tokens" not in task_type.inputs:
+    readable = DOCUMENTS if "tokens" in task_type.inputs else ANNOTATED if task_type.optional_cells else ()
+    if format in DOCUMENTS and format not in readable:
         expected = "TSV, CSV, JSON lines, Parquet or a saved dataset"
         raise InputError(f"a {format} file for a task of type {task_type.name}", path=path, expected=expected)
     return format
@@ -168,6 +191,14 @@ def _inputs(definition: TaskDefinition, task_type: TaskType, split: Split) -> st
     path = (definition.files or Files()).of(split)[0]
     rows = _table(path, _format(path, task_type, definition), split, columns, _pass)
     return columns.inputs(list(next((row.values for row in rows), {})))
+
+
+def _implied(definition: TaskDefinition, task_type: TaskType, split: Split) -> tuple[str, ...]:
+    """The negative class that pairs of documents have, whether or not a file or the definition names it."""
+    paths = (definition.files or Files()).of(split)
+    if task_type.negative is None or all(_format(path, task_type, definition) not in ANNOTATED for path in paths):
+        return ()
+    return (definition.negative or task_type.negative,)
 
 
 def _labels(
@@ -184,8 +215,10 @@ def _labels(
             occurring.update([value] if isinstance(value, str) else value)
         # An empty cell is a bad row.
         labels = task_type.labels_from(sorted(label for label in occurring if label.strip()))
-        if known is not None and known.type == task_type.name and set(labels) <= set(known.labels):
-            return known.labels
+    labels += tuple(label for label in _implied(definition, task_type, split) if label not in labels)
+    trained = known if definition.labels is None and known is not None and known.type == task_type.name else None
+    if trained is not None and set(labels) <= set(trained.labels):
+        return trained.labels
     if task_type.gold_cells[task_type.gold_key] == "text" and len(labels) < 2:
         few = f"task {name}: {len(labels)} label ({', '.join(labels) or 'none'})"
         path = (definition.files or Files()).of(split)[0]

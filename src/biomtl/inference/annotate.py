@@ -13,8 +13,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import count, islice
 
-from biomtl.corpora.relations import argument_pairs, units
-from biomtl.custom.documents import document_parts, document_sentences
+from biomtl.corpora.parts import document_sentences
+from biomtl.corpora.relations import argument_pairs, document_units
 from biomtl.errors import InputError
 from biomtl.formats.model import Attributes, Document, Mention, Relation, Span
 from biomtl.inference.predict import Advance
@@ -23,7 +23,6 @@ from biomtl.tasks.registry import pick
 from biomtl.tasks.relation import RelationArguments
 from biomtl.tasks.task import Task
 from biomtl.tasks.types.base import type_of
-from biomtl.text.sentences import sentences
 
 WINDOW = 512  # sentences labelled together: enough for batches of similar length, and little memory
 RELATED = 4096  # candidates of relation tasks classified together
@@ -201,20 +200,15 @@ class _Draft:
         sides = dict.fromkeys((arguments.first, arguments.second))
         ordered = sorted((m for types in sides for m in self._of(arguments, types)), key=lambda mention: mention.start)
         starts = [mention.start for mention in ordered]
-        for start, end in self._units(arguments):
+        for start, end in document_units(arguments, self.document):
             near = ordered[bisect_left(starts, start) : bisect_left(starts, end)]
             near = [mention for mention in near if mention.end <= end]
             if (end - start) * len(near) ** 2 // 2 > MOST_RELATED:
                 self.unrelated += 1
                 continue
             text = self.document.text[start:end].translate(_ONE_LINE)
-            for pair in argument_pairs(arguments, near):
+            for pair in argument_pairs(arguments, near, self.document.text):
                 yield RelationText.of(text.rstrip(), *((m.type, m.start - start, m.end - start) for m in pair)), *pair
-
-    def _units(self, arguments: RelationArguments) -> Iterator[Span]:
-        text = self.document.text
-        for section in document_parts(self.document):
-            yield from units(arguments, text, sentences(text, *section))
 
     def _of(self, arguments: RelationArguments, types: tuple[str, ...]) -> list[Mention]:
         given, predicted = (

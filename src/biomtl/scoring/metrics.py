@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
 from typing import Any
 
 from biomtl.errors import InputError, nearest
 from biomtl.scoring import answers, regression
+from biomtl.scoring.concepts import concept_counts
 from biomtl.scoring.entities import conlleval_counts, span_counts
 from biomtl.scoring.labels import accuracy, example_f1, f1, matthews, roc_auc
 from biomtl.scoring.measure import Measure
@@ -50,6 +51,22 @@ def _example(rows: Matched) -> Measure:
     return example_f1(rows.labels, rows.gold, rows.predicted, rows.unit_of)
 
 
+def _concept_pairs(rows: Matched) -> Measure:
+    assert rows.concepts is not None
+    counts = concept_counts(rows.labels, rows.concepts, rows.gold, rows.predicted, rows.unit_of)
+    measure = f1(counts.only([label for label in rows.labels if label != rows.task.negative]), "micro")
+    without = sum(not pairs for pairs in rows.concepts)
+    note = f"left out for want of a concept identifier: {without:,} of {len(rows.concepts):,} rows"
+    return replace(measure, notes=(note,)) if without else measure
+
+
+CONCEPT_PAIRS = Metric(
+    "concept_pair_f1",
+    "micro-averaged F1 over pairs of concepts in a document, without the negative class",
+    ("relation",),
+    _concept_pairs,
+    needs_negative=True,
+)
 _ALL = (
     Metric("pearson", "Pearson correlation", ("regression",), lambda r: regression.pearson(*r.numbers())),
     Metric("spearman", "Spearman rank correlation", ("regression",), lambda r: regression.spearman(*r.numbers())),
@@ -91,6 +108,7 @@ _ALL = (
         lambda r: roc_auc(*r.positive_rows()),
         two_classes=True,
     ),
+    CONCEPT_PAIRS,
     Metric(
         "entity_f1_conlleval",
         "entity F1 over exact chunks (conlleval)",

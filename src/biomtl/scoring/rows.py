@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from biomtl.errors import InputError
 from biomtl.scoring import table
+from biomtl.scoring.concepts import ConceptPair, concept_pairs
 from biomtl.scoring.entities import EntityKey, tagged_mentions
 from biomtl.scoring.labels import LabelCounts, count_sets
 from biomtl.scoring.measure import Floats, Ints
@@ -26,7 +27,8 @@ class Matched:
 
     ``gold`` and ``predicted`` have a tuple or set of label indices, a score, or a list of tags per row; ``unit_of`` has
     the row's unit (document). ``labels`` are the task's labels, for tagging its entity types. Mentions are None if the
-    records have no offsets; a file of mentions instead of tags gives nothing else.
+    records have no offsets; a file of mentions instead of tags gives nothing else. ``concepts`` has each row's pairs of
+    concepts, and is None if no gold record has any.
     """
 
     task: Task
@@ -40,6 +42,7 @@ class Matched:
     predicted_mentions: tuple[EntityKey, ...] | None = None
     probabilities: Floats | None = None
     """``[rows, labels]``, if all predictions of classes have them."""
+    concepts: list[tuple[ConceptPair, ...]] | None = None
 
     @cached_property
     def counts(self) -> LabelCounts:
@@ -98,7 +101,7 @@ def matched_rows(task: Task, gold: Table, predicted: Table, read: Read | None = 
     values = (gold_values, predicted_values)
     probabilities = _probabilities(predicted, order, labels) if type_of(task).answer == "label" else None
     matched = Matched(task, labels, *values, unit_of, len(documents), tuple(documents), *mentions)
-    return replace(matched, probabilities=probabilities), unit
+    return replace(matched, probabilities=probabilities, concepts=concept_pairs(task, gold)), unit
 
 
 def _probabilities(predicted: Table, order: list[int], labels: tuple[str, ...]) -> Floats | None:

@@ -9,10 +9,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from biomtl.errors import InputError
 from biomtl.scoring import formats
 from biomtl.scoring.labels import confusion
 from biomtl.scoring.measure import bootstrap
-from biomtl.scoring.metrics import METRICS, Metric, metrics_of
+from biomtl.scoring.metrics import CONCEPT_PAIRS, METRICS, Metric, metrics_of
 from biomtl.scoring.reconcile import reconcile, unite_documents
 from biomtl.scoring.result import Confusion, MetricResult, Score
 from biomtl.scoring.rows import Matched, is_mentions, matched_rows, mention_rows
@@ -100,6 +101,11 @@ def _compared(task: Task, gold: Rows, predicted: Rows) -> Compared:
     if answer == "tags" and rows.gold_mentions is None:
         notes += ("scored as conlleval does: records without offsets have no document spans",)
         metrics = [METRICS["entity_f1_conlleval"]]
+    if CONCEPT_PAIRS in metrics and rows.concepts is None:
+        if metrics[0] is CONCEPT_PAIRS:
+            expected = 'entities with "identifiers"'
+            raise InputError(f"no concept identifiers for {CONCEPT_PAIRS.id}", path=first.where, expected=expected)
+        metrics = [metric for metric in metrics if metric is not CONCEPT_PAIRS]
     return Compared(rows, metrics, "document" if by_document else unit, notes)
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 Unit = Literal["sentence", "joined-sentences", "passage", "document"]
+NO_CONCEPT = frozenset({"", "-", "-1"})  # of a mention that was not normalised
+_SEVERAL = re.compile(r"[|;,]")
 
 
 def _listed(value: Any) -> Any:
@@ -40,10 +43,11 @@ class RelationArguments(BaseModel):
     )
     unit: Unit = Field(
         "sentence",
-        description="the text that holds both arguments; `joined-sentences` are merged as in BLUE's converter",
+        description="the text that holds both arguments: a sentence, a passage (or a paragraph), the document; "
+        "`joined-sentences` are merged as in BLUE's converter",
     )
     window: int | None = Field(
-        None, gt=0, description="under `unit: document`, most words from one argument to the other; default no limit"
+        None, gt=0, description="under `unit: document`, most words between the two arguments; default no limit"
     )
     ascii: bool = Field(False, description="whether the `mask` view turns the text into plain ASCII first")
     masks: tuple[str, str] = Field(
@@ -67,6 +71,10 @@ class RelationArguments(BaseModel):
         """Whether either mention may be either argument."""
         return set(self.first) == set(self.second)
 
+    def fits(self, first: str, second: str) -> bool:
+        """Whether mentions of these types may be a relation's first and second argument."""
+        return self.type_of(first) in self.first and self.type_of(second) in self.second
+
     def names(self) -> tuple[str, ...]:
         """The types of both arguments, each once."""
         return tuple(dict.fromkeys((*self.first, *self.second)))
@@ -83,3 +91,9 @@ class RelationArguments(BaseModel):
 
     def _translations(self) -> dict[str, str]:
         return {name.lower(): target.lower() for name, target in self.types.items()}
+
+
+def concepts_of(identifiers: Iterable[str]) -> tuple[str, ...]:
+    """The concepts in a mention's identifiers, each once; a composite mention has several in one identifier."""
+    parts = (part.strip() for identifier in identifiers for part in _SEVERAL.split(identifier))
+    return tuple(dict.fromkeys(part for part in parts if part not in NO_CONCEPT))

@@ -13,6 +13,7 @@ from biomtl.custom.config import Files, TaskDefinition
 from biomtl.errors import InputError, nearest
 from biomtl.storage.structured import parse_yaml, read_yaml
 from biomtl.tasks.registry import known_tasks
+from biomtl.tasks.relation import RelationArguments
 from biomtl.training.recipe import Recipe
 from biomtl.training.recipe_tasks import TaskOptions, tasks_by_name
 
@@ -29,7 +30,11 @@ ELSEWHERE = {
     "patience": "early_stopping_patience",
 }
 COMMAND_LINE = "command line"
-DEPTH = 4  # a recipe nests no deeper; the limit also ends the walk over a YAML anchor that contains itself
+NESTED: dict[str, type[BaseModel]] = {
+    "files": Files,
+    "relation": RelationArguments,
+}  # keys of a task that hold mappings
+DEPTH = 5  # a recipe nests no deeper; the limit also ends the walk over a YAML anchor that contains itself
 Keys = tuple[str, ...]
 Lines = dict[Keys, int]  # 0 for a key that the command line gave
 
@@ -236,13 +241,15 @@ def _explain(problem: dict[str, Any]) -> Problem:
         fix = f"did you mean {same!r}?" if same else nearest(keys[-1], known)
         return Problem(f"unknown key {'.'.join(keys)!r}", None, fix, [keys])
     message = str(problem["msg"]).removeprefix("Input should be ")
+    if problem["type"] == "value_error":
+        return Problem(f"{'.'.join(keys)}: {message.removeprefix('Value error, ')}", None, None, [keys])
     return Problem(f"{'.'.join(keys)}: {problem['input']!r}", message, None, [keys])
 
 
 def _known(keys: Keys) -> Iterable[str]:
     """The keys that could stand in the place of the last of these."""
     if keys[0] == "tasks":
-        return Files.model_fields if keys[2:3] == ("files",) else TaskOptions.model_fields
+        return (NESTED.get(keys[2], TaskOptions) if len(keys) > 3 else TaskOptions).model_fields
     nested = get_args(Recipe.model_fields[keys[0]].annotation) if len(keys) > 1 else ()
     models = [kind for kind in nested if isinstance(kind, type) and issubclass(kind, BaseModel)]
     return models[0].model_fields if models else Recipe.model_fields

@@ -24,9 +24,9 @@ from biomtl.text.alignment import word_positions
 from biomtl.text.base import EncodedRow, Span, TextInput
 
 Record = dict[str, Any]
-Cell = Literal["text", "number", "integer", "texts", "words", "spans"]
+Cell = Literal["text", "number", "integer", "texts", "words", "spans", "entities"]
 """How a field's value is written in a table's cell: ``texts`` separated by a separator, ``words`` by spaces; ``spans``
-(pairs of numbers) only in formats that have lists."""
+(pairs of numbers) and ``entities`` only in formats that have lists."""
 INPUT_CELLS: Mapping[str, Cell] = {
     "text": "text",
     "text_a": "text",
@@ -51,10 +51,16 @@ class TaskType(ABC):
     """The key of a record's gold value."""
     gold_cells: ClassVar[Mapping[str, Cell]]
     """The gold fields of a record, and how each is written in a table's cell."""
+    optional_cells: ClassVar[Mapping[str, Cell]] = {}
+    """Further fields that a table of records may have."""
+    negative: ClassVar[str | None] = None
+    """The negative class of a user's own task that has it among its labels and names none."""
     metric: ClassVar[str]
     """The default main metric."""
     positive_metric: ClassVar[str | None] = None
     """The same for a task with a negative class."""
+    metrics: ClassVar[tuple[str, ...]] = ()
+    """Further metrics of a user's own task."""
 
     @property
     def family(self) -> tuple[str, ...]:

@@ -36,7 +36,7 @@ def check_inputs(record: Mapping[str, Any], task: Task, gold: Collection[str]) -
             return f"{key} is a {type(record[key]).__name__}, expected text"
         if not record[key].strip():
             return f"{key} is empty"
-    return check_tokens(record) if task.inputs == "tokens" else _check_entities(record)
+    return check_tokens(record) if task.inputs == "tokens" else check_entities(record)
 
 
 def check_labels(labels: Any, key: str, task: Task) -> str | None:
@@ -92,13 +92,17 @@ def check_tokens(record: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _check_entities(record: Mapping[str, Any]) -> str | None:
+def check_entities(record: Mapping[str, Any]) -> str | None:
+    """The problem with a record's mentions, or None."""
     entities = record.get("entities", ())
     if not isinstance(entities, list | tuple):
         return f"entities is a {type(entities).__name__}, expected a list"
     for entity in entities:
         if not isinstance(entity, Mapping) or not {"id", "type", "start", "end", "text"} <= entity.keys():
             return f"entity {entity!r}, expected the keys id, type, start, end, text"
+        for key in ("id", "type", "text"):
+            if not isinstance(entity[key], str):
+                return f"entity {entity['id']!r}: {key} is a {type(entity[key]).__name__}, expected text"
         span, text = _span((entity["start"], entity["end"])), record.get("text", "")
         if span is None or span[1] > len(text):
             return f"entity {entity['id']!r} at [{entity['start']}, {entity['end']}], expected a span of the text"

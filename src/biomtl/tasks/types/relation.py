@@ -19,6 +19,15 @@ from biomtl.tasks.views import VIEWS, View, arguments_of
 from biomtl.text.base import EncodedRow, TextInput
 
 DEFAULT_VIEW = "mask"
+ARGUMENT_CELLS: Mapping[str, Cell] = {
+    "start": "integer",
+    "end": "integer",
+    "type": "text",
+    "id": "text",
+    "identifiers": "texts",
+}
+"""What a table's columns say of an argument; ``start_a`` is that of the first one, ``start_b`` of the second."""
+SIDES = ("a", "b")
 
 
 class Relation(Classification):
@@ -30,7 +39,13 @@ class Relation(Classification):
     name: ClassVar[str] = "relation"
     inputs: ClassVar[tuple[str, ...]] = ("text",)
     gold_cells: ClassVar[Mapping[str, Cell]] = {"label": "text"}
+    optional_cells: ClassVar[Mapping[str, Cell]] = {
+        "entities": "entities",
+        **{f"{field}_{side}": cell for side in SIDES for field, cell in ARGUMENT_CELLS.items()},
+    }
+    negative: ClassVar[str | None] = "none"
     metric: ClassVar[str] = "micro_f1_positive"
+    metrics: ClassVar[tuple[str, ...]] = ("macro_f1_positive", "concept_pair_f1")
 
     def check_gold(self, record: Mapping[str, Any], task: Task) -> str | None:
         """Refuses another number of mentions than two, and a label that isn't one of the task's."""

@@ -1,0 +1,327 @@
+"""Own relations: from a table, from records and from annotated documents, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from biomtl.corpora.relations import document_units
+from biomtl.custom import Files, TaskDefinition
+from biomtl.custom.relations import Coverage, DocumentPairs
+from biomtl.errors import InputError
+from biomtl.formats import bioc, jsonl, pubtator
+from biomtl.formats.model import Document, Mention, Relation, covered
+from biomtl.suite import TaskData, load_suite
+from biomtl.tasks.relation import RelationArguments
+
+DATA = Path(__file__).parents[1] / "data/custom"
+ARGUMENTS: dict[str, Any] = {"first": "drug", "second": "illness"}
+
+
+def own(path: str | Path, relation: dict[str, Any] | None = None, **given: Any) -> TaskData:
+    """The data of a task over one file."""
+    arguments = ARGUMENTS if relation is None else relation
+    definition = TaskDefinition(type="relation", files=Files(train=str(path)), relation=arguments, **given)
+    return load_suite("nowhere", ["mine"], {"mine": definition})["mine"]
+
+
+def triples(data: TaskData) -> list[tuple[str, str, str]]:
+    """The texts of both arguments and the label of every record."""
+    return [(*(entity["text"] for entity in r["entities"]), r["label"]) for r in data.records("train")]
+
+
+def fault(path: str | Path, relation: dict[str, Any] | None = None, **given: Any) -> str:
+    """The error of a task."""
+    with pytest.raises(InputError) as caught:
+        own(path, relation, **given).records("train")
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.fixture
+def write(tmp_path: Path):
+    def write(name: str, text: str) -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return write
+
+
+def document(text: str, *mentions: tuple[str, str], relations: tuple[tuple[str, str, str], ...] = ()) -> dict[str, Any]:
+    """A document as JSON, with mentions ``(type, text)`` found in turn and relations ``(label, id, id)``."""
+    found, at = [], 0
+    for i, (mention_type, said) in enumerate(mentions):
+        start = text.index(said, at)
+        found.append({"id": f"T{i}", "type": mention_type, "start": start, "end": start + len(said)})
+        at = start + 1
+    named = [
+        {"id": f"R{i}", "type": label, "arguments": [{"role": "a", "id": one}, {"role": "b", "id": other}]}
+        for i, (label, one, other) in enumerate(relations)
+    ]
+    return {"id": "d1", "text": text, "mentions": found, "relations": named}
+
+
+def lines(*values: dict[str, Any]) -> str:
+    return "".join(json.dumps(value) + "\n" for value in values)
+
+
+PAIR = document(
+    "Zalpidine cured asthma. Tremor was seen.",
+    ("Drug", "Zalpidine"),
+    ("Illness", "asthma"),
+    ("Illness", "Tremor"),
+    relations=(("cures", "T0", "T1"),),
+)
+
+
+def test_a_table_has_columns_for_both_arguments() -> None:
+    data = own(DATA / "relation.tsv")
+    assert triples(data)[0] == ("Tavrixan", "nausea", "causes")
+    assert triples(data)[3] == ("brentolol", "rash", "none")
+    assert (data.task.labels, data.task.negative) == (("causes", "cures", "none"), "none")
+    assert (data.task.metric, data.task.relation) == ("micro_f1_positive", RelationArguments(**ARGUMENTS))
+    assert [entity["id"] for entity in data.records("train")[0]["entities"]] == ["e1", "e2"]
+
+
+def test_columns_may_have_other_names_and_types_may_follow(write) -> None:
+    path = write("a.csv", "s,e,x,y,t,gold,idb\n0,1,2,3,a b,yes,C7|C8\n0,1,4,5,a b c,none,\n")
+    columns = {"text": "t", "label": "gold", "start_a": "s", "end_a": "e", "start_b": "x", "end_b": "y"}
+    data = own(path, columns={**columns, "identifiers_b": "idb"})
+    assert triples(data) == [("a", "b", "yes"), ("a", "c", "none")]
+    one, other = data.records("train")[0]["entities"]
+    assert (one["type"], other["type"], other["identifiers"]) == ("drug", "illness", ["C7", "C8"])
+    assert "identifiers" not in data.records("train")[1]["entities"][1]
+
+
+def test_records_hold_their_mentions(write) -> None:
+    entities = [{"type": "Drug", "start": 0, "end": 4}, {"type": "Illness", "start": 11, "end": 15, "id": "T9"}]
+    rows = [{"text": "Kava cures rash.", "entities": entities, "label": label} for label in ("cures", "none")]
+    data = own(write("a.jsonl", lines(*rows)))
+    assert triples(data) == [("Kava", "rash", "cures"), ("Kava", "rash", "none")]
+    assert [entity["id"] for entity in data.records("train")[0]["entities"]] == ["e1", "T9"]
+
+
+def test_documents_give_every_candidate_pair() -> None:
+    data = own(DATA / "trial")
+    assert triples(data) == [("Brentolol", "asthma", "cures"), ("brentolol", "tremor", "none")]
+    (note,) = [note for note in data.notes if "not covered" in note]
+    assert note.endswith("1 of 2 relations are not covered: 1 between mentions in different units (unit: sentence)")
+    data = own(DATA / "trial", {**ARGUMENTS, "unit": "passage"})
+    assert len(triples(data)) == 8
+    assert ("Brentolol", "tremor", "causes") in triples(data)
+    assert not any("not covered" in note for note in data.notes)
+    assert all("\n" not in record["text"] for record in data.records("train"))
+    near = own(DATA / "trial", {**ARGUMENTS, "unit": "document", "window": 6})
+    assert triples(near) == [("Brentolol", "asthma", "cures"), *[("brentolol", "tremor", "none")] * 2]
+
+
+def test_relations_between_concepts_label_every_pair_of_their_mentions(write) -> None:
+    text = "7|t|Kava and rash\n7|a|Kava cures rash and redness, says kava.\n"
+    places = [(0, 4, "Drug", "D1"), (9, 13, "Illness", "C1"), (14, 18, "Drug", "D1"), (25, 29, "Illness", "C1")]
+    places += [(34, 41, "Illness", "C2|C3"), (48, 52, "Drug", "D1")]
+    flat = "Kava and rash Kava cures rash and redness, says kava."
+    rows = [f"7\t{start}\t{end}\t{flat[start:end]}\t{of}\t{concept}" for start, end, of, concept in places]
+    path = write("a.pubtator", text + "\n".join([*rows, "7\tcures\tD1\tC1", "7\tcures\tC3\tD1"]) + "\n")
+    expected = [
+        ("Kava", "rash", "cures"),
+        ("Kava", "rash", "cures"),
+        ("Kava", "redness", "cures"),
+        ("kava", "rash", "cures"),
+        ("kava", "redness", "cures"),
+    ]
+    data = own(path, labels=["cures"])
+    assert triples(data) == expected
+    assert data.task.labels == ("cures", "none")
+    (document,) = pubtator.read(path)
+    bioc.write([document], path.with_name("b.xml"))
+    assert triples(own(path.with_name("b.xml"))) == expected
+    jsonl.write([document], path.with_name("c.jsonl"))
+    assert triples(own(path.with_name("c.jsonl"))) == expected
+
+
+def test_pairs_of_one_type_come_once_or_both_ways(write) -> None:
+    drugs = document(
+        "Kava, tavrixan, kava.", ("Drug", "Kava"), ("Chemical", "tavrixan"), relations=(("raises", "T1", "T0"),)
+    )
+    path = write("a.jsonl", lines(drugs))
+    arguments = {"first": "drug", "second": "drug", "types": {"Chemical": "drug"}}
+    assert triples(own(path, arguments, labels=["raises"])) == [
+        ("Kava", "tavrixan", "none"),
+        ("tavrixan", "Kava", "raises"),
+    ]
+    undirected = own(path, {**arguments, "directed": False}, labels=["raises"])
+    assert triples(undirected) == [("Kava", "tavrixan", "raises")]
+
+
+def test_a_pair_with_two_labels_is_two_records(write) -> None:
+    value = {**PAIR, "relations": [*PAIR["relations"], {**PAIR["relations"][0], "id": "R9", "type": "eases"}]}
+    data = own(write("a.jsonl", lines(value)), labels=["cures", "eases"])
+    assert [(r["id"], r["label"]) for r in data.records("train")] == [("d1.T0.T1", "cures"), ("d1.T0.T1#2", "eases")]
+
+
+def related(*relations: tuple[str, str, str]) -> str:
+    named = [
+        {"id": f"R{i}", "type": label, "arguments": [{"role": "a", "id": one}, {"role": "b", "id": other}]}
+        for i, (label, one, other) in enumerate(relations)
+    ]
+    return lines({**PAIR, "relations": named})
+
+
+TWICE = lines({**PAIR, "mentions": [*PAIR["mentions"][:2], {**PAIR["mentions"][2], "id": "T1"}]})
+SAME = {"first": ["drug", "illness"], "second": ["drug", "illness"]}
+FAULTS: list[tuple[str, dict[str, Any], str]] = [
+    (related(("cures", "T0", "T7")), {}, "document d1, relation R0 (cures): no mention 'T7', expected an id of a"),
+    (TWICE, {}, "relation R0 (cures): two mentions with the id 'T1', expected one"),
+    (related(("cures", "T0", "T2")), {}, "none of 1 relations is covered (1 between mentions in different units"),
+    (related(("cures", "T0", "T0")), {"relation": SAME}, "its arguments are the same text, 'Zalpidine', expected two"),
+    (related(("cured", "T0", "T1")), {"labels": ["cures"]}, "relation R0 (cured): label 'cured', expected cures"),
+    (related((" ", "T0", "T1")), {}, "no type, expected the label of its pair"),
+    (
+        related(("cures", "T0", "T1"), ("eases", "T1", "T0")),
+        {"relation": {**SAME, "directed": False}},
+        "relation R1 (eases): it is R0 with its arguments the other way round, expected one of them",
+    ),
+    (
+        lines(PAIR),
+        {"relation": {"first": "gene", "second": "illness"}},
+        "no mention of the first argument's types (gene), expected one of those in the data: Drug, Illness, name them",
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "given", "said"), FAULTS)
+def test_documents_that_are_refused(write, text: str, given: dict[str, Any], said: str) -> None:
+    path = write("a.jsonl", text)
+    message = fault(path, **given)
+    assert message.startswith(str(path))
+    assert said in message
+
+
+def test_without_arguments_or_with_impossible_ones() -> None:
+    definition = TaskDefinition(type="relation", files=Files(train=str(DATA / "relation.tsv")))
+    with pytest.raises(InputError, match="type relation without its arguments, add `relation:"):
+        load_suite("nowhere", ["mine"], {"mine": definition})
+    definition = TaskDefinition(
+        type="classification", files=Files(train=str(DATA / "relation.tsv")), relation=ARGUMENTS
+    )
+    with pytest.raises(InputError, match="relation for type classification, which has no arguments, remove it"):
+        load_suite("nowhere", ["mine"], {"mine": definition})
+
+
+HEAD = "text\tstart_a\tend_a\ttype_a\tstart_b\tend_b\ttype_b\tlabel\n"
+ROW = "Kava cures rash.\t0\t4\tDrug\t11\t15\tIllness\tcures\n"
+NONE = "Kava, rash.\t0\t4\tDrug\t6\t10\tIllness\tnone\n"
+
+
+@pytest.mark.parametrize(
+    ("row", "given", "said"),
+    [
+        ("Kava.\t0\t4\tDrug\t0\t9\tIllness\tnone\n", {}, ":4: entity 'e2' at [0, 9], expected a span of the text"),
+        ("Kava.\t0\tx\tDrug\t0\t4\tIllness\tnone\n", {}, ":4: 'x', expected a number"),
+        (
+            "Kava cures rash.\t11\t15\tIllness\t0\t4\tDrug\tcures\n",
+            {},
+            ":4: first argument of type 'Illness', as if the two were swapped, expected drug",
+        ),
+        (
+            "Kava cures rash.\t0\t4\tGene\t11\t15\tIllness\tcures\n",
+            {},
+            ":4: first argument of type 'Gene', expected drug",
+        ),
+        ("Kava cures.\t0\t4\tDrug\t0\t4\tDrug\tcures\n", {"relation": SAME}, ":4: both arguments are 'Kava' at 0"),
+        (
+            "Kava rash.\t0\t9\tDrug\t5\t9\tIllness\tnone\n",
+            {"mentions": "refuse"},
+            ":4: overlapping arguments 'Kava rash' and 'rash', refused by `mentions: refuse`",
+        ),
+        (
+            "Kava cures rash.\t11\t15\tIllness\t0\t4\tDrug\tcures\n",
+            {"relation": {**SAME, "directed": False}},
+            ":4: the pair of a.tsv:2 the other way round, expected it once, as `directed` is false",
+        ),
+        ("Kava cures rash.\t0\t4\tDrug\t11\t15\tIllness\tcured\n", {"labels": ["cures", "none"]}, ":4: unknown label"),
+    ],
+)
+def test_rows_that_are_refused(write, row: str, given: dict[str, Any], said: str) -> None:
+    assert said in fault(write("a.tsv", HEAD + ROW + NONE + row), **given)
+
+
+def test_a_column_of_an_argument_that_is_missing(write) -> None:
+    path = write("a.tsv", "text\tstart_a\tend_a\tstart_b\tlabel\nKava.\t0\t4\t0\tx\n")
+    assert "a.tsv:1: no column 'end_b' for an argument" in fault(path)
+    rows = [{"text": "Kava.", "label": "x"}, {"text": "Kava.", "label": "none", "entities": []}]
+    assert "a.jsonl:2: 'entities', which the first row lacks" in fault(write("a.jsonl", lines(*rows)))
+
+
+def test_overlapping_mentions_are_paired_unless_the_policy_drops_one(write) -> None:
+    value = document("Kava rash is here.", ("Drug", "Kava rash"), ("Illness", "rash"), relations=(("is", "T0", "T1"),))
+    path = write("a.jsonl", lines(value, {**PAIR, "id": "d2"}))
+    assert triples(own(path))[0] == ("Kava rash", "rash", "is")
+    assert len(own(path, mentions="flatten", labels=["cures"]).records("train")) == 1
+    assert "mention T1 'rash' is nested" in fault(path, mentions="refuse")
+
+
+TEXT = "Ab cd ef. Gh ij kl mn. Op qr.\n\nSt uv wx yz. Ab cd."
+
+
+@settings(max_examples=150, deadline=None)
+@given(data=st.data())
+def test_every_candidate_pair_comes_once_with_its_offsets(data: st.DataObject) -> None:
+    places = st.tuples(st.integers(0, len(TEXT) - 1), st.integers(1, 6), st.sampled_from("abc"))
+    drawn = data.draw(st.lists(places, max_size=6))
+    mentions = [
+        Mention(f"T{i}", of, ((start, end),), covered(TEXT, [(start, end)]))
+        for i, (start, length, of) in enumerate(drawn)
+        for end in [min(start + length, len(TEXT))]
+        if not TEXT[start:end].isspace()
+    ]
+    of = st.lists(st.sampled_from("abc"), min_size=1, max_size=3, unique=True)
+    unit = data.draw(st.sampled_from(["sentence", "joined-sentences", "passage", "document"]))
+    relation = RelationArguments(
+        first=data.draw(of), second=data.draw(of), directed=data.draw(st.booleans()), unit=unit
+    )
+    ids = [mention.id for mention in mentions]
+    relations = ()
+    if len(ids) > 1:
+        pairs = data.draw(st.lists(st.permutations(ids), max_size=3))
+        relations = tuple(Relation(f"R{i}", "x", (("", p[0]), ("", p[1]))) for i, p in enumerate(pairs))
+    document = Document("d", TEXT, (), tuple(mentions), relations)
+    made = DocumentPairs(document, relation, "file")
+    try:
+        gold = made.gold(Coverage())
+    except InputError:
+        gold = {}
+    records = list(made.records(gold, "d", "none"))
+    found = [tuple(int(entity["id"][1:]) for entity in record["entities"]) for record in records]
+    assert len(set(found)) == len(found)
+    spans = list(document_units(relation, document))
+    by_id = {mention.id: mention for mention in mentions}
+    wanted = set()
+    for one in mentions:
+        for other in mentions:
+            together = any(s <= m.start and m.end <= e for s, e in spans for m in [one]) and any(
+                s <= min(one.start, other.start) and max(one.end, other.end) <= e for s, e in spans
+            )
+            if one is other or not together or not relation.fits(one.type, other.type):
+                continue
+            either = relation.fits(other.type, one.type)
+            if either and (one.start, one.end) == (other.start, other.end):
+                continue
+            wanted.add((one.id, other.id))
+    as_ids = {(f"T{i}", f"T{j}") for i, j in found}
+    if relation.directed:
+        assert as_ids == wanted
+    else:
+        assert {frozenset(pair) for pair in as_ids} == {frozenset(pair) for pair in wanted}
+        assert len(as_ids) == len({frozenset(pair) for pair in as_ids})
+    for record in records:
+        for entity in record["entities"]:
+            mention = by_id[entity["id"]]
+            assert record["text"][entity["start"] : entity["end"]] == entity["text"] == mention.text.replace("\n", " ")
