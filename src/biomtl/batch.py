@@ -60,6 +60,8 @@ class EncodedExample:
     rows: list[EncodedRow]
     task_examples: list[TaskExample] = field(default_factory=list)
     truncated: int = 0
+    identity: Hashable = None
+    """What the text processor says that all inputs with these rows have in common."""
 
     @property
     def longest(self) -> int:
@@ -142,11 +144,11 @@ def encode_examples(
     encoded = processor.encode(list(inputs.values()))
     examples = []
     for key, result in zip(asked, encoded, strict=True):
-        example = EncodedExample(result.rows, truncated=result.truncated)
+        example = EncodedExample(result.rows, truncated=result.truncated, identity=key)
         for name, index in asked[key]:
             task, head = tasks[name], heads[name]
             if index < len(records[name]):
-                example.task_examples.append(_ask(task, head, index, records[name][index], result.rows, targets))
+                example.task_examples.append(ask(task, head, index, records[name][index], result.rows, targets))
             else:
                 record = more[name][index - len(records[name])]
                 like = type_of(task).target(records[name][0], task)
@@ -155,10 +157,19 @@ def encode_examples(
     return examples
 
 
-def _ask(
-    task: Task, head: HeadChoice, index: int, record: Record, rows: Sequence[EncodedRow], targets: bool
+def ask(
+    task: Task, head: HeadChoice, index: int, record: Record, rows: Sequence[EncodedRow], targets: bool = False
 ) -> TaskExample:
-    """A record's outputs for the rows of its text."""
+    """A record's outputs for the rows of its text.
+
+    Args:
+        task: the task.
+        head: its head, which decides what is read.
+        index: the record's index, for those who read the outputs.
+        record: the record.
+        rows: the rows of the record's text, as the task's type asks for it.
+        targets: whether the record has a gold value for training.
+    """
     task_type = type_of(task)
     positions = task_type.positions(record, task, rows, head)
     features = task_type.features(record, task, head)
@@ -212,6 +223,11 @@ class Batch:
     texts: Mapping[str, int]
     rows_at_once: int | None = None
 
+    @property
+    def in_chunks(self) -> bool:
+        """Whether its rows are encoded in several passes."""
+        return self.rows_at_once is not None and self.rows_at_once < len(self.inputs["attention_mask"])
+
     def loss_denominator(self, task: str) -> int:
         """Number of outputs in the task's mean loss for the batch; 0 if the batch has no target of the task."""
         return self.tasks[task].loss_denominator if task in self.tasks else 0
@@ -226,17 +242,29 @@ class Batch:
 def collate(examples: Sequence[EncodedExample], processor: TextProcessor) -> Batch:
     """Put examples into one batch: their rows for the encoder, and each task's part of them."""
     rows = [row for example in examples for row in example.rows]
+    inputs = processor.collate(rows)
+    tasks, by_task = task_parts(examples, inputs["attention_mask"])
+    real = sum(len(row) for row in rows)
+    texts = Counter(name for example in examples for name in example.tasks)
+    return Batch(inputs, tasks, by_task, real, len(rows) * max(len(row) for row in rows), texts)
+
+
+def task_parts(
+    examples: Sequence[EncodedExample], mask: torch.Tensor
+) -> tuple[dict[str, TaskRows], dict[str, list[TaskExample]]]:
+    """What each task reads of the rows of these examples, one after another, and its examples in that order.
+
+    Args:
+        examples: examples, with any of their tasks' outputs, or none.
+        mask: ``[rows, positions]``, on the CPU.
+    """
     starts = np.cumsum([0, *[len(example.rows) for example in examples]])
     asked: dict[str, list[tuple[int, EncodedExample, TaskExample]]] = {}
     for start, example in zip(starts, examples, strict=False):
         for task_example in example.task_examples:
             asked.setdefault(task_example.task, []).append((int(start), example, task_example))
-    inputs = processor.collate(rows)
-    tasks = {name: _task_rows(asked[name], inputs["attention_mask"]) for name in sorted(asked)}
-    by_task = {name: [example for _, _, example in asked[name]] for name in sorted(asked)}
-    real = sum(len(row) for row in rows)
-    texts = Counter(name for example in examples for name in example.tasks)
-    return Batch(inputs, tasks, by_task, real, len(rows) * max(len(row) for row in rows), texts)
+    tasks = {name: _task_rows(asked[name], mask) for name in sorted(asked)}
+    return tasks, {name: [example for _, _, example in asked[name]] for name in tasks}
 
 
 def _task_rows(asked: Sequence[tuple[int, EncodedExample, TaskExample]], mask: torch.Tensor) -> TaskRows:

@@ -150,7 +150,10 @@ class MultiTaskModel(nn.Module):
         count = len(next(iter(inputs.values())))
         if rows_at_once is not None and rows_at_once < count:
             return self._by_chunks(inputs, tasks, rows_at_once)
-        encoded = self.encoder(inputs)
+        return self.answers(self.encoder(inputs), tasks)
+
+    def answers(self, encoded: Encoded, tasks: Mapping[str, TaskRows]) -> dict[str, HeadOutput]:
+        """Every task's head on its own rows of a batch that has been encoded."""
         return {name: self.head(name).answer(encoded, rows) for name, rows in tasks.items()}
 
     def _by_chunks(

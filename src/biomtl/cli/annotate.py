@@ -94,12 +94,16 @@ def annotate(
     annotator = Annotator(predictor, whole=whole or (), keep=keep, labels=write_as in HOLD_LABELS)
     for name, reason in annotator.skipped.items():
         note(f"{name} is not applied: {reason}")
+    if (plan := annotator.plan()) is not None:
+        note(plan)
     if write_as not in HOLD_LABELS:
         note(f"{write_as} has no place for probabilities and names of tasks")
     left: Counter[str] = Counter()
     with bar("annotate") as advance:
         documents = annotator(counted(read_documents(source, read_as), left), advance=advance)
         count = write_documents(documents, out, write_as, overwrite=overwrite)
+    for name, types in annotator.lacking().items():
+        note(f"{name} had no pairs: neither the taggers nor {source} have mentions of its arguments ({types})")
     if annotator.unrelated:
         sentences, first = sum(annotator.unrelated.values()), next(iter(annotator.unrelated))
         where = f"{sentences:,} sentences (the first in document {first})"

@@ -1,43 +1,28 @@
 """Annotating documents: every task of a model on every sentence, with offsets in the document's text.
 
 Text is split into sentences by the rules of the corpus readers and into words as in each task's training corpus, and
-labelled by a `Predictor`: each distinct text is encoded once for all its tasks, whatever their words. Relations come
-second, since their texts are made by masking two mentions.
+labelled by a `Predictor`: each distinct text is encoded once for all its tasks, whatever their words. Relations between
+mentions of a sentence are read from the same encoder pass, once the taggers have found them, by tasks that read the
+sentence as it stands (the view ``spans``). Texts of other views and units are encoded in a second pass.
 """
 
 from __future__ import annotations
 
-import re
-from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from itertools import count, islice
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 
-from biomtl.corpora.parts import document_sentences
-from biomtl.corpora.relations import argument_pairs, document_units
 from biomtl.errors import InputError
-from biomtl.formats.model import Attributes, Document, Mention, Relation, Span
+from biomtl.formats.model import Document, Mention, Span
+from biomtl.inference.drafts import Candidate, Cut, Draft, Related, related
 from biomtl.inference.predict import Advance
-from biomtl.inference.predictor import Predictor, RelationText, Result
+from biomtl.inference.predictor import Predictor, Question, Result
 from biomtl.tasks.registry import pick
-from biomtl.tasks.relation import RelationArguments
 from biomtl.tasks.task import Task
 from biomtl.tasks.types.base import type_of
+from biomtl.tasks.types.relation import view_of
 
 WINDOW = 512  # sentences labelled together: enough for batches of similar length, and little memory
 RELATED = 4096  # candidates of relation tasks classified together
-MOST_RELATED = 20_000_000  # characters of all candidates of one sentence: tables of whole papers have more
-_PIECE = re.compile(r"\S+")
-_ONE_LINE = str.maketrans("\t\r\n", "   ")  # one for one, so that offsets stay valid
-
-
-@dataclass(frozen=True, slots=True)
-class _Cut:
-    """A sentence of a document: its span, the text that models read, and the offsets of that text's characters."""
-
-    span: Span
-    text: str
-    places: list[int]
 
 
 class Annotator:
@@ -56,6 +41,7 @@ class Annotator:
 
     Attributes:
         skipped: tasks that can't annotate, with the reasons.
+        second_pass: relation tasks whose pairs, all or some, are encoded by themselves, with the reasons.
 
     Raises:
         InputError: a task of ``whole`` that the model lacks or that takes no documents, or no task that can annotate.
@@ -71,6 +57,7 @@ class Annotator:
         self.predictor, self.keep, self.labels = predictor, keep, labels
         self.unrelated: dict[str, int] = {}
         """Document to its number of sentences that hold too many mentions to classify every pair."""
+        self._seen: dict[str, set[str]] = {}
         tasks = {name: predictor.tasks[name] for name in predictor.names}
         self.arguments = {name: task.relation for name, task in tasks.items() if task.relation is not None}
         self.whole = [pick(name, tasks, "model") for name in whole]
@@ -85,6 +72,11 @@ class Annotator:
         fit = [name for name in tasks if name not in self.skipped]
         self.relations = [name for name in fit if name in self.arguments]
         self.sentences = [name for name in fit if name not in (*self.relations, *self.whole)]
+        self.taggers = frozenset(name for name in self.sentences if tasks[name].inputs == "tokens")
+        reasons = {name: self._second_pass(name) for name in self.relations}
+        self.second_pass = {name: reason for name, reason in reasons.items() if reason}
+        keeps = bool(self.sentences) and predictor.engine.keeps_states
+        self.one_pass = [name for name in self.relations if keeps and self._shared(name)]
         if not fit:
             said = "; ".join(f"{name}: {reason}" for name, reason in self.skipped.items())
             raise InputError(f"no task that can annotate documents ({said})", fix="choose other tasks or options")
@@ -105,6 +97,35 @@ class Annotator:
             return "the format has no place for labels of texts"
         return None
 
+    def _shared(self, name: str) -> bool:
+        """Whether a relation task reads all pairs of a text from the text as it stands."""
+        return view_of(self.predictor.engine.choices[name]).shared
+
+    def _second_pass(self, name: str) -> str | None:
+        """Why a relation task needs a second encoder pass, or ``None``."""
+        unit = self.arguments[name].unit
+        if not self._shared(name):
+            return f"view {view_of(self.predictor.engine.choices[name]).name}"
+        if self.sentences and not self.predictor.engine.keeps_states:
+            return "an exported graph keeps no states"
+        return f"unit {unit}, if it is more than a sentence" if self.sentences and unit != "sentence" else None
+
+    def plan(self) -> str | None:
+        """One line on what is read in which encoder pass; ``None`` if there are no relations."""
+        first = [*self.sentences, *self.whole, *(name for name in self.relations if name not in self.second_pass)]
+        second = [f"{name} ({reason})" for name, reason in self.second_pass.items()]
+        said = " and a second for ".join(", ".join(names) for names in (first, second) if names)
+        return f"one encoder pass for {said}" if self.relations else None
+
+    def lacking(self) -> dict[str, str]:
+        """Relation tasks to the types of an argument that no document so far had a mention of."""
+        missing = {}
+        for name, seen in self._seen.items():
+            sides = self.arguments[name].first, self.arguments[name].second
+            if absent := [types for types in sides if seen.isdisjoint(types)]:
+                missing[name] = ", ".join(absent[0])
+        return missing
+
     def __call__(self, documents: Iterable[Document], *, advance: Advance | None = None) -> Iterator[Document]:
         """Stream the documents with their annotations, in order.
 
@@ -112,22 +133,23 @@ class Annotator:
             documents: what to annotate.
             advance: called with the number of texts done, for a progress bar.
         """
-        drafts: list[_Draft] = []
+        drafts: list[Draft] = []
         size = 0
         for document in documents:
-            drafts.append(_Draft(document, self.keep))
+            drafts.append(Draft(document, self.keep))
             size += len(drafts[-1].sentences)
             if size >= WINDOW:
                 yield from self._finished(drafts, advance)
                 drafts, size = [], 0
         yield from self._finished(drafts, advance)
 
-    def _finished(self, drafts: Sequence[_Draft], advance: Advance | None) -> Iterator[Document]:
+    def _finished(self, drafts: Sequence[Draft], advance: Advance | None) -> Iterator[Document]:
         cuts = [(draft, cut) for draft in drafts for cut in draft.sentences]
         full = [draft for draft in drafts if draft.sentences]
         asked: dict[str, list[str]] = {name: [cut.text for _, cut in cuts] for name in self.sentences}
         asked |= {name: [draft.document.text for draft in full] for name in self.whole}
-        results = self.predictor.ask(asked, advance=advance)
+        follow = _Pairs(self, cuts) if self.one_pass else None
+        results = self.predictor.ask(asked, advance=advance, follow=follow)
         tasks = self.predictor.tasks
         for name in self.sentences:
             for (draft, cut), result in zip(cuts, results[name], strict=True):
@@ -137,124 +159,91 @@ class Annotator:
                 draft.label(tasks[name], result, "Document", (0, len(draft.document.text)))
         for draft in drafts:
             draft.settle()
-        for name in self.relations:
-            candidates = ((draft, *pair) for draft in drafts for pair in draft.pairs(self.arguments[name]))
-            while some := list(islice(candidates, RELATED)):
-                results = self.predictor.ask({name: [text for _, text, *_ in some]}, advance=advance)
-                for (draft, _, first, second), result in zip(some, results[name], strict=True):
-                    draft.relate(tasks[name], result, first, second)
+        self._relate(drafts, advance)
         for draft in drafts:
             if draft.unrelated:
                 self.unrelated[draft.document.id] = draft.unrelated
-        for draft in drafts:
             yield draft.finished()
 
+    def _relate(self, drafts: Sequence[Draft], advance: Advance | None) -> None:
+        """Add the relations of all drafts, in order; pairs that no first pass has answered take a second one."""
+        tasks = self.predictor.tasks
+        found = (part for draft in drafts for name in self.relations for part in self._parts(draft, name))
+        while some := list(islice(found, RELATED)):
+            asked: dict[str, list[str]] = {}
+            for _, name, one in some:
+                if isinstance(one, Candidate):
+                    asked.setdefault(name, []).append(one.text)
+            results = {name: iter(rows) for name, rows in self.predictor.ask(asked, advance=advance).items()}
+            for draft, name, one in some:
+                if isinstance(one, Candidate):
+                    for relation in related(tasks[name], next(results[name]), one.first, one.second):
+                        draft.relate(relation)
+                else:
+                    draft.relate(one)
 
-class _Draft:
-    """A document that is being annotated."""
+    def _parts(self, draft: Draft, name: str) -> Iterator[tuple[Draft, str, Candidate | Related]]:
+        """A document's relations of a task that are known already, and the candidates that still have to be asked."""
+        arguments = self.arguments[name]
+        sides = draft.sides(name, arguments, draft.new)
+        self._seen.setdefault(name, set()).update(arguments.type_of(mention.type) for mention in sides)
+        for unit in draft.units(name, arguments):
+            draft.unrelated += draft.too_many(unit, sides, verbatim=not self._shared(name))
+            known = draft.related.get((name, unit))
+            for part in self.candidates(draft, name, unit, sides) if known is None else known:
+                yield draft, name, part
 
-    def __init__(self, document: Document, keep: bool) -> None:
-        self.document = document
-        self.sentences = list(_cuts(document))
-        self.kept = document.mentions if keep else ()
-        self.relations = list(document.relations) if keep else []
-        self.new: tuple[Mention, ...] = ()
-        self.found: dict[tuple[str, Span], list[tuple[str, float]]] = {}  # what -> the tasks that found it, how surely
-        self.labels: list[Mention] = []
-        self.unrelated = 0
-        used = {mention.id for mention in self.kept} | {relation.id for relation in self.relations}
-        self.names = {letter: _fresh(letter, used) for letter in "TR"}
+    def candidates(self, draft: Draft, name: str, unit: Span, sides: Sequence[Mention]) -> Iterator[Candidate]:
+        """The candidates of a relation task in a unit of a document."""
+        return draft.candidates(self.arguments[name], unit, sides, verbatim=not self._shared(name))
 
-    def add(self, task: Task, result: Result, cut: _Cut) -> None:
-        """Add a task's result for a sentence."""
-        for mention in result.mentions or ():
-            key = (mention.type, (cut.places[mention.start], cut.places[mention.end - 1] + 1))
-            self.found.setdefault(key, []).append((task.name, mention.probability))
-        self.label(task, result, "Sentence", cut.span)
 
-    def label(self, task: Task, result: Result, mention_type: str, span: Span) -> None:
-        """Add a task's labels or score for a span."""
-        text = self.document.text[slice(*span)]
-        for attributes in _labels(task, result):
-            self.labels.append(Mention("", mention_type, (span,), text, (), attributes))
+class _Pairs:
+    """Asks for the pairs of sentences while the states of these sentences are at hand.
 
-    def settle(self) -> None:
-        """Turn predictions into mentions; a mention found by several tasks, or already present, is written once."""
-        there = {(mention.type, mention.spans): i for i, mention in enumerate(self.kept)}
-        kept, new = list(self.kept), []
-        for (mention_type, span), by in sorted(self.found.items(), key=lambda item: (item[0][1], item[0][0])):
-            tasks = tuple(("task", task) for task, _ in by)
-            attributes = tasks + tuple(("probability", f"{probability:.4f}") for _, probability in by)
-            if (i := there.get((mention_type, (span,)))) is not None:
-                kept[i] = replace(kept[i], attributes=kept[i].attributes + attributes)
-            else:
-                text = self.document.text[slice(*span)]
-                new.append(Mention(next(self.names["T"]), mention_type, (span,), text, (), attributes))
-        self.kept, self.new = tuple(kept), tuple(new)
+    Args:
+        annotator: has the tasks.
+        cuts: the sentences, in the order of the tasks' inputs.
+    """
 
-    def pairs(self, arguments: RelationArguments) -> Iterator[tuple[RelationText, Mention, Mention]]:
-        """Candidates of a relation task: the sentence with its two arguments, and their mentions.
+    def __init__(self, annotator: Annotator, cuts: Sequence[tuple[Draft, Cut]]) -> None:
+        self.annotator, self.cuts = annotator, cuts
+        self.tagged: dict[int, dict[str, Result]] = {}
+        self.asked: set[int] = set()
 
-        A sentence with far too many is left out and counted.
-        """
-        sides = dict.fromkeys((arguments.first, arguments.second))
-        ordered = sorted((m for types in sides for m in self._of(arguments, types)), key=lambda mention: mention.start)
-        starts = [mention.start for mention in ordered]
-        for start, end in document_units(arguments, self.document):
-            near = ordered[bisect_left(starts, start) : bisect_left(starts, end)]
-            near = [mention for mention in near if mention.end <= end]
-            if (end - start) * len(near) ** 2 // 2 > MOST_RELATED:
-                self.unrelated += 1
+    def __call__(self, done: Mapping[str, Mapping[int, Result]]) -> Iterator[Question]:
+        """The pairs of those sentences of a batch that all taggers have labelled."""
+        ready: dict[int, None] = {}
+        for name in self.annotator.sentences:
+            for i, result in done.get(name, {}).items():
+                if name in self.annotator.taggers:
+                    self.tagged.setdefault(i, {})[name] = result
+                if i not in self.asked and len(self.tagged.get(i, ())) == len(self.annotator.taggers):
+                    ready[i] = None
+        for i in ready:
+            self.asked.add(i)
+            yield from self._of(*self.cuts[i], self.tagged.pop(i, {}).values())
+
+    def _of(self, draft: Draft, cut: Cut, results: Iterable[Result]) -> Iterator[Question]:
+        found = draft.mentions_in(cut, results)
+        for name in self.annotator.one_pass:
+            arguments = self.annotator.arguments[name]
+            if cut.span not in draft.units(name, arguments):
                 continue
-            text = self.document.text[start:end].translate(_ONE_LINE)
-            for pair in argument_pairs(arguments, near, self.document.text):
-                yield RelationText.of(text.rstrip(), *((m.type, m.start - start, m.end - start) for m in pair)), *pair
+            sides = draft.sides(name, arguments, found)
+            for candidate in self.annotator.candidates(draft, name, cut.span, sides):
+                yield Question(name, candidate.text, self._taker(draft, name, cut, candidate))
 
-    def _of(self, arguments: RelationArguments, types: tuple[str, ...]) -> list[Mention]:
-        given, predicted = (
-            [m for m in mentions if arguments.type_of(m.type) in types] for mentions in (self.kept, self.new)
-        )
-        return given or predicted
+    def _taker(self, draft: Draft, name: str, cut: Cut, candidate: Candidate) -> Callable[[Result], None]:
+        known = draft.related.setdefault
+        task = self.annotator.predictor.tasks[name]
 
-    def relate(self, task: Task, result: Result, first: Mention, second: Mention) -> None:
-        """Add a relation task's result for a candidate."""
-        for (_, name), (_, relation_type), *rest in _labels(task, result):
-            arguments = (("Arg1", first.id), ("Arg2", second.id))
-            self.relations.append(Relation(next(self.names["R"]), relation_type, arguments, (("task", name), *rest)))
+        def take(result: Result) -> None:
+            known((name, cut.span), []).extend(related(task, result, candidate.first, candidate.second))
 
-    def finished(self) -> Document:
-        """The document: its existing mentions, the new ones, and the labels of sentences and of the text."""
-        labels = tuple(replace(label, id=next(self.names["T"])) for label in self.labels)
-        return replace(self.document, mentions=(*self.kept, *self.new, *labels), relations=tuple(self.relations))
-
-
-def _fresh(letter: str, used: set[str]) -> Iterator[str]:
-    return (name for i in count() if (name := f"{letter}{i}") not in used)
-
-
-def _cuts(document: Document) -> Iterator[_Cut]:
-    """The sentences that aren't blank; models read any whitespace as one space, as in training."""
-    for start, end in document_sentences(document):
-        pieces = [match.span() for match in _PIECE.finditer(document.text, start, end)]
-        if pieces:
-            text = " ".join(document.text[slice(*piece)] for piece in pieces)
-            # A space between two pieces has the offset of the first character after the piece.
-            places = [place for first, last in pieces for place in range(first, last + 1)]
-            yield _Cut((start, end), text, places)
+        return take
 
 
 def _types(task: Task) -> set[str]:
     """The types of mentions that a tagging task finds."""
     return {label[2:] or task.name for label in task.labels if label.startswith("B")}
-
-
-def _labels(task: Task, result: Result) -> Iterator[Attributes]:
-    """Attributes for each label of a text, or for its score; the negative class is left out."""
-    if result.score is not None:
-        yield ("task", task.name), ("score", f"{result.score:.4f}")
-    labels = result.labels if result.label is None else (result.label,)
-    for label in labels or ():
-        if label != task.negative:
-            probability = (result.probabilities or {}).get(label)
-            known = () if probability is None else (("probability", f"{probability:.4f}"),)
-            yield ("task", task.name), ("label", label), *known

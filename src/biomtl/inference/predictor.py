@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, overload
 
 from biomtl.errors import InputError
 from biomtl.inference.engines import Model, as_engine
-from biomtl.inference.predict import BATCH_TOKENS, Advance, predict_records
+from biomtl.inference.predict import BATCH_TOKENS, Advance, FollowUp, predict_records
 from biomtl.model import MultiTaskModel
 from biomtl.tasks.head import DEFAULT_HEAD, HeadChoice
 from biomtl.tasks.registry import pick
@@ -85,6 +85,24 @@ class Result:
         fields = {key: value for key, value in asdict(self).items() if value is not None and key != "task"}
         other = fields.pop("other", {})
         return fields | other
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of a relation task once the results of a batch are known; ``take`` is called with the result."""
+
+    task: str
+    text: RelationText
+    take: Callable[[Result], None]
+
+    def follow_up(self, task: Task) -> FollowUp:
+        """The same about the task's record."""
+        record = as_record(task, self.text)
+        return FollowUp(task.name, record, lambda prediction: self.take(to_result(task, record, prediction, self.text)))
+
+
+Follow = Callable[[Mapping[str, Mapping[int, Result]]], Iterable[Question]]
+"""From a batch's results, by task and index of the input, to what is asked next."""
 
 
 class Predictor:
@@ -172,6 +190,7 @@ class Predictor:
         *,
         batch_tokens: int = BATCH_TOKENS,
         advance: Advance | None = None,
+        follow: Follow | None = None,
     ) -> dict[str, list[Result]]:
         """Each task's results for its own inputs; an input shared by several tasks is encoded once.
 
@@ -179,6 +198,8 @@ class Predictor:
             asked: task name to the inputs that it labels.
             batch_tokens: positions of a batch, including padding.
             advance: called with the number of distinct inputs done.
+            follow: called after each batch with its results, by task and index of the input. The questions that it
+                returns are answered from the same encoder pass, if one of the batch's texts is theirs.
 
         Returns:
             Each task's results in the order of its inputs.
@@ -186,14 +207,23 @@ class Predictor:
         tasks = self.tasks
         rules = {name: word_rule(tasks[name], self.words) for name in asked}
         records = _records(tasks, asked, rules)
-        predictions = predict_records(self.engine, records, batch_tokens=batch_tokens, advance=advance)
-        return {
-            name: [
-                to_result(tasks[name], record, prediction, text)
-                for record, prediction, text in zip(records[name], rows, asked[name], strict=True)
-            ]
-            for name, rows in predictions.items()
-        }
+
+        def result(name: str, i: int, prediction: Record) -> Result:
+            return to_result(tasks[name], records[name][i], prediction, asked[name][i])
+
+        def next_records(done: Mapping[str, Mapping[int, Record]]) -> Iterator[FollowUp]:
+            assert follow is not None
+            results = {name: {i: result(name, i, row) for i, row in rows.items()} for name, rows in done.items()}
+            return (question.follow_up(tasks[question.task]) for question in follow(results))
+
+        predictions = predict_records(
+            self.engine,
+            records,
+            batch_tokens=batch_tokens,
+            advance=advance,
+            follow=None if follow is None else next_records,
+        )
+        return {name: [result(name, i, row) for i, row in enumerate(rows)] for name, rows in predictions.items()}
 
     def fitting(self, text: str | tuple[str, ...]) -> list[str]:
         """The tasks that take such an input.

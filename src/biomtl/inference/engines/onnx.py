@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from biomtl.batch import Batch
@@ -17,6 +15,7 @@ from biomtl.encoders import load_processor
 from biomtl.errors import InputError
 from biomtl.heads.readings import READINGS
 from biomtl.heads.rows import TaskRows
+from biomtl.inference.engines.base import Outputs, Passes
 from biomtl.model import read_head
 from biomtl.storage.structured import read_json
 from biomtl.tasks.types.base import type_of
@@ -35,6 +34,8 @@ class OnnxEngine:
         InputError: no such folder, or the extra isn't installed.
     """
 
+    keeps_states: ClassVar[bool] = False
+
     def __init__(self, folder: str | Path) -> None:
         folder = Path(folder)
         facts = read_json(folder / FACTS, "a folder of `biomtl export --to onnx`")
@@ -45,8 +46,13 @@ class OnnxEngine:
         self.processor = load_processor(folder, None, None)
         self.inputs: list[str] = facts["inputs"]
         self.session = open_session(folder / FILE)
+        self.passes = Passes()
 
-    def outputs(self, batch: Batch) -> dict[str, NDArray[np.float32]]:
+    def encode(self, batch: Batch) -> Batch:
+        """The batch: the graph encodes and answers in one go."""
+        return batch
+
+    def outputs(self, encoded: Batch, tasks: Mapping[str, TaskRows]) -> Outputs:
         """One pass for all tasks over single rows, and one for each task that compares texts.
 
         The graph compares texts itself, so all windows of a pair are in one pass.
@@ -54,15 +60,18 @@ class OnnxEngine:
         Raises:
             InputError: a pair of more than 65,536 positions.
         """
-        count = len(next(iter(batch.inputs.values())))
+        count = len(encoded.inputs["attention_mask"])
         none = torch.zeros(1, count)  # an empty pair: a graph needs all its inputs even if they are not used
-        alone = [name for name in batch.tasks if self.readings[name] != "pairs"]
-        logits = self._by_chunks(batch, none, alone)
-        for name, rows in batch.tasks.items():
+        alone = [name for name in tasks if self.readings[name] != "pairs"]
+        if alone:
+            self.passes.add(encoded)
+        logits = self._by_chunks(encoded, none, alone)
+        for name, rows in tasks.items():
             if name not in logits:
-                _refuse_long(name, batch, count)
-                logits |= self._run(batch.inputs, *_shares(rows, count), [name])
-        return {name: self._read(name, logits[name], rows).numpy() for name, rows in batch.tasks.items()}
+                _refuse_long(name, encoded, count)
+                self.passes.add(encoded)
+                logits |= self._run(encoded.inputs, *_shares(rows, count), [name])
+        return {name: self._read(name, logits[name], rows).numpy() for name, rows in tasks.items()}
 
     def _read(self, task: str, logits: Tensor, rows: TaskRows) -> Tensor:
         reading = self.readings[task]
