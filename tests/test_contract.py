@@ -1,4 +1,4 @@
-"""Only task types ask for types, nobody asks what a head is, and a head may read pairs of mentions."""
+"""Only the task types depend on types, no module checks a head's class, and a head may read pairs of mentions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""No command runs code that lies in a folder it reads, whatever the folder says and whoever answers a prompt."""
+"""No command runs code from a folder that it reads, whatever its config says and however a prompt is answered."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where encoder and data lie on this machine, nothing is asked of any other."""
+"""If encoder and data are on this machine, no other machine is contacted."""
 
 from __future__ import annotations
 

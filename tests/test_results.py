@@ -1,4 +1,4 @@
-"""``metrics.json``: one definition, read whole or refused in one line."""
+"""``metrics.json``: one definition; files are read completely or refused in one line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``biomtl audit`` on a suite whose overlaps are known, the checks of ``train``, and losses counted by hand."""
+"""``biomtl audit`` on a suite with known overlaps, the checks of ``train``, and losses counted by hand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``biomtl prepare`` as a user meets it: the table, and every bad input as one line and exit code 2."""
+"""``biomtl prepare`` as a user calls it: the table, and every bad input as one line and exit code 2."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``biomtl convert`` as a user meets it: both spellings, the report, and refusals in one line with nothing written."""
+"""``biomtl convert`` as a user calls it: both spellings, the report, and refusals in one line with nothing written."""
 
 from __future__ import annotations
 

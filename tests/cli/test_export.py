@@ -1,4 +1,4 @@
-"""``biomtl export`` as a user meets it."""
+"""``biomtl export`` as a user calls it."""
 
 from __future__ import annotations
 

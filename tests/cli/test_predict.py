@@ -1,4 +1,4 @@
-"""``biomtl predict``: text, pairs and records in, one JSON line a text out."""
+"""``biomtl predict``: reads text, pairs and records, and writes one JSON line per text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the words of a command may be wrong in: one line, exit code 2."""
+"""Wrong arguments and options: one line, exit code 2."""
 
 from __future__ import annotations
 

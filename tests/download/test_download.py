@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
+import os
 import threading
 import time
 import zipfile
@@ -161,7 +163,7 @@ def test_a_server_that_sends_another_part(server: Server, tmp_path: Path) -> Non
     (tmp_path / "x").write_bytes(CONTENT[:100])
     extent = f"bytes 500-{len(CONTENT) - 1}/{len(CONTENT)}"
     server.behave = lambda handler: handler.send(CONTENT[500:], 206, Content_Range=extent)
-    with pytest.raises(InputError, match="another part than asked for"):
+    with pytest.raises(InputError, match="another range than requested"):
         get(server, tmp_path / "x")
 
 
@@ -304,6 +306,20 @@ def test_links_and_bombs(server: Server, tmp_path: Path, monkeypatch: pytest.Mon
         run(server, tmp_path, packed({"a": bytes(600_000), "b": bytes(600_000)}))
     with pytest.raises(InputError, match="over 1,000,000 bytes unpacked"):
         run(server, tmp_path, packed({"inner.zip": packed({"a": bytes(2_000_000)})}))
+
+
+@pytest.mark.parametrize("out", ["corpora", "new/corpora"])
+def test_a_full_disk_leaves_no_empty_folder(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, out: str
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("biomtl.download.fetch._copy", full)
+    with pytest.raises(OSError, match="No space left on device") as caught:
+        run(server, tmp_path / out, ARCHIVE)
+    assert caught.value.filename == str(tmp_path / out / "mine")
+    assert not list(tmp_path.iterdir())
 
 
 def test_any_version_keeps_a_new_edition_and_says_so(server: Server, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Whatever is fed to a reader, nothing but our own error leaves it, in one line that names the file."""
+"""Whatever a file contains, a reader raises only InputError, in one line that names the file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Losses against their formulas, and what doesn't count."""
+"""Losses against their formulas, and which positions don't count."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Layers between words and a tagger: shapes, and nothing but the row's own words decides."""
+"""Layers between words and a tagger: shapes, and outputs that depend only on the row's own words."""
 
 from __future__ import annotations
 

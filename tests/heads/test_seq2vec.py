@@ -1,4 +1,4 @@
-"""Every Seq2Vec reads real words only."""
+"""Every Seq2Vec ignores padding."""
 
 from __future__ import annotations
 

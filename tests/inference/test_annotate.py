@@ -1,4 +1,4 @@
-"""Annotated documents: offsets in the document, the path of evaluation, one encoder pass a text."""
+"""Annotated documents: offsets in the document, the path of evaluation, one encoder pass per text."""
 
 from __future__ import annotations
 

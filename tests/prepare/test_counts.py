@@ -1,4 +1,4 @@
-"""Expected and found: nothing unexplained is called explained."""
+"""Expected and found counts: a difference without a reason is reported as unexplained."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ def test_page_shows_scores_curves_and_provenance(run: Path) -> None:
     assert "http" not in page
     charts = [part.split("</svg>")[0] + "</svg>" for part in page.split("<svg")[1:]]
     trees = [ElementTree.fromstring(f"<svg{chart}") for chart in charts]
-    assert [len(tree.findall("polyline")) for tree in trees] == [2, 1], "a line a task: losses, then dev scores"
+    assert [len(tree.findall("polyline")) for tree in trees] == [2, 1], "one line per task: losses, then dev scores"
     first = trees[0].find("polyline")
     assert first is not None
     points = [tuple(map(float, point.split(","))) for point in first.get("points", "").split()]

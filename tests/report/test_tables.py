@@ -1,4 +1,4 @@
-"""The tables for people: no name is cut short, however narrow the terminal; a pipe has no edge."""
+"""The tables for people: no name is cut short, however narrow the terminal; output to a pipe isn't wrapped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever a file holds, the only exception that leaves scoring is ours."""
+"""Whatever a file contains, scoring raises only InputError."""
 
 from __future__ import annotations
 

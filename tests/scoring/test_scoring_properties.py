@@ -1,4 +1,4 @@
-"""The vectorised scorers against loops that a child could check."""
+"""The vectorised scorers against plain loops."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A flipped bit in a saved model or checkpoint is seen, and so are weights that are no numbers."""
+"""A flipped bit in a saved model or checkpoint is detected, and so are NaN and infinite weights."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ def test_other_files_keep_their_names(tmp_path: Path) -> None:
 
 
 def test_where_not_even_a_name_fits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file system without room for one name more."""
+    """A file system without room for another file name."""
 
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(tmp_path / ".out.biomtl-abcdefgh.tmp"))

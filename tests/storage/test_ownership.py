@@ -1,4 +1,4 @@
-"""No command deletes what it did not write, whatever it is told; nor what it reads."""
+"""No command deletes files that it didn't write or that it reads, whatever its options."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_every_command_that_writes_is_walked() -> None:
 @pytest.mark.parametrize("name", [*WRITING, *OTHERS])
 @pytest.mark.parametrize("disguised", [False, True])
 def test_a_users_folder_stays(command: Command, place: Place, name: str, disguised: bool) -> None:
-    """With a name or two of ours in it, too."""
+    """Even if some of its files have names that biomtl uses."""
     out = place.root / "thesis"
     (out / "heads").mkdir(parents=True)
     (out / "chapter.txt").write_text("years of work")
@@ -212,7 +212,7 @@ def test_links_pipes_and_devices_stay(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["audit", "evaluate", "model", "prepare", "convert"])
 def test_outputs_from_before_the_manifest(command: Command, place: Place, kind: str) -> None:
-    """They are told by their own files, and may be replaced by the same command."""
+    """They are recognised by their files, and the same command may replace them."""
     out = place.root / "out"
     words = {"audit": "audit", "evaluate": "evaluate", "prepare": "prepare", "convert": "convert"}
     if kind == "model":
@@ -244,7 +244,7 @@ FOREIGN = {
 
 @pytest.mark.parametrize("kind", FOREIGN)
 def test_a_folder_whose_names_are_all_alike_stays(tmp_path: Path, kind: str) -> None:
-    """Such as a model from the hub, whose files bear the very names that an export has."""
+    """For example a model from the hub, whose files have the same names as an export's."""
     for name, content in FOREIGN[kind].items():
         (tmp_path / "out" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "out" / name).write_text(content)

@@ -46,9 +46,13 @@ def test_a_json_object_is_read_with_its_byte_order_mark(tmp_path: Path) -> None:
     assert read_json(tmp_path / "a.json", "a thing") == {"a": [{}, []], "b": "θ 😀"}
 
 
-def test_a_device_is_not_read_for_ever() -> None:
-    with pytest.raises(InputError, match="/dev/zero: over 64 MiB, expected a thing"):
+def test_a_device_is_not_read_for_ever(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="/dev/zero: a device, expected a file"):
         read_json("/dev/zero", "a thing")
+    with (tmp_path / "large.json").open("wb") as stream:
+        stream.truncate((64 << 20) + 1)
+    with pytest.raises(InputError, match=r"large\.json: over 64 MiB, expected a thing"):
+        read_json(tmp_path / "large.json", "a thing")
 
 
 @pytest.mark.parametrize(
@@ -106,7 +110,7 @@ def test_a_tag_that_its_value_denies(text: str) -> None:
 
 
 def test_numbers_in_base_60_are_text() -> None:
-    """Nobody means them, and PyYAML takes quadratic time for a long one."""
+    """Nobody intends them, and PyYAML takes quadratic time for a long one."""
     long = ":".join(["1"] * 100_000)
     started = time.process_time()
     assert parse_yaml(f"a: 1:30\nb: {long}\nc: 1:30.5\nd: 0o17\ne: -2.5e+3")[0] == {

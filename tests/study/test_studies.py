@@ -1,4 +1,4 @@
-"""Studies: what is trained, that nothing is trained twice, and what they say."""
+"""Studies: what is trained, that nothing is trained twice, and their reports."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def recipe(bert: Path, small_suite: Path, tmp_path: Path) -> Path:
 
 
 def trained(monkeypatch: pytest.MonkeyPatch) -> list[Recipe]:
-    """What is trained from here on."""
+    """Records every run that is trained from now on."""
     found: list[Recipe] = []
     original = jobs_module.train
 

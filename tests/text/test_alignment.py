@@ -1,4 +1,4 @@
-"""Which piece speaks for a word."""
+"""Which word piece represents a word."""
 
 from __future__ import annotations
 

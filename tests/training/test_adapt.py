@@ -1,4 +1,4 @@
-"""Guessing masked words: whole words, never a scored text, resumable, and an encoder that others can start from."""
+"""Masked language modelling: whole words, never a scored text, resumable, and an encoder that others can start from."""
 
 from __future__ import annotations
 

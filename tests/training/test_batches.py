@@ -16,7 +16,7 @@ lengths_of = st.lists(st.integers(1, 200), min_size=1, max_size=120)
 
 
 def corpus(entries: int = 6000, seed: int = 0):
-    """(lengths, labels): log-normal lengths as sentences have, and a label that short texts bear more often."""
+    """(lengths, labels): log-normal lengths as sentences have, and a label that is more frequent in short texts."""
     random = np.random.default_rng(seed)
     lengths = np.clip(random.lognormal(3.7, 0.6, entries), 5, 128).astype(np.int64)
     labels = random.random(entries) < np.where(lengths < np.median(lengths), 0.4, 0.1)
@@ -78,7 +78,7 @@ def test_almost_nothing_is_padding():
 
 
 def test_batches_are_about_equally_full():
-    """The budget is spread over all batches of a pool, so that no step is a runt of a few rows."""
+    """The budget is spread over all batches of a pool, so that no batch has only a few rows."""
     lengths, _, order = corpus()
     used = [len(batch) * lengths[batch].max() for batch in plan_batches(order, lengths, batch_tokens=2048)]
     assert min(used) > 0.5 * 2048
@@ -127,7 +127,7 @@ def test_every_few_steps_span_all_lengths():
 
 @pytest.mark.parametrize("options", [{"batch_tokens": 300}, {"batch_size": 10}])
 def test_groups_never_share_a_batch_and_come_mixed(options):
-    """Tasks of 0s, 100s and 200s, one task a batch."""
+    """Three tasks (entries 0-99, 100-199, 200-299); each batch holds rows of one task."""
     order = np.random.default_rng(0).permutation(300)
     lengths = 20 + np.arange(300) % 20
     batches = plan_batches(order, lengths, groups=np.arange(300) // 100, pool_batches=4, **options)

@@ -141,7 +141,7 @@ def test_a_full_disk_leaves_the_old_checkpoint(tmp_path: Path) -> None:
 
 
 def test_what_a_killed_process_leaves(tmp_path: Path) -> None:
-    """Killed between two renames, the old model lies aside; killed while writing, half a file lies about."""
+    """Killed between two renames: the old model is moved aside. Killed while writing: half a file is left."""
     (tmp_path / ".model.biomtl-x1y2abcd.old" / "old").mkdir(parents=True)
     (tmp_path / ".model.biomtl-x1y2abcd.old" / "old" / "manifest.json").write_text("whole")
     (tmp_path / ".other.biomtl-abcdefgh.old" / "old").mkdir(parents=True)

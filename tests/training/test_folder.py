@@ -1,4 +1,4 @@
-"""The run folder through its life: locked, begun, replaced, finished, and killed at every moment between."""
+"""The life of a run folder: locked, begun, replaced, finished, and killed at every moment between."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run says where no terminal shows a bar."""
+"""What a run prints if there is no terminal for a progress bar."""
 
 from __future__ import annotations
 

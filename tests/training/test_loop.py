@@ -1,4 +1,4 @@
-"""The step: gradients of the whole step's rows, however they are dealt; and what the recipe's switches do."""
+"""The step: gradients that don't depend on the split into batches, and the recipe's options."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The mixer, on tasks whose entries tell where they come from: 0s, 100s and 200s."""
+"""The mixer, on three tasks whose entries show their task: 0-99, 100-199, 200-299."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_every_entry_comes_once_before_any_comes_twice_across_epochs():
 
 
 def test_every_pool_has_a_random_stream_of_its_own():
-    """Both pools lack a tenth of their entries in an epoch; were the stream one, they would lack the same places."""
+    """Both pools lack a tenth of their entries in an epoch; with a single stream they would lack the same places."""
     drawn = set(Mixer(ITEMS, policy="sqrt").epoch(0).tolist())
     chem, ddi = ({place for place in range(100) if start + place not in drawn} for start in (0, 100))
     assert len(chem) == len(ddi) == 10

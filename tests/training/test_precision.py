@@ -1,4 +1,4 @@
-"""bfloat16 where it is slow: said once, computed all the same."""
+"""bfloat16 where it is slow: one warning, and the computation goes on."""
 
 from __future__ import annotations
 

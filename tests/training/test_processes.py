@@ -1,4 +1,4 @@
-"""Two processes do what one does."""
+"""Two processes train the same model as one."""
 
 from __future__ import annotations
 

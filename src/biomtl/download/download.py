@@ -98,7 +98,6 @@ def _corpus(
             partial.unlink()
         return Downloaded(name, corpus, folder, fresh=False)
     refuse_existing(folder, overwrite, output="download")
-    out.mkdir(parents=True, exist_ok=True)
     warnings: list[str] = []
     receipt: dict[str, dict[str, str]] = {}
     partials: list[Path] = []

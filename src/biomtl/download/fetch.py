@@ -51,10 +51,19 @@ def fetch(
     """
     if urlsplit(url).scheme not in ("http", "https"):
         raise InputError("an address that isn't http or https", path=url)
+    try:
+        _fetch(url, partial, progress or (lambda *_: None), timeout, attempts, pause)
+    except BaseException:
+        if partial.is_file() and not partial.stat().st_size:  # on a full disk, for example
+            partial.unlink()
+        raise
+
+
+def _fetch(url: str, partial: Path, progress: Progress, timeout: float, attempts: int, pause: float) -> None:
     left, size, validator = attempts, -1, ""
     for _ in range(_MAX_REQUESTS):
         try:
-            validator = _transfer(url, partial, validator, timeout, progress or (lambda *_: None))
+            validator = _transfer(url, partial, validator, timeout, progress)
             return
         except (_BrokenError, OSError, http.client.HTTPException) as error:
             if isinstance(error, OSError) and error.errno in _OUR_DISK:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from biomtl.batch import EncodedExample
 from biomtl.encoders import load_processor, verify_encoder
+from biomtl.encoders.elmo.encode import encode
 from biomtl.encoders.elmo.weights import is_elmo, load_elmo
 from biomtl.encoders.transformer import TransformerEncoder
 from biomtl.errors import InputError
@@ -56,8 +57,6 @@ def embed(
     """
     name = encoder_name(model)
     if is_elmo(name):
-        from biomtl.encoders.elmo.encode import encode
-
         network = load_elmo(name, dtype=torch.bfloat16 if bf16 else torch.float32, stateful=stateful)
         numbers = chosen_layers(layers, network.options.layers, name)
         return (states.float().cpu().numpy()[numbers] for states in encode(network, sentences))

@@ -64,21 +64,19 @@ def atomic_folder(target: str | Path, output: str, *, overwrite: bool = False) -
     """
     target = Path(target)
     refuse_existing(target, overwrite, output=output)
-    with disk_errors(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
+    with disk_errors(target), made_folder(target.parent):
         work, lock = _locked_folder(target, ".tmp")
-    try:
-        with disk_errors(target):
+        try:
             os.chmod(work, 0o777 & ~_umask())
             yield work
             write_owner(work, output)
             _open_up(work)
             sync_tree(work)
             _take_place(work, target, output, overwrite)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-        if lock is not None:
-            os.close(lock)
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+            if lock is not None:
+                os.close(lock)
 
 
 @contextlib.contextmanager
@@ -94,23 +92,36 @@ def atomic_file(
     """
     target = Path(target)
     refuse_existing(target, overwrite)
-    with disk_errors(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
+    with disk_errors(target), made_folder(target.parent):
         descriptor, name = _locked_file(target)
+        try:
+            os.chmod(name, 0o666 & ~_umask())
+            text = {} if "b" in mode else {"encoding": "utf-8", "newline": newline}
+            with os.fdopen(descriptor, mode, **text) as stream:  # type: ignore[call-overload]
+                yield stream
+                stream.flush()
+                os.fsync(stream.fileno())
+                if overwrite:  # renamed while open: a closed file's lock is gone, and it would pass for abandoned
+                    os.replace(name, target)
+                else:
+                    _rename_new(Path(name), target)
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(name)
+
+
+@contextlib.contextmanager
+def made_folder(folder: Path) -> Iterator[None]:
+    """Create a folder and its parents; if the block ends with an error, remove those that are still empty."""
+    made = [place for place in (folder, *folder.parents) if not place.exists()]
     try:
-        os.chmod(name, 0o666 & ~_umask())
-        text = {} if "b" in mode else {"encoding": "utf-8", "newline": newline}
-        with disk_errors(target), os.fdopen(descriptor, mode, **text) as stream:  # type: ignore[call-overload]
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-            if overwrite:  # renamed while open: a closed file's lock is gone, and it would pass for abandoned
-                os.replace(name, target)
-            else:
-                _rename_new(Path(name), target)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(name)
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    except BaseException:
+        for place in made:
+            with contextlib.suppress(OSError):
+                place.rmdir()
+        raise
 
 
 @contextlib.contextmanager

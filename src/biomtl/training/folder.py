@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 
 from biomtl.errors import InputError
 from biomtl.results import FILE
-from biomtl.storage.files import atomic_file, atomic_folder, recover, refuse_existing
+from biomtl.storage.files import atomic_file, atomic_folder, made_folder, recover, refuse_existing
 from biomtl.storage.ownership import refuse_foreign
 from biomtl.training.assemble import same_place
 from biomtl.training.checkpoint import latest_checkpoint
@@ -143,22 +143,18 @@ def locked(output: Path) -> Iterator[None]:
     if path == path.parent:
         raise InputError("the root of the file system", path=output, fix="choose another output")
     path = path.parent / f".{path.name}.lock"
-    made = [parent for parent in path.parents if not parent.exists()]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path)
-    try:
-        lock.acquire(timeout=1)
-    except Timeout:
-        fix = "wait until it ends, or choose another output"
-        raise InputError("another process is training in this folder", path=output, fix=fix) from None
-    try:
-        yield
-    finally:
-        path.unlink(missing_ok=True)  # before the release: the next process creates and locks a new file
-        lock.release()
-        for parent in made:
-            with contextlib.suppress(OSError):
-                parent.rmdir()  # if the run never started
+    with made_folder(path.parent):
+        lock = FileLock(path)
+        try:
+            lock.acquire(timeout=1)
+        except Timeout:
+            fix = "wait until it ends, or choose another output"
+            raise InputError("another process is training in this folder", path=output, fix=fix) from None
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)  # before the release: the next process creates and locks a new file
+            lock.release()
 
 
 def _next(output: Path) -> Path:

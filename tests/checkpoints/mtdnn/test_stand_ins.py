@@ -1,4 +1,4 @@
-"""Files that hide behind the names that are allowed: nothing runs, nothing is imported, one line refuses them."""
+"""Pickles that misuse the allowed class names: nothing runs, nothing is imported, and they are refused in one line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever a file holds, nothing but an InputError that names it leaves the reader."""
+"""Whatever a file contains, the reader raises only an InputError that names it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Teachers: what they say, when it counts, that it is computed once, and who is refused."""
+"""Teachers: their outputs, when these are used, that they are computed once, and which teachers are refused."""
 
 from __future__ import annotations
 

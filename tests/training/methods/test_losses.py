@@ -1,4 +1,4 @@
-"""Methods that change the losses: by their formulas, and the same however a step's rows are dealt."""
+"""Methods that change the losses: by their formulas, and independent of how a step's rows are split into batches."""
 
 from __future__ import annotations
 

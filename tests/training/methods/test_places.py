@@ -35,7 +35,7 @@ class LongerRecipe(Recipe):
 
 
 class Tug(Method):
-    """Acts at every place: tugs at one weight, ever more."""
+    """Acts at every hook: changes one weight, more each time."""
 
     def __init__(self, value: float, model: MultiTaskModel) -> None:
         self.value, self.tugs = value, torch.zeros(1)
@@ -91,7 +91,7 @@ class StoppedError(Exception):
 
 
 class Watcher:
-    """What the loop tells, and the weights that it shows to those who evaluate and save."""
+    """Records the loop's calls and the weights seen by evaluation and saving."""
 
     def __init__(self, model: MultiTaskModel, stop: int | None) -> None:
         self.model, self.stop = model, stop

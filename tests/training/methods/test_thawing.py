@@ -1,4 +1,4 @@
-"""Layers that never learn, and layers that begin later; draws that follow need."""
+"""Frozen layers, gradual thawing, and sampling by need."""
 
 from __future__ import annotations
 
