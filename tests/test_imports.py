@@ -101,7 +101,6 @@ LATE = {
     "__main__.py": "streams and signals are set up before anything is imported",
     "batch.py": "prepared texts need no torch",
     "cli/elmo.py": "devices are chosen before torch is imported",
-    "inference/engines/base.py": "the engine imports this protocol",
     "pretrained.py": "needs torch",
     "training/__init__.py": "recipes are read without torch",
 }

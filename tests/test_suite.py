@@ -157,3 +157,20 @@ def test_options_as_recipes_once_had_them(small_suite: Path, tmp_path: Path) -> 
     assert options == TaskOptions(head_options={"reducer": "gru"})
     changed = suite.with_options({"cls-text": options})
     assert changed.heads["cls-text"] == HeadChoice(name="mlp", options={"seq2vec": "gru", "hidden": 4})
+
+
+def test_names_that_a_recipe_gives_to_arguments(small_suite: Path, tmp_path: Path) -> None:
+    suite = load_suite(tiny.write_suite(tmp_path / "suite", ("rel-spans", "cls-text")))
+    named = suite.with_options({"rel-spans": TaskOptions(argument_types={"Chemical": "DRUG"})})
+    relation = named.tasks["rel-spans"].relation
+    assert relation is not None
+    assert (relation.type_of("chemical"), relation.type_of("MEDICINE")) == ("drug", "drug")
+    # A trained model keeps its own.
+    again = suite.with_options({}, None, named.tasks)
+    assert again.tasks["rel-spans"].relation == relation
+    assert again.tasks["cls-text"] == suite.tasks["cls-text"]
+    message = r"task rel-spans: argument_types: 'Chemical' stands for 'gene', which is neither argument's type"
+    with pytest.raises(InputError, match=message):
+        suite.with_options({"rel-spans": TaskOptions(argument_types={"Chemical": "gene"})})
+    with pytest.raises(InputError, match="task cls-text: argument_types for type classification"):
+        suite.with_options({"cls-text": TaskOptions(argument_types={"Chemical": "drug"})})

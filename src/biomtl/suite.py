@@ -9,6 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import ValidationError
+
 from biomtl.custom import OwnTask, TaskDefinition, own_task, read_definitions
 from biomtl.errors import InputError, nearest
 from biomtl.sample import sample_folder
@@ -16,6 +18,7 @@ from biomtl.scoring.metrics import metrics_of
 from biomtl.storage.files import read_jsonl, sha256
 from biomtl.tasks.head import DEFAULT_HEAD, HeadChoice
 from biomtl.tasks.registry import known_tasks, pick
+from biomtl.tasks.relation import RelationArguments
 from biomtl.tasks.task import SPLITS, Split, Task, read_task
 from biomtl.tasks.types.base import Record, task_type, type_names, type_of
 from biomtl.tasks.types.relation import upgraded
@@ -75,6 +78,28 @@ class TaskData:
         changed = copy.copy(self)
         changed.task = self.task.model_copy(update={"labels": labels})
         changed.notes = (*self.notes, f"task {self.task.name}: labels in the trained head's order, {', '.join(labels)}")
+        return changed
+
+    def with_argument_types(self, names: Mapping[str, str]) -> TaskData:
+        """The same data, with further names for the types of a relation task's arguments.
+
+        Raises:
+            InputError: no relation task, or a name for a type that neither argument has.
+        """
+        if not names:
+            return self
+        if (relation := self.task.relation) is None:
+            raise InputError(
+                f"task {self.task.name}: argument_types for type {self.task.type}", expected="a relation task"
+            )
+        try:
+            values = {**relation.model_dump(), "types": {**relation.types, **names}}
+            changed_relation = RelationArguments.model_validate(values)
+        except ValidationError as error:
+            message = error.errors()[0]["msg"].removeprefix("Value error, ").removeprefix("types: ")
+            raise InputError(f"task {self.task.name}: argument_types: {message}") from error
+        changed = copy.copy(self)
+        changed.task = self.task.model_copy(update={"relation": changed_relation})
         return changed
 
     def without(self, split: Split, rows: Collection[int]) -> TaskData:
@@ -181,6 +206,7 @@ class Suite:
             changed = entry.with_head(options[name].choose(head) if name in options else head)
             if known and name in known and _same_labels(known[name], entry.task):
                 changed = changed.with_labels(known[name].labels)
+            changed = changed.with_argument_types(_argument_types(known, name, options))
             data.append(changed.with_order(order))
         return Suite(data, self.source)
 
@@ -228,6 +254,13 @@ def load_suite(
     if names is None:
         return Suite([*prepared, *(_load_own(name, own[name], known, recipe) for name in own)], str(folder))
     return Suite([_load_own(n, own[n], known, recipe) if n in own else next(prepared) for n in names], str(folder))
+
+
+def _argument_types(known: Mapping[str, Task] | None, name: str, options: Mapping[str, Any]) -> dict[str, str]:
+    """The names that a trained model or the recipe has for the types of a task's arguments."""
+    trained = known[name].relation if known and name in known else None
+    asked = options[name].argument_types if name in options else None
+    return {**(trained.types if trained else {}), **(asked or {})}
 
 
 def _same_labels(trained: Task, task: Task) -> bool:

@@ -227,3 +227,14 @@ def test_the_input_is_never_replaced(command: Command, model: Path, tmp_path: Pa
     assert ended.code == 2
     assert "would replace the input" in ended.err
     assert path.read_bytes() == before
+
+
+def test_arguments_that_nothing_has_are_said(command: Command, model: Path, tmp_path: Path) -> None:
+    source = tmp_path / "in.pubtator"
+    source.write_text("1|t|Pola met rimu.\n1|a|\n1\t0\t4\tPola\tChemical\tD1\n\n", encoding="utf-8")
+    ended = command(
+        "annotate", model, source, "--out", tmp_path / "out.json", "--keep", "--task", "chemprot", "--task", "cls-text"
+    )
+    assert ended.code == 0, ended.err
+    where = f"neither the taggers nor {source} have mentions of its arguments (gene-y, gene-n)"
+    assert f"biomtl: chemprot had no pairs: {where}" in ended.err.splitlines()

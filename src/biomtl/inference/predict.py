@@ -11,7 +11,7 @@ import numpy as np
 
 from biomtl.batch import Batch, EncodedExample, TaskExample, ask, collate, encode_examples, task_parts
 from biomtl.errors import InputError
-from biomtl.inference.engines.base import Engine, Model, as_engine
+from biomtl.inference.engines import Engine, Model, as_engine
 from biomtl.tasks.types.base import Record, type_of
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from scipy import optimize
 from biomtl.batch import encode_examples
 from biomtl.heads.soft import Candidates, Classes, Labels, soft_of
 from biomtl.heads.words import CrfHead
-from biomtl.inference.engines.base import as_engine
+from biomtl.inference.engines import as_engine
 from biomtl.inference.predict import example_outputs
 from biomtl.model import MultiTaskModel
 from biomtl.report.reliability import reliability_plot

@@ -42,6 +42,11 @@ class TaskOptions(TaskDefinition):
         "placeholders; `markers`: with typed markers around them; `spans`: the text as it stands, once for all its "
         "pairs.",
     )
+    argument_types: dict[str, str] | None = Field(
+        None,
+        description="Relation tasks: other names for the types of their arguments, such as those of the model's "
+        "taggers (`{Chemical: drug}`); they are added to the `types` of the task's record.",
+    )
     head: str | None = Field(
         None,
         description="`default` (the encoder family's own), `mlp`, `pooler` or `san`; default the task record's `head`.",

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from biomtl.batch import EncodedExample, encode_examples
 from biomtl.errors import InputError, nearest
 from biomtl.heads.soft import Candidates, Classes, Labels, Scores, soft_of
-from biomtl.inference.engines.base import as_engine
+from biomtl.inference.engines import as_engine
 from biomtl.inference.predict import example_outputs
 from biomtl.inference.predictor import as_record, takes, word_rule
 from biomtl.model import MultiTaskModel, model_folder, read_head, read_manifest

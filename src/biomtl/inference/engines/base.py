@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from biomtl.batch import Batch
 from biomtl.heads.rows import TaskRows
-from biomtl.model import MultiTaskModel
 from biomtl.tasks.head import HeadChoice
 from biomtl.tasks.task import Task
 from biomtl.text.base import TextProcessor
@@ -73,18 +72,3 @@ class Engine(Protocol):
             tasks: what each task reads of that batch's rows.
         """
         ...
-
-
-Model = MultiTaskModel | Engine
-
-
-def as_engine(model: Model, *, bf16: bool = False) -> Engine:
-    """An engine, unchanged, or a model wrapped in the torch engine.
-
-    Args:
-        model: either.
-        bf16: whether torch computes in bfloat16.
-    """
-    from biomtl.inference.engines.torch import TorchEngine
-
-    return TorchEngine(model, bf16=bf16) if isinstance(model, MultiTaskModel) else model
