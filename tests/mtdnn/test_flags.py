@@ -68,14 +68,15 @@ def test_a_command_line() -> None:
     recipe, remarks = converted(
         "--train_datasets nli,sts --optimizer adam --learning_rate 5e-5 --epochs=3 --batch_size 16 --warmup 0.2 "
         "--max_seq_len 64 --answer_num_turn 3 --answer_rnn_type lstm --global_grad_clipping 1 --dropout_p 0.2 "
-        "--scheduler_type 1 --num_hidden_layers -1 --adv_train --adv_alpha 2 --seed 7 --multi_gpu_on --fp16"
+        "--scheduler_type 1 --num_hidden_layers -1 --seed 7 --multi_gpu_on --fp16"
     )
     assert list(recipe["tasks"]) == ["nli", "sts"]
     assert recipe["tasks"]["nli"]["head_options"] == {"turns": 3, "cell": "lstm"}
     assert (recipe["optim"], recipe["num_train_epochs"], recipe["batch_size"]) == ("adamw", 3, 16)
-    assert (recipe["lr_scheduler_type"], recipe["head_dropout"], recipe["smart"]) == ("cosine", 0.2, {"weight": 2})
+    assert (recipe["lr_scheduler_type"], recipe["head_dropout"]) == ("cosine", 0.2)
+    assert converted("--adv_train --adv_alpha 2")[0]["smart"] == {"weight": 2}
     assert "num_hidden_layers" not in recipe
-    assert recipe["bf16"] is True
+    assert recipe["fp16"] is True
     assert any(remark.startswith("--multi_gpu_on: torchrun") for remark in remarks)
 
 

@@ -199,6 +199,8 @@ def test_schedules(bert: Path, keys: dict[str, Any], expected: list[float]) -> N
         ({"lr_scheduler_type": "exponential", "max_steps": 9}, "needs num_train_epochs"),
         ({"momentum": 0.9}, "momentum for optim: adamw"),
         ({"optim": "adamw2"}, "optim"),
+        ({"fp16": True, "bf16": True}, "both fp16 and bf16 are given"),
+        ({"fp16": True, "smart": {}}, "both fp16 and smart are given"),
     ],
 )
 def test_settings_that_contradict(keys: dict[str, Any], message: str) -> None:
@@ -209,3 +211,39 @@ def test_settings_that_contradict(keys: dict[str, Any], message: str) -> None:
 def test_train_and_dev_by_epochs() -> None:
     recipe = make_recipe({"train_on": "train+dev", "num_train_epochs": 4})
     assert (recipe.num_train_epochs, recipe.max_steps, recipe.eval_strategy) == (4, None, "no")
+
+
+def test_float16_scales_the_loss_and_resumes(bert: Path, small_suite: Path, tmp_path: Path) -> None:
+    keys = {**SETTINGS, "fp16": True, "encoder": str(bert), "suite": str(small_suite), "tasks": ["cls-text"]}
+    keys |= {"max_steps": 4, "save_strategy": "steps", "save_steps": 2, "save_total_limit": 5, "optim": "adamw"}
+    whole = train({**keys, "output": str(tmp_path / "whole")}, console=Console(quiet=True)).model
+    plain = train({**keys, "fp16": False, "output": str(tmp_path / "plain")}, console=Console(quiet=True)).model
+    far = max((a - b).abs().max().item() for a, b in zip(whole.parameters(), plain.parameters(), strict=True))
+    assert 0 < far < 0.02
+    saved = json.loads((tmp_path / "whole" / "checkpoints" / "step-000002" / "progress.json").read_text())
+    assert saved["scaler"]["scale"] > 1
+    half = {**keys, "output": str(tmp_path / "half")}
+    train(half, console=Console(quiet=True))
+    for name in ("checkpoints/step-000004", "model"):
+        shutil.rmtree(tmp_path / "half" / name)
+    (tmp_path / "half" / "metrics.json").unlink()
+    again = train(half, resume=True, console=Console(quiet=True)).model
+    pairs = zip(whole.parameters(), again.parameters(), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
+
+
+def test_a_gradient_that_overflows_leaves_the_step_out(
+    bert: Path, small_suite: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scale = torch.amp.GradScaler.__init__
+
+    def huge(self: Any, device: str) -> None:
+        scale(self, device, init_scale=2.0**120)
+
+    monkeypatch.setattr(torch.amp.GradScaler, "__init__", huge)
+    keys = {**SETTINGS, "fp16": True, "encoder": str(bert), "suite": str(small_suite), "tasks": ["cls-text"]}
+    run = train({**keys, "output": str(tmp_path / "run")}, console=Console(quiet=True))
+    start = MultiTaskModel.from_encoder(bert, (), max_length=24)
+    assert all(
+        torch.equal(a, b) for a, b in zip(start.encoder.parameters(), run.model.encoder.parameters(), strict=True)
+    )

@@ -56,6 +56,7 @@ def save_checkpoint(folder: Path, state: TrainState, random: Sequence[Mapping[st
         facts = {
             "progress": asdict(state.progress),
             "schedule": state.schedule.state_dict(),
+            "scaler": None if state.scaler is None else state.scaler.state_dict(),
             "methods": {key: own.values for key, own in methods.items()},
             "processes": len(random),
             "files": checksums.take(work, known=shared),
@@ -89,6 +90,8 @@ def load_checkpoint(folder: Path, state: TrainState, process: int = 0, processes
         state.schedule.load_state_dict(saved["schedule"])
         for group, rate in zip(state.optimiser.param_groups, saved["schedule"]["_last_lr"], strict=True):
             group["lr"] = rate
+        if state.scaler is not None and saved.get("scaler"):
+            state.scaler.load_state_dict(saved["scaler"])
         _restore_methods(state, folder / METHODS, saved.get("methods", {}))
         states = load_file(folder / "random.safetensors")
         own = {name: states.get(_of_process(process, name)) for name in random_state()}

@@ -84,7 +84,8 @@ def fit(
     methods = make_methods(recipe, model)
     wrapped = accelerator.prepare(model)
     optimiser = build_optimiser(model, recipe, methods.values())
-    state = TrainState(model, optimiser, build_schedule(optimiser, recipe, total), methods=methods)
+    scaler = torch.amp.GradScaler(accelerator.device.type) if recipe.fp16 else None
+    state = TrainState(model, optimiser, build_schedule(optimiser, recipe, total), methods=methods, scaler=scaler)
     for method in methods.values():
         method.begin(Course(recipe, data, total), model)
     newest = latest_checkpoint(checkpoints) if resume else None
@@ -146,11 +147,17 @@ def optimise(
         for i, name in enumerate(names):
             if name in losses:
                 sums[i] += losses[name] * counts[number][i]
+    if state.scaler is not None:
+        state.scaler.unscale_(state.optimiser)
     for method in state.methods.values():
         method.gradients(model)
     if recipe.max_grad_norm:
         accelerator.clip_grad_norm_(model.parameters(), recipe.max_grad_norm)
-    state.optimiser.step()
+    if state.scaler is None:
+        state.optimiser.step()
+    else:
+        state.scaler.step(state.optimiser)  # left out if a gradient overflowed; then the scale is halved
+        state.scaler.update()
     state.optimiser.zero_grad(set_to_none=True)
     state.schedule.step()
     done = summary(batches, names, loss, sums, counts, accelerator)
@@ -200,7 +207,8 @@ def backward(
     # Gradient checkpointing replays torch's own random state in the backward pass, so it needs torch's own dropout.
     fast = device == "cpu" and not recipe.gradient_checkpointing
     with FastDropout() if fast else contextlib.nullcontext():
-        with torch.autocast(device, dtype=torch.bfloat16, enabled=recipe.bf16):
+        half = torch.float16 if recipe.fp16 else torch.bfloat16
+        with torch.autocast(device, dtype=half, enabled=recipe.bf16 or recipe.fp16):
             answers = wrapped(batch.inputs, batch.tasks)
             losses = {name: answer.loss for name, answer in answers.items() if answer.loss is not None}
             for method in state.methods.values():
@@ -209,7 +217,7 @@ def backward(
         for method in state.methods.values():
             method.before_backward(weighted, state.model)
         loss = torch.stack(list(weighted.values())).sum()
-        accelerator.backward(loss)
+        accelerator.backward(loss if state.scaler is None else state.scaler.scale(loss))
     return {name: value.detach() for name, value in losses.items()}, loss.detach()
 
 

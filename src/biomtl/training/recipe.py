@@ -202,6 +202,9 @@ class Recipe(BaseModel):
     )
     activations_gb: Amount = Field(32.0, description="Maximum size of these layers in gigabytes.")
     bf16: bool = Field(False, description="Compute in bfloat16, keep weights in float32.")
+    fp16: bool = Field(
+        False, description="Train in float16 with a scaled loss, for GPUs without bfloat16; weights stay in float32."
+    )
     gradient_checkpointing: bool = Field(
         False, description="Recompute activations in the backward pass to save memory."
     )
@@ -347,6 +350,10 @@ def _check_schedule(recipe: Recipe) -> None:
     if name in ("multi_step", "exponential") and recipe.num_train_epochs is None:
         text = f"lr_scheduler_type: {name} counts epochs, so it needs num_train_epochs"
         raise contradiction(text, "lr_scheduler_type", "max_steps")
+    for key in ("bf16", "smart", "gradient_aggregation"):
+        if recipe.fp16 and getattr(recipe, key):
+            why = "choose one" if key == "bf16" else "whose small gradients float16 loses, use bf16 or neither"
+            raise contradiction(f"both fp16 and {key} are given, {why}", "fp16", key)
     if recipe.momentum and recipe.optim != "sgd":
         raise contradiction(f"momentum for optim: {recipe.optim}, leave it out", "momentum")
 

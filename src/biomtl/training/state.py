@@ -25,6 +25,7 @@ class TrainState:
         schedule: the learning-rate schedule.
         progress: the progress of the run.
         methods: the active training methods by recipe key, each with its own state.
+        scaler: scales the loss in float16, whose small gradients would be 0; ``None`` in other precisions.
     """
 
     model: Any
@@ -32,6 +33,7 @@ class TrainState:
     schedule: Any
     progress: Progress = field(default_factory=Progress)
     methods: Mapping[str, Method] = field(default_factory=dict)
+    scaler: torch.amp.GradScaler | None = None
 
 
 def random_state() -> dict[str, Tensor]:
