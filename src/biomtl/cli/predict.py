@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,12 +17,17 @@ from biomtl.cli.progress import texts as bar
 from biomtl.cli.say import say_json
 from biomtl.cli.verify import NoVerify
 from biomtl.cli.words import WORDS, WordChoice
+from biomtl.custom.arguments import with_entities
+from biomtl.custom.detect import is_document
 from biomtl.custom.records import join_offsets
 from biomtl.errors import InputError
-from biomtl.inference.predictor import Predictor, TokenizedText
+from biomtl.formats.jsonl import to_document
+from biomtl.inference.candidates import candidates
+from biomtl.inference.predictor import Predictor, RelationText, TokenizedText
 from biomtl.storage.files import atomic_file, decode_line, dump_json, read_lines, refuse_existing, suffix_of
 from biomtl.storage.json_rows import parse_jsonl
-from biomtl.tasks.types.checks import check_tokens
+from biomtl.tasks.task import Task
+from biomtl.tasks.types.checks import check_entities, check_tokens
 
 
 def predict(
@@ -45,7 +50,8 @@ def predict(
     """Label raw text with every task of a model, in one encoder pass; one JSON line per text.
 
     Lines of text are for tasks over one text, lines with a tab for tasks over two. Records (JSONL) have `text` (and
-    `candidates`, for ranking), `text_a` and `text_b`, or `tokens` (then the tags are written too); their `id` is kept.
+    `candidates`, for ranking, or two `entities`, for relations), `text_a` and `text_b`, or `tokens` (then the tags are
+    written too); their `id` is kept. Documents with `mentions` give a line for each pair that relation tasks ask about.
     Mentions have character offsets in the input.
 
     Example: `echo "Naloxone reverses the effect of clonidine." | biomtl predict runs/quickstart`
@@ -54,7 +60,7 @@ def predict(
     if out is not None:
         refuse_existing(out, overwrite, output="predictions", inputs=(model, source))
     predictor = Predictor(model, tasks=task, bf16=chosen(bf16), words=words.value, calibrated=not uncalibrated)
-    rows = list(read_inputs(source))
+    rows = list(read_inputs(source, [predictor.tasks[name] for name in predictor.names]))
     for _, text, number in rows:
         try:
             predictor.fitting(text)
@@ -74,8 +80,11 @@ def predict(
             stream.writelines(line + "\n" for line in lines)
 
 
-def read_inputs(source: str) -> Iterator[tuple[dict[str, Any], str | tuple[str, ...], int]]:
-    """``(fields to copy to the output, input, line number)`` of every line or record."""
+def read_inputs(source: str, tasks: Sequence[Task] = ()) -> Iterator[tuple[dict[str, Any], str | tuple[str, ...], int]]:
+    """``(fields to copy to the output, input, line number)`` of every line or record.
+
+    If there are relation tasks, a document with mentions gives an input for each pair that they ask about.
+    """
 
     lines: Iterator[tuple[int, str]]
     if source == "-":
@@ -87,16 +96,22 @@ def read_inputs(source: str) -> Iterator[tuple[dict[str, Any], str | tuple[str, 
     first = next(filled, None)
     if first is None:
         return
+    related = any(task.relation is not None for task in tasks)
     numbered = chain([first], filled)
     if suffix_of(source) in (".jsonl", ".json", ".ndjson") or (source == "-" and _is_record(first[1])):
         for number, record in parse_jsonl(numbered, where):
+            if related and is_document(record):
+                document = to_document(record, where, number)
+                for name, pair in candidates(document, tasks, where):
+                    yield {"id": name, "doc_id": document.id, **shown(pair)}, pair, number
+                continue
             text = record_text(record, where, number)
             yield {"id": record.get("id", number), **shown(text)}, text, number
         return
     for number, line in numbered:
         start, tab, rest = line.partition("\t")
-        pair = (start, rest) if tab else line
-        yield {"id": number, **shown(pair)}, pair, number
+        plain = (start, rest) if tab else line
+        yield {"id": number, **shown(plain)}, plain, number
 
 
 def _is_record(line: str) -> bool:
@@ -110,22 +125,26 @@ def _is_record(line: str) -> bool:
 
 def shown(text: str | tuple[str, ...]) -> dict[str, Any]:
     """An input's fields in the output."""
+    if isinstance(text, RelationText):
+        return {"text": text, "entities": list(text.entities)}
     if isinstance(text, str):
         return {"text": text}
     return {"text_a": text[0], "text_b": text[1]} if len(text) == 2 else {"text": text[0], "candidates": text[1:]}
 
 
 def record_text(record: dict[str, Any], source: str, number: int) -> str | tuple[str, ...]:
-    """The text or pair of a record; tokens are joined as in their document.
+    """The text or pair of a record, or its text with two mentions; tokens are joined as in their document.
 
     Raises:
-        InputError: no text, empty tokens, or offsets that don't fit them.
+        InputError: no text, empty tokens, offsets that don't fit them, or mentions that aren't two of the text.
     """
 
-    candidates = record.get("candidates")
+    listed = record.get("candidates")
     if isinstance(record.get("text"), str):
-        ranked = isinstance(candidates, list) and len(candidates) > 1 and all(isinstance(c, str) for c in candidates)
-        return (record["text"], *candidates) if ranked and candidates else record["text"]
+        if record.get("entities") is not None:
+            return related_text(record, source, number)
+        ranked = isinstance(listed, list) and len(listed) > 1 and all(isinstance(c, str) for c in listed)
+        return (record["text"], *listed) if ranked and listed else record["text"]
     if isinstance(record.get("text_a"), str) and isinstance(record.get("text_b"), str):
         return record["text_a"], record["text_b"]
     if "tokens" in record:
@@ -136,3 +155,19 @@ def record_text(record: dict[str, Any], source: str, number: int) -> str | tuple
             raise InputError(problem, path=source, line=number)
         return TokenizedText.of(given["tokens"], given["offsets"])
     raise InputError("no input text", path=source, line=number, expected="text, text_a and text_b, or tokens")
+
+
+def related_text(record: dict[str, Any], source: str, number: int) -> RelationText:
+    """The text and the two mentions of a relation task's record; what a mention lacks is filled in.
+
+    Raises:
+        InputError: another number of mentions than two, or one outside the text.
+    """
+    entities = record["entities"]
+    if not isinstance(entities, list) or len(entities) != 2:
+        found = f"{len(entities)} entities" if isinstance(entities, list) else "entities that are no list"
+        raise InputError(found, path=source, line=number, expected="the two mentions, first argument first")
+    completed = with_entities({"text": record["text"], "entities": entities}, None)
+    if problem := check_entities(completed):
+        raise InputError(problem, path=source, line=number, fix="mend the record")
+    return RelationText.with_entities(record["text"], completed["entities"])

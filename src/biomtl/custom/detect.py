@@ -66,7 +66,7 @@ def detect(path: Path, *, tagging: bool) -> Format:
         record = _first_object(path)
         if is_mtdnn(record):
             return "mtdnn"
-        if record is not None and _is_document(record):
+        if record is not None and is_document(record):
             return "documents"
         if record is not None and known == "bioc":
             return "jsonl"
@@ -78,13 +78,13 @@ def detect(path: Path, *, tagging: bool) -> Format:
     if _PUBTATOR.match(first):
         return "pubtator"
     if first.startswith("{"):
-        return "documents" if _is_document(_first_object(path) or {}) else "jsonl"
+        return "documents" if is_document(_first_object(path) or {}) else "jsonl"
     if brat.is_annotated(path):
         return "brat"
     return "conll" if tagging else "tsv"
 
 
-def _is_document(record: Mapping[str, Any]) -> bool:
+def is_document(record: Mapping[str, Any]) -> bool:
     """Whether a JSON line is an annotated document and no record of a task."""
     return not _ANNOTATIONS.isdisjoint(record) and _GOLD.isdisjoint(record) and "text" in record
 

@@ -28,6 +28,8 @@ def source_format(path: Path) -> str:
         InputError: no such file, or a table, CoNLL or a saved dataset.
     """
     format_name: str = detect(path, tagging=False)
+    if format_name == "documents":
+        return "jsonl"
     if format_name == "brat" and not brat.is_annotated(path):
         return "text"
     if format_name == "tsv" and SUFFIXES.get(suffix_of(path)) is None:  # what detect says of any lines of text

@@ -50,8 +50,14 @@ class RelationText(str):
             {"id": f"e{number}", "type": mention_type, "start": start, "end": end, "text": text[start:end]}
             for number, (mention_type, start, end) in named
         ]
+        return cls.with_entities(text, entities)
+
+    @classmethod
+    def with_entities(cls, text: str, entities: Sequence[Record]) -> RelationText:
+        """A text with the two mentions of a record."""
         sentence = cls(text)
-        sentence.entities = (entities[0], entities[1])
+        first, second = entities
+        sentence.entities = (first, second)
         return sentence
 
 
@@ -226,13 +232,20 @@ class Predictor:
         return {name: [result(name, i, row) for i, row in enumerate(rows)] for name, rows in predictions.items()}
 
     def fitting(self, text: str | tuple[str, ...]) -> list[str]:
-        """The tasks that take such an input.
+        """The tasks that take such an input; a text with two mentions is for relation tasks, if there are any.
 
         Raises:
             InputError: there is none.
         """
         choices = self.engine.choices
         names = [name for name in self.names if takes(self.tasks[name], text, choices[name])]
+        related = [name for name in self.names if self.tasks[name].relation is not None]
+        if isinstance(text, RelationText) and related:
+            names = [name for name in names if name in related]
+            if not names:
+                types = " and ".join(repr(entity["type"]) for entity in text.entities)
+                expected = "; ".join(f"{name}: {_argument_types(self.tasks[name])}" for name in related)
+                raise InputError(f"no task of the model takes mentions of types {types}", expected=expected)
         if not names:
             described = "single texts" if isinstance(text, str) else "pairs" if len(text) == 2 else "candidates"
             raise InputError(f"no task of the model takes {described}", expected=f"input for {', '.join(self.names)}")
@@ -242,10 +255,19 @@ class Predictor:
 def takes(task: Task, text: str | tuple[str, ...], head: HeadChoice = DEFAULT_HEAD) -> bool:
     """Whether a task takes such an input."""
     if isinstance(text, str):
-        if not isinstance(text, RelationText) and type_of(task).required(task, head):
+        if isinstance(text, RelationText):
+            types = [entity["type"] for entity in text.entities]
+            return task.inputs in ("text", "tokens") and (task.relation is None or task.relation.fits(*types))
+        if type_of(task).required(task, head):
             return False
         return task.inputs in ("text", "tokens")
     return task.inputs == ("pair" if len(text) == 2 else "candidates")
+
+
+def _argument_types(task: Task) -> str:
+    """The types of a relation task's arguments, for a message."""
+    assert task.relation is not None
+    return " and ".join(" or ".join(types) for types in (task.relation.first, task.relation.second))
 
 
 def word_rule(task: Task, choice: WordChoice = "model") -> WordRule:
