@@ -7,7 +7,7 @@ The unit of training and prediction is the text: records of several tasks with t
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -199,6 +199,19 @@ def _ask_unlabelled(
         task_type.features(record, task, head),
         False,
     )
+
+
+def divided_pairs(examples: Iterable[EncodedExample]) -> dict[str, int]:
+    """The number of pairs whose mentions are in no common window of a long text, by task, if there are any."""
+    counts: Counter[str] = Counter()
+    for example in examples:
+        for asked in example.task_examples if len(example.rows) > 1 else ():
+            if asked.word_positions is not None and asked.word_positions.shape[1] > 1:
+                rows = asked.word_positions[..., 0]
+                missing = rows < 0
+                highest, lowest = rows.max(1), np.where(missing, np.iinfo(rows.dtype).max, rows).min(1)
+                counts[asked.task] += int(((highest > lowest) & ~missing.all(1)).sum())
+    return {task: count for task, count in sorted(counts.items()) if count}
 
 
 @dataclass(slots=True)

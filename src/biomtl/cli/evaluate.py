@@ -22,7 +22,7 @@ from biomtl.inference.evaluate import left_out, shared_tasks
 from biomtl.model import MultiTaskModel
 from biomtl.mtdnn.scores import check_writable
 from biomtl.report.console import table_console
-from biomtl.report.tables import score_table
+from biomtl.report.tables import divided_note, score_table
 from biomtl.results import FILE, Results
 from biomtl.storage.files import atomic_folder, refuse_existing
 from biomtl.suite import load_suite
@@ -78,6 +78,8 @@ def evaluate(
         say(line)
     with texts("evaluate") as advance:
         result = score_split(loaded, suite, split.value, bf16=chosen(bf16), seed=seed, advance=advance)
+    for name, count in result.divided.items():
+        say(divided_note(name, count))
     facts: dict[str, Any] = {
         **{key: loaded.provenance[key] for key in ("biomtl", "encoder", "packages") if key in loaded.provenance},
         "model": str(model),

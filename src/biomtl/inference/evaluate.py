@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from biomtl.errors import InputError, nearest
@@ -25,6 +25,8 @@ class Evaluation:
     split: Split
     scores: Mapping[str, Score]
     predictions: Mapping[str, list[Record]]
+    divided: Mapping[str, int] = field(default_factory=dict)
+    """Tasks to pairs of mentions that were read from two windows, if predictions were made here."""
 
     @property
     def mean(self) -> float:
@@ -90,12 +92,15 @@ def evaluate(
     """
     names = [name for name in (tasks or suite.tasks) if split in suite[name]]
     gold = {name: suite[name].records(split) for name in names}
-    predicted = predictions or predict_records(model, gold, batch_tokens=batch_tokens, bf16=bf16, advance=advance)
+    divided: dict[str, int] = {}
+    predicted = predictions or predict_records(
+        model, gold, batch_tokens=batch_tokens, bf16=bf16, advance=advance, divided=divided
+    )
     scores = {
         name: score_records(suite.tasks[name], gold[name], predicted[name], resamples=resamples, seed=seed)
         for name in names
     }
-    return Evaluation(split, scores, predicted)
+    return Evaluation(split, scores, predicted, divided)
 
 
 def shared_tasks(model: Model, suite: Suite, *, asked: bool, split: Split) -> Suite:

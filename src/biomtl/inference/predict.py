@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from biomtl.batch import Batch, EncodedExample, TaskExample, ask, collate, encode_examples, task_parts
+from biomtl.batch import Batch, EncodedExample, TaskExample, ask, collate, divided_pairs, encode_examples, task_parts
 from biomtl.errors import InputError
 from biomtl.inference.engines import Engine, Model, as_engine
 from biomtl.tasks.types.base import Record, type_of
@@ -49,6 +49,7 @@ def predict_records(
     bf16: bool = False,
     advance: Advance | None = None,
     follow: Follow | None = None,
+    divided: dict[str, int] | None = None,
 ) -> dict[str, list[Record]]:
     """Predict every record of every task; each distinct text is encoded once for all its tasks.
 
@@ -59,6 +60,7 @@ def predict_records(
         bf16: let a model compute in bfloat16.
         advance: called with the number of texts done, for a progress bar.
         follow: called after each batch; what it asks for is read from the same encoder pass.
+        divided: takes the number of pairs whose mentions are read from two windows, by task.
 
     Returns:
         Each task's predictions in the order of its records: ``id`` and the fields of the task's type. Every record
@@ -70,6 +72,8 @@ def predict_records(
     engine = as_engine(model, bf16=bf16)
     tasks = {name: engine.tasks[name] for name in records}
     examples = encode_examples(engine.processor, tasks, records, targets=False, choices=engine.choices)
+    if divided is not None:
+        divided.update(divided_pairs(examples))
     results: dict[str, list[Record | None]] = {name: [None] * len(rows) for name, rows in records.items()}
     for chosen, batch, encoded in encoded_batches(engine, examples, batch_tokens):
         done: dict[str, dict[int, Record]] = {name: {} for name in batch.tasks}

@@ -42,6 +42,7 @@ def plan_table(plan: DataPlan, tasks: Mapping[str, Task], recipe: Recipe, proces
             f"{plan.windowed:,} texts are longer than max_length {recipe.max_length}: "
             f"{plan.windows:,} overlapping windows cover them"
         )
+    notes += [divided_note(task, count) for task, count in plan.divided.items()]
     if plan.portioned:
         notes.append(f"{plan.portioned:,} texts with very many rows of a task are encoded several times")
     if plan.truncated:
@@ -57,6 +58,12 @@ def plan_table(plan: DataPlan, tasks: Mapping[str, Task], recipe: Recipe, proces
         numbers = (*counts, f"{row.share:.1%}", f"{row.passes:.2f}", f"{weight:g}")
         table.add_row(row.task, tasks[row.task].type, *numbers)
     return table
+
+
+def divided_note(task: str, count: int) -> str:
+    """A line on pairs of mentions that no window of their text holds both of."""
+    pairs = "1 pair is" if count == 1 else f"{count:,} pairs are"
+    return f"{task}: {pairs} read from two windows, as no row of max_length holds both mentions"
 
 
 def score_table(results: Results, split: Split) -> Group:

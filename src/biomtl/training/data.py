@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 
 import numpy as np
 
-from biomtl.batch import EncodedExample, encode_examples
+from biomtl.batch import EncodedExample, divided_pairs, encode_examples
 from biomtl.suite import Suite
 from biomtl.text.base import TextProcessor
 from biomtl.training.batches import Index, plan_batches, shard
@@ -71,6 +71,8 @@ class DataPlan:
     """Positions that did not fit into any row (pairs of two very long texts)."""
     portioned: int = 0
     """Texts with so many pairs of mentions that they are encoded several times."""
+    divided: Mapping[str, int] = field(default_factory=dict)
+    """Relation tasks' pairs whose mentions are in no common window."""
 
 
 class TrainingData:
@@ -99,6 +101,7 @@ class TrainingData:
         if teaching is not None:
             teaching.give(whole)
         self.truncated = sum(example.truncated for example in whole)
+        self.divided = divided_pairs(whole)
         portioned = [example.portions(MOST_OF_A_TEXT) for example in whole]
         self.portioned = sum(len(portions) > 1 for portions in portioned)
         self.records = {name: len(rows) for name, rows in records.items()}
@@ -188,6 +191,7 @@ class TrainingData:
             sum(windows),
             self.truncated,
             self.portioned,
+            self.divided,
         )
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from biomtl.tasks.relation import RelationArguments
 from biomtl.tasks.views.base import Argument, View
-from biomtl.text.alignment import word_positions
+from biomtl.text.alignment import span_positions
 from biomtl.text.base import EncodedRow, Span, TextInput
 
 BEGIN = ("@ * {type} * ", "# ^ {type} ^ ")  # of the first and second argument
@@ -39,8 +39,8 @@ class MarkersView(View):
         relation: RelationArguments,
         rows: Sequence[EncodedRow],
     ) -> NDArray[np.int32] | None:
-        """``[1, 2, 2]``: the opening markers."""
-        return word_positions(rows, marked(text, first, second)[1])[None]
+        """``[1, 2, 2]``: the opening markers, both from one row if one holds them."""
+        return span_positions(rows, marked(text, first, second)[1])[None, :, 0]
 
 
 def marked(text: str, first: Argument, second: Argument) -> tuple[str, tuple[Span, Span]]:
