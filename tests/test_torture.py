@@ -13,6 +13,7 @@ import pytest
 
 from torture import mutate
 from torture.__main__ import SHORT
+from torture.results import Results
 from torture.trees import difference, tree
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -31,6 +32,16 @@ def test_short_form(tmp_path: Path) -> None:
     assert sum(counts["damage"]["outcome"].values()) >= SHORT["damage"]
     assert counts["damage"]["outcome"]["refused"] > 0
     assert sum(counts["fuzz"]["inputs"].values()) >= SHORT["fuzz"]
+
+
+def test_results_are_taken_up_or_cleared(tmp_path: Path) -> None:
+    path = tmp_path / "kills.json"
+    results = Results.open(path, 0, fresh=False)
+    results.count(killed="train")
+    results.save()
+    assert Results.open(path, 0, fresh=False).total("killed") == 1
+    assert Results.open(path, 0, fresh=True).total("killed") == 0
+    assert not path.exists()
 
 
 def test_trees_tell_what_a_clock_changes_from_what_is_torn(tmp_path: Path) -> None:

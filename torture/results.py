@@ -31,9 +31,11 @@ class Results:
 
     @classmethod
     def open(cls, path: Path, seed: int, fresh: bool) -> Results:
-        """What ``path`` holds of this seed, or none yet."""
+        """What ``path`` holds of this seed, or none yet; ``fresh`` deletes what it holds."""
         results = cls(path, seed)
-        if path.is_file() and not fresh:
+        if fresh:
+            path.unlink(missing_ok=True)
+        if path.is_file():
             stored = json.loads(path.read_text(encoding="utf-8"))
             if stored["seed"] == seed:
                 results.trials, results.seconds = stored["trials"], stored["seconds"]
