@@ -96,6 +96,10 @@ def test_a_run_keeps_and_uses_it(bert: Path, small_suite: Path, tmp_path: Path) 
         )
         lines.append(json.loads(result.stdout)["tasks"]["cls-text"]["probabilities"])
     assert lines == [with_it, without]
+    further = {"encoder": str(run.folder), "heads": "trained", "suite": str(small_suite), "tasks": ["cls-text"]}
+    further |= {"output": str(tmp_path / "on"), "max_length": 24, "num_train_epochs": 1, "batch_size": 8}
+    on = train(further, console=Console(quiet=True))
+    assert on.model.choices["cls-text"].calibration is None  # other weights
     train(recipe, console=Console(quiet=True), overwrite=True)  # its figures are the run's own
     predicted = (run.folder / "predictions" / "cls-text" / "dev.jsonl").read_text().splitlines()
     assert json.loads(predicted[0])["probabilities"].keys() == {"none", "drug"}

@@ -166,13 +166,13 @@ class TrainingData:
         )
 
     def shares(self) -> dict[str, float]:
-        """Each task's share of the run's examples, those included that only teachers label."""
+        """Each task's share of the run's texts, those included that only its teachers label."""
         counts: Counter[str] = Counter()
         for number, drawn in enumerate(self.mixer.drawn_per_epoch()):
             pool = self.mixer.pools[number]
             for entry in pool.tolist():
-                for example in self.examples[entry].task_examples:
-                    counts[example.task] += drawn / len(pool)
+                for task in self.examples[entry].tasks:
+                    counts[task] += drawn / len(pool)
         return {task: count / sum(counts.values()) for task, count in sorted(counts.items())}
 
     def plan(self) -> DataPlan:

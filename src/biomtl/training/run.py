@@ -115,6 +115,7 @@ def train(
         notes += learn_word_rules(model, suite)
         if recipe.num_threads:
             torch.set_num_threads(recipe.num_threads)
+        model.drop_calibration()  # of weights that are about to change
         configure(model, recipe)
         with accelerator.main_process_first():  # the others find its work done
             teaching = teach(suite, recipe, accelerator.device, lambda line: say(console, line))

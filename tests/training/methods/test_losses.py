@@ -149,6 +149,17 @@ def test_equal_balance_makes_the_runs_total_weights_equal(model: MultiTaskModel,
     assert all(value == pytest.approx(0.25) for value in totals.values())
 
 
+def test_a_text_with_many_pairs_is_one_text_as_in_the_step(bert: Path, tmp_path: Path) -> None:
+    names = ("rel-spans", "cls-text")
+    suite = load_suite(tiny.write_suite(tmp_path / "suite", names, train=30))
+    model = tiny.model(bert, names, max_length=40)
+    data = TrainingData(model.processor, suite, make_recipe({"max_length": 40}))
+    texts = {name: sum(name in example.tasks for example in data.examples) for name in names}
+    batch = collate(data.examples, model.processor)
+    assert {name: batch.texts[name] for name in names} == texts
+    assert data.shares() == pytest.approx({name: count / sum(texts.values()) for name, count in sorted(texts.items())})
+
+
 def test_the_rules_follow_the_losses() -> None:
     rules = {name: kind() for name, kind in RULES.items()}
     for rule in rules.values():
