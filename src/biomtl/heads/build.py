@@ -15,6 +15,7 @@ from torch import nn
 
 from biomtl.encoders.base import Encoder, RowNetwork
 from biomtl.errors import InputError
+from biomtl.heads.adapter import adapt_head
 from biomtl.heads.base import Head, Loss
 from biomtl.heads.crf import Crf, iob_transitions
 from biomtl.heads.losses import (
@@ -48,7 +49,10 @@ def build_head(task: Task, encoder: Encoder, choice: HeadChoice) -> Head:
     Raises:
         InputError: the type doesn't have this head, the head doesn't take these options, or the type has no heads.
     """
-    return builder(type_of(task).family)(task, encoder, choice)
+    head = builder(type_of(task).family)(task, encoder, choice)
+    if choice.adapter:
+        adapt_head(head, encoder, choice.adapter, task.name)
+    return head
 
 
 @cache

@@ -24,6 +24,9 @@ class HeadChoice(BaseModel):
     name: str = Field(DEFAULT, description="the encoder family's own head, or `mlp`, `pooler` or `san`")
     options: dict[str, Any] = Field(default_factory=dict, description="settings of a named head")
     pairs: Pairs = Field("together", description="two texts as one sequence, or encoded separately and compared")
+    adapter: int = Field(
+        0, ge=0, description="width of an attention layer of the task's own below its head; 0 for none"
+    )
     calibration: Calibration | None = Field(None, description="corrections of a trained head's outputs")
     view: View | None = Field(
         None, description="what the encoder reads of a relation task's pair; default the type's own"
@@ -36,7 +39,7 @@ class HeadChoice(BaseModel):
 
     def dump(self) -> dict[str, Any]:
         """The content of ``head.json``; what isn't set is left out, so that older versions can read it."""
-        unset = {name for name in ("calibration", "view") if getattr(self, name) is None}
+        unset = {name for name in ("calibration", "view", "adapter") if not getattr(self, name)}
         return self.model_dump(mode="json", exclude=unset)
 
     @model_validator(mode="before")

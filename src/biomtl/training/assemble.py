@@ -190,6 +190,8 @@ def _changed(old: HeadChoice, new: HeadChoice) -> str | None:
         return f"head {new.name}"
     if new.pairs != old.pairs:
         return f"pairs: {new.pairs}"
+    if new.adapter != old.adapter:
+        return f"adapter: {new.adapter}"
     changed = [key for key, value in new.options.items() if old.options.get(key) != value]
     return f"head option {changed[0]}" if changed else None
 
@@ -201,6 +203,8 @@ def _as_built(options: TaskOptions, task: Task, head: HeadChoice) -> TaskOptions
         raise _contradiction(f"{place}.order", options.order, task.order)
     if options.pairs not in (None, head.pairs):
         raise _contradiction(f"{place}.pairs", options.pairs, head.pairs)
+    if options.adapter not in (None, head.adapter):
+        raise _contradiction(f"{place}.adapter", options.adapter, head.adapter)
     wanted = options.choose(head)
     if wanted.name != head.name:
         raise _contradiction(f"{place}.head", wanted.name, head.name)

@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from biomtl.custom.config import TaskDefinition
 from biomtl.tasks.head import HeadChoice, View
-from biomtl.training.options import Amount, Count, NotNegative, Share
+from biomtl.training.options import Amount, Count, Natural, NotNegative, Share
 
 
 class TaskOptions(TaskDefinition):
@@ -47,6 +47,9 @@ class TaskOptions(TaskDefinition):
         description="Relation tasks: other names for the types of their arguments, such as those of the model's "
         "taggers (`{Chemical: drug}`); they are added to the `types` of the task's record.",
     )
+    adapter: Natural | None = Field(
+        None, description="Width of an attention layer of the task's own below its head, such as 204; default none."
+    )
     head: str | None = Field(
         None,
         description="`default` (the encoder family's own), `mlp`, `pooler` or `san`; default the task record's `head`.",
@@ -69,6 +72,7 @@ class TaskOptions(TaskDefinition):
             options=self.head_options,
             pairs=self.pairs or head.pairs,
             view=self.view or head.view,
+            adapter=head.adapter if self.adapter is None else self.adapter,
         )
         options = {**head.options, **wanted.options} if wanted.name == head.name else wanted.options
         return wanted.model_copy(update={"options": options})
