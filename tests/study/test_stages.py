@@ -153,6 +153,12 @@ def test_the_whole_protocol_of_mt_bluebert_is_one_recipe() -> None:
     assert each["bc5cdr-disease"] == (6e-5, 20)
     assert len(each) == len(recipe.tasks) == 9
     assert set(runs["joint", None].tasks) == set(recipe.tasks) - {"biosses"}
+    clinical = load_recipe(path, ["group=clinical"])
+    assert list(clinical.tasks) == ["medsts", "mednli", "i2b2-2010", "shareclefe"]
+    assert {run.task for run in plan_stages(clinical) if run.stage == "each"} == set(clinical.tasks)
+    assert set(next(run for run in plan_stages(clinical) if run.stage == "joint").recipe.tasks) == set(clinical.tasks)
+    with pytest.raises(InputError, match="group 'surgical', choose one of biomedical, clinical"):
+        load_recipe(path, ["group=surgical"])
     # True to the original: its optimiser, the weight of its scores, its order of pairs, its fresh heads.
     for run in runs.values():
         assert (run.optim, run.adam_epsilon, run.batch_size) == ("bert_adam", 1e-6, 32)

@@ -38,7 +38,7 @@ from biomtl.training.options import (
     number,
 )
 from biomtl.training.recipe_checks import MEAN, RULES
-from biomtl.training.recipe_tasks import TaskOptions, contradiction, tasks_by_name
+from biomtl.training.recipe_tasks import TaskOptions, contradiction, only_group, tasks_by_name
 from biomtl.training.space import Space
 from biomtl.training.stage import Stages
 
@@ -77,6 +77,10 @@ class Recipe(BaseModel):
     tasks: dict[str, TaskOptions] = Field(
         default_factory=dict,
         description="Tasks to train, as names or with options; default every task of the suite.",
+    )
+    group: str | None = Field(
+        None,
+        description="Only those of `tasks` that are in this group of BLUE's: `biomedical` or `clinical`; default all.",
     )
     output: str = Field("runs/run", min_length=1, description="Run folder; default `runs/<name of the recipe file>`.")
     seed: Seed = Field(42, description="Seed of weights, order, mixing and dropout.")
@@ -245,6 +249,8 @@ class Recipe(BaseModel):
         explicit = set(given)
         if "tasks" in given:
             given["tasks"] = tasks_by_name(given["tasks"])
+        if "group" in given:
+            only_group(given)
         for key, value, unless in (
             ("batch_tokens", 2048, "batch_size"),
             ("num_train_epochs", 3, "max_steps"),

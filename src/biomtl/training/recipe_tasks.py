@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
@@ -11,6 +11,12 @@ from pydantic_core import PydanticCustomError
 from biomtl.custom.config import TaskDefinition
 from biomtl.tasks.head import HeadChoice, View
 from biomtl.training.options import Amount, Count, Natural, NotNegative, Share
+
+GROUPS: Mapping[str, tuple[str, ...]] = {
+    "biomedical": ("chemprot", "ddi2013", "bc5cdr-chem", "bc5cdr-disease"),
+    "clinical": ("medsts", "mednli", "i2b2-2010", "shareclefe"),
+}
+"""Groups of BLUE's tasks that are trained together in Peng, Chen and Lu 2020."""
 
 
 class TaskOptions(TaskDefinition):
@@ -81,6 +87,42 @@ class TaskOptions(TaskDefinition):
 def contradiction(message: str, *keys: str) -> PydanticCustomError:
     """An error about several keys; the loader turns ``keys`` into a line number."""
     return PydanticCustomError("contradiction", "{message}", {"message": message, "keys": keys})
+
+
+def only_group(given: dict[str, Any]) -> None:
+    """Leave only the tasks of ``group`` in ``tasks``, and in what the stages say of single tasks.
+
+    Raises:
+        PydanticCustomError: no such group, or none of its tasks in the recipe.
+    """
+    group = given["group"]
+    if group not in GROUPS:
+        raise contradiction(f"group {group!r}, choose one of {', '.join(GROUPS)}", "group")
+    listed = [task for task in known_tasks().values() if task.name in GROUPS[group]]
+    members = [name for task in listed for name in (task.name, *task.aliases)]
+    if isinstance(tasks := given.get("tasks"), Mapping):
+        given["tasks"] = {name: options for name, options in tasks.items() if name in members}
+    if not given.get("tasks"):
+        raise contradiction(
+            f"group {group}: none of its tasks is listed ({', '.join(GROUPS[group])})", "group", "tasks"
+        )
+    stages = given.get("stages")
+    given["stages"] = [_of_group(entry, members) for entry in stages] if isinstance(stages, list) else stages or ()
+
+
+def _of_group(stage: Any, members: Collection[str]) -> Any:
+    """A stage as written, with these tasks alone."""
+    if not isinstance(stage, Mapping) or len(stage) != 1:
+        return stage
+    name, keys = next(iter(stage.items()))
+    if not isinstance(keys, Mapping):
+        return stage
+    kept = dict(keys)
+    if isinstance(tasks := keys.get("tasks"), list):
+        kept["tasks"] = [task for task in tasks if task in members]
+    if isinstance(single := keys.get("by_task"), Mapping):
+        kept["by_task"] = {task: value for task, value in single.items() if task in members}
+    return {name: kept}
 
 
 def tasks_by_name(value: Any) -> Any:
