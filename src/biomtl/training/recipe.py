@@ -80,7 +80,7 @@ class Recipe(BaseModel):
     )
     group: str | None = Field(
         None,
-        description="Only those of `tasks` that are in this group of BLUE's: `biomedical` or `clinical`; default all.",
+        description="Only those of `tasks` that are in this group: `biomedical` or `clinical`; default all.",
     )
     output: str = Field("runs/run", min_length=1, description="Run folder; default `runs/<name of the recipe file>`.")
     seed: Seed = Field(42, description="Seed of weights, order, mixing and dropout.")

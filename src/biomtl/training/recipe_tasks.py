@@ -10,6 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from biomtl.custom.config import TaskDefinition
 from biomtl.tasks.head import HeadChoice, View
+from biomtl.tasks.registry import known_tasks
 from biomtl.training.options import Amount, Count, Natural, NotNegative, Share
 
 GROUPS: Mapping[str, tuple[str, ...]] = {
