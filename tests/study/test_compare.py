@@ -92,6 +92,20 @@ def test_an_arm_of_single_task_runs_and_one_of_seeds(tmp_path: Path, suite: Path
         compare_runs([str(tmp_path / "a"), str(tmp_path / "joint")])
 
 
+def test_runs_by_a_pattern(tmp_path: Path, suite: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stages of a recipe that was trained with several seeds."""
+    for seed in (1, 2):
+        for name in NAMES:
+            write_run(tmp_path / f"seed{seed}" / "alone" / name, suite, 2 + seed, tasks=(name,), seed=seed)
+        write_run(tmp_path / f"seed{seed}" / "joint", suite, 0, seed=seed)
+    monkeypatch.chdir(tmp_path)
+    found = compare_runs(["one by one=seed*/alone", "seed*/joint"], resamples=200)
+    assert (found.arms, found.runs, found.tasks) == (("one by one", "joint"), 2, NAMES)
+    assert found.outcomes("joint")[0] == 2
+    with pytest.raises(InputError, match=r"seed\*/each: no such folder"):
+        compare_runs(["seed*/alone", "seed*/each"])
+
+
 def test_what_cannot_be_compared(tmp_path: Path, suite: Path) -> None:
     one = write_run(tmp_path / "one", suite, 2)
     with pytest.raises(InputError, match=r"no scores, expected metrics\.json"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -65,33 +66,46 @@ class Arm:
 
 
 def read_arm(text: str, split: Split) -> Arm:
-    """The arm that an argument names: ``FOLDER`` or ``NAME=FOLDER``, where the folder is a run or holds runs.
+    """The arm that an argument names: ``FOLDER`` or ``NAME=FOLDER``, where a folder is a run or holds runs.
+
+    A folder's name may be a pattern, such as ``runs/seed*/joint``, for the runs in all folders that match.
 
     Raises:
         InputError: no scores there, none of the split, or a task whose runs have the same seed.
     """
     name, equals, rest = text.partition("=")
-    folder = Path(rest if equals and not Path(text).exists() else text)
-    name = name if equals and not Path(text).exists() else folder.resolve().name
-    if not folder.is_dir():
-        raise InputError("no such folder", path=folder, expected="a run, or a folder of runs")
-    found = next((paths for depth in range(DEEPEST + 1) if (paths := sorted(folder.glob("*/" * depth + FILE)))), [])
-    if not found:
-        raise InputError("no scores", path=folder, expected=f"{FILE} in it or in its folders", fix="finish the run")
+    if not equals or Path(text).exists():
+        name, rest = "", text
+    folders = [Path(found) for found in sorted(glob.glob(rest))] if glob.has_magic(rest) else [Path(rest)]
+    if not folders:
+        raise InputError("no such folder", path=rest, expected="a run, or a folder of runs")
     runs: dict[str, list[ScoredRun]] = {}
-    for path in found:
-        run = ScoredRun(path.parent, Results.read(path))
+    for run in (run for folder in folders for run in scored_runs(folder)):
         for task in run.results.on(split):
             runs.setdefault(task, []).append(run)
     if not runs:
-        raise InputError(f"no scores of the {split} split", path=folder, fix="choose another with --split")
+        raise InputError(f"no scores of the {split} split", path=rest, fix="choose another with --split")
     for task, own in runs.items():
         own.sort(key=lambda run: run.seed)
         for one, other in itertools.pairwise(own):
             if one.seed == other.seed:
                 problem = f"{one.folder} and {other.folder} both scored {task} with seed {one.seed}"
-                raise InputError(problem, path=folder, expected="one run per task and seed")
-    return Arm(name, runs)
+                raise InputError(problem, path=rest, expected="one run per task and seed")
+    return Arm(name or folders[0].resolve().name, runs)
+
+
+def scored_runs(folder: Path) -> list[ScoredRun]:
+    """The run in a folder, or those on the first level below it that has any.
+
+    Raises:
+        InputError: no such folder, or no scores in it.
+    """
+    if not folder.is_dir():
+        raise InputError("no such folder", path=folder, expected="a run, or a folder of runs")
+    found = next((paths for depth in range(DEEPEST + 1) if (paths := sorted(folder.glob("*/" * depth + FILE)))), [])
+    if not found:
+        raise InputError("no scores", path=folder, expected=f"{FILE} in it or in its folders", fix="finish the run")
+    return [ScoredRun(path.parent, Results.read(path)) for path in found]
 
 
 def shared_tasks(arms: Sequence[Arm], split: Split) -> list[str]:
