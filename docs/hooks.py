@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import subprocess
 import sys
 from typing import Any
@@ -11,30 +13,41 @@ from mkdocs.structure.files import File, Files
 import biomtl
 from biomtl.tasks import known_tasks
 
-# What else the pages name, by module.
-FURTHER = (
-    "biomtl.errors.InputError",
-    "biomtl.inference.predictor.Result",
-    "biomtl.inference.predictor.PredictedMention",
-    "biomtl.scoring.result.Score",
-    "biomtl.scoring.result.MetricResult",
-    "biomtl.scoring.metrics.Metric",
-    "biomtl.tasks.types.base.TaskType",
-    "biomtl.formats.model",
-    "biomtl.formats.pubtator",
-    "biomtl.formats.bioc",
-    "biomtl.formats.brat",
-    "biomtl.formats.conll",
-    "biomtl.formats.delimited",
-    "biomtl.encoders.elmo.weights.load_elmo",
-    "biomtl.encoders.elmo.encode.encode",
-    "biomtl.inference.engines.onnx.OnnxEngine",
-)
+# The Python reference: a page per object, the ones that people need first at the top; page -> what stands on it.
+PAGES = {
+    "Predictor": (
+        "Predictor",
+        "Result",
+        "biomtl.inference.predictor.PredictedMention",
+        "biomtl.inference.predictor.TokenizedText",
+    ),
+    "Annotator": ("Annotator",),
+    "Document": ("Document", "Mention", "Relation", "biomtl.formats.model.Passage"),
+    "train": ("train", "Run"),
+    "Recipe": ("Recipe",),
+    "Suite": ("load_suite", "Suite", "biomtl.suite.TaskData"),
+    "Task": ("get_task", "Task", "biomtl.tasks.types.base.TaskType"),
+    "score": ("score", "Score", "biomtl.scoring.result.MetricResult", "biomtl.scoring.metrics.Metric"),
+    "MultiTaskModel": ("MultiTaskModel",),
+    "frames": ("to_frame", "from_frame"),
+    "formats": (
+        "biomtl.formats.pubtator",
+        "biomtl.formats.bioc",
+        "biomtl.formats.brat",
+        "biomtl.formats.conll",
+        "biomtl.formats.delimited",
+    ),
+    "engines": ("biomtl.inference.engines.onnx.OnnxEngine",),
+    "elmo": ("biomtl.encoders.elmo.weights.load_elmo", "biomtl.encoders.elmo.encode.encode"),
+    "errors": ("InputError",),
+}
 
 
 def on_files(files: Files, config: Any) -> Files:
     """Add the task catalogue, the command line's reference and the Python reference."""
-    for name, page in (("tasks.md", _tasks()), ("reference/cli.md", _cli()), ("reference/python.md", _python())):
+    generated = {"tasks.md": _tasks(), "reference/cli.md": _cli(), "reference/python.md": _python()}
+    generated |= {f"reference/{name}.md": _object(name) for name in PAGES}
+    for name, page in generated.items():
         files.append(File.generated(config, name, content=page))
     return files
 
@@ -57,7 +70,31 @@ def _cli() -> str:
 
 
 def _python() -> str:
-    # The names are exported lazily, so the reference asks each where it was defined.
-    public = [getattr(biomtl, name) for name in biomtl.__all__ if not name.startswith("_")]
-    names = [f"{item.__module__}.{item.__qualname__}" for item in public]
-    return "# Python\n\n" + "\n\n".join(f"::: {name}" for name in [*names, *FURTHER]) + "\n"
+    """The list of the pages, each with the first line of what it is about."""
+    lines = ["# Python", "", "`import biomtl` gives all names that stand here without a module.", ""]
+    for page, names in PAGES.items():
+        about = (inspect.getdoc(defined(names[0])) or "").partition("\n")[0]
+        lines.append(f"- [{page}]({page}.md): {about}")
+    return "\n".join(lines) + "\n"
+
+
+def _object(page: str) -> str:
+    """A page of the reference; mkdocstrings fills it in."""
+    return f"# {page}\n\n" + "\n\n".join(f"::: {_place(name)}" for name in PAGES[page]) + "\n"
+
+
+def defined(name: str) -> Any:
+    """What a public name, or a complete one, stands for."""
+    if "." not in name:
+        return getattr(biomtl, name)
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError:
+        module, _, inner = name.rpartition(".")
+        return getattr(importlib.import_module(module), inner)
+
+
+def _place(name: str) -> str:
+    """The complete name: the package's are imported on demand, so each is asked where it was defined."""
+    item = defined(name)
+    return name if "." in name else f"{item.__module__}.{item.__qualname__}"

@@ -16,9 +16,9 @@ ROOT = Path(biomtl.__file__).parent
 # From the ground up: a module imports from its own floor and those below, never from one above. A subpackage that lives
 # on another floor than its package is named in full; what is new has to be given a place here.
 FLOORS = (
-    ("errors", "signals"),
+    ("errors", "notebook", "signals"),
     ("storage",),
-    ("packaged", "pretrained"),
+    ("frames", "packaged", "pretrained"),
     ("tasks",),
     ("text",),
     ("tasks.views",),

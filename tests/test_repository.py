@@ -27,6 +27,12 @@ from biomtl.training.recipe_io import load_recipe
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PAGES = sorted({*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")})
+_hooks = (ROOT / "docs/hooks.py").read_text(encoding="utf-8")  # not imported: it needs mkdocs
+REFERENCE = next(
+    ast.literal_eval(node.value)
+    for node in ast.parse(_hooks).body
+    if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "PAGES"
+)
 COMMANDS = typer.main.get_command(app)
 
 
@@ -140,10 +146,21 @@ def test_python_on_the_pages_names_what_exists() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_between_pages_lead_somewhere(page: Path) -> None:
-    generated = {"tasks.md", "reference/cli.md", "reference/python.md"}  # docs/hooks.py writes them into the site
+    # docs/hooks.py writes them into the site
+    generated = {"tasks.md", "reference/cli.md", "reference/python.md", *(f"reference/{name}.md" for name in REFERENCE)}
     for target in re.findall(r"\]\(([^)\s#]+)[^)]*\)", page.read_text(encoding="utf-8")):
         if "://" not in target and target not in generated:
             assert (page.parent / target).exists(), target
+
+
+def test_every_public_name_has_its_place_in_the_reference() -> None:
+    named = [name for names in REFERENCE.values() for name in names]
+    assert set(biomtl.__all__) - {"__version__"} == {name for name in named if "." not in name}
+    for name in named:
+        module, _, inner = name.rpartition(".")
+        assert not module or hasattr(importlib.import_module(module), inner) or importlib.import_module(name)
+    nav = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    assert [page for page in REFERENCE if f"reference/{page}.md" not in nav] == []
 
 
 def tracked() -> list[Path]:

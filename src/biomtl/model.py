@@ -19,6 +19,7 @@ from biomtl.errors import InputError, nearest
 from biomtl.heads.base import Head, HeadOutput, RowHead
 from biomtl.heads.build import build_head
 from biomtl.heads.rows import TaskRows
+from biomtl.notebook import html_table
 from biomtl.storage import checksums
 from biomtl.storage.files import atomic_folder, link, write_json
 from biomtl.storage.ownership import OWNED
@@ -67,6 +68,16 @@ class MultiTaskModel(nn.Module):
         """The tasks whose heads are from the same source."""
         for task in tasks.values() if isinstance(tasks, Mapping) else tasks:
             self.add_task(task, (heads or {}).get(task.name, DEFAULT_HEAD))
+
+    def __repr__(self) -> str:
+        heads = ", ".join(self.tasks) or "no heads"
+        return f"MultiTaskModel({type(self.encoder).__name__}, {self.encoder.dim} dimensions, {heads})"
+
+    def _repr_html_(self) -> str:
+        """A table of encoder and heads with their numbers of parameters."""
+        heads = [(name, task.type, len(task.labels) or "", _size(self.head(name))) for name, task in self.tasks.items()]
+        parts = [("encoder", type(self.encoder).__name__, "", _size(self.encoder)), *heads]
+        return html_table(("part", "type", "labels", "parameters"), parts, caption="MultiTaskModel")
 
     @classmethod
     def from_encoder(
@@ -366,6 +377,10 @@ def _load(
             raise InputError(problem, path=name, expected=f"at most the encoder's {limit} positions")
         processor = load_processor(name, limit, stride)
     return encoder, processor
+
+
+def _size(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
 
 
 def _key(task: str) -> str:

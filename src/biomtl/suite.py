@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from biomtl.custom import OwnTask, TaskDefinition, own_task, read_definitions
 from biomtl.errors import InputError, nearest
+from biomtl.notebook import html_table
 from biomtl.sample import sample_folder
 from biomtl.scoring.metrics import metrics_of
 from biomtl.storage.files import read_jsonl, sha256
@@ -167,6 +168,17 @@ class Suite:
     def __init__(self, data: Iterable[TaskData], source: str | None = None) -> None:
         self.data = {entry.task.name: entry for entry in data}
         self.source = source
+
+    def __repr__(self) -> str:
+        return f"Suite({self.source!r}, {len(self.data)} task{'s' * (len(self.data) != 1)}: {', '.join(self.data)})"
+
+    def _repr_html_(self) -> str:
+        """A table of the tasks; nothing is read for it."""
+        rows = [
+            (name, entry.task.type, len(entry.task.labels) or "", entry.task.metric, ", ".join(entry.files))
+            for name, entry in self.data.items()
+        ]
+        return html_table(("task", "type", "labels", "metric", "splits"), rows, caption=f"Suite {self.source or ''}")
 
     @property
     def tasks(self) -> dict[str, Task]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from biomtl.errors import InputError
+from biomtl.notebook import html_table, html_text
 
 Span = tuple[int, int]
 Attributes = tuple[tuple[str, str], ...]
@@ -74,6 +75,35 @@ class Document:
     mentions: tuple[Mention, ...] = ()
     relations: tuple[Relation, ...] = ()
     fields: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    def __repr__(self) -> str:
+        mentions, relations = _counted(self.mentions, "mention"), _counted(self.relations, "relation")
+        return f"Document({self.id!r}, {_short(self.text)!r}, {len(self.text):,} characters, {mentions}, {relations})"
+
+    def _repr_html_(self) -> str:
+        """The text with its mentions highlighted, then its relations and the labels of sentences and of the text."""
+        labelled = [m for m in self.mentions if any(name in ("label", "score") for name, _ in m.attributes)]
+        shown = html_text(self.text, [(*span, m.type) for m in self.mentions if m not in labelled for span in m.spans])
+        if labelled:
+            rows = [(m.type, _short(m.text), _named(m.attributes)) for m in labelled]
+            shown += html_table(("part", "text", "labels"), rows)
+        if self.relations:
+            texts = {mention.id: mention.text for mention in self.mentions}
+            rows = [(r.type, _arguments(r, texts), _named(r.attributes)) for r in self.relations]
+            shown += html_table(("relation", "arguments", "attributes"), rows)
+        return shown
+
+
+def _counted(things: Sequence[object], noun: str) -> str:
+    return f"{len(things):,} {noun}{'s' * (len(things) != 1)}"
+
+
+def _named(attributes: Attributes) -> str:
+    return ", ".join(f"{name}={value}" for name, value in attributes)
+
+
+def _arguments(relation: Relation, texts: Mapping[str, str]) -> str:
+    return " - ".join(texts.get(value, value) for _, value in relation.arguments)
 
 
 def covered(text: str, spans: Iterable[Span]) -> str:

@@ -11,6 +11,7 @@ from biomtl.errors import InputError
 from biomtl.inference.engines import Model, as_engine
 from biomtl.inference.predict import BATCH_TOKENS, Advance, FollowUp, predict_records
 from biomtl.model import MultiTaskModel
+from biomtl.notebook import html_table
 from biomtl.tasks.head import DEFAULT_HEAD, HeadChoice
 from biomtl.tasks.registry import pick
 from biomtl.tasks.task import Task
@@ -85,6 +86,35 @@ class Result:
     tags: tuple[str, ...] | None = None
     """Of each word, where the input was a ``TokenizedText``."""
     other: dict[str, Any] | None = None
+
+    def __repr__(self) -> str:
+        return f"Result({', '.join([repr(self.task), *(f'{key}={value}' for key, value in self._shown())])})"
+
+    def _repr_html_(self) -> str:
+        """A table of the mentions, of the labels with their probabilities, or of whatever the task answers."""
+        if self.mentions is not None:
+            rows = [(m.text, m.type, m.start, m.end, m.probability) for m in self.mentions]
+            return html_table(("mention", "type", "start", "end", "probability"), rows, caption=self.task)
+        if self.probabilities:
+            chosen = self.labels if self.labels is not None else (self.label,)
+            sure = sorted(self.probabilities.items(), key=lambda item: -item[1])
+            lines = [(label, probability, "✓" * (label in chosen)) for label, probability in sure]
+            return html_table(("label", "probability", "chosen"), lines, caption=self.task)
+        return html_table(("field", "value"), list(self._shown()), caption=self.task)
+
+    def _shown(self) -> Iterator[tuple[str, str]]:
+        """The fields that are set, in short."""
+        if self.label is not None:
+            sure = (self.probabilities or {}).get(self.label)
+            yield "label", repr(self.label) + ("" if sure is None else f" ({sure:.2f})")
+        if self.score is not None:
+            yield "score", f"{self.score:.3f}"
+        if self.labels is not None:
+            yield "labels", repr(list(self.labels))
+        if self.mentions is not None:
+            yield "mentions", f"[{', '.join(f'{m.text!r} ({m.type})' for m in self.mentions)}]"
+        if self.other is not None:
+            yield "other", repr(self.other)
 
     def to_dict(self) -> dict[str, Any]:
         """The fields that are set, together with those of ``other``."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from biomtl.notebook import html_table
+
 FEWEST_UNITS = 10
 """With fewer units than this a bootstrap interval says little and is usually too narrow, so it is marked."""
 MARK = "*"
@@ -79,9 +81,34 @@ class Score:
         """The task's main metric."""
         return next(iter(self.metrics.values()))
 
+    def __repr__(self) -> str:
+        metrics = ", ".join(f"{metric.id} {metric.value:.3f}{_interval(metric)}" for metric in self.metrics.values())
+        return f"Score({self.task!r}, {metrics}, {self.rows:,} rows)"
+
+    def _repr_html_(self) -> str:
+        """A table of the metrics, and one of the main metric's labels."""
+        rows = [
+            (m.title, m.value, _interval(m).strip(), *_blank(m.precision, m.recall), m.support)
+            for m in self.metrics.values()
+        ]
+        headers = ("metric", "score", "95 % interval", "precision", "recall", "support")
+        shown = html_table(headers, rows, caption=f"{self.task}: {self.rows:,} rows")
+        if labels := self.main.labels:
+            lines = [(row.label, row.f1, row.precision, row.recall, row.support, row.predicted) for row in labels]
+            shown += html_table(("label", "F1", "precision", "recall", "support", "predicted"), lines)
+        return shown
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; ``main`` names the main metric."""
         return {"task": self.task, "main": self.main.id, **asdict(self), "few_units": self.few_units}
+
+
+def _interval(metric: MetricResult) -> str:
+    return "" if metric.low is None or metric.high is None else f" [{metric.low:.3f}, {metric.high:.3f}]"
+
+
+def _blank(*values: float | None) -> tuple[object, ...]:
+    return tuple("" if value is None else value for value in values)
 
 
 def few_units_note(units: int, unit: str) -> str:

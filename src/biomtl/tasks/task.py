@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from biomtl.errors import InputError
+from biomtl.notebook import html_table
 from biomtl.storage.structured import read_yaml, validated
 from biomtl.tasks.head import HeadChoice, split_record
 from biomtl.tasks.relation import RelationArguments
@@ -101,9 +102,32 @@ class Task(BaseModel):
         """The task in a ``task.yaml``, without its head (see ``read_task``)."""
         return read_task(path)[0]
 
+    def __repr__(self) -> str:
+        return f"Task({self.name!r}, {self.type}, {self._answers()}, {self.metric})"
+
+    __str__ = __repr__
+
+    def _repr_html_(self) -> str:
+        """The fields that differ from their defaults, in a table."""
+        hidden = {"name", "catalogue"}
+        rows = [(key, _said(value)) for key, value in self.dump().items() if key not in hidden]
+        if self.catalogue:
+            rows += [("title", self.catalogue.title), ("where to get it", self.catalogue.obtain)]
+        return html_table(("field", "value"), rows, caption=f"Task {self.name}")
+
+    def _answers(self) -> str:
+        """The number of labels, or the range of scores."""
+        if self.labels or self.score_range is None:
+            return f"{len(self.labels)} label{'s' * (len(self.labels) != 1)}"
+        return "scores {:g} to {:g}".format(*self.score_range)
+
     def dump(self) -> dict[str, Any]:
         """The record as plain values without defaults, for YAML or JSON."""
         return self.model_dump(mode="json", exclude_defaults=True)
+
+
+def _said(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def name_problem(name: str) -> str | None:

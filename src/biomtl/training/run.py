@@ -22,6 +22,7 @@ from biomtl.encoders.lora import merge_lora
 from biomtl.errors import InputError
 from biomtl.inference.evaluate import Evaluation, evaluate
 from biomtl.model import MultiTaskModel
+from biomtl.notebook import html_table
 from biomtl.packaged import hub_name
 from biomtl.report.console import table_console
 from biomtl.report.page import write_report
@@ -63,6 +64,20 @@ class Run:
     folder: Path
     metrics: Results | None
     model: MultiTaskModel
+
+    def __repr__(self) -> str:
+        means = [f"{split} {mean:.3f}" for split, mean in self.metrics.mean.items()] if self.metrics else []
+        return f"Run({str(self.folder)!r}, {len(self.model.tasks)} tasks{''.join(f', {mean}' for mean in means)})"
+
+    def _repr_html_(self) -> str:
+        """A table of the main scores, then of the model."""
+        rows = [
+            (task, split, score.metric, score.value, score.rows)
+            for task, splits in (self.metrics.tasks if self.metrics else {}).items()
+            for split, score in splits.items()
+        ]
+        headers = ("task", "split", "metric", "score", "rows")
+        return html_table(headers, rows, caption=f"Run {self.folder}") + self.model._repr_html_()
 
 
 def train(
