@@ -9,7 +9,7 @@ from biomtl.checkpoints.bert import write_hf
 from biomtl.checkpoints.detect import Format, detect_format
 from biomtl.checkpoints.hf import adopt, copy_encoder, is_classifier, read_bert
 from biomtl.checkpoints.hub import fetch, is_hub
-from biomtl.checkpoints.mtdnn.convert import read_mtdnn, write_model
+from biomtl.checkpoints.mtdnn.convert import read_mtdnn, write_family, write_model
 from biomtl.checkpoints.report import Report
 from biomtl.checkpoints.tensorflow.convert import read_tf, write_tf
 from biomtl.encoders import verify_encoder
@@ -96,6 +96,8 @@ def _write_hf(
         checkpoint = read_tf(source, config=config, vocab=vocab, lower=lower, encoder_only=encoder_only)
         write_hf(checkpoint, work)
         return checkpoint.report
+    if encoder_only and config is None and (report := write_family(_torch_file(source), work)) is not None:
+        return report
     checkpoint, heads = read_mtdnn(
         _torch_file(source), config=config, vocab=vocab, lower=lower, tasks=tasks, encoder_only=encoder_only
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+import transformers
 
 from biomtl.checkpoints.convert import convert
 from biomtl.errors import InputError
@@ -131,3 +133,32 @@ def test_the_encoder_alone(tmp_path: Path) -> None:
     assert report.result == "BertModel"
     assert any("no pooler" in note for note in report.notes)
     assert "scoring_list.7.decoder.weight" in report.skipped
+
+
+@pytest.mark.parametrize("family", ["roberta", "electra"])
+def test_other_families_are_no_berts(tmp_path: Path, family: str) -> None:
+    """Their tensors have a BERT's names, but they number positions otherwise, or read embeddings of another width."""
+    small = {
+        "vocab_size": 20, "hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 12,
+        "max_position_embeddings": 18, "type_vocab_size": 1 if family == "roberta" else 2,
+    }  # fmt: skip
+    small |= {"embedding_size": 8} if family == "electra" else {}
+    torch.manual_seed(0)
+    network = transformers.AutoModel.from_config(transformers.AutoConfig.for_model(family, **small)).eval()
+    weights = {f"bert.{name}": value for name, value in network.state_dict().items()}
+    weights |= {"scoring_list.0.0.dense.weight": torch.zeros(8, 8), "scoring_list.0.1.weight": torch.zeros(2, 8)}
+    settings = small | {"model_type": family, "encoder_type": 2, "auto_map": {"AutoModel": "x.Y"}, "epochs": 5}
+    source = write_pt(tmp_path / "in" / "model.pt", state=weights, config=settings)
+    with pytest.raises(InputError, match=rf"heads on a {family}, expected a BERT.*--encoder-only"):
+        convert(source, tmp_path / "out")
+    report = convert(source, tmp_path / "out", encoder_only=True)
+    assert report.result == type(network).__name__
+    config = json.loads((tmp_path / "out" / "config.json").read_text())
+    assert not config.keys() & {"auto_map", "epochs"}
+    again = transformers.AutoModel.from_pretrained(tmp_path / "out").eval()
+    with torch.inference_mode():
+        ids = torch.tensor([[2, 5, 6, 3]])
+        torch.testing.assert_close(again(ids).last_hidden_state, network(ids).last_hidden_state)
+    del weights["bert.encoder.layer.1.output.dense.weight"]
+    with pytest.raises(InputError, match=r"1 tensors of a .* are missing, first encoder"):
+        convert(write_pt(source, state=weights, config=settings), tmp_path / "b", encoder_only=True)

@@ -12,6 +12,7 @@ from torch import Tensor
 from transformers import BertModel
 
 from biomtl.checkpoints.bert import BertCheckpoint, check_settings, match, read_settings, write_hf
+from biomtl.checkpoints.mtdnn.family import family_of, write_encoder
 from biomtl.checkpoints.mtdnn.heads import Head, find_heads, is_head
 from biomtl.checkpoints.mtdnn.settings import is_current
 from biomtl.checkpoints.mtdnn.tasks import own_tasks, parse_tasks, suggest
@@ -59,6 +60,9 @@ def read_mtdnn(
     state = _weights(content, path)
     own = content.get("config")
     own = own if isinstance(own, Mapping) else {}
+    if (family := family_of(own)) != "bert":
+        fix = "add --encoder-only to take the encoder, and train heads on it"
+        raise InputError(f"heads on a {family}", path=path, expected="a BERT, whose heads are converted", fix=fix)
     settings = read_settings(Path(config)) if config is not None else check_settings(own, path)
     report = Report(path.name, "mtdnn")
     if content.get("ema"):
@@ -90,6 +94,19 @@ def read_mtdnn(
     refuse_nonfinite(((key, state[key].float()) for key in report.used), path)
     weights = {name: state[by_hf_name[name][0]].float().contiguous() for name in taken}
     return BertCheckpoint(settings, "BertModel", weights, vocabulary, report), heads
+
+
+def write_family(path: Path, folder: Path) -> Report | None:
+    """Write the encoder of a checkpoint that isn't a BERT; ``None`` if it is one.
+
+    Raises:
+        InputError: what is wrong with the file.
+    """
+    content = load_pt(path)
+    own = content.get("config")
+    if not isinstance(own, Mapping) or family_of(own) == "bert":
+        return None
+    return write_encoder(path, _weights(content, path), own, folder)
 
 
 def write_model(checkpoint: BertCheckpoint, heads: list[tuple[Task, Head]], folder: Path) -> None:
