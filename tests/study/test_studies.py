@@ -139,6 +139,13 @@ def test_dotted_keys_keep_what_stands_beside_them() -> None:
     assert nested(recipe, {"smart.weight": 3.0, "seed": 1}) == {"smart": {"steps": 2, "weight": 3.0}, "seed": 1}
 
 
+def test_a_recipe_with_stages_is_no_single_run(recipe: Path, tmp_path: Path) -> None:
+    with pytest.raises(
+        InputError, match=r"a recipe with stages is several runs, use biomtl.train, or set stages to \[\]"
+    ):
+        studies.seeds(load_recipe(recipe, ["stages=[joint]"]), tmp_path / "s", 1, QUIET)
+
+
 def test_no_study_goes_into_somebodys_folder(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")
     with pytest.raises(InputError, match="a folder that is no study's"):

@@ -48,7 +48,8 @@ def finetune(
     trained = {} if plain else {"max_length": read_manifest(model_folder(model))["max_length"]}
     heads = "fresh" if fresh_head or plain else "trained"
     fixed = {"encoder": str(model), "heads": heads, "suite": data, "tasks": [task], "output": str(out)}
-    plan = recipe_from_options(recipe, overrides or [], defaults=trained, **fixed)
+    # One task by itself is one run, whatever stages the recipe has for all of them.
+    plan = recipe_from_options(recipe, overrides or [], defaults=trained, **fixed, stages=[])
     run = train(plan, resume=resume, overwrite=overwrite, command=shlex.join(["biomtl", *sys.argv[1:]]))
     if run.metrics:  # of several processes, only the first has them
         say(f"run folder: {run.folder}")

@@ -118,7 +118,7 @@ def train(
     if not isinstance(recipe, Recipe):
         recipe = make_recipe(recipe) if isinstance(recipe, Mapping) else load_recipe(recipe)
     if recipe.stages:
-        raise InputError("a recipe with stages is several runs", fix="use biomtl.train")
+        raise InputError("a recipe with stages is several runs", fix="use biomtl.train, or set stages to []")
     accelerator = make_accelerator(recipe)
     with claimed(recipe, accelerator, resume=resume, overwrite=overwrite) as folder:
         recipe, suite, model = assemble(recipe, model, suite)
