@@ -134,7 +134,8 @@ def test_from_an_encoder_alone(command: Command, arguments: list[object], bert: 
 def test_a_recipe_for_the_other_settings(command: Command, arguments: list[object], tmp_path: Path) -> None:
     recipe = tmp_path / "r.yaml"
     recipe.write_text(
-        "stages: [joint, each]\nlearning_rate: 0.5\nfreeze_encoder: true\ntasks: {tag-drug: {max_rows: 5}, hoc: {weight: 2}}\n"
+        "stages: [joint, each]\nlearning_rate: 0.5\nfreeze_encoder: true\n"
+        "tasks: {tag-drug: {max_rows: 5}, hoc: {weight: 2}}\n"
     )
     assert command(*arguments, "--task", "tag-drug", "--recipe", recipe, "learning_rate=0.25").code == 0
     resolved = load_recipe(tmp_path / "run" / "recipe.yaml")
