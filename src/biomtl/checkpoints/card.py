@@ -42,6 +42,7 @@ def write_card(
     *,
     max_length: int | None = None,
     results: Results | None = None,
+    opening: str | None = None,
 ) -> Path:
     """Write ``README.md`` next to the weights: tasks, labels, licences, scores, origin, and how to open the folder.
 
@@ -54,6 +55,7 @@ def write_card(
         provenance: the model's own, from its manifest.
         max_length: the longest row in word pieces.
         results: the scores of the model's run, if any.
+        opening: Python code that opens the folder; default that of its form.
 
     Returns:
         The card's path.
@@ -63,14 +65,15 @@ def write_card(
     sections = [
         f"# {title}",
         _origin(tasks, provenance, max_length),
-        f"```python\n{_OPEN[form].format(pipeline=_pipeline(tasks))}\n```",
+        f"```python\n{opening or _OPEN[form].format(pipeline=_pipeline(tasks))}\n```",
         _task_table(tasks),
         *_scores(tasks, results),
         _versions(provenance),
         _WARNING,
     ]
     body = "\n\n".join(section for section in sections if section)
-    metadata = _metadata(title, form, tasks, provenance, results).to_yaml(line_break="\n")
+    pipeline = _pipeline(tasks) if form == "hf" and opening is None else None
+    metadata = _metadata(title, form, tasks, provenance, results, pipeline).to_yaml(line_break="\n")
     card = ModelCard(f"---\n{metadata}\n---\n\n{body}\n")
     with atomic_file(folder / "README.md") as stream:
         stream.write(card.content)
@@ -85,13 +88,18 @@ def plain(text: str) -> str:
 
 
 def _metadata(
-    title: str, form: Form, tasks: Sequence[Task], provenance: Mapping[str, Any], results: Results | None
+    title: str,
+    form: Form,
+    tasks: Sequence[Task],
+    provenance: Mapping[str, Any],
+    results: Results | None,
+    pipeline: str | None,
 ) -> ModelCardData:
     scores = _score_entries(tasks, results)
     return ModelCardData(
         model_name=title if scores else None,
         library_name=_LIBRARY.get(form, "transformers"),
-        pipeline_tag=_pipeline(tasks) if form == "hf" else None,
+        pipeline_tag=pipeline,
         base_model=provenance.get("base_model"),
         tags=["biomtl", "biomedical", *sorted({task.type for task in tasks})],
         eval_results=scores or None,

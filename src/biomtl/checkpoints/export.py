@@ -12,12 +12,28 @@ from biomtl.errors import InputError
 from biomtl.model import MultiTaskModel
 from biomtl.pretrained import quiet
 from biomtl.results import Results
+from biomtl.tasks.types.base import type_of
 
 _PROBLEMS = {
     "classification": "single_label_classification",
     "multilabel": "multi_label_classification",
     "regression": "regression",
 }
+
+STOCK_VIEWS = ("mask", "markers")
+MARKERS = """from transformers import AutoModelForTokenClassification, AutoTokenizer
+
+tokenizer = AutoTokenizer.from_pretrained("THIS FOLDER")
+model = AutoModelForTokenClassification.from_pretrained("THIS FOLDER")
+# Both mentions between markers with their types in lower case, the first argument between @, the second between #.
+text = "@ * drug * Aspirin @ enhances the effect of # ^ drug ^ warfarin #."
+encoded = tokenizer(text, return_tensors="pt")
+logits = model(**encoded).logits[0]
+first, second = (encoded.char_to_token(0, text.index(mark)) for mark in ("@ * ", "# ^ "))
+labels = logits.shape[-1] // 2
+# The first half of the outputs at the first marker plus the second half at the second one.
+scores = logits[first, :labels] + logits[second, labels:]
+print(model.config.id2label[int(scores.argmax())].removeprefix("first:"))"""
 
 
 def export_hf(model: MultiTaskModel, task: str, folder: Path, results: Results | None = None) -> str:
@@ -38,6 +54,11 @@ def export_hf(model: MultiTaskModel, task: str, folder: Path, results: Results |
     head = model.head(task)
     stock = head.stock_model()
     if stock is None or not isinstance(model.encoder, TransformerEncoder):
+        if (view := model.choices[task].view) not in (None, *STOCK_VIEWS) and isinstance(
+            model.encoder, TransformerEncoder
+        ):
+            fix = f"train with view: {' or '.join(STOCK_VIEWS)}, or use --to onnx"
+            raise InputError(f"task {task}: view {view}", expected="a view that stock transformers has", fix=fix)
         problem = f"task {task}: {type(head.network or head).__name__} on a {model.encoder.kind} encoder"
         fix = "use the folder itself, or --to onnx"
         raise InputError(problem, expected="a head that stock transformers has", fix=fix)
@@ -55,8 +76,15 @@ def export_hf(model: MultiTaskModel, task: str, folder: Path, results: Results |
         network.save_pretrained(folder)
         model.processor.tokenizer.save_pretrained(folder)  # type: ignore[attr-defined]
     length = model.processor.max_length
-    write_card(folder, "hf", [model.tasks[task]], model.provenance, max_length=length, results=results)
+    opening = MARKERS if _by_markers(model, task) else None
+    chosen = [model.tasks[task]]
+    write_card(folder, "hf", chosen, model.provenance, max_length=length, results=results, opening=opening)
     return type(network).__name__
+
+
+def _by_markers(model: MultiTaskModel, task: str) -> bool:
+    """Whether a task's labels are read at two markers, each of which has an output per label."""
+    return model.head(task).reading == "arguments"
 
 
 def export_encoder(model: MultiTaskModel, folder: Path) -> str:
@@ -73,8 +101,11 @@ def _config(model: MultiTaskModel, task: str, stock: Any) -> Any:
     config = copy.deepcopy(stock.config)
     record = model.tasks[task]
     labels = record.labels or ("score",)
+    if _by_markers(model, task):
+        labels = tuple(f"{side}:{label}" for side in ("first", "second") for label in labels)
     config.id2label = dict(enumerate(labels))
     config.label2id = {label: i for i, label in enumerate(labels)}
-    config.problem_type = _PROBLEMS.get(record.type)
+    known = (_PROBLEMS[parent] for parent in type_of(record).family if parent in _PROBLEMS)
+    config.problem_type = None if _by_markers(model, task) else next(known, None)
     config.architectures = [type(stock).__name__]
     return config

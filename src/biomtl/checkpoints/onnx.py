@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
@@ -17,14 +17,18 @@ from biomtl.checkpoints.card import write_card
 from biomtl.checkpoints.onnx_session import FACTS, FILE, need, open_session
 from biomtl.encoders.transformer import TransformerEncoder
 from biomtl.errors import InputError
-from biomtl.heads.base import Head
+from biomtl.heads.base import Head, Reading
 from biomtl.model import MultiTaskModel
 from biomtl.results import Results
 from biomtl.storage.files import write_json
 
 TOLERANCE = 1e-4  # largest difference of a logit to torch's
 _ROWS = ("input_ids", "attention_mask", "token_type_ids")
-_PAIRS = ("first", "second")
+FURTHER: Mapping[Reading, tuple[str, ...]] = {
+    "pairs": ("first", "second"),
+    "mentions": ("mentions", "features", "table", "slots"),
+}
+"""The inputs of a graph besides its rows, by the readings of heads that need them."""
 
 
 def export_onnx(
@@ -68,7 +72,8 @@ class _Graph(nn.Module):
 
     A task that compares two separately encoded texts reads two more inputs, ``first`` and ``second`` ``[pairs, rows]``:
     each row's share in a pair's first and second text. It is 1 for the row that holds the text, or a share of 1 for
-    each window of a long one.
+    each window of a long one. One that reads pairs of mentions from rows has the inputs ``mentions``, ``features``,
+    ``table`` and ``slots`` (see ``Head.trace``).
     """
 
     def __init__(self, model: MultiTaskModel, tasks: Sequence[str]) -> None:
@@ -84,15 +89,16 @@ class _Graph(nn.Module):
                 raise InputError(problem, expected="a head that one graph can hold", fix="name other tasks with --task")
         names = model.processor.tokenizer.model_input_names  # type: ignore[attr-defined]
         self.rows = [name for name in _ROWS if name in names or name == "attention_mask"]
-        self.pairs = list(_PAIRS) if any(model.head(name).reading == "pairs" for name in tasks) else []
-        self.inputs = [*self.rows, *self.pairs]
+        readings = {model.head(name).reading for name in tasks}
+        self.further = [name for reading, names in FURTHER.items() if reading in readings for name in names]
+        self.inputs = [*self.rows, *self.further]
         self.vocabulary = int(model.encoder.config.vocab_size)
         self.eval()
 
     def forward(self, *values: Tensor) -> tuple[Tensor, ...]:
-        encoded = self.encoder(dict(zip(self.rows, values, strict=False)))
-        first, second = values[-2:]  # unused if no head compares texts
-        return tuple(cast(Head, head).trace(encoded, first, second) for head in self.heads)
+        given = dict(zip(self.inputs, values, strict=True))
+        encoded = self.encoder({name: given[name] for name in self.rows})
+        return tuple(cast(Head, head).trace(encoded, given) for head in self.heads)
 
     def example(self, rows: int, positions: int) -> tuple[Tensor, ...]:
         """Rows of random pieces in two segments, the last ones padded, and one pair fewer than rows."""
@@ -103,7 +109,16 @@ class _Graph(nn.Module):
         segments[:, positions // 2 :] = 1
         ids = torch.randint(self.vocabulary, mask.shape, generator=generator)
         made = {"input_ids": ids, "attention_mask": mask, "token_type_ids": segments * mask}
-        made |= dict(zip(_PAIRS, (torch.eye(rows)[:-1], torch.eye(rows)[1:]), strict=True))
+        made |= {"first": torch.eye(rows)[:-1], "second": torch.eye(rows)[1:]}
+        table = torch.arange(rows * (rows + 1)).view(
+            rows, rows + 1
+        )  # more pairs a row than rows, one row after another
+        places = torch.randint(positions - 2, (table.numel(), 4), generator=generator)
+        places[0, :2] = -1
+        of_rows = torch.arange(rows).repeat_interleave(rows + 1)[:, None].expand(-1, 4).where(places >= 0, -1)
+        kinds = torch.randint(2, (table.numel(), 3), generator=generator)
+        made |= {"mentions": torch.stack([of_rows, places], -1), "features": kinds}
+        made |= {"table": table, "slots": table.flatten()}
         return tuple(made[name] for name in self.inputs)
 
 
@@ -124,7 +139,13 @@ def _without_torchvision() -> Iterator[None]:
 
 def _write(graph: _Graph, path: Path) -> None:
     need("onnx", "onnxscript")
-    rows, pairs = {0: "rows", 1: "positions"}, {0: "pairs", 1: "rows"}
+    axes = {
+        **dict.fromkeys(graph.rows, ("rows", "positions")),
+        **dict.fromkeys(("first", "second"), ("pairs", "rows")),
+        **dict.fromkeys(("mentions", "features", "slots"), ("asked",)),
+        "table": ("rows", "slots_of_a_row"),
+    }
+    shapes = tuple(dict(enumerate(axes[name])) for name in graph.inputs)
     with warnings.catch_warnings(), _without_torchvision(), torch.no_grad():
         warnings.simplefilter("ignore")  # notes about names of axes that are known to be equal
         torch.onnx.export(
@@ -133,7 +154,7 @@ def _write(graph: _Graph, path: Path) -> None:
             str(path),
             input_names=graph.inputs,
             output_names=graph.tasks,
-            dynamic_shapes=((rows,) * len(graph.rows) + (pairs,) * len(graph.pairs),),
+            dynamic_shapes=(shapes,),
             external_data=False,
             dynamo=True,
             verbose=False,

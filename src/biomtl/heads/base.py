@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -19,8 +19,11 @@ if TYPE_CHECKING:
 Loss = Callable[[Tensor, TaskRows], Tensor]
 """Maps outputs and rows with targets to the mean loss over ``rows.loss_denominator`` outputs, a scalar."""
 
-Reading = Literal["texts", "words", "spans", "arguments", "pairs"]
-"""How a graph's logits become a task's outputs (see `heads.readings`); ``pairs`` are compared in the graph."""
+Reading = Literal["texts", "words", "spans", "arguments", "pairs", "mentions"]
+"""How a graph's logits become a task's outputs (see `heads.readings`).
+
+Texts (``pairs``) are compared in the graph, and pairs of ``mentions`` are read there.
+"""
 
 RENAMED = {"view": "layer_mix", "reducer": "seq2vec", "sequence": "seq2seq", "near": "contrastive"}
 """Modules of saved heads (format 1) that have been renamed."""
@@ -93,13 +96,14 @@ class Head(nn.Module, ABC):
         """Whether the head fits in one static graph, for rows of any shape."""
         return self.reading is not None and self.network is not None and self.network.traceable
 
-    def trace(self, encoded: Encoded, first: Tensor, second: Tensor) -> Tensor:
+    def trace(self, encoded: Encoded, given: Mapping[str, Tensor]) -> Tensor:
         """The computation of an exported graph: the network's logits for rows, or the comparison of pairs.
 
         Args:
             encoded: the rows.
-            first: ``[pairs, rows]`` each row's share in a pair's first text.
-            second: the same for the second text.
+            given: the graph's further inputs. ``first`` and ``second``, ``[pairs, rows]``, are each row's share in the
+                texts of a pair. ``mentions`` ``[m, 4, 2]``, ``features`` ``[m, n]`` and ``slots`` ``[m]`` are those of
+                `TaskRows`, and ``table`` ``[rows, outputs_per_row]`` has the index of the output of each slot.
         """
         assert self.network is not None
         return self.network(encoded)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
@@ -81,10 +82,10 @@ class PairHead(RowHead):
         """Texts are compared in the graph."""
         return self.reading is not None
 
-    def trace(self, encoded: Encoded, first: Tensor, second: Tensor) -> Tensor:
+    def trace(self, encoded: Encoded, given: Mapping[str, Tensor]) -> Tensor:
         """``[pairs, labels]``; the same as `forward`, with the examples as matrices."""
         vectors = self.each_row(encoded)
-        return self.compare(first @ vectors, second @ vectors)
+        return self.compare(given["first"] @ vectors, given["second"] @ vectors)
 
     def each_row(self, encoded: Encoded) -> Tensor:
         """``[rows, dim]``: each row's vector."""

@@ -53,6 +53,7 @@ def read_arguments(logits: Tensor, rows: TaskRows, o_index: int = 0) -> Tensor:
 READINGS: dict[Reading, Callable[[Tensor, TaskRows, int], Tensor]] = {
     "texts": read_texts,
     "pairs": read_pairs,
+    "mentions": read_pairs,
     "words": read_words,
     "spans": read_spans,
     "arguments": read_arguments,

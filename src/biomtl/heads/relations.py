@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
@@ -14,6 +15,7 @@ from biomtl.heads.losses import word_cross_entropy
 from biomtl.heads.readings import read_arguments
 from biomtl.heads.rows import TaskRows
 
+WIDEST = 64  # pairs of a row that attend to it at once, in prediction
 ORDERS = 3  # the first argument before the second, after it, or overlapping it
 
 
@@ -55,6 +57,8 @@ class SpansHead(Head):
         dropout: of the pair's vector and of the attention's output.
     """
 
+    reading: ClassVar[Reading | None] = "mentions"
+
     def __init__(
         self,
         dim: int,
@@ -88,7 +92,32 @@ class SpansHead(Head):
         own = rows.select(encoded)
         mixed = own if self.layer_mix is None else self.layer_mix(own)
         pair = self.pair_vectors(rows.gather_own(mixed.hidden), rows.features)
-        context = self.context(pair, mixed, rows)
+        assert rows.slots is not None
+        if self.training or rows.outputs_per_row <= WIDEST:
+            return self.classified(pair, self.context(pair, mixed, rows.slots, rows.outputs_per_row))
+        # A table as wide as the row with the most pairs would be nearly empty for all others.
+        context = torch.empty_like(pair)
+        place = rows.slots % rows.outputs_per_row
+        for start in range(0, rows.outputs_per_row, WIDEST):
+            part = ((place >= start) & (place < start + WIDEST)).nonzero().squeeze(1)
+            slots = rows.slots[part] // rows.outputs_per_row * WIDEST + place[part] - start
+            context[part] = self.context(pair[part], mixed, slots, WIDEST).to(context.dtype)
+        return self.classified(pair, context)
+
+    @property
+    def traceable(self) -> bool:
+        """Pairs are read in the graph."""
+        return self.layer_mix is None
+
+    def trace(self, encoded: Encoded, given: Mapping[str, Tensor]) -> Tensor:
+        """``[pairs, labels]``; the same as `forward`."""
+        row, position = given["mentions"].clamp(min=0).unbind(-1)
+        missing = (given["mentions"][..., :1] < 0).to(encoded.hidden.dtype)
+        pair = self.pair_vectors(encoded.hidden[row, position] * (1 - missing), given["features"])
+        return self.classified(pair, self.attended(self.query(pair)[given["table"]], encoded, given["slots"]))
+
+    def classified(self, pair: Tensor, context: Tensor) -> Tensor:
+        """``[pairs, labels]`` of the pairs' vectors and what they read of their rows."""
         joined = torch.cat([pair, context], dim=-1)
         return self.classifier(self.dropout(functional.gelu(self.hidden(self.dropout(joined)))))
 
@@ -99,19 +128,21 @@ class SpansHead(Head):
         types = self.types(first) + self.types(second + self.types.num_embeddings // 2)
         return self.pair_norm(functional.gelu(self.mentions(states.flatten(1)) + types + self.order(order)))
 
-    def context(self, pair: Tensor, encoded: Encoded, rows: TaskRows) -> Tensor:
-        """``[pairs, dim]``: what each pair reads of its row, by scaled dot-product attention."""
-        slots, width = rows.slots, rows.outputs_per_row
-        assert slots is not None
+    def context(self, pair: Tensor, encoded: Encoded, slots: Tensor, width: int) -> Tensor:
+        """``[pairs, dim]``: what each pair reads of its row, in a table with a line of ``width`` slots for each row."""
         count, dim = len(encoded.hidden), pair.shape[-1]
         queries = pair.new_zeros(count * width, dim).index_copy(0, slots, self.query(pair).to(pair.dtype))
+        return self.attended(queries.view(count, width, dim), encoded, slots)
+
+    def attended(self, queries: Tensor, encoded: Encoded, slots: Tensor) -> Tensor:
+        """``[pairs, dim]``: scaled dot-product attention of ``[rows, width, dim]`` over their rows, at the slots."""
         read = functional.scaled_dot_product_attention(
-            self._divided(queries.view(count, width, dim)),
+            self._divided(queries),
             self._divided(self.key(encoded.hidden)),
             self._divided(self.value(encoded.hidden)),
             attn_mask=encoded.mask.bool()[:, None, None, :],
         )
-        return read.transpose(1, 2).reshape(count * width, dim)[slots]
+        return read.transpose(1, 2).flatten(2).flatten(0, 1)[slots]
 
     def _divided(self, states: Tensor) -> Tensor:
         """``[rows, n, dim]`` to ``[rows, heads, n, dim / heads]``."""

@@ -53,47 +53,47 @@ class OnnxEngine:
         return batch
 
     def outputs(self, encoded: Batch, tasks: Mapping[str, TaskRows]) -> Outputs:
-        """One pass for all tasks over single rows, and one for each task that compares texts.
+        """One pass for all tasks over single rows, and one for each task that compares texts or mentions.
 
-        The graph compares texts itself, so all windows of a pair are in one pass.
+        The graph compares texts itself, so all windows of a pair are in one pass; pairs of mentions likewise.
 
         Raises:
             InputError: a pair of more than 65,536 positions.
         """
         count = len(encoded.inputs["attention_mask"])
-        none = torch.zeros(1, count)  # an empty pair: a graph needs all its inputs even if they are not used
-        alone = [name for name in tasks if self.readings[name] != "pairs"]
+        alone = [name for name in tasks if self.readings[name] not in ("pairs", "mentions")]
         if alone:
             self.passes.add(encoded)
-        logits = self._by_chunks(encoded, none, alone)
+        logits = self._by_chunks(encoded, count, alone)
         for name, rows in tasks.items():
             if name not in logits:
                 _refuse_long(name, encoded, count)
                 self.passes.add(encoded)
-                logits |= self._run(encoded.inputs, *_shares(rows, count), [name])
+                given = _shares(rows, count) if self.readings[name] == "pairs" else _mentions(rows, count)
+                logits |= self._run(encoded.inputs, given, [name])
         return {name: self._read(name, logits[name], rows).numpy() for name, rows in tasks.items()}
 
     def _read(self, task: str, logits: Tensor, rows: TaskRows) -> Tensor:
         reading = self.readings[task]
-        own = logits if reading == "pairs" or rows.every_row else logits[rows.rows]
+        own = logits if reading in ("pairs", "mentions") or rows.every_row else logits[rows.rows]
         return READINGS[reading](own, rows, self.tasks[task].o_index)
 
-    def _by_chunks(self, batch: Batch, none: Tensor, tasks: Sequence[str]) -> dict[str, Tensor]:
+    def _by_chunks(self, batch: Batch, count: int, tasks: Sequence[str]) -> dict[str, Tensor]:
         """The logits of rows that stand alone, as many at a time as the batch allows."""
-        size = batch.rows_at_once or none.shape[1]
+        size = batch.rows_at_once or count
         chunks = []
-        for start in range(0, none.shape[1], size):
-            rows = slice(start, start + size)
-            inputs = {name: values[rows] for name, values in batch.inputs.items()}
-            chunks.append(self._run(inputs, none[:, rows], none[:, rows], tasks))
+        for start in range(0, count, size):
+            inputs = {name: values[start : start + size] for name, values in batch.inputs.items()}
+            chunks.append(self._run(inputs, {}, tasks))
         return {name: torch.cat([chunk[name] for chunk in chunks]) for name in tasks}
 
     def _run(
-        self, inputs: Mapping[str, Tensor], first: Tensor, second: Tensor, tasks: Sequence[str]
+        self, inputs: Mapping[str, Tensor], further: Mapping[str, Tensor], tasks: Sequence[str]
     ) -> dict[str, Tensor]:
         if not tasks:
             return {}
-        given = {**inputs, "first": first, "second": second}
+        # A graph needs all its inputs even if they are not used: an empty pair of texts, and one of mentions.
+        given = {**inputs, **_nothing(len(inputs["attention_mask"])), **further}
         values = self.session.run(list(tasks), {name: given[name].numpy() for name in self.inputs})
         return {name: torch.from_numpy(value) for name, value in zip(tasks, values, strict=True)}
 
@@ -113,9 +113,31 @@ def _refuse_long(task: str, batch: Batch, count: int) -> None:
         raise InputError(problem, expected=f"at most {MAX_POSITIONS:,} for an ONNX graph that compares texts", fix=fix)
 
 
-def _shares(rows: TaskRows, count: int) -> tuple[Tensor, Tensor]:
+def _nothing(count: int) -> dict[str, Tensor]:
+    """Further inputs of a graph over ``count`` rows that mean nothing."""
+    number = torch.zeros(1, dtype=torch.long)
+    shares = torch.zeros(1, count)
+    mentions = {"mentions": number.expand(1, 4, 2), "features": number.expand(1, 3)}
+    return {"first": shares, "second": shares, **mentions, "table": number.expand(count, 1), "slots": number}
+
+
+def _mentions(rows: TaskRows, count: int) -> dict[str, Tensor]:
+    """The pairs of mentions that a task reads of a batch with ``count`` rows."""
+    assert rows.word_positions is not None
+    assert rows.features is not None
+    assert rows.slots is not None
+    row, position = rows.word_positions.unbind(-1)
+    own_row, place = rows.slots // rows.outputs_per_row, rows.slots % rows.outputs_per_row
+    slots = rows.rows[own_row] * rows.outputs_per_row + place
+    table = torch.zeros(count * rows.outputs_per_row, dtype=torch.long)
+    table[slots] = torch.arange(len(slots))
+    mentions = torch.stack([rows.rows[row.clamp(min=0)].where(row >= 0, -1), position], -1)
+    return {"mentions": mentions, "features": rows.features, "table": table.view(count, -1), "slots": slots}
+
+
+def _shares(rows: TaskRows, count: int) -> dict[str, Tensor]:
     """``[pairs, rows]`` twice: each batch row's share in a pair's first and second text."""
     shares = torch.zeros(2 * rows.count, count)
     shares[rows.example_ids * 2 + rows.segment_ids, rows.rows] = 1
     shares /= shares.sum(1, keepdim=True).clamp(min=1)
-    return shares[0::2], shares[1::2]
+    return {"first": shares[0::2], "second": shares[1::2]}
