@@ -22,6 +22,7 @@ from biomtl.suite import Suite, load_suite
 from biomtl.training.loop import weight_of
 from biomtl.training.optimiser import build_optimiser, build_schedule
 from biomtl.training.optimisers import OPTIMISERS
+from biomtl.training.plateau import Plateau
 from biomtl.training.recipe_io import make_recipe
 from biomtl.training.recipe_tasks import TaskOptions
 from biomtl.training.run import train
@@ -197,6 +198,7 @@ def test_schedules(bert: Path, keys: dict[str, Any], expected: list[float]) -> N
         ({"lr_milestones": [2]}, "lr_milestones go together"),
         ({"lr_gamma": 0.5}, "lr_gamma for lr_scheduler_type: linear"),
         ({"lr_scheduler_type": "exponential", "max_steps": 9}, "needs num_train_epochs"),
+        ({"lr_scheduler_type": "plateau", "eval_strategy": "no"}, "plateau needs scores of dev"),
         ({"momentum": 0.9}, "momentum for optim: adamw"),
         ({"optim": "adamw2"}, "optim"),
         ({"fp16": True, "bf16": True}, "both fp16 and bf16 are given"),
@@ -247,3 +249,32 @@ def test_a_gradient_that_overflows_leaves_the_step_out(
     assert all(
         torch.equal(a, b) for a, b in zip(start.encoder.parameters(), run.model.encoder.parameters(), strict=True)
     )
+
+
+def test_a_plateau_lowers_the_rate() -> None:
+    rate = Plateau(warmup=2, gamma=0.5, patience=1)
+    assert [rate(step) for step in (0, 1, 2, 9)] == [0, 0.5, 1, 1]
+    factors = []
+    for score in (0.1, 0.3, 0.3, 0.2, 0.4, 0.4, 0.4):
+        rate.see(score)
+        factors.append(rate(9))
+    assert factors == [1, 1, 1, 0.5, 0.5, 0.5, 0.25]
+
+
+def test_a_plateau_in_a_run_survives_resumption(bert: Path, small_suite: Path, tmp_path: Path) -> None:
+    keys = {**SETTINGS, "encoder": str(bert), "suite": str(small_suite), "tasks": ["cls-text"], "learning_rate": 1e-9}
+    keys |= {"lr_scheduler_type": "plateau", "lr_patience": 0, "eval_strategy": "steps", "eval_steps": 1}
+    keys |= {"max_steps": 4, "save_strategy": "steps", "save_steps": 2, "save_total_limit": 5}
+
+    def rates(folder: Path) -> list[float]:
+        lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+        return [line["lr"] for line in lines if "lr" in line]
+
+    train({**keys, "output": str(tmp_path / "a")}, console=Console(quiet=True))
+    found = rates(tmp_path / "a")
+    assert found == pytest.approx([1e-9, 1e-9, 5e-10, 2.5e-10])  # no step changes the score
+    shutil.rmtree(tmp_path / "a" / "checkpoints" / "step-000004")
+    for name in ("metrics.json", "model/README.md"):  # as if the run had been killed before its end
+        (tmp_path / "a" / name).unlink()
+    train({**keys, "output": str(tmp_path / "a")}, resume=True, console=Console(quiet=True))
+    assert rates(tmp_path / "a") == found

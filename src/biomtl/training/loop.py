@@ -30,6 +30,7 @@ from biomtl.training.data import TrainingData
 from biomtl.training.dropout import FastDropout
 from biomtl.training.methods import Course, make_methods
 from biomtl.training.optimiser import build_optimiser, build_schedule, current_rate
+from biomtl.training.plateau import see_score
 from biomtl.training.progress import DevScores, Progress
 from biomtl.training.recipe import Recipe
 from biomtl.training.recipe_tasks import TaskOptions
@@ -111,6 +112,7 @@ def fit(
             if due(recipe.eval_strategy, recipe.eval_steps, progress.step, planned.ends_epoch, last):
                 with evaluation_weights(state):
                     scores = select(progress, hooks, recipe)
+                    see_score(state.schedule, scores.chosen)
                     for method in methods.values():
                         method.after_evaluation(scores.tasks, progress.step, model)
             progress.seconds = time.monotonic() - started

@@ -18,6 +18,7 @@ from biomtl.tasks.types.base import type_of
 from biomtl.training.methods import Method, make_methods
 from biomtl.training.methods.thawing import freeze_layers
 from biomtl.training.optimisers import OPTIMISERS
+from biomtl.training.plateau import Plateau
 from biomtl.training.recipe import Recipe
 
 GAMMA = 0.95  # of an exponential schedule, per epoch
@@ -60,6 +61,8 @@ def build_schedule(optimiser: torch.optim.Optimizer, recipe: Recipe, steps: int)
         per_epoch = steps / (recipe.num_train_epochs or 1)
         gamma = recipe.lr_gamma or (GAMMA if name == "exponential" else 0.1)
         return LambdaLR(optimiser, partial(_stepwise, warmup, per_epoch, gamma, recipe.lr_milestones))
+    if name == "plateau":
+        return LambdaLR(optimiser, Plateau(warmup, recipe.lr_gamma or 0.5, recipe.lr_patience))
     if name == "polynomial":
         given["scheduler_specific_kwargs"] = {"power": recipe.lr_power, "lr_end": 0.0}
     return get_scheduler("constant_with_warmup" if name == "constant" else name, optimiser, **given)

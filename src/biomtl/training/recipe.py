@@ -52,6 +52,7 @@ def _word(value: Any) -> Any:
 
 Seed = Annotated[int, BeforeValidator(number), Field(ge=0, lt=2**53)]  # torch overflows slightly above
 Strategy = Annotated[Literal["epoch", "steps", "no"], BeforeValidator(_word)]
+Schedule = Literal["linear", "cosine", "constant", "polynomial", "exponential", "multi_step", "plateau"]
 Policy = Literal["proportional", "sqrt", "temperature", "uniform", "annealed", "fixed"]
 
 
@@ -124,14 +125,18 @@ class Recipe(BaseModel):
     max_steps: Count | None = Field(None, description="Optimiser steps to train; or use `num_train_epochs`.")
     learning_rate: Amount = Field(5e-5, description="Peak learning rate of the encoder.")
     head_learning_rate: Amount | None = Field(None, description="Peak learning rate of the heads; default the same.")
-    lr_scheduler_type: Literal["linear", "cosine", "constant", "polynomial", "exponential", "multi_step"] = Field(
+    lr_scheduler_type: Schedule = Field(
         "linear",
         description="Learning rate after warm-up: `linear`, `cosine` or `polynomial` decay to zero, `constant`, or a "
-        "factor after each epoch (`exponential`) or some epochs (`multi_step`).",
+        "factor after each epoch (`exponential`), some epochs (`multi_step`), or dev scores that no longer rise "
+        "(`plateau`).",
     )
     lr_power: Amount = Field(1.0, description="Power of `lr_scheduler_type: polynomial`.")
     lr_gamma: Decay | None = Field(
-        None, description="Factor of `exponential` after each epoch (default 0.95), of `multi_step` (default 0.1)."
+        None, description="Factor of a fall: `exponential` (default 0.95), `multi_step` (0.1), `plateau` (0.5)."
+    )
+    lr_patience: Natural = Field(
+        3, description="Evaluations on dev without a better score that `lr_scheduler_type: plateau` bears."
     )
     lr_milestones: tuple[Count, ...] | None = Field(
         None, description="Epochs after which `lr_scheduler_type: multi_step` lowers the rate."

@@ -75,11 +75,14 @@ def check_schedule(recipe: Any) -> None:
     if (name == "multi_step") != (recipe.lr_milestones is not None):
         text = "lr_scheduler_type: multi_step and lr_milestones go together, give both or neither"
         raise contradiction(text, "lr_scheduler_type", "lr_milestones")
-    if recipe.lr_gamma is not None and name not in ("multi_step", "exponential"):
+    if recipe.lr_gamma is not None and name not in ("multi_step", "exponential", "plateau"):
         raise contradiction(f"lr_gamma for lr_scheduler_type: {name}, leave it out", "lr_gamma")
     if name in ("multi_step", "exponential") and recipe.num_train_epochs is None:
         text = f"lr_scheduler_type: {name} counts epochs, so it needs num_train_epochs"
         raise contradiction(text, "lr_scheduler_type", "max_steps")
+    if name == "plateau" and recipe.eval_strategy == "no":
+        text = "lr_scheduler_type: plateau needs scores of dev, but eval_strategy is no"
+        raise contradiction(text, "lr_scheduler_type", "eval_strategy")
     for key in ("bf16", "smart", "gradient_aggregation"):
         if recipe.fp16 and getattr(recipe, key):
             why = "choose one" if key == "bf16" else "whose small gradients float16 loses, use bf16 or neither"
