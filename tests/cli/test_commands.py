@@ -6,6 +6,7 @@ import inspect
 import subprocess
 import sys
 from importlib import import_module
+from typing import Any
 
 import pytest
 
@@ -62,3 +63,11 @@ print("torch" in sys.modules, "biomtl.cli.embed" in sys.modules)
     names, heavy = run.stdout.splitlines()[-2:]
     assert set(names.split()) == {name for name in COMMANDS if name.startswith("e")}
     assert heavy == "False False"
+
+
+def test_help_names_no_types_of_python(command: Any) -> None:
+    for words in ((), ("train",), ("predict",), ("study", "seeds"), ("finetune",)):
+        out = command(*words, "--help").out
+        assert "<bool>" not in out
+        assert "[[" not in out
+    assert "[KEY=VALUE]..." in command("train", "--help").out

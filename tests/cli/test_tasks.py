@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from typing import Any
 
 import pytest
 
 from biomtl.cli.main import main
+from biomtl.scoring import METRICS
 from biomtl.tasks import SUITES, Task, known_tasks
 
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
-    def _run(*arguments: str) -> tuple[int, str, str]:
+    def _run(*arguments: str, columns: int = 120) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["biomtl", "tasks", *arguments])
-        monkeypatch.setenv("COLUMNS", "120")
+        monkeypatch.setenv("COLUMNS", str(columns))
         with pytest.raises(SystemExit) as stop:
             main()
         out, err = capsys.readouterr()
@@ -33,6 +35,16 @@ def test_overview(run: Any) -> None:
     assert "5,203 / 5,347 / 5,385" in out
     assert "Pearson correlation" in out
     assert "suite blue-public: biosses, bc5cdr-chem" in out
+
+
+def test_the_overview_fits_a_terminal_with_its_words_whole(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, out, _ = run(columns=80)
+    lines = out.splitlines()
+    assert lines[0].startswith("10 tasks, 6 with free data")
+    assert max(map(len, lines)) <= 80
+    words = set(re.findall(r"[\w/-]+", out))
+    titles = [METRICS[task.metric].title.partition(" (")[0] for task in known_tasks().values()]
+    assert set(re.findall(r"[\w/-]+", " ".join([*titles, *known_tasks()]))) <= words
 
 
 def test_only_a_suite(run: Any) -> None:

@@ -21,6 +21,7 @@ from biomtl.encoders import load_processor
 from biomtl.errors import InputError
 from biomtl.report.console import table_console
 from biomtl.report.heatmap import overlap_plot
+from biomtl.report.tables import NARROW
 from biomtl.storage.files import atomic_folder, refuse_existing, write_json
 from biomtl.suite import load_suite
 from biomtl.training.recipe_io import load_recipe
@@ -65,6 +66,7 @@ def audit(
             write_json(work / "audit.json", {"command": command, "unit": unit, **report.as_dict()})
             overlap_plot(report, work / "overlap.svg")
     console = table_console()
+    console.print(summary(report))
     for table in (overlap_table(report), size_table(report), label_table(report), loss_table(report, unit)):
         console.print(table)
 
@@ -96,17 +98,31 @@ def _pieces(encoder: str) -> Pieces:
     return cut
 
 
+def summary(report: Audit) -> str:
+    """What was found, in one line."""
+    tasks = len({facts.task for facts in report.splits})
+    rows = sum(facts.rows for facts in report.splits)
+    audited = f"{tasks} task{'s' * (tasks != 1)}, {rows:,} rows: "
+    if not report.overlaps:
+        return audited + "no document or text of a train split is scored anywhere"
+    worst = max(report.overlaps, key=lambda entry: entry.share)
+    pairs = len(report.overlaps)
+    found = f"{pairs} pair{'s' * (pairs != 1)} of training and scored data overlap"
+    return f"{audited}{found}, most {worst.train} train with {' '.join(worst.scored)} ({worst.share:.1%} of its rows)"
+
+
 def overlap_table(report: Audit) -> Table:
     """Pairs of tasks that share something, largest share first."""
-
-    caption = None if report.overlaps else "No document or text of a train split is scored anywhere."
-    table = Table(
-        title="Overlap of training and scored data", caption=caption, title_justify="left", caption_justify="left"
+    caption = "doc.: documents in both; same, near: scored rows with the same or a near-duplicate text" + (
+        "\nrows: scored rows with any of these; train: their counterparts in training"
     )
+    table = Table(title="Overlap of training and scored data", title_justify="left", **NARROW)
+    if report.overlaps:
+        table.caption, table.caption_justify = caption, "left"
     table.add_column("train of", overflow="fold")  # cut short, two tasks would look the same
     table.add_column("scored on", overflow="fold")
-    for header in ("documents", "same text", "near-duplicate", "rows affected", "of rows", "train rows"):
-        table.add_column(header, justify="right", overflow="fold")
+    for header in ("doc.", "same", "near", "rows", "share", "train"):
+        table.add_column(header, justify="right", no_wrap=True)
     for entry in sorted(report.overlaps, key=lambda entry: (-entry.share, entry.train, entry.scored)):
         numbers = (entry.documents, entry.same, entry.near, entry.touched)
         cells = (*(f"{number:,}" for number in numbers), f"{entry.share:.1%}", f"{entry.train_rows:,}")
@@ -117,8 +133,8 @@ def overlap_table(report: Audit) -> Table:
 def size_table(report: Audit) -> Table:
     """Rows, documents and lengths of every split."""
 
-    table = Table(title="Sizes, and lengths in words", title_justify="left")
-    table.add_column("task", no_wrap=True)
+    table = Table(title="Sizes, and lengths in words", title_justify="left", **NARROW)
+    table.add_column("task", overflow="fold")
     for header in ("rows", "documents", "mean", "95 %", "longest"):
         table.add_column(header, justify="right")
     for facts in report.splits:
@@ -130,9 +146,9 @@ def size_table(report: Audit) -> Table:
 def label_table(report: Audit) -> Table:
     """How often each label occurs in each split."""
 
-    table = Table(title="Labels (for tagging tasks, mentions)", title_justify="left")
-    table.add_column("task", no_wrap=True)
-    table.add_column("label")
+    table = Table(title="Labels (for tagging tasks, mentions)", title_justify="left", **NARROW)
+    table.add_column("task", overflow="fold")
+    table.add_column("label", overflow="fold")
     splits = list(dict.fromkeys(facts.split for facts in report.splits))
     for split in splits:
         table.add_column(split, justify="right")
@@ -147,10 +163,10 @@ def loss_table(report: Audit, unit: str) -> Table:
     """What truncation would lose."""
 
     title = f"Lost by tools that truncate at {report.settings['limit']} {unit} (biomtl reads windows and loses nothing)"
-    table = Table(title=title, title_justify="left")
-    table.add_column("task", no_wrap=True)
-    for header in ("rows truncated", "words lost", "gold mentions lost"):
-        table.add_column(header, justify="right")
+    table = Table(title=title, title_justify="left", **NARROW)
+    table.add_column("task", overflow="fold")
+    for header in ("rows truncated", "words lost", "mentions lost"):
+        table.add_column(header, justify="right", no_wrap=True)
     for facts in report.splits:
         loss = facts.loss
         mentions = _share(loss.mentions, loss.all_mentions) if loss.all_mentions else "-"

@@ -6,7 +6,7 @@ ordinary imports at the top.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from importlib import import_module
 from typing import Any
@@ -52,7 +52,33 @@ def load(name: str) -> Any:
     if app is None:
         app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
         app.command(name)(getattr(module, name))
-    return typer.main.get_command(app)
+    return tidied(typer.main.get_command(app))
+
+
+def tidied(command: Any) -> Any:
+    """A command whose help calls a switch no ``<bool>`` and a repeated option no ``<list[str]>``."""
+    make_help = command.get_help_option
+
+    def plain_help(context: Any) -> Any:
+        option = make_help(context)
+        if option is not None:
+            option.metavar = ""
+        return option
+
+    command.get_help_option = plain_help
+    _name_values(command.params)
+    if not isinstance(command, LazyGroup):
+        for inner in getattr(command, "commands", {}).values():
+            tidied(inner)
+    return command
+
+
+def _name_values(parameters: Iterable[Any]) -> None:
+    for parameter in parameters:
+        if getattr(parameter, "is_flag", False):
+            parameter.metavar = ""
+        elif getattr(parameter, "multiple", False) and parameter.metavar is None:
+            parameter.metavar = parameter.name.upper()
 
 
 class _Loaded(Mapping[str, Any]):
@@ -76,6 +102,7 @@ class LazyGroup(TyperGroup):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self.commands: Any = _Loaded()
+        tidied(self)
 
     def list_commands(self, ctx: Any) -> list[str]:
         """The names, in the order of typical use."""
@@ -83,6 +110,7 @@ class LazyGroup(TyperGroup):
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """The group's help, from the lines above."""
+        _name_values(self.params)  # Typer adds those for completion late
         self._with_lines_only(super().format_help, ctx, formatter)
 
     def shell_complete(self, ctx: Any, incomplete: str) -> Any:

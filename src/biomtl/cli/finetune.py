@@ -28,7 +28,7 @@ def finetune(
     out: Annotated[Path, typer.Option("--out", help="Run folder to write.", show_default=False)],
     overrides: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[KEY=VALUE]...", help="Recipe keys to set, such as `num_train_epochs=10`."),
+        typer.Argument(metavar="KEY=VALUE", help="Recipe keys to set, such as `num_train_epochs=10`."),
     ] = None,
     recipe: Annotated[Path | None, typer.Option("--recipe", help="Take the other settings from this recipe.")] = None,
     fresh_head: Annotated[

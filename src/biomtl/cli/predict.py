@@ -35,7 +35,7 @@ def predict(
     source: Annotated[
         str,
         typer.Argument(
-            metavar="[FILE|-]",
+            metavar="FILE|-",
             help="Texts, one per line, or records (.jsonl, .json); `-` is standard input.",
         ),
     ] = "-",

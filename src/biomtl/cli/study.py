@@ -19,7 +19,7 @@ RecipePath = Annotated[Path, typer.Argument(help="Recipe file (YAML).", show_def
 Out = Annotated[
     Path, typer.Option("--out", help="Folder of the study; what is finished in it is kept.", show_default=False)
 ]
-Overrides = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Recipe keys to set.")]
+Overrides = Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Recipe keys to set.")]
 Count = Annotated[int, typer.Option("--seeds", help="Seeds of each run, from the recipe's on.", min=1)]
 Where = Annotated[SplitName, typer.Option("--split", help="Split to compare on; test is not looked at otherwise.")]
 Workers = Annotated[int, typer.Option("--workers", help="Runs side by side, each a process.", min=1)]

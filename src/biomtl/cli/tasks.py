@@ -41,7 +41,7 @@ def tasks(
         return
     console = table_console()
     for shown in detail(chosen[0]) if task else overview(chosen):
-        console.print(shown, soft_wrap=isinstance(shown, str), markup=False, highlight=False)
+        console.print(shown, markup=False, highlight=False)
 
 
 def as_values(tasks: Sequence[Task]) -> dict[str, Any]:
@@ -56,18 +56,21 @@ def as_values(tasks: Sequence[Task]) -> dict[str, Any]:
 
 
 def overview(tasks: Sequence[Task]) -> Iterator[Table | str]:
-    """One row per task, then the suites."""
-
-    table = Table(title="Tasks", title_justify="left", show_lines=True)
-    for name in ("task", "train / dev / test"):
+    """A summary, one row per task, then the suites; the table fits 80 columns."""
+    free = sum(task.catalogue is not None and task.catalogue.free for task in tasks)
+    yield (
+        f"{len(tasks)} task{'s' * (len(tasks) != 1)}, {free} with free data; `biomtl tasks NAME` says where to get it."
+    )
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for name in ("task", "type", "train / dev / test", "data"):
         table.add_column(name, no_wrap=True)
-    table.add_column("main metric; licence; where or from whom to get the data", overflow="fold")
+    table.add_column("main metric")
     for task in tasks:
         about = task.catalogue
         unit = next((name for name in UNITS if about and name in about.expected.get("test", {})), None)
         counts = " / ".join(f"{column[unit]:,}" for column in about.expected.values()) if about and unit else ""
-        facts = (METRICS[task.metric].title, task.licence, about.obtain if about else "")
-        table.add_row(f"{task.name}\n{task.type}, {task.inputs}", f"{counts}\n{unit or ''}", "\n".join(facts))
+        access = "" if about is None else "free" if about.free else "ask for"
+        table.add_row(task.name, task.type, counts, access, METRICS[task.metric].title.partition(" (")[0])
     yield table
     for name, members in SUITES.items():
         yield f"suite {name}: {', '.join(members)}"

@@ -19,7 +19,7 @@ def train(
     recipe: Annotated[Path, typer.Argument(help="Recipe file (YAML); see docs/recipe.md.", show_default=False)],
     overrides: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[KEY=VALUE]...", help="Recipe keys to set, such as `learning_rate=1e-4`."),
+        typer.Argument(metavar="KEY=VALUE", help="Recipe keys to set, such as `learning_rate=1e-4`."),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run folder's newest checkpoint.")] = False,
     no_verify: NoVerify = False,

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from biomtl.errors import InputError
+from biomtl.report.bar import TrainingBar
 from biomtl.storage.files import atomic_file, disk_errors, dump_json, read_jsonl
 from biomtl.training.loop import Step
 
@@ -50,26 +50,15 @@ class RunLog:
                 stream.writelines(dump_json(line) + "\n" for line in old)
             self._path, self._stream = path, path.open("a", encoding="utf-8", buffering=1)
         console = Console(stderr=True)
-        self.bar = Progress(
-            TextColumn("[bold]train"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[losses]}"),
-            console=console,
-            disable=not (self.main and console.is_terminal),
-        )
+        self.bar = TrainingBar(console, total, keep, disable=not (self.main and console.is_terminal))
         self._lines = self.main and not console.is_terminal
-        self._task = self.bar.add_task("train", total=total, completed=keep, losses="")
         self.bar.start()
 
     def step(self, step: Step) -> None:
         """Log one optimiser step."""
         for name, loss in step.losses.items():
             self._smooth[name] = SMOOTHING * self._smooth.get(name, loss) + (1 - SMOOTHING) * loss
-        shown = "  ".join(f"{name} {loss:.3f}" for name, loss in self._smooth.items())
-        self.bar.update(self._task, completed=step.step, losses=shown)
+        self.bar.step(step.step, self._smooth, step.lr)
         if self._lines and time.monotonic() - self._said >= LINE_SECONDS:
             self._say(step)
         self._write(asdict(step))
