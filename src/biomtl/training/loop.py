@@ -155,13 +155,17 @@ def optimise(
         method.gradients(model)
     if recipe.max_grad_norm:
         accelerator.clip_grad_norm_(model.parameters(), recipe.max_grad_norm)
+    stepped = True
     if state.scaler is None:
         state.optimiser.step()
     else:
+        scale = state.scaler.get_scale()
         state.scaler.step(state.optimiser)  # left out if a gradient overflowed; then the scale is halved
         state.scaler.update()
+        stepped = state.scaler.get_scale() >= scale
     state.optimiser.zero_grad(set_to_none=True)
-    state.schedule.step()
+    if stepped:
+        state.schedule.step()
     done = summary(batches, names, loss, sums, counts, accelerator)
     for method in state.methods.values():
         method.after_step(model, done["losses"])
