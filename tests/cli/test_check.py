@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -24,6 +26,7 @@ SAMPLES = {
     "brat": ["--type", "tagging"],
     "ranking.jsonl": ["--type", "ranking"],
     "span.tsv": ["--type", "span", "--columns", "text_a=text,text_b=question"],
+    "relation.tsv": ["--type", "relation", "--relation", "{first: Drug, second: Illness}", "--negative", "none"],
 }
 
 
@@ -194,3 +197,25 @@ def test_a_file_of_tokens(tmp_path: Path) -> None:
     code, output = run(str(tmp_path / "a.tsv"), "--type", "tagging")
     assert code == 0
     assert "2 good rows, 0 bad ones, read as conll" in output
+
+
+def test_relations_of_documents(command: Callable[..., Any]) -> None:
+    ended = command("check", DATA / "trial", "--type", "relation", "--relation", "first: Drug, second: Illness")
+    assert ended.code == 0, ended.err
+    assert "2 good rows, 0 bad ones, read as brat" in ended.out
+    assert "1 of 2 relations are not covered: 1 between mentions in different units (unit: sentence)" in ended.out
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("first: Drug, secnd: Illness", "--relation: unknown key 'secnd', did you mean 'second'?"),
+        ("first: Drug", "--relation: no 'second', expected first and second"),
+        ("first: Drug, second: Illness, unit: page", "--relation 'page', expected"),
+        ("Drug and Illness]", "expected a mapping, such as {first: drug, second: gene}"),
+    ],
+)
+def test_impossible_arguments(command: Callable[..., Any], given: str, said: str) -> None:
+    ended = command("check", DATA / "trial", "--type", "relation", "--relation", given)
+    assert (ended.code, ended.err.count("\n")) == (2, 1)
+    assert said in ended.err

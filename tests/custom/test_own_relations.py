@@ -10,13 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from biomtl.batch import encode_examples
 from biomtl.corpora.relations import document_units
 from biomtl.custom import Files, TaskDefinition
 from biomtl.custom.relations import Coverage, DocumentPairs
+from biomtl.encoders import load_processor
 from biomtl.errors import InputError
 from biomtl.formats import bioc, jsonl, pubtator
 from biomtl.formats.model import Document, Mention, Relation, covered
 from biomtl.suite import TaskData, load_suite
+from biomtl.tasks.head import HeadChoice
 from biomtl.tasks.relation import RelationArguments
 
 DATA = Path(__file__).parents[1] / "data/custom"
@@ -202,6 +205,16 @@ def test_documents_that_are_refused(write, text: str, given: dict[str, Any], sai
     message = fault(path, **given)
     assert message.startswith(str(path))
     assert said in message
+
+
+def test_masked_texts_are_read_as_such_and_by_no_other_view(write, bert: Path) -> None:
+    data = own(write("a.tsv", "text\tlabel\n@drug$ cures @illness$.\tcures\n@drug$, @illness$.\tnone\n"))
+    assert data.notes[0] == "task mine: train: no mentions, so its texts are read as masked already (view: mask)"
+    processor, records = load_processor(bert, 32, None), {"mine": data.records("train")}
+    heads = {view: {"mine": HeadChoice(view=view)} for view in ("mask", "spans")}
+    assert len(encode_examples(processor, {"mine": data.task}, records, targets=True, choices=heads["mask"])) == 2
+    with pytest.raises(InputError, match=r"record 'a.tsv:2' has no entities, expected two mentions for view: spans"):
+        encode_examples(processor, {"mine": data.task}, records, targets=True, choices=heads["spans"])
 
 
 def test_without_arguments_or_with_impossible_ones() -> None:

@@ -273,6 +273,10 @@ RECIPES = {
     "tasks:\n- name: a\n  type: span\n  files: {tran: x}\n": "unknown key 'tasks.a.files.tran', did you mean 'train'?",
     "tasks:\n- name: a\n  type: classification\n  files: {train: x}\n  labels: [yes, no]\n": "so quote it",
     "tasks:\n- name: a\n  type: classification\n  files: {train: x}\n  format: xls\n": "'xls'",
+    "tasks:\n- name: a\n  relation: {frist: x, second: y}\n": ":3: unknown key 'tasks.a.relation.frist', did you mean",
+    "tasks:\n- name: a\n  relation: {first: x}\n": ":3: no key 'tasks.a.relation.second'",
+    "tasks:\n- name: a\n  relation: {first: x, second: y, window: 4}\n": ":3: tasks.a.relation: window 4 with unit",
+    "tasks:\n- name: a\n  relation:\n    first: x\n    second: y\n    types: {Z: w}\n": "types: 'Z' stands for 'w'",
 }
 
 

@@ -92,3 +92,10 @@ def test_names_of_older_versions() -> None:
     choice = HeadChoice.model_validate(head)
     assert own == {"name": "x"}
     assert choice == HeadChoice(name="mlp", options={"seq2vec": "max", "seq2seq": "isa"}, pairs="apart")
+
+
+@pytest.mark.parametrize("name", ["cls-text", "tag-drug", "reg-pair"])
+def test_a_view_is_for_pairs_of_mentions(bert: Path, name: str) -> None:
+    choice = HeadChoice(view="spans")
+    with pytest.raises(InputError, match=f"task {name}: view spans for type .*, which has no such view, leave it out"):
+        MultiTaskModel.from_encoder(bert, [tiny.task(name)], heads={name: choice})

@@ -14,7 +14,7 @@ from importlib.metadata import entry_points
 from torch import nn
 
 from biomtl.encoders.base import Encoder, RowNetwork
-from biomtl.errors import InputError
+from biomtl.errors import InputError, nearest
 from biomtl.heads.adapter import adapt_head
 from biomtl.heads.base import Head, Loss
 from biomtl.heads.crf import Crf, iob_transitions
@@ -47,8 +47,12 @@ def build_head(task: Task, encoder: Encoder, choice: HeadChoice) -> Head:
     """A fresh head for a task over an encoder.
 
     Raises:
-        InputError: the type doesn't have this head, the head doesn't take these options, or the type has no heads.
+        InputError: the type doesn't have this head or view, the head doesn't take these options, or the type has no
+            heads.
     """
+    if choice.view is not None and choice.view not in type_of(task).views:
+        fix = "leave it out" if not type_of(task).views else nearest(choice.view, type_of(task).views)
+        raise InputError(f"task {task.name}: view {choice.view} for type {task.type}, which has no such view", fix=fix)
     head = builder(type_of(task).family)(task, encoder, choice)
     if choice.adapter:
         adapt_head(head, encoder, choice.adapter, task.name)

@@ -105,7 +105,9 @@ def make_recipe(values: Mapping[str, Any], *, path: str | Path | None = None, li
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:
-        problems = [_explain(dict(problem)) for problem in error.errors()]
+        # An unknown key before the one that is missing, which it was probably meant to be.
+        found = sorted(error.errors(), key=lambda problem: problem["type"] == "missing")
+        problems = [_explain(dict(problem)) for problem in found]
         placed = [(_line(lines or {}, problem.keys), problem) for problem in problems]
         line, first = min(placed, key=lambda pair: (pair[0] is None, pair[0] or 0))
         where = COMMAND_LINE if line == 0 else path
@@ -241,6 +243,8 @@ def _explain(problem: dict[str, Any]) -> Problem:
         fix = f"did you mean {same!r}?" if same else nearest(keys[-1], known)
         return Problem(f"unknown key {'.'.join(keys)!r}", None, fix, [keys])
     message = str(problem["msg"]).removeprefix("Input should be ")
+    if problem["type"] == "missing":
+        return Problem(f"no key {'.'.join(keys)!r}", None, None, [keys, keys[:-1]])
     if problem["type"] == "value_error":
         return Problem(f"{'.'.join(keys)}: {message.removeprefix('Value error, ')}", None, None, [keys])
     return Problem(f"{'.'.join(keys)}: {problem['input']!r}", message, None, [keys])

@@ -59,6 +59,8 @@ class TaskType(ABC):
     """The default main metric."""
     positive_metric: ClassVar[str | None] = None
     """The same for a task with a negative class."""
+    views: ClassVar[tuple[str, ...]] = ()
+    """The views that a head of this type may read."""
     metrics: ClassVar[tuple[str, ...]] = ()
     """Further metrics of a user's own task."""
 

@@ -43,6 +43,7 @@ class Relation(Classification):
         "entities": "entities",
         **{f"{field}_{side}": cell for side in SIDES for field, cell in ARGUMENT_CELLS.items()},
     }
+    views: ClassVar[tuple[str, ...]] = tuple(VIEWS)
     negative: ClassVar[str | None] = "none"
     metric: ClassVar[str] = "micro_f1_positive"
     metrics: ClassVar[tuple[str, ...]] = ("macro_f1_positive", "concept_pair_f1")
