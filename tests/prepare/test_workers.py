@@ -16,7 +16,7 @@ ENDLESS = """
 import os, signal, sys, time
 import biomtl.prepare
 module = sys.modules["biomtl.prepare.prepare"]
-def endless(task, reader, not_used, source, target, options, tick):
+def endless(task, reader, not_used, source, target, options, tick, **more):
     sys.stderr.write(f"{os.getpid()}\\n")
     sys.stderr.flush()
     while True:

@@ -38,6 +38,10 @@ def prepare(
     mentions: Annotated[
         str, typer.Option(help="Discontinuous, nested and overlapping mentions: keep (as in BLUE), flatten or refuse.")
     ] = "keep",
+    blue: Annotated[
+        bool,
+        typer.Option("--blue", help="Also write train.tsv, dev.tsv and test.tsv in BLUE's own formats."),
+    ] = False,
     seed: Annotated[int, typer.Option(help="Seed for splits that are sampled because none was published.")] = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a prepared suite at the output.")] = False,
 ) -> None:
@@ -60,7 +64,8 @@ def prepare(
         def show(done: int, total: int, records: int) -> None:
             bar.update(shown, completed=done, total=total, description=f"{records:,} records")
 
-        report = run(source, out, names, options, overwrite, workers=os.cpu_count() or 1, progress=show)
+        workers = os.cpu_count() or 1
+        report = run(source, out, names, options, overwrite, blue=blue, workers=workers, progress=show)
     print_report(report, table_console())
 
 

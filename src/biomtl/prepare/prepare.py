@@ -68,6 +68,22 @@ class Job:
     not_used: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Work:
+    """What is the same for every task of a call of `prepare`."""
+
+    source: Path
+    folder: Path
+    options: ReadOptions
+    blue: bool
+
+    def write(self, job: Job, tick: Callable[[], None]) -> TaskReport:
+        """Read and write one task."""
+        target = self.folder / job.task.name
+        read = (job.task, job.reader, job.not_used, self.source)
+        return write_task(*read, target, self.options, tick, blue=self.blue)
+
+
 def prepare(
     source: str | Path,
     out: str | Path,
@@ -75,6 +91,7 @@ def prepare(
     options: ReadOptions | None = None,
     overwrite: bool = False,
     *,
+    blue: bool = False,
     workers: int = 1,
     progress: Progress | None = None,
 ) -> PrepareReport:
@@ -89,6 +106,7 @@ def prepare(
         tasks: names or aliases; default every task found.
         options: options of the readers; the defaults give BLUE's records.
         overwrite: replace a prepared suite at ``out``.
+        blue: write the files in BLUE's format, too: ``<task>/{train,dev,test}.tsv``.
         workers: processes. With more than one, a script must call this under ``if __name__ == "__main__"``.
         progress: called with the progress, a few times a second.
 
@@ -102,7 +120,8 @@ def prepare(
     jobs = choose(Source(source), tasks)
     with atomic_folder(out, "prepare", overwrite=overwrite) as folder:
         run = _run_here if workers == 1 or len(jobs) == 1 else _run_pool
-        report = PrepareReport(out, tuple(run(jobs, source, folder, options, progress or _silent, workers)))
+        work = Work(source, folder, options, blue)
+        report = PrepareReport(out, tuple(run(jobs, work, progress or _silent, workers)))
         write_json(folder / COUNTS, report.as_dict())
     return report
 
@@ -140,9 +159,7 @@ def _silent(done: int, tasks: int, records: int) -> None:
     pass
 
 
-def _run_here(
-    jobs: list[Job], source: Path, folder: Path, options: ReadOptions, progress: Progress, workers: int
-) -> list[TaskReport]:
+def _run_here(jobs: list[Job], work: Work, progress: Progress, workers: int) -> list[TaskReport]:
     """Read the tasks one after the other in this process."""
     reports: list[TaskReport] = []
     records = 0
@@ -154,8 +171,7 @@ def _run_here(
             progress(len(reports), len(jobs), records)
 
     for job in jobs:
-        target = folder / job.task.name
-        reports.append(write_task(job.task, job.reader, job.not_used, source, target, options, tick))
+        reports.append(work.write(job, tick))
         progress(len(reports), len(jobs), records)
     return reports
 
@@ -183,13 +199,13 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _work(index: int, job: Job, source: Path, folder: Path, options: ReadOptions) -> TaskReport:
+def _work(index: int, job: Job, work: Work) -> TaskReport:
     def tick() -> None:
         _shared[index] += 1
         if _shared[-1]:
             raise _StopError
 
-    return write_task(job.task, job.reader, job.not_used, source, folder / job.task.name, options, tick)
+    return work.write(job, tick)
 
 
 @contextlib.contextmanager
@@ -202,16 +218,14 @@ def _without_interrupts() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, former)
 
 
-def _run_pool(
-    jobs: list[Job], source: Path, folder: Path, options: ReadOptions, progress: Progress, workers: int
-) -> list[TaskReport]:
+def _run_pool(jobs: list[Job], work: Work, progress: Progress, workers: int) -> list[TaskReport]:
     """Read the tasks in several processes; the first error stops them all."""
     context: SpawnContext = multiprocessing.get_context("spawn")
     shared = context.Array("q", len(jobs) + 1, lock=False)
     pool = ProcessPoolExecutor(min(workers, len(jobs)), context, _start_worker, (shared,))
     try:
         with _without_interrupts():
-            futures = [pool.submit(_work, i, job, source, folder, options) for i, job in enumerate(jobs)]
+            futures = [pool.submit(_work, i, job, work) for i, job in enumerate(jobs)]
         waiting: set[Future[TaskReport]] = set(futures)
         while waiting:
             done, waiting = wait(waiting, timeout=0.2, return_when=FIRST_EXCEPTION)

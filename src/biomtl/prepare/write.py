@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from io import BufferedIOBase
 from itertools import groupby
 from pathlib import Path, PurePosixPath
@@ -15,6 +15,7 @@ import yaml
 
 import biomtl
 from biomtl.corpora.blue.reader import BlueFiles
+from biomtl.corpora.blue.write import BlueWriter
 from biomtl.corpora.reader import Reader, ReadOptions, Record
 from biomtl.corpora.source import Source
 from biomtl.errors import InputError
@@ -37,6 +38,7 @@ class TaskReport:
         files: split -> file name, sha256, rows, documents.
         sources: the files that were read, with their sha256.
         lines: expected and found counts.
+        blue: split -> file name and sha256 of the files in BLUE's format, if they were asked for.
     """
 
     task: str
@@ -45,6 +47,7 @@ class TaskReport:
     files: dict[str, dict[str, Any]]
     sources: list[dict[str, Any]]
     lines: tuple[Line, ...]
+    blue: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 class TracedSource(Source):
@@ -79,13 +82,14 @@ class TracedSource(Source):
 
 
 class SplitWriter:
-    """Writes one split's records, checking each."""
+    """Writes one split's records, checking each, on demand in BLUE's format too."""
 
-    def __init__(self, path: Path, task: Task, split: Split, source: Source) -> None:
+    def __init__(self, path: Path, task: Task, split: Split, source: Source, *, blue: bool = False) -> None:
         self._path, self._task, self._split, self._source = path, task, split, source
         self._ids: dict[str, None] = {}  # a set of a million strings would take twice the memory of their table
         self._digest = hashlib.sha256()
         self._stream = path.open("wb")
+        self._blue = BlueWriter(path.with_suffix(".tsv"), task) if blue else None
         self.tally = Tally(task)
 
     def __enter__(self) -> SplitWriter:
@@ -95,6 +99,8 @@ class SplitWriter:
         self, error_type: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stream.close()
+        if self._blue:
+            self._blue.finish()
 
     def write(self, record: Record) -> None:
         """Check and append a record.
@@ -115,6 +121,8 @@ class SplitWriter:
         self.tally.add(record)
         self._digest.update(line)
         self._stream.write(line)
+        if self._blue:
+            self._blue.write(record)
 
     def _error(self, problem: str, record: Record) -> InputError:
         if where := getattr(record, "where", None):
@@ -132,6 +140,10 @@ class SplitWriter:
             "documents": self.tally.documents,
         }
 
+    def blue_summary(self) -> dict[str, Any] | None:
+        """File name and checksum of the file in BLUE's format."""
+        return {"file": self._blue.path.name, "sha256": sha256(self._blue.path)} if self._blue else None
+
 
 def write_task(
     task: Task,
@@ -141,6 +153,8 @@ def write_task(
     folder: Path,
     options: ReadOptions,
     tick: Callable[[], None],
+    *,
+    blue: bool = False,
 ) -> TaskReport:
     """Read one task and write ``{train,dev,test}.jsonl``, ``task.yaml`` and ``provenance.json`` into ``folder``.
 
@@ -152,6 +166,7 @@ def write_task(
         folder: the output folder, which is created.
         options: the reader's options.
         tick: called after every record.
+        blue: whether to write ``{train,dev,test}.tsv`` in BLUE's format beside the JSON lines.
 
     Raises:
         InputError: an invalid file or record, or no record at all.
@@ -164,7 +179,7 @@ def write_task(
             if name != task.name:
                 continue
             if split not in writers:
-                writers[split] = SplitWriter(folder / f"{split}.jsonl", task, split, source)
+                writers[split] = SplitWriter(folder / f"{split}.jsonl", task, split, source, blue=blue)
             writers[split].write(record)
             tick()
     finally:
@@ -181,6 +196,7 @@ def write_task(
         files={split: writers[split].summary() for split in SPLITS if split in writers},
         sources=source.checksums(),
         lines=tuple(compare(task, tallies, distribution, options)),
+        blue={split: summary for split in SPLITS if split in writers and (summary := writers[split].blue_summary())},
     )
     _describe(task, report, options, folder)
     return report
@@ -202,6 +218,7 @@ def _describe(task: Task, report: TaskReport, options: ReadOptions, folder: Path
         "options": chosen,
         "sources": report.sources,
         "files": report.files,
+        **({"blue": report.blue} if report.blue else {}),
         "counts": [line.as_dict() for line in report.lines],
     }
     write_json(folder / "provenance.json", provenance)
