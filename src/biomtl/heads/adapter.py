@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from biomtl.encoders.base import Encoded, Encoder, RowNetwork
 from biomtl.errors import InputError
-from biomtl.heads.base import Head, NetworkHead
+from biomtl.heads.base import Head
 
 ATTENTION_HEADS = 12
 
@@ -75,7 +75,7 @@ def adapt_head(head: Head, encoder: Encoder, size: int, task: str) -> None:
     Raises:
         InputError: the head doesn't read states through one network, or the encoder has several layers to mix.
     """
-    if not isinstance(head, NetworkHead) or encoder.layer_mix() is not None:
+    if head.network is None or encoder.layer_mix() is not None:
         problem = f"task {task}: an adapter under this head or over this encoder"
         raise InputError(
             problem, expected="a head over whole rows or words, and a transformer", fix="leave adapter out"
