@@ -26,17 +26,17 @@ run() { # run NAME COMMAND…: start, resume or skip
     if compgen -G "$folder/checkpoints/step-*" >/dev/null; then "$@" --resume; else "$@" --overwrite; fi
 }
 joint() { # joint NAME KEY=VALUE…
-    run "$1" biomtl train recipes/blue-public-minilm.yaml suite="$prepared" output="$out/$1" "${fixed[@]}" "${@:2}"
+    run "$1" biomtl train blue-public-minilm suite="$prepared" output="$out/$1" "${fixed[@]}" "${@:2}"
 }
 alone() { # alone TASK
     local pairs=()
     if [ "$1" = biosses ]; then pairs=(tasks.biosses.pairs=apart); fi
-    run "alone/$1" biomtl train recipes/single-task-minilm.yaml suite="$prepared" tasks="$1" "${pairs[@]}" \
+    run "alone/$1" biomtl train single-task-minilm suite="$prepared" tasks="$1" "${pairs[@]}" \
         output="$out/alone/$1" "${fixed[@]}" num_train_epochs=null max_steps="${STEPS[$1]}"
 }
 refined() { # refined TASK: the other half of its steps, from the model of half of the joint steps
     run "refined/$1" biomtl finetune "$out/half" --task "$1" --data "$prepared" --out "$out/refined/$1" \
-        --recipe recipes/single-task-minilm.yaml "${fixed[@]}" num_train_epochs=null max_steps=$((STEPS[$1] / 2))
+        --recipe single-task-minilm "${fixed[@]}" num_train_epochs=null max_steps=$((STEPS[$1] / 2))
 }
 
 for name in "${@:-${RUNS[@]}}"; do

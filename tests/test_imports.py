@@ -18,7 +18,7 @@ ROOT = Path(biomtl.__file__).parent
 FLOORS = (
     ("errors", "notebook", "signals"),
     ("storage",),
-    ("frames", "packaged", "pretrained"),
+    ("frames", "packaged", "pretrained", "recipes"),
     ("tasks",),
     ("text",),
     ("tasks.views",),

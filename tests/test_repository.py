@@ -112,7 +112,7 @@ def test_shown_recipe_keys_exist() -> None:
     for _, words in shown_commands("biomtl"):
         if words[1] in ("train", "finetune"):
             keys = [word for word in words[2:] if re.match(r"[a-z_][\w.-]*=", word)]
-            load_recipe(ROOT / "recipes/sample.yaml", keys)
+            load_recipe("sample", keys)
             seen += len(keys)
     assert seen
 
@@ -233,3 +233,20 @@ def needed() -> set[str]:
             if marker is None or any(marker.evaluate({"extra": extra}) for extra in (extras or {""})):
                 queue.append((requirement.name, requirement.extras))
     return names
+
+
+def test_the_citation_file_names_this_version() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["version"] == biomtl.__version__ == PROJECT["project"]["version"]
+    assert citation["license"] == PROJECT["project"]["license"]
+    assert citation["authors"] == PROJECT["project"]["authors"]
+
+
+def test_the_wheel_is_given_every_file_of_the_package() -> None:
+    """Data files by the patterns of ``package-data``: a wrong name there once left all of them out."""
+    ((package, patterns),) = PROJECT["tool"]["setuptools"]["package-data"].items()
+    root = Path(biomtl.__file__).parent
+    assert package == root.name
+    given = {path for pattern in patterns for path in root.glob(pattern)}
+    files = {path for path in root.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")}
+    assert files - given == set()

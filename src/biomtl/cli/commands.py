@@ -27,6 +27,7 @@ COMMANDS: Mapping[str, str] = {
     "check": ("Show how biomtl reads your own data: rows, labels, lengths, the first record, and every bad row."),
     "audit": ("Find documents and texts that occur in training data and in scored data; count sizes and lengths."),
     "train": "Train one encoder on all tasks of a recipe; select on dev, score test once.",
+    "recipes": "List the recipes that come with biomtl, or print one to start your own from.",
     "finetune": "Fine-tune a multi-task model on one of its tasks (or on a new one, with a fresh head).",
     "evaluate": "Predict a split and score it by the benchmark's rules, with 95 % intervals.",
     "score": "Score predictions by the rules of the BLUE benchmark, with rows per label and 95 % intervals.",

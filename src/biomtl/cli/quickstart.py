@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import resources
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +10,7 @@ import typer
 from biomtl.formats.model import Document
 from biomtl.inference.annotate import Annotator
 from biomtl.inference.predictor import Predictor
+from biomtl.recipes import packaged_recipes
 from biomtl.report.console import table_console
 from biomtl.report.tables import annotation
 from biomtl.training.recipe_io import load_recipe
@@ -31,8 +31,7 @@ def quickstart(
     """
 
     console = table_console()
-    with resources.as_file(resources.files("biomtl.sample") / "recipe.yaml") as path:
-        recipe = load_recipe(path, [f"output={out}"])
+    recipe = load_recipe(packaged_recipes()["sample"], [f"output={out}"])
     run = train(recipe, overwrite=overwrite, command="biomtl quickstart", console=console)
     annotator = Annotator(Predictor(run.model))
     console.print("\nA new sentence, annotated by every task that can:")

@@ -16,7 +16,9 @@ from biomtl.training.recipe_io import load_recipe
 
 
 def train(
-    recipe: Annotated[Path, typer.Argument(help="Recipe file (YAML); see docs/recipe.md.", show_default=False)],
+    recipe: Annotated[
+        Path, typer.Argument(help="Recipe file (YAML), or a name that `biomtl recipes` lists.", show_default=False)
+    ],
     overrides: Annotated[
         list[str] | None,
         typer.Argument(metavar="KEY=VALUE", help="Recipe keys to set, such as `learning_rate=1e-4`."),
@@ -27,7 +29,7 @@ def train(
 ) -> None:
     """Train one encoder on all tasks of a recipe; select on dev, score test once.
 
-    Example: `biomtl train recipes/sample.yaml output=runs/first num_train_epochs=5`
+    Example: `biomtl train sample output=runs/first num_train_epochs=5`
 
     On four GPUs, or four processes of a CPU:
     `torchrun --standalone --nproc_per_node 4 -m biomtl.cli.main train RECIPE`

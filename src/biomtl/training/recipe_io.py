@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from biomtl.custom.config import Files, TaskDefinition
 from biomtl.errors import InputError, nearest
+from biomtl.recipes import recipe_file
 from biomtl.storage.structured import parse_yaml, read_yaml
 from biomtl.tasks.registry import known_tasks
 from biomtl.tasks.relation import RelationArguments
@@ -49,18 +50,19 @@ class Problem(NamedTuple):
 
 
 def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
-    """The recipe of a YAML file, with ``key=value`` overrides (dotted keys, values read as YAML).
+    """The recipe of a YAML file, or a packaged one by name, with ``key=value`` overrides (dotted keys, values as YAML).
 
     Without ``output`` the run folder is ``runs/<name of the file>``.
 
     Raises:
         InputError: a file that isn't a YAML mapping; unknown, repeated or contradictory keys; impossible values.
     """
-    values, lines = _read(Path(path))
+    path = recipe_file(path)
+    values, lines = _read(path)
     for override in overrides:
         _override(values, lines, override)
-    values.setdefault("output", f"runs/{Path(path).stem}")
-    return located(make_recipe(values, path=path, lines=lines), Path(path).parent.absolute())
+    values.setdefault("output", f"runs/{path.stem}")
+    return located(make_recipe(values, path=path, lines=lines), path.parent.absolute())
 
 
 def recipe_from_options(
@@ -71,7 +73,7 @@ def recipe_from_options(
     Raises:
         InputError: as ``load_recipe``; also an override of a fixed key.
     """
-    values, lines = ({}, {}) if path is None else _read(path)
+    values, lines = ({}, {}) if path is None else _read(path := recipe_file(path))
     for override in overrides:
         if override.partition("=")[0] in fixed:
             raise InputError(f"override {override!r}", fix="use the command's own option instead")
