@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,12 @@ import pytest
 import torch
 
 from biomtl.batch import collate, encode_examples
+from biomtl.formats import Document, Mention
 from biomtl.heads.crf import FORBIDDEN
+from biomtl.inference.annotate import Annotator
 from biomtl.inference.engines.onnx import OnnxEngine
 from biomtl.inference.predict import predict_records
+from biomtl.inference.predictor import Predictor
 from biomtl.model import MultiTaskModel
 from biomtl.suite import load_suite
 from biomtl.training.recipe_io import load_recipe
@@ -115,3 +119,54 @@ def test_a_killed_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     suite = load_suite(recipe.suite)
     gold = {name: suite[name].records("test") for name in found.tasks}
     assert_like(predict_records(found, gold), wanted["predictions"], 1e-3)
+
+
+OLD_ARGUMENTS = {
+    "first": ["drug", "brand", "group", "drug_n", "chemical"],
+    "second": ["drug", "brand", "group", "drug_n", "chemical"],
+    "masks": ["@DRUG$", "@DRUG$"],
+    "overlapping": "@DRUG-DRUG$",
+}
+
+
+@pytest.fixture(params=[None, OLD_ARGUMENTS], ids=["by name", "by its record"])
+def old_relations(request: pytest.FixtureRequest, tmp_path: Path) -> MultiTaskModel:
+    """A classifier of masked texts from before relation tasks had a type, with its arguments in its record or not."""
+    folder = shutil.copytree(SAVED / "v1-transformer" / "model", tmp_path / "model")
+    head = (folder / "heads" / "cls-text").rename(folder / "heads" / "ddi2013") / "head.json"
+    record = json.loads(head.read_text()) | {"name": "ddi2013"}
+    head.write_text(json.dumps(record if request.param is None else record | {"relation": request.param}))
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["tasks"] = {"ddi2013": manifest["tasks"]["cls-text"]}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return MultiTaskModel.from_pretrained(folder)
+
+
+def test_relations_of_a_saved_model(old_relations: MultiTaskModel, tmp_path: Path) -> None:
+    assert (old_relations.tasks["ddi2013"].type, old_relations.choices["ddi2013"].view) == ("relation", "mask")
+    wanted = expected("v1-transformer")
+    masked = wanted["records"]["cls-text"]
+    assert_like(predict_records(old_relations, {"ddi2013": masked})["ddi2013"], wanted["predictions"]["cls-text"])
+    # A record with its mentions gives what its masked text gives, and so does a document.
+    text = "Zalpidine met rimu and dasu."
+    mentions = [
+        Mention(f"T{i}", "Drug", ((text.index(name), text.index(name) + len(name)),), name)
+        for i, name in enumerate(("Zalpidine", "rimu", "dasu"))
+    ]
+    hidden = ["@DRUG$ met @DRUG$ and dasu.", "@DRUG$ met rimu and @DRUG$.", "Zalpidine met @DRUG$ and @DRUG$."]
+    pairs = list(combinations(mentions, 2))
+    records = [
+        {"id": "1", "text": text, "entities": [{"type": "drug", "start": m.start, "end": m.end} for m in pair]}
+        for pair in pairs
+    ]
+    old = predict_records(old_relations, {"ddi2013": [{"id": "1", "text": shown} for shown in hidden]})["ddi2013"]
+    assert_like(predict_records(old_relations, {"ddi2013": records})["ddi2013"], old)
+    again = tmp_path / "again"
+    old_relations.save_pretrained(again)
+    for model in (old_relations, MultiTaskModel.from_pretrained(again)):
+        model.tasks["ddi2013"] = model.tasks["ddi2013"].model_copy(update={"negative": None})
+        (found,) = Annotator(Predictor(model), keep=True)([Document("d", text, (), tuple(mentions))])
+        assert [(r.arguments[0][1], r.arguments[1][1]) for r in found.relations] == [(a.id, b.id) for a, b in pairs]
+        probabilities = [float(dict(relation.attributes)["probability"]) for relation in found.relations]
+        assert [relation.type for relation in found.relations] == [row["label"] for row in old]
+        assert probabilities == pytest.approx([max(row["probabilities"].values()) for row in old], abs=1e-4)

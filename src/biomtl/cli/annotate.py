@@ -78,8 +78,8 @@ def annotate(
 
     A plain text file is one document, a folder has one per `.txt`; JSON lines have `text` (and `id`; other keys are
     kept). Sentences are split as in training. Mentions have `task` and `probability`; labels become annotations of type
-    `Sentence` over the sentence; negative classes are not written. `ddi2013`, `chemprot` and `i2b2-2010` classify every
-    suitable pair of mentions in a sentence. Tasks that can't be applied or written are reported.
+    `Sentence` over the sentence; negative classes are not written. Relation tasks classify every suitable pair of
+    mentions. Tasks that can't be applied or written are reported, and those that take a second encoder pass.
 
     Example: `biomtl annotate runs/quickstart abstracts.pubtator --out annotated.xml`
     """

@@ -123,5 +123,7 @@ def upgraded(task: Task, head: HeadChoice) -> tuple[Task, HeadChoice]:
     arguments = task.relation or (known.relation if known else None)
     if arguments is None or task.type != Classification.name:
         return task, head
+    if "directed" not in arguments.model_fields_set:  # such models asked about each pair once, in text order
+        arguments = arguments.model_copy(update={"directed": False})
     changed = task.model_copy(update={"type": Relation.name, "relation": arguments})
     return changed, head.model_copy(update={"view": "mask"})
