@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -279,6 +280,34 @@ def test_overlapping_mentions_are_paired_unless_the_policy_drops_one(write) -> N
     assert triples(own(path))[0] == ("Kava rash", "rash", "is")
     assert len(own(path, mentions="flatten", labels=["cures"]).records("train")) == 1
     assert "mention T1 'rash' is nested" in fault(path, mentions="refuse")
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-3, 9) | st.sampled_from(["", "Drug", "Illness", "T1", "Kava rash"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["id", "type", "start", "end", "text", "arguments", "identifiers"]), inner)
+    ),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    rows=st.lists(
+        st.fixed_dictionaries(
+            {"text": st.just("Kava rash")},
+            optional=dict.fromkeys(("label", "entities", "mentions", "relations", "passages", "doc_id"), JSON),
+        ),
+        min_size=1,
+        max_size=3,
+    )
+)
+def test_only_our_error_leaves_hostile_lines(tmp_path_factory: pytest.TempPathFactory, rows: list) -> None:
+    path = tmp_path_factory.mktemp("fuzz") / "a.jsonl"
+    path.write_text(lines(*rows), encoding="utf-8")
+    with contextlib.suppress(InputError):
+        own(path).records("train")
 
 
 TEXT = "Ab cd ef. Gh ij kl mn. Op qr.\n\nSt uv wx yz. Ab cd."

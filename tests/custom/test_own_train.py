@@ -90,3 +90,20 @@ def test_raw_questions_with_candidates_are_ranked(trained: tuple[Path, str], tmp
     assert all(
         answer["label"] == max(range(len(p)), key=p.__getitem__) for answer in found for p in [answer["probabilities"]]
     )
+
+
+def test_own_relations_are_scored_and_audited(trained: tuple[Path, str]) -> None:
+    folder, output = trained
+    assert "task reaction: train: 1 of 2 relations are not covered" in " ".join(output.split())
+    said = run(
+        "score",
+        str(DATA / "own.yaml"),
+        str(folder / "predictions/reaction/dev.jsonl"),
+        "--task",
+        "reaction",
+        "--split",
+        "dev",
+    )
+    assert "micro-averaged F1 without the negative class" in said
+    assert "macro-averaged F1 without the negative class" in said
+    assert "reaction train" in run("audit", str(DATA / "own.yaml"))
