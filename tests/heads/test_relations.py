@@ -78,3 +78,16 @@ def test_a_mention_without_pieces_is_not_trained_on(model: MultiTaskModel) -> No
         assert float(answer.loss.detach()) == 0.0
         (prediction,) = predict_records(model, {name: [damaged]})[name]
         assert prediction["label"] in model.tasks[name].labels
+
+
+def test_very_many_pairs_attend_to_their_row_some_at_a_time(
+    model: MultiTaskModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Four pairs of one text, two of another, one of a third.
+    records = [tiny.records("rel-spans", 12)[i] for i in (0, 1, 2, 3, 4, 6, 9)]
+    together = predict_records(model, {"rel-spans": records})["rel-spans"]
+    for most in (1, 3):
+        monkeypatch.setattr("biomtl.heads.relations.WIDEST", most)
+        parts = predict_records(model, {"rel-spans": records})["rel-spans"]
+        for one, other in zip(together, parts, strict=True):
+            assert one["probabilities"] == pytest.approx(other["probabilities"], abs=1e-5)

@@ -151,3 +151,23 @@ def test_a_text_longer_than_a_batch(bert: Path) -> None:
     assert passes.rows == 2 * one.rows > 8
     assert len(whole[0].relations) > 100
     assert_same(small, whole)
+
+
+def test_a_unit_of_many_sentences_is_encoded_once_for_all_its_pairs(
+    bert: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predictor = related(bert, ("cls-text", "rel-spans"))
+    tasks = predictor.engine.model.tasks  # type: ignore[attr-defined]
+    whole = tasks["rel-spans"].relation.model_copy(update={"unit": "document"})
+    monkeypatch.setitem(tasks, "rel-spans", tasks["rel-spans"].model_copy(update={"relation": whole}))
+    source = marked("Pola met rimu. Dasu met quari.", Pola="drug", rimu="illness", Dasu="drug", quari="illness")
+    (found,), passes = counted(Annotator(predictor, keep=True), [source])
+    assert passes.rows == 2 + 1
+    assert len(found.relations) == 4
+    # A text of its own for each pair would be too much of them long before their number is.
+    monkeypatch.setattr("biomtl.inference.drafts.MOST_RELATED", 100 * 4**2 // 2)
+    annotator = Annotator(predictor, keep=True)
+    assert len(next(annotator([source])).relations) == 4
+    monkeypatch.setattr("biomtl.inference.drafts.MOST_RELATED", 100 * 4**2 // 2 - 1)
+    assert not next(annotator([source])).relations
+    assert annotator.unrelated == {"d": 1}
