@@ -113,7 +113,7 @@ def test_a_users_strings_are_text(tmp_path: Path) -> None:
     assert "<b>" not in card.text
     assert "](http" not in card.text.replace("\\](", "")
     assert "\x1b" not in card.text
-    assert card.data.license is None
+    assert card.data.license == "other"
     headings = [line for line in card.text.splitlines() if line.startswith("#")]
     assert headings == ["# biomtl: wild", "## Scores on dev", "## Scores on test"]
     (row,) = [line for line in card.text.splitlines() if line.startswith("| wild | classification")]

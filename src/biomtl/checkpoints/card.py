@@ -72,7 +72,7 @@ def write_card(
         _WARNING,
     ]
     body = "\n\n".join(section for section in sections if section)
-    pipeline = _pipeline(tasks) if form == "hf" and opening is None else None
+    pipeline = _pipeline(tasks) if tasks and opening is None else None
     metadata = _metadata(title, form, tasks, provenance, results, pipeline).to_yaml(line_break="\n")
     card = ModelCard(f"---\n{metadata}\n---\n\n{body}\n")
     with atomic_file(folder / "README.md") as stream:
@@ -99,6 +99,9 @@ def _metadata(
     return ModelCardData(
         model_name=title if scores else None,
         library_name=_LIBRARY.get(form, "transformers"),
+        license="other",
+        license_name="licences-of-the-training-data",
+        license_link="README.md",
         pipeline_tag=pipeline,
         base_model=provenance.get("base_model"),
         tags=["biomtl", "biomedical", *sorted({task.type for task in tasks})],

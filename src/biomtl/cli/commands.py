@@ -41,6 +41,7 @@ COMMANDS: Mapping[str, str] = {
     "embed": ("Write every layer's word vectors: one dataset per sentence, numbered from 0, layers x words x dim."),
     "convert": "Convert a TensorFlow BERT, an MT-DNN `.pt`, an ELMo or a fine-tuned Hugging Face model.",
     "export": "Write a task's head as a stock `transformers` model, or heads as one ONNX graph.",
+    "push": "Upload a model with its card to the Hugging Face hub, into a private repository unless you say otherwise.",
     "elmo": "Fine-tune on a frozen ELMo with the flags of elmoft.py, all explained in docs/elmoft.md.",
 }
 

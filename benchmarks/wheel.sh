@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# From a wheel to a scored model on a machine without a checkout: builds the wheel twice and compares the bytes, installs it into a
+# fresh environment outside the checkout, and times a user's first commands there.
+#   benchmarks/wheel.sh [FOLDER]          needs a package index; FOLDER (default a temporary one) keeps wheel and environment
+#   PYTHON=python3.13 benchmarks/wheel.sh
+#   PACKAGES=DIR benchmarks/wheel.sh      without an index: dependencies from another environment's site-packages
+#   RESOLUTION=lowest benchmarks/wheel.sh the lowest versions that pyproject.toml allows (needs uv); default the newest
+set -euo pipefail
+checkout=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+place=${1:-$(mktemp -d)}
+python=${PYTHON:-python3}
+export SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git -C "$checkout" log -1 --format=%ct)}
+
+for build in first second; do
+  rm -rf "$place/source"
+  mkdir -p "$place/source" "$place/$build"
+  git -C "$checkout" archive HEAD | tar -x -C "$place/source"
+  "$python" -m pip wheel --quiet --no-deps ${PACKAGES:+--no-build-isolation} --wheel-dir "$place/$build" "$place/source"
+done
+rm -rf "$place/source"
+cmp "$place"/first/*.whl "$place"/second/*.whl
+echo "the same bytes twice: $(cd "$place/first" && sha256sum ./*.whl)"
+
+"$python" -m venv "$place/venv"
+wheel=$(echo "$place"/first/*.whl)
+if [ -n "${PACKAGES:-}" ]; then
+  "$place/venv/bin/python" -m pip install --quiet --no-deps "$wheel"
+  echo "$PACKAGES" > "$("$place/venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/others.pth"
+elif [ "${RESOLUTION:-highest}" = lowest ]; then
+  uv pip install --quiet --python "$place/venv/bin/python" --resolution lowest-direct "$wheel[sample]"
+else
+  "$place/venv/bin/python" -m pip install --quiet "$wheel[sample]"
+fi
+
+mkdir -p "$place/empty"
+cd "$place/empty"
+"$place/venv/bin/python" -c 'import biomtl, sys; assert biomtl.__file__.startswith(sys.argv[1]), biomtl.__file__' "$place/venv"
+for command in "--help" "train --help" "tasks" "recipes" "train sample num_train_epochs=1 output=run --overwrite"; do
+  begun=$SECONDS
+  # shellcheck disable=SC2086
+  "$place/venv/bin/biomtl" $command > "$place/said.txt" 2>&1 || { cat "$place/said.txt"; exit 1; }
+  echo "$((SECONDS - begun)) s: biomtl $command"
+done
+echo "Naloxone reverses the effect of clonidine." | "$place/venv/bin/biomtl" predict run > predicted.jsonl
+test -s predicted.jsonl -a -s run/metrics.json -a -s run/report.html
+echo "a scored model and its report: $place/empty/run"
