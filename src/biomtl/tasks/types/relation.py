@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from biomtl.errors import InputError
-from biomtl.tasks.head import DEFAULT_HEAD, HeadChoice
+from biomtl.tasks.head import DEFAULT, DEFAULT_HEAD, HeadChoice
 from biomtl.tasks.registry import known_tasks
 from biomtl.tasks.relation import RelationArguments
 from biomtl.tasks.task import Task
@@ -55,8 +55,9 @@ class Relation(Classification):
         return super().check_gold(record, task)
 
     def settled(self, head: HeadChoice) -> HeadChoice:
-        """The choice with its view."""
-        return head if head.view else head.model_copy(update={"view": DEFAULT_VIEW})
+        """The choice with its view; the named heads read a whole text, which must show the pair by itself."""
+        view = head.view or (DEFAULT_VIEW if head.name == DEFAULT else "mask")
+        return head.model_copy(update={"view": view})
 
     def required(self, task: Task, head: HeadChoice = DEFAULT_HEAD) -> tuple[str, ...]:
         """``entities``, unless the texts may be masked already."""
