@@ -14,6 +14,7 @@ import typer
 
 import biomtl
 from biomtl.cli.main import app
+from biomtl.tasks.relation import RelationArguments
 from biomtl.training.recipe import Recipe
 from biomtl.training.recipe_tasks import TaskOptions
 
@@ -74,7 +75,7 @@ def options() -> frozenset[str]:
     return frozenset(o for p in parameters for o in (*p.opts, *p.secondary_opts)) | {"--help"} | OTHER_TOOLS
 
 
-KEYS = {*Recipe.model_fields, *TaskOptions.model_fields}
+KEYS = {*Recipe.model_fields, *TaskOptions.model_fields, *RelationArguments.model_fields}
 
 
 def wrong() -> Iterator[str]:
