@@ -9,12 +9,13 @@ set -euo pipefail
 checkout=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 place=${1:-$(mktemp -d)}
 python=${PYTHON:-python3}
-export SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git -C "$checkout" log -1 --format=%ct)}
+commit=$(git -C "$checkout" rev-parse HEAD)
+export SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git -C "$checkout" log -1 --format=%ct "$commit")}
 
 for build in first second; do
   rm -rf "$place/source"
   mkdir -p "$place/source" "$place/$build"
-  git -C "$checkout" archive HEAD | tar -x -C "$place/source"
+  git -C "$checkout" archive "$commit" | tar -x -C "$place/source"
   "$python" -m pip wheel --quiet --no-deps ${PACKAGES:+--no-build-isolation} --wheel-dir "$place/$build" "$place/source"
 done
 rm -rf "$place/source"
