@@ -19,7 +19,7 @@ from biomtl.training.recipe import Recipe
 from biomtl.training.recipe_tasks import TaskOptions
 
 ROOT = Path(biomtl.__file__).parent
-OTHER_TOOLS = {"--standalone", "--nproc_per_node", "--num_processes", "--cpu"}  # of torchrun and accelerate
+OTHER_TOOLS = {"--standalone", "--nproc_per_node", "--num_processes", "--cpu", "--optimizer"}  # of torchrun … MT-DNN
 OTHER_KEYS = {"key", "extra_forbidden"}  # a place for any key; pydantic's name of a fault
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9_-]*[a-z0-9]")
 COMMAND = re.compile(r"`biomtl ([a-z]+)")
@@ -65,7 +65,12 @@ def modules() -> dict[str, ast.Module]:
 @cache
 def commands() -> dict[str, Any]:
     group: Any = typer.main.get_command(app)
-    return {name: group.commands[name] for name in group.list_commands(None)}
+    named = {name: group.commands[name] for name in group.list_commands(None)}
+    return named | {
+        f"{name} {sub}": command
+        for name, parent in named.items()
+        for sub, command in getattr(parent, "commands", {}).items()
+    }
 
 
 @cache

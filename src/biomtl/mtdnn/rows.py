@@ -81,7 +81,7 @@ def _row(path: Path, number: int, on_error: OnError, make: Callable[[], dict[str
 
 def _pieces(path: Path, reading: Reading) -> Pieces:
     if reading.vocabulary is None:
-        fix = "name it: vocabulary: vocab.txt (on the command line --vocabulary)"
+        fix = "name it in the recipe: vocabulary: vocab.txt"
         raise InputError("word pieces by number", path=path, expected="the vocabulary of their tokenizer", fix=fix)
     return Pieces.read(reading.vocabulary)
 

@@ -18,6 +18,11 @@ SUITES: Mapping[str, tuple[str, ...]] = {
     for suite, tasks in yaml.safe_load((_FOLDER / "suites.yaml").read_text(encoding="utf-8")).items()
 }
 """Named lists of tasks."""
+GROUPS: Mapping[str, tuple[str, ...]] = {
+    group: tuple(tasks)
+    for group, tasks in yaml.safe_load((_FOLDER / "groups.yaml").read_text(encoding="utf-8")).items()
+}
+"""Parts of a suite that are trained together, by the name that a recipe's ``group`` gives."""
 
 
 @cache

@@ -10,14 +10,8 @@ from pydantic_core import PydanticCustomError
 
 from biomtl.custom.config import TaskDefinition
 from biomtl.tasks.head import HeadChoice, View
-from biomtl.tasks.registry import known_tasks
+from biomtl.tasks.registry import GROUPS, known_tasks
 from biomtl.training.options import Amount, Count, Natural, NotNegative, Share
-
-GROUPS: Mapping[str, tuple[str, ...]] = {
-    "biomedical": ("chemprot", "ddi2013", "bc5cdr-chem", "bc5cdr-disease"),
-    "clinical": ("medsts", "mednli", "i2b2-2010", "shareclefe"),
-}
-"""Groups of BLUE's tasks that are trained together in Peng, Chen and Lu 2020."""
 
 
 class TaskOptions(TaskDefinition):

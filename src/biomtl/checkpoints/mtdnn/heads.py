@@ -104,7 +104,7 @@ class Head:
         cell = _CELLS.get(len(self.parameters["rnn.weight_ih"]) // width)
         if attention is None or classifier is None or cell is None:
             problem = f"head {self.number} is an answer network in an unknown form"
-            raise InputError(problem, path=path, fix="add --encoder-only; weight_norm is not supported")
+            raise InputError(problem, path=path, fix="add --encoder-only; weight normalisation is not supported")
         if cell != "gru":
             options["cell"] = cell
         if len(attention) == 1:
