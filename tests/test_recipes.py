@@ -35,7 +35,7 @@ def test_a_file_of_the_users_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_the_command_lists_and_prints_them(command: Callable[..., Any]) -> None:
     listed = command("recipes")
     assert [line.split()[0] for line in listed.out.splitlines() if not line.startswith(" ")] == NAMES
-    assert "what `biomtl quickstart` runs" in listed.out
+    assert "what `biomtl quickstart` runs" in " ".join(listed.out.split())
     printed = command("recipes", "sample").out
     assert yaml.safe_load(printed) == yaml.safe_load(packaged_recipes()["sample"].read_text(encoding="utf-8"))
     wrong = command("recipes", "smaple")

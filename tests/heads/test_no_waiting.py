@@ -49,6 +49,8 @@ CASES: list[Case] = [
     ("reg-text", tiny.head("reg-text", hidden=4)),
     *(("reg-apart", tiny.head("reg-apart", compare=name)) for name in ("distance", "cosine")),
     ("cls-pair", HeadChoice(name="san")),
+    ("cls-text", HeadChoice(adapter=8)),
+    ("tag-drug", HeadChoice(adapter=8)),
     ("cls-pair", HeadChoice(name="san", options={"cell": "lstm", "attention": "full", "reads": "first"})),
     *((name, HeadChoice(name="pooler")) for name in ("cls-text", "multi-text", "reg-pair", "pick")),
     ("pick", HeadChoice()),
@@ -99,7 +101,8 @@ def run(encoder: Path, case: Case) -> None:
     batch = collate(examples, model.processor)
     with torch.no_grad():
         encoded = on_meta(model.encoder(batch.inputs))
-    head, rows = model.head(name).to(META), batch.to(META).tasks[name]
+    # An adapter uses the encoder's pooler.
+    head, rows = model.to(META).head(name), batch.to(META).tasks[name]
     for training in (True, False):
         with NoWaiting():
             answer = head.train(training).answer(encoded, rows)

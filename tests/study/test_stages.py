@@ -12,6 +12,7 @@ from rich.console import Console
 
 import biomtl
 from biomtl.errors import InputError
+from biomtl.recipes import packaged_recipes
 from biomtl.study.stages import plan_stages, train_stages
 from biomtl.training.log import RunLog
 from biomtl.training.recipe_io import dump_recipe, load_recipe, make_recipe
@@ -142,11 +143,11 @@ def test_stages_that_do_not_fit(
 
 
 def test_the_whole_protocol_of_mt_bluebert_is_one_recipe() -> None:
-    path = Path(__file__).parents[2] / "recipes" / "mt-bluebert.yaml"
-    recipe = load_recipe(path)
+    path = packaged_recipes()["mt-bluebert"]
+    recipe = load_recipe("mt-bluebert")
     assert "biosses" in recipe.tasks
     runs = {(run.stage, run.task): run.recipe for run in plan_stages(recipe)}
-    said = yaml.safe_load(path.read_text())
+    said = yaml.safe_load(path.read_text(encoding="utf-8"))
     assert [next(iter(s)) if isinstance(s, dict) else s for s in said["stages"]] == ["joint", "each"]
     each = {task: (run.learning_rate, run.num_train_epochs) for (stage, task), run in runs.items() if stage == "each"}
     assert each["ddi2013"] == (5e-5, 10)

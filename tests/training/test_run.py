@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from biomtl.model import MultiTaskModel
 from biomtl.results import Results
 from biomtl.suite import load_suite
 from biomtl.training.observer import Observer
-from biomtl.training.progress import Progress
+from biomtl.training.progress import DevScores, Progress
 from biomtl.training.recipe_io import load_recipe, make_recipe
 from biomtl.training.run import Run, train
 
@@ -155,9 +156,8 @@ def test_the_chosen_weights_are_saved_and_scored(
     scores = iter([0.1, 0.2, 0.5, 0.4, 0.3])
     evaluated = Observer.evaluate
 
-    def scripted(self: Observer, progress: Progress) -> float:
-        evaluated(self, progress)
-        return next(scores)
+    def scripted(self: Observer, progress: Progress) -> DevScores:
+        return replace(evaluated(self, progress), chosen=next(scores))
 
     monkeypatch.setattr(Observer, "evaluate", scripted)
     keys = {"max_steps": 5, "eval_steps": 1, "save_steps": 1, "save_total_limit": 9, "warmup_steps": 0}
