@@ -96,13 +96,13 @@ class EncodedExample:
             portions[number].append(example)
         if len(portions) < 2:
             return [self]
-        return [EncodedExample(self.rows, own, self.truncated) for own in portions]
+        return [replace(self, task_examples=own) for own in portions]
 
     def split(self) -> Iterator[EncodedExample]:
         """One example per task, for batches that hold a single task."""
         for task in sorted(self.tasks):
             own = [example for example in self.task_examples if example.task == task]
-            yield EncodedExample(self.rows, own, self.truncated)
+            yield replace(self, task_examples=own)
 
 
 def encode_examples(

@@ -18,9 +18,9 @@ import biomtl.training.run
 import tiny
 from biomtl.errors import InputError
 from biomtl.training.folder import RESULTS, claim, is_finished
-from biomtl.training.log import RunLog
 from biomtl.training.recipe_io import load_recipe
 from biomtl.training.run import Run, train
+from stopping import StoppedError, stop_after
 
 KEYS: dict[str, Any] = {
     "max_length": 24,
@@ -33,10 +33,6 @@ KEYS: dict[str, Any] = {
 }
 
 
-class StoppedError(Exception):
-    """The process ends here."""
-
-
 @pytest.fixture
 def start(bert: Path, small_suite: Path, tmp_path: Path) -> Callable[..., Run]:
     def start(*, resume: bool = False, overwrite: bool = False, **keys: Any) -> Run:
@@ -44,17 +40,6 @@ def start(bert: Path, small_suite: Path, tmp_path: Path) -> Callable[..., Run]:
         return train(recipe, resume=resume, overwrite=overwrite, console=Console(quiet=True))
 
     return start
-
-
-def stop_after(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    original = RunLog.step
-
-    def stopping(self: RunLog, done: Any) -> None:
-        original(self, done)
-        if done.step == step:
-            raise StoppedError
-
-    monkeypatch.setattr(RunLog, "step", stopping)
 
 
 def test_where_the_new_run_has_no_room_to_begin(

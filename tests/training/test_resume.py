@@ -19,8 +19,9 @@ from safetensors.torch import load_file
 
 import tiny
 from biomtl.errors import InputError
-from biomtl.training.log import RunLog, kept_lines
+from biomtl.training.log import kept_lines
 from biomtl.training.run import Run, train
+from stopping import StoppedError, stop_after
 
 KEYS: dict[str, Any] = {
     "max_length": 24,
@@ -59,21 +60,6 @@ def assert_same(first: Path, second: Path) -> None:
     assert lines(first) == lines(second)
     metrics = [json.loads((folder / "metrics.json").read_text()) for folder in (first, second)]
     assert metrics[0]["tasks"] == metrics[1]["tasks"]
-
-
-class StoppedError(Exception):
-    """The process ends here."""
-
-
-def stop_after(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    original = RunLog.step
-
-    def stopping(self: RunLog, done: Any) -> None:
-        original(self, done)
-        if done.step == step:
-            raise StoppedError
-
-    monkeypatch.setattr(RunLog, "step", stopping)
 
 
 @pytest.mark.parametrize(

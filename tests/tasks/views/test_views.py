@@ -14,7 +14,7 @@ from biomtl.tasks.head import HeadChoice
 from biomtl.tasks.relation import RelationArguments
 from biomtl.tasks.task import Task
 from biomtl.tasks.types.base import type_of
-from biomtl.tasks.views import VIEWS, Argument
+from biomtl.tasks.views import VIEWS, Argument, Pair
 from biomtl.tasks.views.markers import marked
 from biomtl.text.transformer import TransformerProcessor
 
@@ -24,9 +24,9 @@ DRUG, ILLNESS = Argument("drug", (5, 14)), Argument("illness", (20, 29))
 
 
 def test_mask() -> None:
-    assert VIEWS["mask"].text(TEXT, DRUG, ILLNESS, RELATION).texts == ("pola @drug$ rimu @illness$ vono",)
+    assert VIEWS["mask"].text(Pair(TEXT, DRUG, ILLNESS, RELATION)).texts == ("pola @drug$ rimu @illness$ vono",)
     whole = Argument("illness", (5, 19))
-    assert VIEWS["mask"].text(TEXT, DRUG, whole, RELATION).texts == ("pola @drug-illness$ korinosis vono",)
+    assert VIEWS["mask"].text(Pair(TEXT, DRUG, whole, RELATION)).texts == ("pola @drug-illness$ korinosis vono",)
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_mask() -> None:
     ],
 )
 def test_markers(first: Argument, second: Argument, wanted: str) -> None:
-    text, (one, other) = marked(TEXT, first, second)
+    text, (one, other) = marked(Pair(TEXT, first, second, RELATION))
     assert text == wanted
     assert (text[slice(*one)], text[slice(*other)]) == ("@", "#")
 
@@ -52,7 +52,7 @@ def test_markers_only_insert(places: list[int]) -> None:
     if any(start == end for start, end in spans):
         return
     first, second = (Argument("drug", (start, end)) for start, end in spans)
-    text, opened = marked(TEXT, first, second)
+    text, opened = marked(Pair(TEXT, first, second, RELATION))
     for mark in ("@ * drug * ", "# ^ drug ^ ", " @", " #"):
         assert text.count(mark) == 1
         text = text.replace(mark, "", 1)
@@ -67,9 +67,9 @@ def processor(bert: Path) -> TransformerProcessor:
 
 def test_spans_read_both_ends(processor: TransformerProcessor) -> None:
     view = VIEWS["spans"]
-    shown = view.text(TEXT, DRUG, ILLNESS, RELATION)
+    shown = view.text(Pair(TEXT, DRUG, ILLNESS, RELATION))
     (encoded,) = processor.encode([shown])
-    positions = view.positions(TEXT, DRUG, ILLNESS, RELATION, encoded.rows)
+    positions = view.positions(Pair(TEXT, DRUG, ILLNESS, RELATION), encoded.rows)
     assert positions is not None
     assert positions.shape == (1, 4, 2)
     offsets = [tuple(encoded.rows[row].offsets[place]) for row, place in positions[0]]
@@ -85,7 +85,7 @@ def test_spans_read_both_ends(processor: TransformerProcessor) -> None:
     ],
 )
 def test_features_are_types_and_order(first: Argument, second: Argument, wanted: list[int]) -> None:
-    features = VIEWS["spans"].features(first, second, RELATION)
+    features = VIEWS["spans"].features(Pair(TEXT, first, second, RELATION))
     assert features is not None
     assert features.tolist() == [wanted]
 
@@ -96,9 +96,9 @@ def test_a_pair_is_read_from_one_window_that_holds_both(processor: TransformerPr
     text = " ".join(words)
     spans = [(text.index(word), text.index(word) + len(word)) for word in ("zalpidine", "korinosis")]
     first, second = Argument("drug", spans[0]), Argument("illness", spans[1])
-    (encoded,) = processor.encode([VIEWS["spans"].text(text, first, second, RELATION)])
+    (encoded,) = processor.encode([VIEWS["spans"].text(Pair(text, first, second, RELATION))])
     assert len(encoded.rows) > 1
-    positions = VIEWS["spans"].positions(text, first, second, RELATION, encoded.rows)
+    positions = VIEWS["spans"].positions(Pair(text, first, second, RELATION), encoded.rows)
     assert positions is not None
     assert (positions >= 0).all()
     held = [

@@ -15,7 +15,7 @@ from biomtl.tasks.relation import RelationArguments
 from biomtl.tasks.task import Task
 from biomtl.tasks.types.base import Cell, Record
 from biomtl.tasks.types.classification import Classification
-from biomtl.tasks.views import VIEWS, View, arguments_of
+from biomtl.tasks.views import VIEWS, Pair, View
 from biomtl.text.base import EncodedRow, TextInput
 
 DEFAULT_VIEW = "mask"
@@ -71,7 +71,7 @@ class Relation(Classification):
         """
         relation = relation_of(task)
         if "entities" in record:
-            return view_of(head).text(record["text"], *arguments_of(record, relation), relation)
+            return view_of(head).text(Pair.of(record, relation))
         if self.required(task, head):
             problem = f"task {task.name}: record {record.get('id')!r} has no entities"
             raise InputError(problem, expected=f"two mentions for view: {head.view}", fix="use view: mask")
@@ -83,15 +83,13 @@ class Relation(Classification):
         """The positions that the view reads."""
         if "entities" not in record:
             return None
-        relation = relation_of(task)
-        return view_of(head).positions(record["text"], *arguments_of(record, relation), relation, rows)
+        return view_of(head).positions(Pair.of(record, relation_of(task)), rows)
 
     def features(self, record: Record, task: Task, head: HeadChoice = DEFAULT_HEAD) -> NDArray[np.int64] | None:
         """The view's numbers of the pair."""
         if "entities" not in record:
             return None
-        relation = relation_of(task)
-        return view_of(head).features(*arguments_of(record, relation), relation)
+        return view_of(head).features(Pair.of(record, relation_of(task)))
 
     def loss_denominator(self, target: NDArray[Any]) -> int:
         """1, or 0 if a mention has no pieces."""

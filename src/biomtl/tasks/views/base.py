@@ -22,6 +22,25 @@ class Argument:
     span: Span
 
 
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two mentions of a text, as a task's records have them."""
+
+    text: str
+    first: Argument
+    second: Argument
+    relation: RelationArguments
+
+    @classmethod
+    def of(cls, record: Mapping[str, Any], relation: RelationArguments) -> Pair:
+        """The pair of a record with two ``entities``, first argument first."""
+        first, second = (
+            Argument(relation.type_of(entity["type"]), (entity["start"], entity["end"]))
+            for entity in record["entities"]
+        )
+        return cls(record["text"], first, second, relation)
+
+
 class View(ABC):
     """One way to show a pair of mentions to an encoder."""
 
@@ -30,28 +49,13 @@ class View(ABC):
     """Whether all pairs of a text are read from the same row of the encoder."""
 
     @abstractmethod
-    def text(self, text: str, first: Argument, second: Argument, relation: RelationArguments) -> TextInput:
-        """The encoder's input for a pair in ``text``."""
+    def text(self, pair: Pair) -> TextInput:
+        """The encoder's input for a pair."""
 
-    def positions(
-        self,
-        text: str,
-        first: Argument,
-        second: Argument,
-        relation: RelationArguments,
-        rows: Sequence[EncodedRow],
-    ) -> NDArray[np.int32] | None:
+    def positions(self, pair: Pair, rows: Sequence[EncodedRow]) -> NDArray[np.int32] | None:
         """``[1, k, 2]``: row and position of the pieces that stand for the pair; ``None`` if the whole text does."""
         return None
 
-    def features(self, first: Argument, second: Argument, relation: RelationArguments) -> NDArray[np.int64] | None:
+    def features(self, pair: Pair) -> NDArray[np.int64] | None:
         """``[1, n]`` numbers that the head reads besides; ``None`` if there are none."""
         return None
-
-
-def arguments_of(record: Mapping[str, Any], relation: RelationArguments) -> tuple[Argument, Argument]:
-    """A record's two mentions, first argument first."""
-    first, second = (
-        Argument(relation.type_of(entity["type"]), (entity["start"], entity["end"])) for entity in record["entities"]
-    )
-    return first, second

@@ -8,8 +8,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from biomtl.tasks.relation import RelationArguments
-from biomtl.tasks.views.base import Argument, View
+from biomtl.tasks.views.base import Pair, View
 from biomtl.text.alignment import span_positions
 from biomtl.text.base import EncodedRow, Span, TextInput
 
@@ -27,29 +26,22 @@ class MarkersView(View):
 
     name: ClassVar[str] = "markers"
 
-    def text(self, text: str, first: Argument, second: Argument, relation: RelationArguments) -> TextInput:
+    def text(self, pair: Pair) -> TextInput:
         """The text with markers."""
-        return TextInput((marked(text, first, second)[0],))
+        return TextInput((marked(pair)[0],))
 
-    def positions(
-        self,
-        text: str,
-        first: Argument,
-        second: Argument,
-        relation: RelationArguments,
-        rows: Sequence[EncodedRow],
-    ) -> NDArray[np.int32] | None:
+    def positions(self, pair: Pair, rows: Sequence[EncodedRow]) -> NDArray[np.int32] | None:
         """``[1, 2, 2]``: the opening markers, both from one row if one holds them."""
-        return span_positions(rows, marked(text, first, second)[1])[None, :, 0]
+        return span_positions(rows, marked(pair)[1])[None, :, 0]
 
 
-def marked(text: str, first: Argument, second: Argument) -> tuple[str, tuple[Span, Span]]:
+def marked(pair: Pair) -> tuple[str, tuple[Span, Span]]:
     """The text with markers, and the spans of the first character of both opening markers.
 
     Markers nest where mentions do: of two that open at one place the longer mention's comes first (the first
     argument's if they are equal), of two that close there the one that opened last.
     """
-    arguments = (first, second)
+    arguments, text = (pair.first, pair.second), pair.text
     outer = sorted((0, 1), key=lambda i: (arguments[i].span[0], -arguments[i].span[1], i))
     # (place, closing markers before opening ones, order of nesting, what is inserted, argument if it opens)
     marks = []

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from biomtl.tasks.relation import RelationArguments
-from biomtl.tasks.views.base import Argument, View
+from biomtl.tasks.views.base import Pair, View
 from biomtl.text.base import Span, TextInput
 from biomtl.text.masking import Masked, mask
 from biomtl.text.printable import printable
@@ -16,20 +15,17 @@ class MaskView(View):
 
     name: ClassVar[str] = "mask"
 
-    def text(self, text: str, first: Argument, second: Argument, relation: RelationArguments) -> TextInput:
+    def text(self, pair: Pair) -> TextInput:
         """The masked text."""
-        return TextInput((mask_entities(relation, text, first, second).text,))
+        return TextInput((mask_entities(pair).text,))
 
 
-def mask_entities(relation: RelationArguments, text: str, first: Argument, second: Argument) -> Masked:
-    """A text with both arguments hidden, and the places of their placeholders.
+def mask_entities(pair: Pair) -> Masked:
+    """A pair's text with both arguments hidden, and the places of their placeholders.
 
-    Args:
-        relation: the task's arguments.
-        text: the text; where the task asks for it, it becomes plain ASCII first, which may move what follows.
-        first: the first argument.
-        second: the second one.
+    Where the task asks for it, the text becomes plain ASCII first, which may move what follows.
     """
+    text, first, second, relation = pair.text, pair.first, pair.second, pair.relation
     one, other = first.span, second.span
     if relation.ascii:
         ascii = printable(text)

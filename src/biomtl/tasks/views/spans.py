@@ -8,8 +8,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from biomtl.tasks.relation import RelationArguments
-from biomtl.tasks.views.base import Argument, View
+from biomtl.tasks.views.base import Pair, View
 from biomtl.text.alignment import span_positions
 from biomtl.text.base import EncodedRow, TextInput
 
@@ -25,24 +24,17 @@ class SpansView(View):
     name: ClassVar[str] = "spans"
     shared: ClassVar[bool] = True
 
-    def text(self, text: str, first: Argument, second: Argument, relation: RelationArguments) -> TextInput:
+    def text(self, pair: Pair) -> TextInput:
         """The text itself."""
-        return TextInput((text,))
+        return TextInput((pair.text,))
 
-    def positions(
-        self,
-        text: str,
-        first: Argument,
-        second: Argument,
-        relation: RelationArguments,
-        rows: Sequence[EncodedRow],
-    ) -> NDArray[np.int32] | None:
+    def positions(self, pair: Pair, rows: Sequence[EncodedRow]) -> NDArray[np.int32] | None:
         """``[1, 4, 2]``: first and last piece of the first mention, then of the second."""
-        return span_positions(rows, (first.span, second.span)).reshape(1, 4, 2)
+        return span_positions(rows, (pair.first.span, pair.second.span)).reshape(1, 4, 2)
 
-    def features(self, first: Argument, second: Argument, relation: RelationArguments) -> NDArray[np.int64] | None:
+    def features(self, pair: Pair) -> NDArray[np.int64] | None:
         """``[1, 3]``: the places of both types among the task's (from 1; 0 for others), and the order."""
-        names = relation.names()
+        first, second, names = pair.first, pair.second, pair.relation.names()
         types = [names.index(a.type) + 1 if a.type in names else 0 for a in (first, second)]
         order = BEFORE if first.span[1] <= second.span[0] else AFTER if second.span[1] <= first.span[0] else OVERLAPPING
         return np.array([[*types, order]], dtype=np.int64)
