@@ -61,14 +61,19 @@ def seed_of(folder: Path) -> int:
     return int(json.loads((folder / "metrics.json").read_text())["provenance"]["seed"])
 
 
-def test_the_older_run_stays_until_the_new_one_is_finished(
-    start: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def stop_replacing(start: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A finished run of seed 1, and one of seed 2 that was to replace it and stopped after two steps."""
     start(seed=1)
     with monkeypatch.context() as patched:
         stop_after(2, patched)
         with pytest.raises(StoppedError):
             start(seed=2, overwrite=True)
+
+
+def test_the_older_run_stays_until_the_new_one_is_finished(
+    start: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop_replacing(start, monkeypatch)
     assert is_finished(tmp_path / "run")
     assert seed_of(tmp_path / "run") == 1
     with pytest.raises(InputError, match=r"recipe\.yaml: seed is 2, now 1, resume with the recipe as it was"):
@@ -85,11 +90,7 @@ def test_the_older_run_stays_until_the_new_one_is_finished(
 def test_files_put_into_the_older_run_meanwhile_are_kept(
     start: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    start(seed=1)
-    with monkeypatch.context() as patched:
-        stop_after(2, patched)
-        with pytest.raises(StoppedError):
-            start(seed=2, overwrite=True)
+    stop_replacing(start, monkeypatch)
     (tmp_path / "run" / "thesis.txt").write_text("years of work")
     with pytest.raises(InputError, match=r"thesis\.txt: a file that is no part of a run folder, move it away"):
         start(seed=2, resume=True)
