@@ -116,7 +116,7 @@ CASES = (
         ("recipe.yaml", "own.yaml"),
         (
             _reading(f"train recipe.yaml encoder={{in}}/bert {_SHORT}", "recipe.yaml"),
-            _reading("train own.yaml output=out", "own.yaml"),
+            _reading(f"train own.yaml encoder={{in}}/bert {_SHORT}", "own.yaml"),
             _reading("audit own.yaml", "own.yaml"),
         ),
         weight=1.5,

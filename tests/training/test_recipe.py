@@ -46,6 +46,11 @@ def test_an_empty_recipe_is_whole(write):
     assert (recipe.eval_strategy, recipe.metric_for_best_model) == ("epoch", "mean")
 
 
+def test_a_file_of_no_bytes_is_no_recipe(write):
+    with pytest.raises(InputError, match="an empty file, expected `key: value` lines"):
+        load_recipe(write(""))
+
+
 def test_values_follow_from_other_keys():
     assert make_recipe({"batch_size": 8}).batch_tokens is None
     assert make_recipe({"max_steps": 8}).num_train_epochs is None

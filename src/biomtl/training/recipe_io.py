@@ -141,6 +141,9 @@ def _read(path: Path) -> tuple[dict[str, Any], Lines]:
     """The file's mapping with ``tasks`` by name, and the line of every key."""
     value, node = read_yaml(path)
     if value is None:
+        if not path.stat().st_size:  # a file that lost its content would train the default tasks for hours
+            fix = "for all defaults write `{}`; to start from a packaged recipe: `biomtl recipes NAME`"
+            raise InputError("an empty file", path=path, line=1, expected="`key: value` lines", fix=fix)
         return {}, {}
     if not isinstance(value, dict):
         raise InputError(f"a YAML {type(value).__name__}", path=path, line=1, expected="`key: value` lines")

@@ -71,8 +71,8 @@ def test_shards_and_slices(tmp_path: Path, shards: int, axis: int, count: int) -
 def test_missing_and_overlapping_slices(tmp_path: Path) -> None:
     write_sharded(tmp_path / "x", VALUES, 1, {"f": (0, 2)})
     table = read_table(tmp_path / "x.index")
-    second = next(key for key in reversed(table) if key.startswith(b"\0"))
-    without = {key: value for key, value in table.items() if key != second}
+    first = next(key for key in table if key.startswith(b"\0"))
+    without = {key: value for key, value in table.items() if key != first}
     (tmp_path / "x.index").write_bytes(write_table(sorted(without.items())))
     with pytest.raises(InputError, match="variable f: the slice at"):
         Bundle(tmp_path / "x").read("f")
@@ -205,6 +205,17 @@ def test_object_based_fixture(shared: Path) -> None:
     for key in expected["keys"][1:]:
         name = key.removeprefix("model/").removesuffix("/.ATTRIBUTES/VARIABLE_VALUE")
         assert bundle.read(key).tobytes() == plain.read(name).tobytes()
+
+
+def test_bytes_after_the_last_variable(shared: Path, tmp_path: Path) -> None:
+    for path in (shared / "fixtures" / "tf_bert" / "plain").glob("bert_model.ckpt*"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    data = tmp_path / "bert_model.ckpt.data-00000-of-00001"
+    size = data.stat().st_size
+    with data.open("ab") as stream:
+        stream.write(b"more")
+    with pytest.raises(InputError, match=f"{size + 4} bytes, but its last variable ends at byte {size}"):
+        Bundle(tmp_path / "bert_model.ckpt")
 
 
 @pytest.mark.parametrize(

@@ -108,6 +108,7 @@ class Bundle:
         """Fail early, and also for unused variables, if a data file is missing or too short."""
         sizes: dict[int, int] = {}
         named: Counter[int] = Counter()
+        ends: Counter[int] = Counter()
         for name, entry in [*self._entries.items(), *((_part_name(key), piece) for key, piece in self._parts.items())]:
             if entry.slices:
                 continue
@@ -123,9 +124,14 @@ class Bundle:
             if end > sizes[entry.shard]:
                 problem = f"{sizes[entry.shard]} bytes, but variable {name} ends at byte {end}"
                 raise InputError(problem, path=path, fix=f"the file is truncated: {_AGAIN}")
+            ends[entry.shard] = max(ends[entry.shard], end)
             named[entry.shard] += entry.size
             if named[entry.shard] > sizes[entry.shard]:  # else a small file could stand for any amount of values
                 raise InputError(f"variable {name} shares its data with others", path=path, fix=_AGAIN)
+        for number, end in ends.items():  # TensorFlow writes nothing after the last variable
+            if end < sizes[number]:
+                problem = f"{sizes[number]} bytes, but its last variable ends at byte {end}"
+                raise InputError(problem, path=self.shard(number), fix=_AGAIN)
 
     def _variable(self, name: str, entry: Entry) -> Variable:
         dtype = self._dtype(name, entry)
