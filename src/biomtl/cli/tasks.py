@@ -109,7 +109,8 @@ def detail(task: Task) -> Iterator[Table | str]:
     yield counts
     published = Table("system", "x 100", "metric", "source", title="published scores (test)", title_justify="left")
     for entry in about.published:
-        published.add_row(entry.system, f"{entry.value:.2f}".removesuffix("0"), entry.metric, entry.source)
+        source = "; ".join(filter(None, (entry.source, entry.remarks)))
+        published.add_row(entry.system, f"{entry.value:.2f}".removesuffix("0"), entry.metric, source)
     yield published
     for note in about.notes:
         yield f"Note: {note}"

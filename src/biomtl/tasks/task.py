@@ -28,8 +28,16 @@ class Published(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     system: str
     value: float = Field(description="x100, as printed in the source")
+    sd: float | None = Field(None, description="standard deviation over its runs, x100")
     metric: str
     source: str
+    protocol: str = Field("", description="how it was trained or scored, where that differs from one run on train")
+    data: str = Field("", description="the rows that it was scored on, where they are not those of this record")
+
+    @property
+    def remarks(self) -> str:
+        """What to know before another score is compared with it; empty if there is nothing."""
+        return "; ".join(filter(None, (self.protocol, self.data)))
 
 
 class Catalogue(BaseModel):
