@@ -102,7 +102,7 @@ class Killer:
         replacing = reference.old is not None and rng.random() < 0.4
         with self._fresh(scenario, reference if replacing else None):
             words = filled(scenario.words, self.inputs) + ["--overwrite"] * replacing
-            if rng.random() < FROM_START:
+            if rng.random() < FROM_START and scenario.before is None:  # which can't run in a program of its own
                 after = rng.uniform(0, STARTING)
                 moment, detail = "while the program starts", f"{after:.3f} s"
                 ended, left = self._kill_starting(words, number, after)

@@ -81,8 +81,8 @@ class EncodedExample:
 
     @property
     def labelled_tasks(self) -> frozenset[str]:
-        """The tasks that have gold values for the text."""
-        return frozenset(example.task for example in self.task_examples if example.labelled)
+        """The tasks that have gold values for the text; if none has, those that teachers have labelled."""
+        return frozenset(example.task for example in self.task_examples if example.labelled) or self.tasks
 
     def portions(self, most: int) -> list[EncodedExample]:
         """The example, or copies of it that share its task examples so that each has at most ``most`` of a task."""

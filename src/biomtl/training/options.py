@@ -106,6 +106,11 @@ class DistillOptions(Options):
     unlabelled: Texts = Field(
         (), description="Tasks whose texts are also labelled by the teachers of the others among them; `*` for all."
     )
+    pairs: Natural = Field(
+        0,
+        description="For each of these tasks that compares two texts, so many pairs of neighbouring texts of the "
+        "others, which only its teachers label.",
+    )
     folder: str | None = Field(
         None,
         description="Folder for the teachers' outputs; default `teachers` in `$BIOMTL_CACHE` or `~/.cache/biomtl`.",

@@ -19,8 +19,8 @@ from biomtl.training.recipe_tasks import TaskOptions
 HEAD = """<!-- Written by `python -m biomtl.training.recipe_reference`; edit the descriptions in training/recipe.py. -->
 # The recipe
 
-A recipe is a YAML file that defines a whole run: `biomtl train RECIPE [key=value …]`. Every key has a default, so an
-empty file is a valid recipe, which trains the bundled sample suite. Keys have the names of Hugging Face's training
+A recipe is a YAML file that defines a whole run: `biomtl train RECIPE [key=value …]`. Every key has a default, so
+`{}` is a valid recipe, which trains the bundled sample suite. Keys have the names of Hugging Face's training
 arguments where these exist. `null` means "not given". Unknown keys, impossible values and contradictory keys are
 refused, with the line of the key, before any data is read. The run folder keeps the resolved recipe.
 

@@ -109,7 +109,7 @@ def teach(suite: Suite, recipe: Recipe, device: torch.device, say: Say) -> Teach
         return None
     teachers = teachers_of(recipe.distill, suite.tasks)
     records = {name: training_records(suite, name, recipe) for name in suite.tasks}
-    more = further_records(suite.tasks, suite.heads, records, teachers, recipe.distill.unlabelled)
+    more = further_records(suite.tasks, suite.heads, records, teachers, recipe.distill.unlabelled, recipe.distill.pairs)
     wanted = {name: [*records[name], *more.get(name, ())] for name in teachers}
     place = Path(recipe.distill.folder) if recipe.distill.folder else default_folder()
     files: dict[str, list[Path]] = {name: [] for name in teachers}
@@ -127,6 +127,7 @@ def further_records(
     records: Mapping[str, Sequence[Record]],
     teachers: Mapping[str, Any],
     chosen: Sequence[str],
+    pairs: int = 0,
 ) -> dict[str, list[Record]]:
     """Records without gold for the texts of other tasks, each text once, for tasks that have teachers.
 
@@ -136,12 +137,17 @@ def further_records(
         records: their training records.
         teachers: the tasks that have teachers.
         chosen: the tasks that exchange texts; ``*`` for all that can.
+        pairs: how many pairs to make of single texts for each task that compares two.
     """
     names = [name for name in tasks if name in chosen or EVERY in chosen]
     found: dict[str, list[Record]] = {}
     for name in names:
         if name not in teachers or not _can_be_filled(tasks[name]):
             continue
+        if tasks[name].inputs == "pair" and pairs:
+            texts = [_text(tasks[other], record, heads[other]) for other in names for record in records[other]]
+            single = list(dict.fromkeys(text for text in texts if isinstance(text, str)))
+            found[name] = [as_record(tasks[name], pair) for pair in _neighbours(single, pairs)]
         seen = {_text(tasks[name], record, heads[name]) for record in records[name]}
         for other in names:
             for record in records[other] if other != name else ():
@@ -155,6 +161,12 @@ def further_records(
                 ):  # not where words lose an unusual blank: that is another text
                     found.setdefault(name, []).append(filled)
     return found
+
+
+def _neighbours(texts: Sequence[str], count: int) -> list[tuple[str, str]]:
+    """Pairs of successive texts, which are often alike as they are of one document; no text twice, evenly spread."""
+    pairs = list(zip(texts[::2], texts[1::2], strict=False))
+    return [pairs[number * len(pairs) // count] for number in range(count)] if len(pairs) > count else pairs
 
 
 def _can_be_filled(task: Task) -> bool:

@@ -52,7 +52,7 @@ def teacher(bert: Path, tmp_path: Path) -> Path:
 
 def recipe_of(suite: Path, tmp_path: Path, teachers: Any, **keys: Any) -> Any:
     options = {"teachers": teachers, "folder": str(tmp_path / "kept")}
-    options |= {key: keys.pop(key) for key in ("unlabelled", "gold_from", "gold_to") if key in keys}
+    options |= {key: keys.pop(key) for key in ("unlabelled", "pairs", "gold_from", "gold_to") if key in keys}
     return make_recipe({"suite": str(suite), "max_length": 24, "batch_size": 8, "distill": options, **keys})
 
 
@@ -159,6 +159,28 @@ def test_texts_of_other_tasks(bert: Path, suite: Path, teacher: Path, tmp_path: 
     rows = batch.tasks["cls-text"]
     expected = -(rows.taught * answers["cls-text"].outputs.log_softmax(-1)).sum(-1).mean()
     torch.testing.assert_close(changed["cls-text"], expected)
+
+
+def test_pairs_of_texts_of_other_tasks(bert: Path, suite: Path, teacher: Path, tmp_path: Path) -> None:
+    _, plain, _ = taught_data(recipe_of(suite, tmp_path, str(teacher), unlabelled="*"), bert)
+    recipe = recipe_of(suite, tmp_path, str(teacher), unlabelled="*", pairs=5)
+    model, data, teaching = taught_data(recipe, bert)
+    made = teaching.unlabelled["reg-pair"]
+    assert len(made) == 5
+    assert len({record[key] for record in made for key in ("text_a", "text_b")}) == 10
+    assert len(data.examples) == len(plain.examples) + 5
+    entries = {plan.task: plan.entries for plan in data.mixer.plan()}
+    assert entries["reg-pair"] == {plan.task: plan.entries for plan in plain.mixer.plan()}["reg-pair"] + 5
+    only = [e for e in data.examples if not any(own.labelled for own in e.task_examples)]
+    assert [example.tasks for example in only] == [{"reg-pair"}] * 5
+    method = Distillation(recipe.distill, model)
+    method.gold = 1.0  # without gold the teacher alone is the target
+    batch = collate(only, model.processor)
+    answers = model.eval()(batch.inputs, batch.tasks)
+    changed = method.losses({"reg-pair": answers["reg-pair"].loss}, answers, batch, model)
+    low, high = model.tasks["reg-pair"].score_range
+    errors = (answers["reg-pair"].outputs - batch.tasks["reg-pair"].taught) / (high - low)
+    torch.testing.assert_close(changed["reg-pair"], errors.square().mean())
 
 
 def test_a_text_that_words_do_not_give_back(bert: Path, suite: Path, teacher: Path, tmp_path: Path) -> None:
