@@ -16,7 +16,7 @@ N_CHARACTERS = 262  # 256 bytes, five markers, and the zero row that the loader 
 Size = Annotated[int, Field(gt=0, le=1_000_000)]
 Number = Annotated[int, Field(gt=0, le=1_000)]
 Filter = tuple[Size, Size]
-Clip = Annotated[float, Field(gt=0, le=1e30)]  # what float32 holds
+Clip = Annotated[float, Field(gt=0, le=1_000_000)]
 
 
 class _Part(BaseModel):
