@@ -32,6 +32,7 @@ COMMANDS: Mapping[str, str] = {
     "evaluate": "Predict a split and score it by the benchmark's rules, with 95 % intervals.",
     "score": "Score predictions by the rules of the BLUE benchmark, with rows per label and 95 % intervals.",
     "compare": "Compare runs task by task with the first: differences, paired tests, wins and ranks.",
+    "leaderboard": "Show runs beside published scores: test split, with the sources and where the protocols differ.",
     "study": (
         "Train many runs of one recipe: over seeds, without each method, over pairs of tasks, or in search of values."
     ),

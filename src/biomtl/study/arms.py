@@ -127,11 +127,16 @@ def shared_tasks(arms: Sequence[Arm], split: Split) -> list[str]:
                 )
                 raise InputError(counts, expected="as many in each, one per seed")
             for run in arm.runs[task]:
-                _refuse_unlike(first, run, task, split)
+                refuse_unlike(first, run, task, split)
     return tasks
 
 
-def _refuse_unlike(first: ScoredRun, other: ScoredRun, task: str, split: Split) -> None:
+def refuse_unlike(first: ScoredRun, other: ScoredRun, task: str, split: Split) -> None:
+    """Refuse two runs of a task whose scores can't be compared.
+
+    Raises:
+        InputError: they were scored by different metrics, or on different files.
+    """
     metrics = [run.results.tasks[task][split].main for run in (first, other)]
     if metrics[0] != metrics[1]:
         problem = f"{task}: {first.folder} is scored by {metrics[0]}, {other.folder} by {metrics[1]}"

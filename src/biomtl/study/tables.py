@@ -87,7 +87,7 @@ def latex(comparison: Comparison) -> str:
     """A LaTeX ``tabular``; the notes are comments above it."""
 
     def line(cells: list[str]) -> str:
-        return " & ".join("".join(LATEX.get(c, c) for c in cell).replace("±", r"$\pm$") for cell in cells) + r" \\"
+        return " & ".join(latex_text(cell) for cell in cells) + r" \\"
 
     titles = header(comparison)
     columns = "l" + "r" * (len(titles) - 1)
@@ -96,6 +96,11 @@ def latex(comparison: Comparison) -> str:
     comments = [f"% {note}" for note in notes(comparison)]
     opening = [rf"\begin{{tabular}}{{{columns}}}", r"\hline", line(titles), r"\hline"]
     return "\n".join([*comments, *opening, *body, r"\hline", r"\end{tabular}", ""])
+
+
+def latex_text(text: str) -> str:
+    """Text in which every character that LaTeX would obey stands for itself."""
+    return "".join(LATEX.get(c, c) for c in text).replace("±", r"$\pm$")
 
 
 def csv_table(comparison: Comparison) -> str:
