@@ -163,7 +163,10 @@ BROKEN: dict[str, tuple[Callable[[Path], None], str]] = {
     "endless highways": (option("char_cnn", "n_highway", 10**30), "char_cnn.n_highway: .*less than or equal to 1000"),
     "endless filters": (option("char_cnn", "filters", [[1, 1]] * 2000), "char_cnn.filters: .*at most 1000"),
     "huge cells": (option("lstm", "dim", 10**18), "lstm.dim: .*less than or equal to 1000000"),
-    "a clip that no float holds": (option("lstm", "cell_clip", 1e300), "lstm.cell_clip: .*less than or equal to 1000000"),
+    "a clip that no float holds": (
+        option("lstm", "cell_clip", 1e300),
+        "lstm.cell_clip: .*less than or equal to 1000000",
+    ),
     "wide projection": (option("lstm", "projection_dim", 10), "projection_dim 10 is above dim 9"),
 }
 
