@@ -140,3 +140,11 @@ def test_scored_texts_are_left_out_or_refused(bert: Path, tmp_path: Path) -> Non
         adaptation_texts(suite, recipe, AdaptOptions(corpus=str(corpus)))
     texts, _ = adaptation_texts(suite, recipe, AdaptOptions(corpus=str(corpus), allow_test_text=True))
     assert len(texts) == 2
+
+
+def test_texts_of_relations_stand_as_they_are(bert: Path, tmp_path: Path) -> None:
+    """A masked copy for each pair would fill the epoch, and no scored text would be found in it."""
+    folder = tiny.write_suite(tmp_path / "suite", ("rel-mask",))
+    suite, recipe = load_suite(folder), recipe_of(bert, folder, tmp_path / "run")
+    expected = [record["text"] for record in suite.data["rel-mask"].records("train")]
+    assert list(training_texts(suite, recipe)) == expected

@@ -119,12 +119,15 @@ def adaptation_texts(suite: Suite, recipe: Recipe, options: AdaptOptions) -> tup
 
 
 def training_texts(suite: Suite, recipe: Recipe) -> Iterator[str]:
-    """Every text of the training splits."""
+    """Every text of the training splits as it stands, also where a view shows it anew for each pair of mentions."""
     for name, entry in suite.data.items():
         kind = type_of(entry.task)
         for split in training_splits(recipe):
             for record in entry.records(split) if split in entry else ():
-                yield from kind.text(record, suite.tasks[name]).texts
+                if "entities" in record:
+                    yield str(record["text"])
+                else:
+                    yield from kind.text(record, suite.tasks[name]).texts
 
 
 class ScoredTexts:

@@ -1,0 +1,240 @@
+"""The runs of docs/results.md and docs/relations.md: BLUE's six public tasks with a small encoder, every arm, every seed.
+
+    biomtl prepare CORPORA --out prepared
+    python benchmarks/public_six.py prepared OUT --workers 16 --minutes 10
+
+Rates are chosen first, on dev, with a seed of their own; test is scored once, by the runs of the arms. Complete runs
+are skipped, so the same call goes on where time ended. Made for one GPU that many small runs share; on a CPU it works
+the same, but takes days.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from forked_runs import Keys, Queue, Run, preload
+
+SEEDS = (1, 2, 3)
+TUNING_SEED = 0
+RELATIONS = ("ddi2013", "chemprot")
+TASKS: dict[str, dict[str, Any]] = {
+    "bc5cdr-chem": {},
+    "bc5cdr-disease": {},
+    "ddi2013": {"view": "spans"},
+    "chemprot": {"view": "spans"},
+    "hoc": {},
+    "biosses": {"pairs": "apart"},
+}
+# Passes over a task's training split, the same in every arm but those that say otherwise; the best one is kept by dev.
+EPOCHS = {"bc5cdr-chem": 10, "bc5cdr-disease": 10, "ddi2013": 10, "chemprot": 10, "hoc": 6, "biosses": 20}
+VIEW_EPOCHS = {"mask": 6, "markers": 6, "levitated": 10}
+JOINT_EPOCHS, ADAPT_EPOCHS = 12, 3
+BATCH = {"spans": 1024, "levitated": 1024, "mask": 4096, "markers": 4096}  # positions
+RATES: dict[str, tuple[Keys, ...]] = {
+    "spans": (
+        {"learning_rate": 1e-4},
+        {"learning_rate": 2e-4},
+        {"learning_rate": 2e-4, "batch_tokens": 2048},
+    ),
+    "mask": ({"learning_rate": 1e-4}, {"learning_rate": 2e-4}),
+    "tagging": ({"learning_rate": 1e-4}, {"learning_rate": 2e-4}),
+    "multilabel": ({"learning_rate": 1e-4}, {"learning_rate": 2e-4}),
+    "joint": (
+        {"learning_rate": 1e-4},
+        {"learning_rate": 2e-4},
+        {"learning_rate": 4e-4},
+        {"learning_rate": 2e-4, "loss_balance": "equal"},
+    ),
+}
+
+
+class Arms:
+    """Every run, with the keys that make it.
+
+    Args:
+        prepared: the prepared suite.
+        out: folder of all runs.
+        encoder: what every arm starts from.
+        views: the views of relations to compare with ``spans``.
+        small: one pass and few rows, to try the program itself.
+    """
+
+    def __init__(self, prepared: Path, out: Path, encoder: str, views: tuple[str, ...], small: bool) -> None:
+        self.out, self.encoder, self.views, self.small = out, encoder, views, small
+        self.common: dict[str, Any] = {
+            "suite": str(prepared),
+            "head_learning_rate": 1e-3,
+            "num_threads": 1,
+            "save_strategy": "no",
+            "save_minutes": 0,
+        }
+
+    def keys(self, seed: int, tasks: Mapping[str, Keys], epochs: int, **more: Any) -> dict[str, Any]:
+        """A recipe."""
+        chosen = {name: dict(options) for name, options in tasks.items()}
+        if self.small:
+            chosen = {name: {**options, "max_rows": 40} for name, options in chosen.items()}
+            epochs = 1
+        keys = {**self.common, "encoder": self.encoder, "seed": seed, "tasks": chosen, "num_train_epochs": epochs, **more}
+        return {key: value for key, value in keys.items() if value is not None}
+
+    def alone(self, task: str, seed: int, view: str = "spans", times: float = 1, **more: Any) -> dict[str, Any]:
+        """A task by itself."""
+        options, epochs, batch = TASKS[task], EPOCHS[task], 2048
+        if task in RELATIONS:
+            options, epochs, batch = {"view": view}, VIEW_EPOCHS.get(view, EPOCHS[task]), BATCH[view]
+        if task == "biosses":
+            more = {"learning_rate": 5e-5, **more}
+            batch = 1024
+        return self.keys(seed, {task: options}, max(1, round(times * epochs)), **{"batch_tokens": batch, **more})
+
+    def joint(self, seed: int, **more: Any) -> dict[str, Any]:
+        """All tasks together."""
+        counts = {"bc5cdr-chem": 4546, "bc5cdr-disease": 4546, "ddi2013": 2851, "chemprot": 3714, "hoc": 8000}
+        weights = {**counts, "biosses": 2000 if more.get("distill") else 640}
+        tasks = {name: {**options, "mixing_weight": weights[name]} for name, options in TASKS.items()}
+        tasks["hoc"]["weight"] = 4
+        if more.get("loss_balance"):
+            del tasks["hoc"]["weight"]
+        return self.keys(seed, tasks, JOINT_EPOCHS, **{"policy": "fixed", "batch_tokens": 4096, **more})
+
+    def rate(self, kind: str, task: str) -> Keys:
+        """The rates that were best on dev."""
+        scores = {
+            number: dev_score(self.out / "tune" / kind / task / str(number)) for number in range(len(RATES[kind]))
+        }
+        return RATES[kind][max(scores, key=lambda number: scores[number])]
+
+    def kind(self, task: str) -> str:
+        """Whose rates a task alone uses."""
+        if task in RELATIONS:
+            return "spans"
+        return {"hoc": "multilabel"}.get(task, "tagging")
+
+    def tuning(self) -> Iterator[Run]:
+        """The runs that choose rates."""
+        for number, keys in enumerate(RATES["joint"]):
+            yield Run(f"tune/joint/all/{number}", self.joint(TUNING_SEED, predict_test=False, **keys))
+        for kind in ("mask", "spans", "multilabel", "tagging"):
+            tasks = {"multilabel": ("hoc",), "tagging": ("bc5cdr-disease",)}.get(kind, RELATIONS)
+            for number, keys in enumerate(RATES[kind]):
+                for task in tasks:
+                    view = kind if kind in BATCH else "spans"
+                    made = self.alone(task, TUNING_SEED, view, predict_test=False, **keys)
+                    yield Run(f"tune/{kind}/{task}/{number}", made)
+
+    def needs(self, kind: str, task: str) -> list[str]:
+        """The runs that choose the rates of a kind."""
+        return [f"tune/{kind}/{task}/{number}" for number in range(len(RATES[kind]))]
+
+    def single(self, arm: str, task: str, seed: int, needs: tuple[str, ...] = (), **more: Any) -> Run:
+        """A run of one task with the chosen rates; a run of an earlier stage lowers them."""
+        if task == "biosses":
+            return Run(f"{arm}/{task}/{seed}", lambda: self.alone(task, seed, **more), needs)
+        kind = self.kind(task)
+        tuned = "bc5cdr-disease" if kind == "tagging" else task
+
+        def keys() -> Keys:
+            rate = dict(self.rate(kind, tuned))
+            if more.get("heads") == "trained":
+                rate["learning_rate"] = rate["learning_rate"] / 2
+            return self.alone(task, seed, **{**rate, **more})
+
+        return Run(f"{arm}/{task}/{seed}", keys, [*self.needs(kind, tuned), *needs])
+
+    def mixed(self, arm: str, seed: int, needs: tuple[str, ...] = (), **more: Any) -> Run:
+        """A joint run with the chosen rates."""
+        return Run(
+            f"{arm}/{seed}",
+            lambda: self.joint(seed, **{**self.rate("joint", "all"), **more}),
+            [*self.needs("joint", "all"), *needs],
+        )
+
+    def viewed(self, view: str, task: str, seed: int) -> Run:
+        """A relation task in another view; ``markers`` and ``levitated`` take the rates of ``mask`` and ``spans``."""
+        kind = {"markers": "mask", "levitated": "spans"}.get(view, view)
+        return Run(
+            f"{view}/{task}/{seed}",
+            lambda: self.alone(task, seed, view, **self.rate(kind, task)),
+            self.needs(kind, task),
+        )
+
+    def all(self) -> Iterator[Run]:
+        """Every run, the most important first."""
+        yield from self.tuning()
+        for seed in SEEDS:
+            keys = self.keys(seed, TASKS, ADAPT_EPOCHS, **ADAPT)
+            yield Run(f"adapt/{seed}", keys, done="model/config.json", adapts=True)
+        for seed in SEEDS:
+            for task in ("chemprot", "ddi2013", "hoc", "bc5cdr-chem", "bc5cdr-disease", "biosses"):
+                yield self.single("alone", task, seed)
+            yield self.mixed("joint", seed)
+        teach: dict[str, Any] = {"gold_from": 0.0, "gold_to": 0.5, "unlabelled": "*", "pairs": 1500}
+        for seed in SEEDS:
+            teachers = [str(self.out / "alone" / task / str(seed)) for task in TASKS]
+            teach = {**teach, "teachers": teachers, "folder": str(self.out / "teachers" / str(seed))}
+            after = tuple(f"alone/{task}/{seed}" for task in TASKS)
+            adapted = str(self.out / "adapt" / str(seed) / "model")
+            yield self.mixed("adapted-distilled", seed, (*after, f"adapt/{seed}"), encoder=adapted, distill=teach)
+            yield self.mixed("adapted-joint", seed, (f"adapt/{seed}",), encoder=adapted)
+            yield self.mixed("distilled", seed, after, distill=teach)
+        for arm in ("adapted-distilled", "joint"):
+            for seed in SEEDS:
+                for task in TASKS:
+                    start = {"encoder": str(self.out / arm / str(seed) / "model"), "heads": "trained", "times": 0.5}
+                    yield self.single(f"{arm}-each", task, seed, (f"{arm}/{seed}",), **start)
+        for view in self.views:
+            for seed in SEEDS:
+                for task in RELATIONS:
+                    yield self.viewed(view, task, seed)
+        for seed in SEEDS:
+            for task in TASKS:
+                yield self.single("alone-longer", task, seed, times=2)
+        for seed in SEEDS:
+            for task in TASKS:
+                adapted = str(self.out / "adapt" / str(seed) / "model")
+                yield self.single("adapted-alone", task, seed, (f"adapt/{seed}",), encoder=adapted)
+
+
+ADAPT: Keys = {
+    "learning_rate": 1e-4,
+    "batch_tokens": 4096,
+    "eval_strategy": "no",
+    "predict_test": False,
+}
+
+
+def dev_score(folder: Path) -> float:
+    """A run's best mean score on dev."""
+    return float(json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["mean"]["dev"])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("prepared", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--minutes", type=float, default=float("inf"))
+    parser.add_argument("--encoder", default="all-MiniLM-L6-v2")
+    parser.add_argument("--views", nargs="*", default=["mask", "markers"])
+    parser.add_argument("--only", default="", help="only runs with this pattern in their name, and nothing they need")
+    parser.add_argument("--small", action="store_true", help="one pass over 40 rows, to try the program")
+    parser.add_argument("--list", action="store_true")
+    options = parser.parse_args()
+    out = options.out.absolute()
+    arms = Arms(options.prepared.absolute(), out, options.encoder, tuple(options.views), options.small)
+    runs = list(arms.all())
+    if options.list:
+        print("\n".join(run.name for run in runs if re.search(options.only, run.name)))
+        return
+    preload()
+    Queue(out, runs, options.only).work(options.workers, 60 * options.minutes)
+
+
+if __name__ == "__main__":
+    main()
