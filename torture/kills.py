@@ -202,7 +202,14 @@ class Killer:
         outputs = [self.scratch / name for name in ("stdout", "stderr")]
         program = [str(Path(sys.executable).parent / "biomtl"), *words]
         with outputs[0].open("wb") as out, outputs[1].open("wb") as err:
-            process = subprocess.Popen(program, cwd=self.folder, stdout=out, stderr=err, start_new_session=True)
+            process = subprocess.Popen(
+                program,
+                cwd=self.folder,
+                stdout=out,
+                stderr=err,
+                start_new_session=True,
+                preexec_fn=_heed_interrupts,
+            )
         time.sleep(after)
         process.send_signal(number)
         try:
@@ -257,6 +264,11 @@ class Killer:
 
     def _command(self, scenario: Scenario, words: list[str]) -> Ended:
         return Started(words, self.folder, self.scratch, scenario.before).wait()
+
+
+def _heed_interrupts() -> None:
+    """A program that a shell started in the background ignores SIGINT, and so would its children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _manners(ended: Ended, number: int, python: bool) -> str:

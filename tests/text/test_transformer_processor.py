@@ -232,6 +232,15 @@ def test_a_broken_tokenizer_is_one_line(bert: Path, tmp_path: Path, damage: str)
     assert "\n" not in str(caught.value)
 
 
+def test_settings_of_a_wrong_kind_are_one_line(bert: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(bert, tmp_path / "bert"))
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings | {"model_max_length": {}}))
+    with pytest.raises(InputError, match="no tokenizer could be loaded") as caught:
+        TransformerProcessor.load(folder)
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize("names", [[["input_ids"]], [], ["../.."], ["input_ids", "offset_mapping"], "input_ids"])
 def test_inputs_that_no_tokenizer_has_are_one_line(bert: Path, tmp_path: Path, names: Any) -> None:
     folder = Path(shutil.copytree(bert, tmp_path / "bert"))

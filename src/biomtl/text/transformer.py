@@ -63,6 +63,7 @@ class TransformerProcessor:
             raise _no_tokenizer(folder, "no tokenizer")
         try:
             tokenizer = load_tokenizer(folder)
+            tokenizer("one text")  # with settings of a wrong kind, this fails and not the loading
         except InputError:
             raise
         except Exception as error:  # the tokenizers library raises the bare class for a broken file
