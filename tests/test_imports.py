@@ -38,6 +38,7 @@ FLOORS = (
     ("report",),
     ("training",),
     ("elmoft", "study"),
+    ("reproduce",),
     ("cli", "__main__"),
 )
 HEIGHT = {unit: height for height, units in enumerate(FLOORS) for unit in units}

@@ -13,7 +13,7 @@ from biomtl.errors import InputError
 from biomtl.recipes import packaged_recipes, recipe_file
 from biomtl.training.recipe_io import load_recipe
 
-NAMES = ["blue-public-minilm", "mt-bluebert", "sample", "single-task-minilm"]
+NAMES = ["blue-bert", "blue-elmo", "blue-public-minilm", "mt-bluebert", "sample", "single-task-minilm"]
 
 
 @pytest.mark.parametrize("name", NAMES)

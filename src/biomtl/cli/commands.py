@@ -36,6 +36,7 @@ COMMANDS: Mapping[str, str] = {
     "study": (
         "Train many runs of one recipe: over seeds, without each method, over pairs of tasks, or in search of values."
     ),
+    "reproduce": "Run a paper's experiments and compare the figures with the published ones.",
     "merge": "Merge models that were trained from one encoder into one model with the heads of all.",
     "predict": "Label raw text with every task of a model, in one encoder pass; one JSON line per text.",
     "annotate": ("Annotate documents with every task of a model, in one encoder pass per text, with document offsets."),

@@ -117,11 +117,7 @@ def pairwise(
         raise InputError(f"{len(tasks)} tasks", expected="two or more under tasks", fix="list them")
     if recipe.max_steps is not None:
         raise InputError("max_steps would give a pair half of what a task gets alone", fix="give num_train_epochs")
-    jobs = [
-        _of_tasks(recipe, out, names, i, split)
-        for names in [(task,) for task in tasks] + list(combinations(tasks, 2))
-        for i in range(count)
-    ]
+    jobs = [_of_tasks(recipe, out, names, i, split) for names in arms_of_pairs(tasks) for i in range(count)]
     run_jobs(jobs, console, workers=workers)
     arms = {arm.name: arm for arm in arms_of(jobs, split)}
     tests = _gains(tasks, arms, split)
@@ -143,6 +139,11 @@ def pairwise(
     write_study(out, jobs, {"split": split, "gains": found}, texts)
     console.print(texts["study.md"], markup=False, highlight=False)
     return found
+
+
+def arms_of_pairs(tasks: Sequence[str]) -> list[tuple[str, ...]]:
+    """What `pairwise` trains: every task alone, then every pair."""
+    return [(task,) for task in tasks] + list(combinations(tasks, 2))
 
 
 def _of_tasks(recipe: Recipe, out: Path, names: Sequence[str], number: int, split: Split) -> Job:
