@@ -80,7 +80,14 @@ class Arms:
         if self.small:
             chosen = {name: {**options, "max_rows": 40} for name, options in chosen.items()}
             epochs = 1
-        keys = {**self.common, "encoder": self.encoder, "seed": seed, "tasks": chosen, "num_train_epochs": epochs, **more}
+        keys = {
+            **self.common,
+            "encoder": self.encoder,
+            "seed": seed,
+            "tasks": chosen,
+            "num_train_epochs": epochs,
+            **more,
+        }
         return {key: value for key, value in keys.items() if value is not None}
 
     def alone(self, task: str, seed: int, view: str = "spans", times: float = 1, **more: Any) -> dict[str, Any]:
