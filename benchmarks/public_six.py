@@ -1,4 +1,4 @@
-"""The runs of docs/results.md and docs/relations.md: BLUE's six public tasks with a small encoder, every arm, every seed.
+"""The runs of docs/results.md and docs/relations.md: BLUE's six public tasks with a small encoder, all arms and seeds.
 
     biomtl prepare CORPORA --out prepared
     python benchmarks/public_six.py prepared OUT --workers 16 --minutes 10
