@@ -18,6 +18,7 @@ from biomtl.encoders.layout import RowLayout
 from biomtl.errors import InputError, nearest
 from biomtl.heads.base import Head, HeadOutput, RowHead
 from biomtl.heads.build import build_head
+from biomtl.heads.lora import adapters_of
 from biomtl.heads.rows import TaskRows
 from biomtl.notebook import html_table
 from biomtl.storage import checksums
@@ -147,7 +148,7 @@ class MultiTaskModel(nn.Module):
     def forward(
         self, inputs: Mapping[str, Tensor], tasks: Mapping[str, TaskRows], rows_at_once: int | None = None
     ) -> dict[str, HeadOutput]:
-        """One encoder pass, then every task's head on its own rows.
+        """One encoder pass, then every task's head on its own rows; a pass more for each task with its own adapters.
 
         Args:
             inputs: the encoder's named inputs, ``[rows, positions, …]``.
@@ -158,24 +159,34 @@ class MultiTaskModel(nn.Module):
         Returns:
             Task name to outputs ``[outputs, labels]`` and, if the rows have targets, their mean loss.
         """
-        count = len(next(iter(inputs.values())))
-        if rows_at_once is not None and rows_at_once < count:
-            return self._by_chunks(inputs, tasks, rows_at_once)
-        return self.answers(self.encoder(inputs), tasks)
+        common = {name: rows for name, rows in tasks.items() if self.head(name).lora is None}
+        found = self._encoded(inputs, common, rows_at_once) if common else {}
+        for name, rows in tasks.items():
+            if name not in common:
+                with adapters_of(self.head(name), self.encoder):
+                    found |= self._encoded(rows.cut(inputs), {name: rows.alone()}, rows_at_once)
+        return {name: found[name] for name in tasks}
+
+    @property
+    def one_pass(self) -> bool:
+        """Whether all tasks read the same states, as none has adapters of its own in the encoder."""
+        return all(self.head(name).lora is None for name in self.tasks)
 
     def answers(self, encoded: Encoded, tasks: Mapping[str, TaskRows]) -> dict[str, HeadOutput]:
         """Every task's head on its own rows of a batch that has been encoded."""
         return {name: self.head(name).answer(encoded, rows) for name, rows in tasks.items()}
 
-    def _by_chunks(
-        self, inputs: Mapping[str, Tensor], tasks: Mapping[str, TaskRows], size: int
+    def _encoded(
+        self, inputs: Mapping[str, Tensor], tasks: Mapping[str, TaskRows], size: int | None
     ) -> dict[str, HeadOutput]:
+        count = len(next(iter(inputs.values())))
+        if size is None or size >= count:
+            return self.answers(self.encoder(inputs), tasks)
         heads = {name: self.head(name) for name in tasks}
         by_row = {name: cast(RowHead, head) for name, head in heads.items() if head.by_row}
         # Room for all rows at once: many small pieces would lie between the freed hidden states, which stay unusable.
         kept: dict[str, Tensor] = {}
         whole: list[Encoded] = []  # for heads that want all hidden states of their rows together
-        count = len(next(iter(inputs.values())))
         layouts = [RowLayout.of(mask) for mask in inputs["attention_mask"].split(size)]  # before the device is busy
         for start, layout in zip(range(0, count, size), layouts, strict=True):
             encoded = self.encoder({name: values[start : start + size] for name, values in inputs.items()})
@@ -211,7 +222,8 @@ class MultiTaskModel(nn.Module):
         given = {name: value for name, value in inputs.items() if value is not None}
         if "attention_mask" not in given and "input_ids" in given:
             given["attention_mask"] = torch.ones_like(given["input_ids"])
-        return network(self.encoder(given))
+        with adapters_of(self.head(task), self.encoder):
+            return network(self.encoder(given))
 
     def head_record(self, task: str) -> dict[str, Any]:
         """The content of ``head.json``: the task and its choice of head."""
@@ -289,7 +301,6 @@ class MultiTaskModel(nn.Module):
             InputError: not a saved model, a missing or broken file, an unknown task, or a ``max_length`` beyond what
                 the encoder can take.
         """
-
         source, folder = str(folder), model_folder(folder)
         manifest = read_manifest(folder)
         model = cls(*_load(folder, max_length, stride))

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import tiny
+from biomtl.errors import InputError
 from biomtl.report.tables import plan_table
 from biomtl.suite import load_suite
 from biomtl.text.transformer import TransformerProcessor
@@ -142,6 +143,14 @@ def epochs_steps(data: TrainingData, epochs: int, world: int) -> int:
         if step.epoch == epochs - 1 and step.ends_epoch:
             return number
     raise AssertionError
+
+
+@pytest.mark.parametrize("keys", [{"num_train_epochs": 1}, {"max_steps": 1}])
+def test_more_processes_than_texts_are_refused_at_once(bert: Path, suite_folder: Path, keys: dict[str, Any]) -> None:
+    """Before the run's folder is begun."""
+    recipe = make_recipe({"suite": str(suite_folder), **keys})
+    with pytest.raises(InputError, match=r"training texts for 500 processes, .* use fewer processes"):
+        TrainingData(TransformerProcessor.load(bert, 24), load_suite(suite_folder), recipe, 500)
 
 
 @pytest.mark.parametrize("world", [1, 2])

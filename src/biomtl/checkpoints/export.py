@@ -64,7 +64,9 @@ def export_hf(model: MultiTaskModel, task: str, folder: Path, results: Results |
         raise InputError(problem, expected="a head that stock transformers has", fix=fix)
     network = type(stock)(_config(model, task, stock))
     base = network.base_model_prefix
-    state = {f"{base}.{name}": value for name, value in model.encoder.network.state_dict().items()}
+    shared = model.encoder.network
+    weights = shared.state_dict() if head.lora is None else head.lora.merged(shared)
+    state = {f"{base}.{name}": value for name, value in weights.items()}
     state |= stock.state_dict()
     missing, unexpected = network.load_state_dict(state, strict=False)
     # A stock class may lack the encoder's pooler; any other difference would change its outputs.

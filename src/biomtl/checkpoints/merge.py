@@ -132,6 +132,9 @@ def _take_heads(merged: MultiTaskModel, model: MultiTaskModel, name: str | Path)
             counts = merged.provenance.setdefault("heads", {})
             counts[task] = 1
             continue
+        if head.lora is not None:
+            problem = f"low-rank adapters of task {task}'s own, of which there is no mean"
+            raise InputError(problem, path=name, expected="one model with this task")
         before = merged.head(task).state_dict()
         unlike = (merged.tasks[task].type, merged.tasks[task].labels) != (record.type, record.labels)
         if unlike or {k: v.shape for k, v in before.items()} != {k: v.shape for k, v in head.state_dict().items()}:

@@ -15,9 +15,11 @@ from torch import Tensor, nn
 
 from biomtl.checkpoints.card import write_card
 from biomtl.checkpoints.onnx_session import FACTS, FILE, need, open_session
+from biomtl.encoders.base import Encoded
 from biomtl.encoders.transformer import TransformerEncoder
 from biomtl.errors import InputError
 from biomtl.heads.base import Head, Reading
+from biomtl.heads.lora import adapters_of
 from biomtl.model import MultiTaskModel
 from biomtl.results import Results
 from biomtl.storage.files import write_json
@@ -97,8 +99,17 @@ class _Graph(nn.Module):
 
     def forward(self, *values: Tensor) -> tuple[Tensor, ...]:
         given = dict(zip(self.inputs, values, strict=True))
-        encoded = self.encoder({name: given[name] for name in self.rows})
-        return tuple(cast(Head, head).trace(encoded, given) for head in self.heads)
+        rows = {name: given[name] for name in self.rows}
+        states: list[Encoded] = []  # one encoder pass for all heads, but for those with adapters of their own in it
+        found = []
+        for head in (cast(Head, head) for head in self.heads):
+            with adapters_of(head, self.encoder):
+                if head.lora is not None:
+                    found.append(head.trace(self.encoder(rows), given))
+                    continue
+                states = states or [self.encoder(rows)]
+                found.append(head.trace(states[0], given))
+        return tuple(found)
 
     def example(self, rows: int, positions: int) -> tuple[Tensor, ...]:
         """Rows of random pieces in two segments, the last ones padded, and one pair fewer than rows."""

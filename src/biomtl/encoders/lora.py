@@ -21,13 +21,7 @@ def add_lora(encoder: nn.Module, *, rank: int, alpha: float, dropout: float, att
         InputError: peft isn't installed, or the encoder is no transformer or has no layers.
     """
     peft = _peft()
-    network: Any = getattr(encoder, "network", None)
-    lists = [(n, m) for n, m in encoder.named_modules() if isinstance(m, nn.ModuleList) and n.startswith("network.")]
-    if not hasattr(network, "get_input_embeddings") or not lists:
-        raise InputError("lora: the encoder is no transformer", fix="leave lora out")
-    prefix, _ = max(lists, key=lambda entry: sum(weight.numel() for weight in entry[1].parameters()))
-    inside = f"{prefix.removeprefix('network.')}."
-    names = [n for n, m in network.named_modules() if isinstance(m, nn.Linear) and n.startswith(inside)]
+    names, network = linear_layers(encoder)
     if attention_only:
         names = [name for name in names if "att" in name]
     config = peft.LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=names)
@@ -35,6 +29,21 @@ def add_lora(encoder: nn.Module, *, rank: int, alpha: float, dropout: float, att
     for name, weight in network.named_parameters():
         if "pooler." in name:
             weight.requires_grad_(True)
+
+
+def linear_layers(encoder: nn.Module) -> tuple[list[str], Any]:
+    """The names of the linear layers in the encoder's layers, and the network that they are of.
+
+    Raises:
+        InputError: the encoder is no transformer or has no layers.
+    """
+    network: Any = getattr(encoder, "network", None)
+    lists = [(n, m) for n, m in encoder.named_modules() if isinstance(m, nn.ModuleList) and n.startswith("network.")]
+    if not hasattr(network, "get_input_embeddings") or not lists:
+        raise InputError("lora: the encoder is no transformer", fix="leave lora out")
+    prefix, _ = max(lists, key=lambda entry: sum(weight.numel() for weight in entry[1].parameters()))
+    inside = f"{prefix.removeprefix('network.')}."
+    return [n for n, m in network.named_modules() if isinstance(m, nn.Linear) and n.startswith(inside)], network
 
 
 def without_lora(network: Any) -> Any:

@@ -16,6 +16,8 @@ from biomtl.heads.rows import TaskRows
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+    from biomtl.heads.lora import TaskLora
+
 Loss = Callable[[Tensor, TaskRows], Tensor]
 """Maps outputs and rows with targets to the mean loss over ``rows.loss_denominator`` outputs, a scalar."""
 
@@ -60,6 +62,8 @@ class Head(nn.Module, ABC):
     def __init__(self, objective: Loss) -> None:
         super().__init__()
         self.objective = objective
+        self.lora: TaskLora | None = None
+        """Adapters of the task's own in the encoder."""
         self.register_load_state_dict_pre_hook(_take_old_names)
 
     @abstractmethod

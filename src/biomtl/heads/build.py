@@ -18,6 +18,7 @@ from biomtl.errors import InputError, nearest
 from biomtl.heads.adapter import adapt_head
 from biomtl.heads.base import Head, Loss
 from biomtl.heads.crf import Crf, iob_transitions
+from biomtl.heads.lora import add_task_lora
 from biomtl.heads.losses import (
     SquaredError,
     WeightedBinaryCrossEntropy,
@@ -56,6 +57,8 @@ def build_head(task: Task, encoder: Encoder, choice: HeadChoice) -> Head:
     head = builder(type_of(task).family)(task, encoder, choice)
     if choice.adapter:
         adapt_head(head, encoder, choice.adapter, task.name)
+    if choice.lora:
+        add_task_lora(head, encoder, choice.lora, task.name)
     return head
 
 

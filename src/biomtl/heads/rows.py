@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -77,6 +78,14 @@ class TaskRows:
     def select(self, encoded: Encoded) -> Encoded:
         """The task's rows of the batch, in order; not copied if these are all rows."""
         return replace(encoded if self.every_row else encoded.select(self.rows), layout=self.layout)
+
+    def cut(self, inputs: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """The encoder's inputs for these rows alone; not copied if these are all rows."""
+        return inputs if self.every_row else {name: values[self.rows] for name, values in inputs.items()}
+
+    def alone(self) -> TaskRows:
+        """The same for a batch of the task's own rows."""
+        return replace(self, rows=torch.arange(len(self.rows), device=self.rows.device), every_row=True)
 
     def gather(self, hidden: Tensor) -> Tensor:
         """The states that the outputs read: ``[batch rows, positions, dim]`` to ``[m, k, dim]``, zero without pieces.

@@ -27,6 +27,7 @@ class HeadChoice(BaseModel):
     adapter: int = Field(
         0, ge=0, description="width of an attention layer of the task's own below its head; 0 for none"
     )
+    lora: int = Field(0, ge=0, description="rank of the task's own low-rank adapters in the encoder; 0 for none")
     calibration: Calibration | None = Field(None, description="corrections of a trained head's outputs")
     view: View | None = Field(
         None, description="what the encoder reads of a relation task's pair; default the type's own"
@@ -39,7 +40,7 @@ class HeadChoice(BaseModel):
 
     def dump(self) -> dict[str, Any]:
         """The content of ``head.json``; what isn't set is left out, so that older versions can read it."""
-        unset = {name for name in ("calibration", "view", "adapter") if not getattr(self, name)}
+        unset = {name for name in ("calibration", "view", "adapter", "lora") if not getattr(self, name)}
         return self.model_dump(mode="json", exclude=unset)
 
     @model_validator(mode="before")

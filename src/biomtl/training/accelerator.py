@@ -18,6 +18,12 @@ from biomtl.training.recipe import Recipe
 
 LAUNCHER = "torchrun --standalone --nproc_per_node {count} -m biomtl.cli.main train RECIPE"
 RANKS = ("RANK", "LOCAL_RANK", "MASTER_ADDR")  # set by torchrun together with WORLD_SIZE
+DIVIDED = {
+    "ACCELERATE_USE_FSDP": "FSDP",
+    "ACCELERATE_USE_DEEPSPEED": "DeepSpeed",
+    "ACCELERATE_USE_MEGATRON_LM": "Megatron-LM",
+}
+"""Set by ``accelerate launch``."""
 T = TypeVar("T")
 
 
@@ -26,9 +32,10 @@ def make_accelerator(recipe: Recipe) -> Accelerator:
 
     Raises:
         InputError: a tracker that Accelerate doesn't know or that isn't installed; or several processes were launched
-            that don't know of each other.
+            that don't know of each other, or that are to have a part of the weights each (FSDP).
     """
     check_trackers(recipe.report_to)
+    _refuse_divided_weights()
     world = _world()
     started = all(name in os.environ for name in RANKS)
     # If a batch has no row of some task, its head gets no gradient.
@@ -78,6 +85,16 @@ def _refuse_alone(world: int) -> None:
         # Without GPUs and MPI, `accelerate launch --num_processes 2` starts a single process with these variables.
         fix = f"use `{LAUNCHER.format(count='N')}`"
         raise InputError("accelerate launch was asked for several processes and started one", fix=fix)
+
+
+def _refuse_divided_weights() -> None:
+    """Refuse the ways of ``accelerate launch`` that leave each process with a part of the weights."""
+    for name, way in DIVIDED.items():
+        if os.environ.get(name, "false").lower() in ("1", "true", "yes", "y", "on"):
+            problem = f"{way} divides the weights among the processes"
+            expected = "whole weights in each, which scoring on dev, saving and the training methods read"
+            fix = "launch without it (DDP); bf16, gradient_checkpointing, lora and a smaller batch_tokens save memory"
+            raise InputError(problem, expected=expected, fix=fix)
 
 
 def on_main_process(accelerator: Accelerator, action: Callable[[], T]) -> T:

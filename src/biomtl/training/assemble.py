@@ -190,8 +190,9 @@ def _changed(old: HeadChoice, new: HeadChoice) -> str | None:
         return f"head {new.name}"
     if new.pairs != old.pairs:
         return f"pairs: {new.pairs}"
-    if new.adapter != old.adapter:
-        return f"adapter: {new.adapter}"
+    for key in ("adapter", "lora"):
+        if getattr(new, key) != getattr(old, key):
+            return f"{key}: {getattr(new, key)}"
     changed = [key for key, value in new.options.items() if old.options.get(key) != value]
     return f"head option {changed[0]}" if changed else None
 
@@ -203,8 +204,9 @@ def _as_built(options: TaskOptions, task: Task, head: HeadChoice) -> TaskOptions
         raise _contradiction(f"{place}.order", options.order, task.order)
     if options.pairs not in (None, head.pairs):
         raise _contradiction(f"{place}.pairs", options.pairs, head.pairs)
-    if options.adapter not in (None, head.adapter):
-        raise _contradiction(f"{place}.adapter", options.adapter, head.adapter)
+    for key, wish, built in (("adapter", options.adapter, head.adapter), ("lora", options.lora, head.lora)):
+        if wish not in (None, built):
+            raise _contradiction(f"{place}.{key}", wish, built)
     wanted = options.choose(head)
     if wanted.name != head.name:
         raise _contradiction(f"{place}.head", wanted.name, head.name)

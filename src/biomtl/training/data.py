@@ -122,6 +122,7 @@ class TrainingData:
         if recipe.max_steps is not None:
             # Annealing needs the number of epochs, which doesn't affect the draws of the first one.
             self.mixer.epochs = -(-recipe.max_steps // self._steps_of(0, world))
+        self.refuse_too_few(world)
 
     def steps(self, progress: Progress, rank: int, world: int) -> Iterator[StepBatches]:
         """The batches of every step after ``progress``, endlessly; no step holds batches of two epochs."""
@@ -132,6 +133,15 @@ class TrainingData:
                 chosen = batches[start : start + self.recipe.gradient_accumulation_steps]
                 yield StepBatches(chosen, epoch, start + len(chosen), len(batches))
             done = 0
+
+    def refuse_too_few(self, world: int) -> None:
+        """Refuse more processes than the texts suffice for, before anything is written.
+
+        Raises:
+            InputError: not every process would have a batch at each step.
+        """
+        if world > 1:
+            shard(self._batches(0), 0, world)
 
     def run_length(self, world: int) -> int:
         """Optimiser steps of the run.

@@ -88,6 +88,7 @@ class MaskedTexts(TrainingData):
         self.mixer = Mixer(tasks, seed=recipe.seed, epochs=recipe.num_train_epochs or 1)
         self.lengths = np.array([example.longest for example in self.examples])
         self.row_counts = np.ones_like(self.lengths)
+        self.refuse_too_few(world)
 
     def epoch(self, epoch: int, rank: int = 0, world: int = 1) -> list[list[EncodedExample]]:
         """The batches of an epoch for one process of ``world``, masked; every call gives the same."""

@@ -103,6 +103,9 @@ def configure(model: MultiTaskModel, recipe: Recipe) -> None:
     if recipe.frozen_layers is not None:
         freeze_layers(model, recipe.frozen_layers)
     if recipe.gradient_checkpointing:
+        if not model.one_pass:
+            problem = "gradient_checkpointing with low-rank adapters of a task's own, which are gone when it recomputes"
+            raise InputError(problem, fix="leave gradient_checkpointing or tasks.NAME.lora out")
         try:
             model.encoder.gradient_checkpointing()
         except ValueError as error:

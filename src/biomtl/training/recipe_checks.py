@@ -136,6 +136,11 @@ def check_methods(recipe: Any) -> None:
     if recipe.distill is not None and recipe.distill.unlabelled and recipe.mixing == "batch":
         text = "distill.unlabelled labels a text for several tasks, but mixing is batch: choose one"
         raise contradiction(text, "distill.unlabelled", "mixing")
+    for name, options in recipe.tasks.items():
+        for key in ("smart", "gradient_checkpointing"):
+            if options.lora and getattr(recipe, key):
+                text = f"{key} and tasks.{name}.lora are given, choose one: {key} needs one encoder pass for all tasks"
+                raise contradiction(text, key, f"tasks.{name}.lora")
     if recipe.objective is not None and recipe.objective == ObjectiveOptions():
         raise contradiction(
             "objective changes nothing, give label_smoothing, class_weights or focal_gamma", "objective"

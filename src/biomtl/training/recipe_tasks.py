@@ -51,6 +51,10 @@ class TaskOptions(TaskDefinition):
     adapter: Natural | None = Field(
         None, description="Width of an attention layer of the task's own below its head, such as 204; default none."
     )
+    lora: Natural | None = Field(
+        None,
+        description="Rank of low-rank adapters of the task's own in the encoder's layers, such as 8; default none.",
+    )
     head: str | None = Field(
         None,
         description="`default` (the encoder family's own), `mlp`, `pooler` or `san`; default the task record's `head`.",
@@ -74,6 +78,7 @@ class TaskOptions(TaskDefinition):
             pairs=self.pairs or head.pairs,
             view=self.view or head.view,
             adapter=head.adapter if self.adapter is None else self.adapter,
+            lora=head.lora if self.lora is None else self.lora,
         )
         options = {**head.options, **wanted.options} if wanted.name == head.name else wanted.options
         return wanted.model_copy(update={"options": options})

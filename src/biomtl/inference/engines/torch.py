@@ -33,8 +33,8 @@ class TorchEngine:
         self.passes = Passes()
 
     def encode(self, batch: Batch) -> Encoded | Batch:
-        """The encoder's states; the batch itself if its rows are encoded a few at a time, to save memory."""
-        if batch.in_chunks:
+        """The encoder's states; the batch itself if its rows are encoded a few at a time, or for each task anew."""
+        if batch.in_chunks or not self.model.one_pass:
             return batch
         self.passes.add(batch)
         with self._computing():
