@@ -10,7 +10,7 @@ from typing import Any
 
 from biomtl.storage.checksums import SEAL
 
-VOLATILE = ("seconds", "train_seconds", "command", "resumed", "started", "created")
+VOLATILE = ("seconds", "train_seconds", "command", "resumed", "started", "created", "date", "energy_wh")
 """Keys of JSON files whose values differ between two runs of the same command."""
 
 Tree = Mapping[str, str]

@@ -1,59 +1,175 @@
-"""The run's page, from a small invented run folder."""
+"""The run's page, from an invented run folder with hostile strings everywhere."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
-import xml.etree.ElementTree as ElementTree
+import re
+import time
+from collections import Counter
+from html.parser import HTMLParser
+from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import invented_run as invented
+from biomtl.report import errors
 from biomtl.report.page import write_report
-
-METRIC = {
-    "id": "accuracy",
-    "title": "accuracy",
-    "value": 0.5,
-    "low": 0.25,
-    "high": 0.75,
-    "precision": 0.5,
-    "recall": None,
-    "support": 8,
-}
-SCORE = {"metric": "accuracy", "value": 0.5, "task": "mood<b>", "main": "accuracy", "rows": 8, "units": 8}
-SCORE |= {"unit": "row", "seed": 0, "resamples": 1000}
-METRICS = {
-    "tasks": {"mood<b>": {"dev": {**SCORE, "metrics": {"accuracy": METRIC}}}},
-    "mean": {"dev": 0.5},
-    "provenance": {"encoder": "tiny", "biomtl": "0", "steps": 2, "seed": 1, "command": "biomtl train a.yaml"},
-}
+from biomtl.report.scores import Baseline
+from biomtl.results import FILE, Results
+from biomtl.suite import Suite, TaskData
 
 
-@pytest.fixture
-def run(tmp_path: Path) -> Path:
-    folder = tmp_path / "first"
-    (folder / "model").mkdir(parents=True)
-    (folder / "metrics.json").write_text(json.dumps(METRICS))
-    (folder / "recipe.yaml").write_text("encoder: <tiny>\n")
-    lines = [{"step": i, "loss": 1.0 / i, "losses": {"mood<b>": 1.0 / i, "other": 2.0}} for i in (1, 2)]
-    lines += [{"step": i, "scores": {"mood<b>": {"value": i / 4}}} for i in (1, 2)]
-    (folder / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    return folder
+class Page(HTMLParser):
+    """A page's elements, the addresses in them, its texts, and what stands in its scripts."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.tags: Counter[str] = Counter()
+        self.attributes: list[tuple[str, str, str]] = []
+        self.scripts: list[str] = []
+        self.words: list[str] = []
+        self._inside = ""
+        self.markup = path.read_text(encoding="utf-8")
+        self.feed(self.markup)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags[tag] += 1
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+        self._inside = tag
+        if tag == "script":
+            self.scripts.append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        self._inside = ""
+
+    def handle_data(self, data: str) -> None:
+        if self._inside == "script":
+            self.scripts[-1] += data
+        else:
+            self.words.append(data.strip())
+
+    @property
+    def data(self) -> Any:
+        """What the script reads."""
+        return json.loads(self.scripts[0])
 
 
-def test_page_shows_scores_curves_and_provenance(run: Path) -> None:
-    page = write_report(run).read_text(encoding="utf-8")
-    assert "accuracy" in page
-    assert "0.250 to 0.750" in page
-    assert "&lt;tiny&gt;" in page
-    assert "mood<b>" not in page, "names from data are escaped"
-    assert "<script" not in page
-    assert "http" not in page
-    charts = [part.split("</svg>")[0] + "</svg>" for part in page.split("<svg")[1:]]
-    trees = [ElementTree.fromstring(f"<svg{chart}") for chart in charts]
-    assert [len(tree.findall("polyline")) for tree in trees] == [2, 1], "one line per task: losses, then dev scores"
-    first = trees[0].find("polyline")
-    assert first is not None
-    points = [tuple(map(float, point.split(","))) for point in first.get("points", "").split()]
-    assert points[0][0] < points[1][0], "steps run to the right"
-    assert points[0][1] < points[1][1], "a falling loss falls (SVG's y grows downwards)"
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Suite]:
+    folder = tmp_path_factory.mktemp("page")
+    return folder / "first", invented.write(folder)
+
+
+@pytest.fixture(scope="module")
+def page(run: tuple[Path, Suite]) -> Page:
+    return Page(write_report(*run, changed=[("learning_rate", "0.001", "0.00005")]))
+
+
+def test_nothing_is_loaded_and_no_string_becomes_markup(page: Page) -> None:
+    assert page.tags["script"] == 2, "the data and our script"
+    assert {"img", "link", "iframe", "object", "base"} & set(page.tags) == set()
+    assert [entry for entry in page.attributes if entry[1].startswith("on")] == []
+    loaded = [entry for entry in page.attributes if entry[1] in ("src", "srcset", "action", "data", "background")]
+    assert loaded == []
+    addresses = [value for tag, name, value in page.attributes if name == "href"]
+    assert [value for value in addresses if not re.match(r"#|https://(arxiv\.org|github\.com)/", value)] == []
+    assert "url(" not in page.markup
+    assert "@import" not in page.markup
+    assert "</script><script>window" not in page.markup.replace(page.scripts[0], "")
+    assert invented.HOSTILE in page.data["texts"][0], "in the data it is what it was"
+
+
+def test_only_our_script_may_run(page: Page) -> None:
+    policy = next(v for _, name, v in page.attributes if name == "content" and "script-src" in v)
+    digest = base64.b64encode(hashlib.sha256(page.scripts[1].encode()).digest()).decode()
+    assert policy.startswith("default-src 'none';")
+    assert f"script-src 'sha256-{digest}';" in policy
+    assert "innerHTML" not in page.scripts[1]
+    assert "insertAdjacentHTML" not in page.scripts[1]
+
+
+def test_every_part_is_there(page: Page) -> None:
+    ids = {value for tag, name, value in page.attributes if (tag, name) == ("section", "id")}
+    assert ids == {"scores", "learning", "mixing", "tasks", "errors", "lengths", "provenance"}
+    charts = [value for _, name, value in page.attributes if name == "data-chart"]
+    assert charts[:4] == ["loss", "dev", "rate", "mixing"]
+    assert {"threshold-names-test", "reliability-kind-test", "threshold-topics-test"} <= set(charts)
+    assert list(page.data["charts"]) == charts
+    text = " ".join(page.words)
+    assert "3 of 100 training texts are longer and are read in 8 overlapping windows" in text
+    assert "Gold in rows, predicted in columns" in text
+    assert "0.00005" in text
+    assert "data.names.test" in text
+    assert page.tags["noscript"] == 1
+
+
+def test_all_errors_are_in_the_data(page: Page) -> None:
+    cases = page.data["cases"]
+    assert Counter(case[0] for case in cases) == {task.name: 8 for task in invented.TASKS}
+    kinds = {(case[0], kind) for case in cases for fault in case[4] for kind in fault[0]}
+    assert ("names", "spurious") in kinds
+    assert ("names", "type") in kinds
+    assert ("kind", "missed") in kinds
+    assert ("alike", "score") in kinds
+    assert len(page.data["texts"]) == len({i for case in cases for i in case[3]}), "each text stands there once"
+
+
+def test_texts_can_be_left_out(run: tuple[Path, Suite]) -> None:
+    page = Page(write_report(*run, texts=False))
+    assert page.data["texts"] == []
+    assert len(page.data["cases"]) == 32
+    assert "teksa" not in page.markup
+    assert "holds texts of the data" not in page.markup
+    assert "The texts were left out" in " ".join(page.words)
+
+
+def test_without_gold_the_scores_remain(run: tuple[Path, Suite]) -> None:
+    page = Page(write_report(run[0]))
+    assert page.data["cases"] == []
+    assert "No gold records at hand" in " ".join(page.words)
+    assert "Gold in rows, predicted in columns" in " ".join(page.words), "which metrics.json has"
+
+
+def test_other_data_than_those_scored_are_not_shown(run: tuple[Path, Suite], tmp_path: Path) -> None:
+    folder, suite = run
+    path = suite["kind"].files["test"]
+    (tmp_path / "test.jsonl").write_text(path.read_text().replace("pola", "rimu"))
+    changed = Suite([TaskData(suite.tasks["kind"], {"test": tmp_path / "test.jsonl"}), suite["alike"]])
+    page = Page(write_report(folder, changed))
+    assert {case[0] for case in page.data["cases"]} == {"alike"}
+    text = " ".join(page.words)
+    assert "kind, test: the data are no longer those that were scored" in text
+    assert "names, test: the data have no such records" in text
+
+
+def test_a_baseline_stands_beside_the_scores(run: tuple[Path, Suite]) -> None:
+    folder, suite = run
+    page = Page(write_report(folder, suite, baseline=Baseline("before<b>", Results.read(folder / FILE))))
+    assert "before<b>" in page.words
+    assert page.words.count("+0.000") >= len(invented.TASKS)
+
+
+def test_ten_thousand_errors_make_a_page_in_a_second(
+    run: tuple[Path, Suite], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    suite = invented.write(tmp_path, 3200)
+    started = time.process_time()
+    page = Page(write_report(tmp_path / "first", suite))
+    assert len(page.data["cases"]) == errors.MOST_CASES
+    assert "10,000 of 10,240 records with errors" in " ".join(page.words)
+    assert time.process_time() - started < 5, "a second on an idle machine"
+
+
+def test_half_a_surrogate_pair_is_written(run: tuple[Path, Suite]) -> None:
+    folder, suite = run
+    page = Page(write_report(folder, suite, changed=[("encoder", "a\ud800b", "")]))
+    assert "a\\ud800b" in page.words
+
+
+def test_templates_are_packaged() -> None:
+    names = {path.name for path in (files("biomtl.report") / "templates").iterdir()}
+    assert names == {"page.html", "macros.html", "page.css", "page.js"}

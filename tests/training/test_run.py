@@ -60,7 +60,7 @@ def test_the_folder(run: Callable[..., Run], small_suite: Path, tmp_path: Path) 
 
     steps, evaluations = log(folder, False), log(folder, True)
     assert [line["step"] for line in steps] == list(range(1, 7))
-    keys = ["step", "epoch", "seconds", "real_tokens", "padded_tokens", "examples", "lr", "loss", "losses"]
+    keys = ["step", "epoch", "seconds", "real_tokens", "padded_tokens", "examples", "lr", "loss", "losses", "texts"]
     assert all(list(line) == keys for line in steps)
     assert steps[-1]["epoch"] == 2
     assert sum(line["examples"] for line in steps) == 2 * 48

@@ -31,6 +31,7 @@ COMMANDS: Mapping[str, str] = {
     "finetune": "Fine-tune a multi-task model on one of its tasks (or on a new one, with a fresh head).",
     "evaluate": "Predict a split and score it by the benchmark's rules, with 95 % intervals.",
     "score": "Score predictions by the rules of the BLUE benchmark, with rows per label and 95 % intervals.",
+    "report": "Write `report.html` of a run anew: scores, curves, confusion, errors and provenance on one page.",
     "compare": "Compare runs task by task with the first: differences, paired tests, wins and ranks.",
     "leaderboard": "Show runs beside published scores: test split, with the sources and where the protocols differ.",
     "study": (

@@ -26,6 +26,7 @@ from biomtl.report.tables import divided_note, score_table
 from biomtl.results import FILE, Results
 from biomtl.storage.files import atomic_folder, refuse_existing
 from biomtl.suite import load_suite
+from biomtl.training.origin import date
 
 
 class PredictionFormat(StrEnum):
@@ -85,7 +86,9 @@ def evaluate(
         "model": str(model),
         "command": shlex.join(["biomtl", *sys.argv[1:]]),
         "seed": seed,
+        "suite": data,
         "data": suite.provenance(),
+        "date": date(),
     }
     results = Results.of([result], facts)
     with atomic_folder(out, "evaluate", overwrite=overwrite) as work:

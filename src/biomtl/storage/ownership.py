@@ -28,8 +28,9 @@ _ENCODER = (
 _MODEL = (*_ENCODER, "manifest.json", "heads/*/*.json", "heads/*/*.safetensors")
 _TABLES = tuple(f"{name}.{form}" for name in ("pred_*", "perf_*", "folds") for form in ("csv", "xlsx"))
 _SPLITS = tuple(f"*/{split}.jsonl" for split in ("train", "dev", "test"))
+_REPORT = ("report.html", "figures/*.svg", "figures/*.png")
 _RUN = (
-    *("recipe.yaml", "metrics.json", "log.jsonl", "report.html", "predictions/*/*.jsonl", *_TABLES),
+    *("recipe.yaml", "metrics.json", "log.jsonl", "predictions/*/*.jsonl", *_TABLES, *_REPORT),
     "reliability/*.svg",
     *(f"model/{name}" for name in (*_MODEL, OWNED)),
     *(f"checkpoints/*/{name}" for name in ("*.safetensors", "*.json")),
@@ -67,7 +68,11 @@ KINDS = {
     ),
     "download": Kind(("download.json",), '"files"', ("download.json",)),
     "elmo": Kind(("config.json",), '"char_cnn"', ("config.json", "model.safetensors")),
-    "evaluate": Kind(("metrics.json",), '"provenance"', ("metrics.json", "predictions/*/*.jsonl", *_TABLES)),
+    "evaluate": Kind(
+        *(("metrics.json",), '"provenance"'),
+        ("metrics.json", "predictions/*/*.jsonl", *_TABLES, *_REPORT),
+        grows=True,  # by its report
+    ),
     "export": Kind(("README.md",), "biomtl", (*_ENCODER, "model.onnx", "onnx.json", "scores.json")),
     "model": Kind(("manifest.json",), _VERSION, _MODEL),
     "prepare": Kind(("counts.json",), '"not_used"', ("counts.json", "*/task.yaml", "*/provenance.json", *_SPLITS)),

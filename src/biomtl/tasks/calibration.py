@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
+
+BINS = 10
 
 
 class Bin(BaseModel):
@@ -22,6 +26,21 @@ class Reliability(BaseModel):
 
     error: float = Field(description="expected calibration error: mean difference of confidence and accuracy")
     bins: tuple[Bin, ...]
+
+    @classmethod
+    def of(cls, confidence: NDArray[np.float64], right: NDArray[np.bool_]) -> Reliability:
+        """Bins of equal width, those that are empty left out; the error weighs each by its predictions."""
+        at = np.minimum((confidence * BINS).astype(int), BINS - 1)
+        bins = [
+            Bin(
+                confidence=float(confidence[at == i].mean()),
+                accuracy=float(right[at == i].mean()),
+                count=int((at == i).sum()),
+            )
+            for i in np.unique(at)
+        ]
+        error = sum(b.count * abs(b.confidence - b.accuracy) for b in bins) / max(1, len(confidence))
+        return cls(error=float(error), bins=tuple(bins))
 
 
 class Calibration(BaseModel):

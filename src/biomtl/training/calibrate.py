@@ -21,12 +21,11 @@ from biomtl.report.reliability import reliability_plot
 from biomtl.scoring import METRICS, score_records
 from biomtl.storage.files import atomic_file
 from biomtl.suite import Suite
-from biomtl.tasks.calibration import Bin, Calibration, Reliability
+from biomtl.tasks.calibration import Calibration, Reliability
 from biomtl.tasks.head import HeadChoice
 from biomtl.tasks.task import Task
 from biomtl.tasks.types.base import Record, type_of
 
-BINS = 10
 GRID = [round(0.05 * i, 2) for i in range(1, 20)]
 BIASES = [round(0.25 * i, 2) for i in range(-12, 13)]
 LEAST_GAIN = 1e-4  # of the metric, below which a decision stays as it is
@@ -154,27 +153,12 @@ def _binary_loss(logits: Values, gold: NDArray[Any]) -> float:
 def _reliability(logits: Values, gold: NDArray[Any]) -> Reliability:
     real = gold >= 0
     probabilities = torch.from_numpy(logits[real]).softmax(-1).numpy()
-    return _binned(probabilities.max(-1), probabilities.argmax(-1) == gold[real])
+    return Reliability.of(probabilities.max(-1), probabilities.argmax(-1) == gold[real])
 
 
 def _reliability_of_labels(logits: Values, gold: NDArray[Any]) -> Reliability:
     """Each label is a prediction of its own, that it is there or that it isn't."""
     probabilities = torch.from_numpy(logits).sigmoid().numpy()
-    return _binned(
+    return Reliability.of(
         np.maximum(probabilities, 1 - probabilities).ravel(), ((probabilities >= 0.5) == (gold > 0.5)).ravel()
     )
-
-
-def _binned(confidence: Values, right: NDArray[np.bool_]) -> Reliability:
-    """Bins of equal width, those that are empty left out; the error weighs each by its predictions."""
-    at = np.minimum((confidence * BINS).astype(int), BINS - 1)
-    bins = [
-        Bin(
-            confidence=float(confidence[at == i].mean()),
-            accuracy=float(right[at == i].mean()),
-            count=int((at == i).sum()),
-        )
-        for i in np.unique(at)
-    ]
-    error = sum(b.count * abs(b.confidence - b.accuracy) for b in bins) / max(1, len(confidence))
-    return Reliability(error=float(error), bins=tuple(bins))

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
+from typing import Any
 
 import numpy as np
 
@@ -73,6 +74,15 @@ class DataPlan:
     """Texts with so many pairs of mentions that they are encoded several times."""
     divided: Mapping[str, int] = field(default_factory=dict)
     """Relation tasks' pairs whose mentions are in no common window."""
+
+    def facts(self) -> dict[str, Any]:
+        """What a run records of its plan: sizes, and each task's texts, share and passes per epoch."""
+        kept = ("texts", "rows", "real_tokens", "windowed", "windows", "truncated", "portioned")
+        tasks = {
+            row.task: {"entries": row.entries, "share": round(row.share, 6), "passes": round(row.passes, 4)}
+            for row in self.tasks
+        }
+        return {**{key: getattr(self, key) for key in kept}, "divided": dict(self.divided), "tasks": tasks}
 
 
 class TrainingData:

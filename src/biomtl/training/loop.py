@@ -10,7 +10,7 @@ import math
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,7 @@ class Step:
     lr: float
     loss: float
     losses: dict[str, float]
+    texts: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -239,15 +240,19 @@ def summary(
     examples = sum(len(rows) for batch in batches for rows in batch.examples.values())
     sizes = [sum(batch.real_tokens for batch in batches), sum(batch.padded_tokens for batch in batches), examples]
     outputs = torch.tensor(counts, device=accelerator.device).sum(0)
-    local = torch.cat([torch.tensor(sizes, device=accelerator.device), loss / accelerator.num_processes, sums, outputs])
+    texts = torch.tensor([sum(batch.texts.get(name, 0) for batch in batches) for name in names])
+    mean = loss / accelerator.num_processes
+    each = (mean, sums, outputs, texts.to(accelerator.device))
+    local = torch.cat([torch.tensor(sizes, device=accelerator.device), *each])
     real, padded, seen, total, *rest = accelerator.reduce(local, "sum").tolist()
-    each = zip(names, rest[: len(names)], rest[len(names) :], strict=True)
+    by_task = sorted(zip(names, *(rest[i : i + len(names)] for i in range(0, len(rest), len(names))), strict=True))
     return {
         "real_tokens": int(real),
         "padded_tokens": int(padded),
         "examples": int(seen),
         "loss": round(total, 6),
-        "losses": {name: round(value / count, 6) for name, value, count in sorted(each) if count},
+        "losses": {name: round(value / count, 6) for name, value, count, _ in by_task if count},
+        "texts": {name: int(read) for name, _, _, read in by_task if read},
     }
 
 

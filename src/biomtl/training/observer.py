@@ -12,6 +12,7 @@ from biomtl.suite import Suite
 from biomtl.tasks.types.base import Record
 from biomtl.training.log import RunLog
 from biomtl.training.loop import Step
+from biomtl.training.origin import Energy
 from biomtl.training.progress import DevScores, Progress
 from biomtl.training.recipe import MEAN, Recipe
 
@@ -24,6 +25,7 @@ class Observer:
 
     Attributes:
         predictions: the best model's predictions on dev, if this process made them.
+        energy: what the machine has used since the run was started or resumed.
     """
 
     def __init__(
@@ -31,6 +33,7 @@ class Observer:
     ) -> None:
         self.model, self.suite, self.recipe = model, suite, recipe
         self.accelerator, self.folder = accelerator, folder
+        self.energy = Energy()
         self.predictions: Mapping[str, list[Record]] | None = None
         self._latest: Mapping[str, list[Record]] | None = None
         self._saved: Path | None = None
@@ -53,6 +56,7 @@ class Observer:
     def on_step(self, step: Step) -> None:
         """Log a step."""
         self.log.step(step)
+        self.energy.read()
 
     def evaluate(self, progress: Progress) -> DevScores:
         """Score the tasks that have dev."""

@@ -237,6 +237,9 @@ class Recipe(BaseModel):
         15, description="Also write a checkpoint when the last one is this many minutes old; 0 turns this off."
     )
     save_total_limit: Count = Field(1, description="Checkpoints to keep; older ones are deleted.")
+    report_texts: bool = Field(
+        True, description="Show texts of the data among the errors in `report.html`; `false` leaves them out."
+    )
     report_to: Annotated[tuple[str, ...], BeforeValidator(listed)] = Field(
         (), description="Accelerate trackers by name, such as `tensorboard`."
     )

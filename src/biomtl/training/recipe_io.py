@@ -137,6 +137,29 @@ def dump_recipe(recipe: Recipe) -> str:
     return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=120)
 
 
+def changes(recipe: Recipe) -> list[tuple[str, str, str]]:
+    """The keys whose values are not the defaults, each with value and default as YAML; tasks option by option."""
+    values = recipe.model_dump(mode="json", exclude_defaults=True)
+    tasks = values.pop("tasks", None)
+    default = Recipe.model_validate({}).model_dump(mode="json")
+    found = [(key, _yaml(value), _yaml(default[key])) for key, value in values.items() if value != default[key]]
+    if isinstance(tasks, Mapping):
+        found.append(("tasks", ", ".join(map(str, tasks)), _yaml(default["tasks"])))
+        found += [
+            (f"tasks.{name}.{key}", _yaml(value), "")
+            for name, options in tasks.items()
+            for key, value in (options or {}).items()
+        ]
+    return found
+
+
+def _yaml(value: Any) -> str:
+    """A value in one line of YAML."""
+    return (
+        yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=10_000).removesuffix("...\n").strip()
+    )
+
+
 def _read(path: Path) -> tuple[dict[str, Any], Lines]:
     """The file's mapping with ``tasks`` by name, and the line of every key."""
     value, node = read_yaml(path)

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import platform
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from rich.console import Console
 
-import biomtl
 from biomtl.batch import encode_examples
 from biomtl.checkpoints.card import write_card
 from biomtl.encoders.lora import merge_lora
@@ -23,7 +19,6 @@ from biomtl.errors import InputError
 from biomtl.inference.evaluate import Evaluation, evaluate
 from biomtl.model import MultiTaskModel
 from biomtl.notebook import html_table
-from biomtl.packaged import hub_name
 from biomtl.report.console import table_console
 from biomtl.report.page import write_report
 from biomtl.report.tables import plan_table, score_table
@@ -38,11 +33,12 @@ from biomtl.training.folder import RunFolder, claim
 from biomtl.training.loop import Hooks, fit
 from biomtl.training.observer import Observer
 from biomtl.training.optimiser import configure
+from biomtl.training.origin import circumstances, provenance
 from biomtl.training.overlap import look_for_overlap
 from biomtl.training.precision import slow_bf16
 from biomtl.training.progress import DevScores, Progress
 from biomtl.training.recipe import Recipe
-from biomtl.training.recipe_io import load_recipe, make_recipe
+from biomtl.training.recipe_io import changes, load_recipe, make_recipe
 from biomtl.training.splits import check_splits, scale_notes, scored_splits
 from biomtl.training.teaching import teach, teachers_of
 from biomtl.training.words import learn_word_rules
@@ -136,8 +132,9 @@ def train(
             teaching = teach(suite, recipe, accelerator.device, lambda line: say(console, line))
         torch.manual_seed(recipe.seed + accelerator.process_index)
         data = TrainingData(model.processor, suite, recipe, accelerator.num_processes, teaching)
+        plan = data.plan()
         if accelerator.is_main_process and not resume:
-            console.print(plan_table(data.plan(), suite.tasks, recipe, accelerator.num_processes))
+            console.print(plan_table(plan, suite.tasks, recipe, accelerator.num_processes))
             inferred = [note for entry in suite.data.values() for note in entry.notes]
             slow = slow_bf16(accelerator.device) if recipe.bf16 else None
             say(console, *inferred, *notes, overlap.warning(), slow, folder.note)
@@ -146,7 +143,8 @@ def train(
             keep_activations(model, suite, recipe, data, console)
         accelerator.wait_for_everyone()
         on_main_process(accelerator, lambda: folder.begin(recipe))
-        model.provenance = {**provenance(suite, recipe, command), "overlap": overlap.facts()}
+        planned = {"max_length": model.processor.max_length, **plan.facts()}
+        model.provenance = {**provenance(suite, recipe, command), "overlap": overlap.facts(), "plan": planned}
         if teaching is not None:
             model.provenance["teachers"] = dict(teaching.teachers)
         results = None
@@ -163,7 +161,7 @@ def train(
         finish(accelerator)
         if accelerator.is_main_process:
             with resumable(recipe):
-                results = describe(model, suite, folder.place, also)
+                results = describe(model, suite, folder.place, recipe, also)
                 folder.settle()
     model.source, model.trained_heads = str(folder.output), set(model.tasks)
     return Run(folder.output, results, model)
@@ -254,6 +252,7 @@ def score(run: Observer, progress: Progress, started: float, console: Console) -
         "best_step": progress.best_step if recipe.eval_strategy != "no" else progress.step,
         "train_seconds": round(progress.seconds, 1),
         "seconds": round(time.monotonic() - started, 1),
+        **circumstances(run.accelerator.device, run.energy),
     }
     results = Results.of(evaluations, facts)
     results.write(folder / FILE)
@@ -262,7 +261,11 @@ def score(run: Observer, progress: Progress, started: float, console: Console) -
 
 
 def describe(
-    model: MultiTaskModel, suite: Suite, folder: Path, also: Callable[[Path, Results], None] | None = None
+    model: MultiTaskModel,
+    suite: Suite,
+    folder: Path,
+    recipe: Recipe,
+    also: Callable[[Path, Results], None] | None = None,
 ) -> Results:
     """Write the model card and, last, the report from the scores; then the run is finished."""
     results = Results.read(folder / FILE)
@@ -270,28 +273,5 @@ def describe(
     write_card(folder / "model", "biomtl", tasks, results.provenance, max_length=length, results=results)
     if also is not None:
         also(folder, results)
-    write_report(folder)
+    write_report(folder, suite, changed=changes(recipe), texts=recipe.report_texts)
     return results
-
-
-def provenance(suite: Suite, recipe: Recipe, command: str | None) -> dict[str, Any]:
-    """The origin of the scores: versions, seed, data checksums, machine."""
-    packages = {}
-    for name in ("torch", "transformers", "accelerate", "numpy", "safetensors"):
-        try:
-            packages[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return {
-        "biomtl": biomtl.__version__,
-        "python": sys.version.split()[0],
-        "packages": packages,
-        "platform": platform.platform(),
-        "threads": torch.get_num_threads(),
-        "command": command,
-        "encoder": recipe.encoder,
-        "base_model": hub_name(recipe.encoder),
-        "seed": recipe.seed,
-        "selection": "last step" if recipe.eval_strategy == "no" else "dev",
-        "data": suite.provenance(),
-    }

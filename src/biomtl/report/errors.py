@@ -1,0 +1,209 @@
+"""What a run got wrong, record by record: mentions, labels, relations and scores."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal, NamedTuple, get_args
+
+from biomtl.report.answers import Answers
+from biomtl.tasks.task import Task
+from biomtl.tasks.types.base import Record, type_of
+from biomtl.tasks.types.regression import score_range
+from biomtl.text.alignment import render_tokens
+from biomtl.text.tags import chunks
+
+MOST_CASES = 10_000  # of a page, which stays quick with them
+FAR = 0.1  # of the range of scores: a score that is off by more is an error
+Kind = Literal["boundary", "type", "missed", "spurious", "score"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+
+class Mark(NamedTuple):
+    """A stretch of the first text: a mention, an argument or an answer, and whether gold and prediction agree on it."""
+
+    start: int
+    end: int
+    label: str
+    right: bool
+
+
+class Fault(NamedTuple):
+    """One error: what kinds it has, and the labels in gold and in the prediction (empty: there is none)."""
+
+    kinds: tuple[Kind, ...]
+    gold: str
+    predicted: str
+
+
+class Case(NamedTuple):
+    """A record with at least one error.
+
+    Attributes:
+        id: the record's.
+        texts: its texts; marks are in the first one.
+        faults: the errors.
+        gold: the gold answer in words, empty where marks show it.
+        predicted: the predicted one.
+        gold_marks: gold mentions.
+        predicted_marks: predicted mentions.
+        arguments: the two mentions of a relation.
+        sure: the probability of the predicted answer, if known.
+    """
+
+    id: str
+    texts: tuple[str, ...]
+    faults: tuple[Fault, ...]
+    gold: str = ""
+    predicted: str = ""
+    gold_marks: tuple[Mark, ...] = ()
+    predicted_marks: tuple[Mark, ...] = ()
+    arguments: tuple[Mark, ...] = ()
+    sure: float | None = None
+
+
+def cases(answers: Answers) -> Iterator[Case]:
+    """The records with errors, in the order of the data."""
+    answer = type_of(answers.task).answer
+    compare = {"tags": _tags, "label": _label, "labels": _labels, "score": _score}.get(answer, _other)
+    for record, predicted in answers:
+        case = compare(answers.task, record, predicted)
+        if case is not None:
+            yield case
+
+
+def fair_shares(counts: Sequence[int], most: int = MOST_CASES) -> list[int]:
+    """How many of each are shown, so that there are at most ``most`` in all and small ones are complete."""
+    left, shares = most, [0] * len(counts)
+    for place, index in enumerate(sorted(range(len(counts)), key=lambda i: counts[i])):
+        shares[index] = min(counts[index], left // (len(counts) - place))
+        left -= shares[index]
+    return shares
+
+
+def confused_types(answers: Answers) -> Counter[tuple[str, str]] | None:
+    """Gold and predicted type of every mention, ``""`` for none; None for tasks without mentions or with one type."""
+    if type_of(answers.task).answer != "tags":
+        return None
+    counts: Counter[tuple[str, str]] = Counter()
+    for record, predicted in answers:
+        counts.update((fault.gold, fault.predicted) for fault in _pairs(*_mentions(answers.task, record, predicted)))
+    return counts if len({gold for gold, _ in counts if gold}) > 1 else None
+
+
+def _tags(task: Task, record: Record, predicted: Record) -> Case | None:
+    if record["tags"] == predicted["tags"]:
+        return None
+    gold, found = _mentions(task, record, predicted)
+    faults = tuple(fault for fault in _pairs(gold, found) if fault.kinds)
+    if not faults:  # other tags, the same mentions
+        return None
+    text, spans = render_tokens(record["tokens"], record["offsets"])
+    both = set(gold) & set(found)
+
+    def marks(side: Sequence[tuple[int, int, str]]) -> tuple[Mark, ...]:
+        return tuple(Mark(spans[a][0], spans[b - 1][1], label, (a, b, label) in both) for a, b, label in side)
+
+    return Case(_id(record), (text,), faults, gold_marks=marks(gold), predicted_marks=marks(found))
+
+
+def _mentions(task: Task, record: Record, predicted: Record) -> tuple[list[tuple[int, int, str]], ...]:
+    """First token, token after the last, and type of gold and predicted mentions."""
+    return tuple([(a, b, name or task.name) for a, b, name in chunks(side["tags"])] for side in (record, predicted))
+
+
+def _pairs(gold: Sequence[tuple[int, int, str]], found: Sequence[tuple[int, int, str]]) -> Iterator[Fault]:
+    """Each mention beside what it was taken for: the same span first, then whatever overlaps most."""
+    left = [mention for mention in found if mention not in set(gold)]
+    for mention in gold:
+        if mention in found:
+            yield Fault((), mention[2], mention[2])
+            continue
+        best = max(left, key=lambda other: _likeness(mention, other), default=None)
+        if best is None or not _overlap(mention, best):
+            yield Fault(("missed",), mention[2], "")
+            continue
+        left.remove(best)
+        kinds: list[Kind] = []
+        kinds += ["boundary"] if mention[:2] != best[:2] else []
+        kinds += ["type"] if mention[2] != best[2] else []
+        yield Fault(tuple(kinds), mention[2], best[2])
+    for mention in left:
+        yield Fault(("spurious",), "", mention[2])
+
+
+def _overlap(one: tuple[int, int, str], other: tuple[int, int, str]) -> int:
+    return max(0, min(one[1], other[1]) - max(one[0], other[0]))
+
+
+def _likeness(one: tuple[int, int, str], other: tuple[int, int, str]) -> tuple[bool, int, bool]:
+    return one[:2] == other[:2], _overlap(one, other), one[2] == other[2]
+
+
+def _label(task: Task, record: Record, predicted: Record) -> Case | None:
+    gold, found = str(record["label"]), str(predicted["label"])
+    if gold == found:
+        return None
+    kind: Kind = "missed" if found == task.negative else "spurious" if gold == task.negative else "type"
+    probabilities = predicted.get("probabilities")
+    sure = probabilities.get(found) if isinstance(probabilities, Mapping) else None
+    if not isinstance(sure, float | int) or not math.isfinite(sure):
+        sure = None
+    return Case(
+        _id(record),
+        _texts(record),
+        (Fault((kind,), gold, found),),
+        gold,
+        found,
+        arguments=tuple(Mark(e["start"], e["end"], str(e.get("type", "")), True) for e in record.get("entities", ())),
+        sure=sure,
+    )
+
+
+def _labels(task: Task, record: Record, predicted: Record) -> Case | None:
+    gold, found = record["labels"], predicted["labels"]
+    faults = (
+        *(Fault(("missed",), label, "") for label in gold if label not in found),
+        *(Fault(("spurious",), "", label) for label in found if label not in gold),
+    )
+    if not faults:
+        return None
+    return Case(_id(record), _texts(record), faults, ", ".join(gold) or "no label", ", ".join(found) or "no label")
+
+
+def _score(task: Task, record: Record, predicted: Record) -> Case | None:
+    low, high = score_range(task)
+    gold, found = float(record["score"]), float(predicted["score"])
+    if abs(gold - found) <= FAR * (high - low):
+        return None
+    return Case(_id(record), _texts(record), (Fault(("score",), "", ""),), f"{gold:.3g}", f"{found:.3g}")
+
+
+def _other(task: Task, record: Record, predicted: Record) -> Case | None:
+    """Spans of an answer, indices of candidates, and the fields of types from elsewhere."""
+    keys = [key for key in type_of(task).gold_cells if key in predicted]
+    if all(record.get(key) == predicted[key] for key in keys):
+        return None
+    if {"start", "end"} <= set(keys):
+        sides = [(side["start"], side["end"], "answer") for side in (record, predicted)]
+        kind: Kind = "boundary" if _overlap(*sides) else "missed"
+        gold, found = (Mark(start, end, "", False) for start, end, _ in sides)
+        fault = Fault((kind,), "", "")
+        return Case(_id(record), _texts(record), (fault,), gold_marks=(gold,), predicted_marks=(found,))
+    texts = *_texts(record), *(f"{number}: {text}" for number, text in enumerate(record.get("candidates", ())))
+    gold_said, found_said = (", ".join(str(side.get(key)) for key in keys) for side in (record, predicted))
+    if "candidates" in record:
+        return Case(_id(record), texts, (Fault(("type",), "", ""),), gold_said, found_said)
+    answers = f"gold: {gold_said}", f"predicted: {found_said}"  # which may quote the text
+    return Case(_id(record), (*texts, *answers), (Fault(("type",), "", ""),))
+
+
+def _texts(record: Record) -> tuple[str, ...]:
+    if "tokens" in record:
+        return (" ".join(record["tokens"]),)
+    return tuple(str(record[key]) for key in ("text", "text_a", "text_b") if record.get(key))
+
+
+def _id(record: Record) -> str:
+    return str(record.get("id"))
