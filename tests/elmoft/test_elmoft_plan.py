@@ -11,13 +11,15 @@ import typer
 
 import elmo_data
 from biomtl.cli.main import app
+from biomtl.elmoft.abbreviations import in_full
+from biomtl.elmoft.checks import IDLE, SEQ2SEQ, SEQ2VEC, check, devices
 from biomtl.elmoft.data import FOLDERS, load_data, task_of
-from biomtl.elmoft.flags import Flags
-from biomtl.elmoft.plan import SEQ2SEQ, SEQ2VEC, Plan, check, class_weights, devices, make_plan
+from biomtl.elmoft.flags import NEW, Flags
+from biomtl.elmoft.plan import Plan, class_weights, make_plan
 from biomtl.errors import InputError
 from biomtl.heads.mlp import MlpOptions
 from biomtl.heads.seq2seq import SEQ2SEQ_MODULES
-from biomtl.heads.seq2vec import SEQ2VEC_MODULES
+from biomtl.heads.seq2vec import SEQ2VEC_MODULES, build_seq2vec
 from biomtl.tasks import get_task
 
 PAGE = Path(__file__).parents[2] / "docs" / "elmoft.md"
@@ -54,7 +56,53 @@ def test_defaults_are_the_old_ones(layout: Path) -> None:
     options = options_of(plan)
     assert options.model_dump(exclude_defaults=True) == {"seq2vec": "last", "dropout": 0.2}
     assert (recipe.tasks["ddi2013"].head, recipe.tasks["ddi2013"].head_options) == ("mlp", choice.options)
-    assert plan.notes == ()
+    (note,) = plan.notes
+    assert note.startswith("rows of the most frequent class are undersampled in training, as in elmoft.py (--rebalance")
+    assert note.endswith("dev and test are scored on all rows, by BLUE's rules")
+    assert Flags().task == "ddi"
+
+
+@pytest.mark.parametrize("task", FOLDERS)
+def test_classes_are_balanced_for_all_but_pairs(task: str, layout: Path) -> None:
+    plan = plan_of(layout, task)
+    pair = plan.task.inputs == "pair"
+    assert plan.recipe.tasks[plan.task.name].rebalance == (None if pair else "undersample")
+    assert not (pair and plan.notes)
+    assert plan_of(layout, task, rebalance="none").notes == ()
+    assert plan_of(layout, task, rebalance="none").recipe.tasks[plan.task.name].rebalance is None
+
+
+def test_class_weights_are_those_of_the_rows_that_are_drawn(layout: Path) -> None:
+    balanced = options_of(plan_of(layout, "ddi", weight_class=True)).class_weights
+    counted = options_of(plan_of(layout, "ddi", weight_class=True, rebalance="none")).class_weights
+    labels = plan_of(layout, "ddi").task.labels
+    assert balanced is not None
+    assert counted is not None
+    assert dict(zip(labels, balanced, strict=True)) == dict.fromkeys(labels, 1.0)  # 4 of each; others never occur
+    assert dict(zip(labels, counted, strict=True))["DDI-false"] == 0.75  # 8 of 12
+
+
+def test_protocol_reference_trains_as_the_old_program(layout: Path) -> None:
+    def seq2vec(**values: Any) -> MlpOptions:
+        return options_of(plan_of(layout, "ddi", protocol="reference", **values))
+
+    recurrent = seq2vec(seq2vec="pytorch-lstm")
+    built = build_seq2vec(recurrent.seq2vec, 8, recurrent.size)
+    assert built.dim == 768
+    (network,) = built.children()
+    assert not network.bidirectional
+    assert network.hidden_size == 768
+    convolutions = seq2vec(seq2vec="cnn")
+    assert build_seq2vec(convolutions.seq2vec, 8, convolutions.size).dim == 3072
+    for name in ("boe", "pytorch-agmnlstm"):
+        same = seq2vec(seq2vec=name)
+        assert same == options_of(plan_of(layout, "ddi", seq2vec=name))
+    tags = options_of(plan_of(layout, "bc5cdr-chem", protocol="reference", seq2seq="pytorch-gru"))
+    assert tags.seq2seq == "gru-forward"
+    stopping = plan_of(layout, "ddi", protocol="reference", earlystop=True).recipe
+    assert (stopping.early_stopping_on, stopping.early_stopping_patience) == ("train_loss", 5)
+    assert plan_of(layout, "ddi", protocol="reference").recipe.early_stopping_on is None
+    assert plan_of(layout, "ddi", earlystop=True).recipe.early_stopping_on is None
 
 
 def test_every_flag_reaches_recipe_or_head(layout: Path) -> None:
@@ -86,7 +134,7 @@ def test_every_flag_reaches_recipe_or_head(layout: Path) -> None:
 
 def test_every_name_has_its_module() -> None:
     assert set(SEQ2VEC.values()) <= set(SEQ2VEC_MODULES)
-    assert set(SEQ2SEQ.values()) == set(SEQ2SEQ_MODULES)
+    assert set(SEQ2SEQ.values()) <= set(SEQ2SEQ_MODULES)
 
 
 @pytest.mark.parametrize("task", FOLDERS)
@@ -102,6 +150,10 @@ def test_every_task_has_a_plan(task: str, layout: Path) -> None:
         ({"droplast": True}, "--droplast has no effect: all rows are used"),
         ({"lm_loss": True}, "--lm_loss has no effect"),
         ({"fmt": "npz"}, "--fmt has no effect"),
+        ({"lmcoef": 0.5}, "--lmcoef has no effect"),  # although that is the old default
+        ({"distbknd": "nccl"}, "--distbknd has no effect"),
+        ({"pid": 0}, "--pid has no effect"),
+        ({"omp": True}, "--omp has no effect"),
         ({"seq2seq": "isa"}, "--seq2seq has no effect: ddi is a relation task"),
         ({"ssfunc": "dist"}, "--ssfunc has no effect: ddi"),
         ({"pthrshld": 0.3}, "--pthrshld has no effect: ddi"),
@@ -109,18 +161,27 @@ def test_every_task_has_a_plan(task: str, layout: Path) -> None:
     ],
 )
 def test_what_has_no_effect_is_said(values: dict[str, Any], note: str, layout: Path) -> None:
-    (said,) = plan_of(layout, "ddi", **values).notes
+    (said,) = plan_of(layout, "ddi", rebalance="none", **values).notes
     assert said.startswith(note)
 
 
+def test_a_flag_without_effect_has_no_default_so_that_any_value_is_noticed() -> None:
+    assert {getattr(Flags(), name) for name in IDLE} == {None, False}
+
+
 def test_the_seeds_own_ner_command_needs_no_note(layout: Path) -> None:
-    assert plan_of(layout, "bc5cdr-chem", seq2vec="boe").notes == ()
+    assert plan_of(layout, "bc5cdr-chem", seq2vec="boe", rebalance="none").notes == ()
 
 
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"task": None}, "no --task, expected one of bc5cdr-chem, "),
+        ({"rebalance": "under"}, "--rebalance 'under', did you mean 'undersample'"),
+        (
+            {"task": "biosses", "rebalance": "oversample"},
+            "--rebalance oversample with --task biosses",
+        ),
+        ({"rebalance": "class_weights", "weight_class": True}, "both --weight_class and --rebalance class_weights"),
         ({"task": "dddi"}, "--task 'dddi', did you mean 'ddi'"),
         ({"model": "bert"}, "--model 'bert', known: elmo"),
         ({"seq2vec": "pytorch-lstmm"}, "--seq2vec 'pytorch-lstmm', did you mean 'pytorch-lstm'"),
@@ -154,6 +215,32 @@ def test_bad_flags(values: dict[str, Any], message: str, layout: Path) -> None:
     assert str(caught.value).startswith(message)
 
 
+FLAGS = [f"--{name}" for name in Flags.__dataclass_fields__]
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("--ep 3", "--epochs 3"),
+        ("--opt=o.json --weights w.hdf5", "--options_path=o.json --weights_path w.hdf5"),
+        ("--r runs/x", "--resume runs/x"),  # and not --rebalance, which the old program did not have
+        ("--reb none", "--rebalance none"),
+        ("--over -j 2 --do_n --", "--overwrite -j 2 --do_norm --"),
+        ("--task ddi --data_dir=--ep", "--task ddi --data_dir=--ep"),
+        ("--nonsense", "--nonsense"),
+    ],
+)
+def test_flags_may_be_shortened(given: str, meant: str) -> None:
+    assert in_full(given.split(), FLAGS) == meant.split()
+
+
+def test_a_beginning_of_several_flags_is_refused() -> None:
+    with pytest.raises(
+        InputError, match="flag --dist, expected one of --distbknd, --distrb, --disturl, write it in full"
+    ):
+        in_full(["--dist"], FLAGS)
+
+
 def test_devices() -> None:
     assert devices(Flags()) == [0]
     assert devices(Flags(gpunum=0, gpuq="1")) == []
@@ -180,7 +267,7 @@ def test_the_page_explains_every_flag() -> None:
     table = PAGE.read_text(encoding="utf-8").partition("## Flags")[2]
     command = typer.main.get_command(app).commands["elmo"]  # type: ignore[attr-defined]
     names = {name for parameter in command.params for name in parameter.opts}
-    new = {"--out", "--overwrite", "--protocol", "--seed", "--activations", "--help"}
-    assert len(names) > 50
+    new = {"--help", *(f"--{name}" for name in NEW)}
+    assert len({name for name in names - new if name.startswith("--")}) == 52
     assert {name for name in names - new if f"`{name}`" not in table} == set()
     assert set(re.findall(r"^\| `(--?\w+)`", table, re.MULTILINE)) <= names

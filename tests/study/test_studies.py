@@ -67,6 +67,10 @@ def test_without_each_method(recipe: Path, tmp_path: Path, monkeypatch: pytest.M
     assert [(one.layer_decay, one.ema_decay) for one in found] == [(0.9, 0.5), (None, 0.5), (0.9, None)]
     studies.ablate(loaded, tmp_path / "s", QUIET, keys=["ema_decay"])
     assert len(found) == 3
+    balanced = load_recipe(recipe, ["layer_decay=0.9", "tasks.cls-text.rebalance=undersample"])
+    comparison = studies.ablate(balanced, tmp_path / "s", QUIET, keys=["rebalance"])
+    assert comparison.arms == ("as it is", "without rebalance")
+    assert [one.tasks["cls-text"].rebalance for one in found[3:]] == ["undersample"]  # the other run is there already
     with pytest.raises(InputError, match="--key emadecay: no key of a recipe, did you mean 'ema_decay'"):
         studies.ablate(loaded, tmp_path / "s", QUIET, keys=["emadecay"])
     with pytest.raises(InputError, match="--key r_drop: the recipe doesn't give it"):

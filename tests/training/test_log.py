@@ -23,8 +23,10 @@ def test_a_line_now_and_then(
     for number in range(11, 101):
         now[0] += 2
         told.step(Step(number, 0.5, 1.0, 10, 12, 3, 3.14e-5, 0.5 + number / 1000, {"a": 0.5}))
+    told.note("the score [b] is still 0, " + 30 * "and " + "so on")
     told.close()
-    lines = capsys.readouterr().err.splitlines()
+    *lines, note = capsys.readouterr().err.splitlines()
+    assert note.startswith("biomtl: note: the score [b] is still 0, and ")
     assert lines[0] == "step 25 of 1,200, loss 0.5250, rate 3.14e-05, 0:39:10 left"
     assert [line.split()[1] for line in lines] == ["25", "40", "55", "70", "85", "100"]
 

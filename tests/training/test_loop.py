@@ -209,19 +209,26 @@ def test_when_things_are_due(strategy: str, every: int | None, expected: list[in
 
 
 @given(
-    scores=st.lists(st.sampled_from([0.1, 0.2, 0.25, 0.3, 0.5]), min_size=1, max_size=12), patience=st.integers(1, 4)
+    scores=st.lists(st.sampled_from([0.0, 0.1, 0.2, 0.25, 0.3, 0.5]), min_size=1, max_size=12),
+    patience=st.integers(1, 4),
 )
 def test_the_best_model_and_early_stopping(scores: list[float], patience: int) -> None:
     recipe = make_recipe({"early_stopping_patience": patience, "early_stopping_threshold": 0.07})
-    progress, saved, waiting = Progress(), [], iter(scores)
+    progress, saved, waiting, notes = Progress(), [], iter(scores), []
     hooks = Hooks(
-        lambda *_: None, lambda _: None, lambda _: DevScores(next(waiting)), lambda: saved.append(progress.step)
+        lambda *_: None,
+        lambda _: None,
+        lambda _: DevScores(next(waiting)),
+        lambda: saved.append(progress.step),
+        notes.append,
     )
     stale, best = 0, -math.inf
     for step, score in enumerate(scores, 1):
         progress.step = step
         select(progress, hooks, recipe)
-        stale = 0 if score - best > 0.07 else stale + 1
+        at_zero = not any(scores[:step])  # nothing is learned yet: the run goes on, and says so once
+        stale = 0 if score - best > 0.07 or at_zero else stale + 1
+        assert len(notes) == (not any(scores[: patience + 1]) and step > patience)
         assert (progress.best_step == step) == (score > best)
         best = max(best, score)
         assert progress.best == best
@@ -230,6 +237,41 @@ def test_the_best_model_and_early_stopping(scores: list[float], patience: int) -
             return
         assert not progress.finished
     assert saved[-1] == progress.best_step
+
+
+def stop_after(scores: list[float], losses: list[float], errors: bool = False, **keys: Any) -> tuple[int, list[str]]:
+    """The evaluation that ends a run with these dev scores and mean losses, and what is said."""
+    recipe = make_recipe({"early_stopping_patience": 2, **keys})
+    progress, notes = Progress(), []
+    waiting = iter(scores)
+    evaluate = lambda _: DevScores(next(waiting), errors=errors)  # noqa: E731
+    hooks = Hooks(lambda *_: None, lambda _: None, evaluate, lambda: None, notes.append)
+    for number, loss in enumerate(losses, 1):
+        progress.loss, progress.losses = 3 * loss, 3
+        select(progress, hooks, recipe)
+        if progress.finished:
+            return number, notes
+    return 0, notes
+
+
+def test_early_stopping_by_the_training_loss() -> None:
+    rising, falling = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6], [0.9, 0.8, 0.795, 0.7925, 0.7, 0.6]
+    keys = {"early_stopping_on": "train_loss"}
+    assert stop_after(rising, falling, **keys)[0] == 0
+    assert stop_after(rising, falling, **keys, early_stopping_threshold=0.05)[0] == 4
+    assert stop_after([0.0] * 6, [0.9] * 6, **keys) == (3, [])
+    with pytest.raises(InputError, match="early_stopping_on without early_stopping_patience"):
+        make_recipe(keys)
+
+
+def test_a_perfect_error_is_no_score_of_zero() -> None:
+    assert stop_after([-0.0] * 6, [0.5] * 6, errors=True) == (3, [])
+    ended, notes = stop_after([0.0] * 6, [0.5] * 6)
+    assert ended == 0
+    assert notes == [
+        "the score on dev is still 0 after 3 evaluations: try rebalance for the task, a higher learning rate or more "
+        "epochs; early stopping waits until it rises"
+    ]
 
 
 def test_checkpointing_of_an_encoder_that_has_none(bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -119,10 +119,10 @@ def test_the_order_is_mixed():
         assert 0.55 < (part < 2000).mean() < 0.78
 
 
-def test_pools_name_the_entries_that_share_their_tasks():
+def test_groups_name_the_entries_that_share_their_tasks():
     mixer = Mixer(ITEMS)
-    assert [len(set(mixer.pool_of[part])) for part in (slice(0, 100), slice(100, 200), slice(200, 225))] == [1, 1, 1]
-    assert len(set(mixer.pool_of)) == 3
+    assert [len(set(mixer.group_of[part])) for part in (slice(0, 100), slice(100, 200), slice(200, 225))] == [1, 1, 1]
+    assert len(set(mixer.group_of)) == 3
 
 
 @pytest.mark.parametrize(

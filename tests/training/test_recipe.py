@@ -217,6 +217,10 @@ def test_a_command_s_task_by_the_recipe_s_alias(write):
     assert recipe.tasks == {"ddi2013": TaskOptions(max_rows=5, weight=2)}
     with pytest.raises(InputError, match=r"mine\.yaml:1: tasks: 3"):
         recipe_from_options(write("tasks: 3"), [], tasks=["ddi2013"])
+    balanced = recipe_from_options(None, ["tasks.ddi2013.rebalance=undersample"], tasks=["ddi2013"])
+    assert balanced.tasks == {"ddi2013": TaskOptions(rebalance="undersample")}
+    with pytest.raises(InputError, match="lists no task 'hoc'"):
+        recipe_from_options(None, ["tasks.hoc.weight=2"], tasks=["ddi2013"])
 
 
 recipes = st.fixed_dictionaries(

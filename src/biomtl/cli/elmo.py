@@ -8,7 +8,20 @@ import shlex
 import sys
 from typing import Any
 
+import typer
+from typer.core import TyperCommand
+
+from biomtl.elmoft.abbreviations import in_full
 from biomtl.elmoft.flags import Flags
+
+
+class Abbreviated(TyperCommand):
+    """A command whose long flags may be shortened, as in the old program."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse a command line after writing its flags in full."""
+        flags = [name for parameter in self.get_params(ctx) for name in parameter.opts if name.startswith("--")]
+        return super().parse_args(ctx, in_full(args, flags))
 
 
 def elmo(**values: Any) -> None:
@@ -32,10 +45,13 @@ def elmo(**values: Any) -> None:
 # The flags are listed once, in `Flags`; typer reads them from the signature.
 elmo.__signature__ = inspect.signature(Flags, eval_str=True)  # type: ignore[attr-defined]
 
+app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
+app.command("elmo", cls=Abbreviated)(elmo)
+
 
 def choose_devices(flags: Flags) -> None:
     """Make only the requested devices visible to torch."""
-    from biomtl.elmoft.plan import check, devices
+    from biomtl.elmoft.checks import check, devices
 
     check(flags)
     chosen = devices(flags)
@@ -47,7 +63,7 @@ def choose_devices(flags: Flags) -> None:
 
 def start_processes(flags: Flags) -> None:
     """Continue as several processes of torch's launcher: one per device, or ``--np`` of them on a CPU."""
-    from biomtl.elmoft.plan import devices
+    from biomtl.elmoft.checks import devices
 
     count = max(flags.np, len(devices(flags)))
     if count > 1:

@@ -38,7 +38,7 @@ def old(help: str, *names: str) -> Any:
 class Flags:
     """The flags of one call, as given."""
 
-    task: Annotated[str | None, data("One of the ten tasks.", "--task", "-u")] = None
+    task: Annotated[str, data("One of the ten tasks.", "--task", "-u")] = "ddi"
     data_dir: Annotated[Path | None, data("Folder with the tasks' folders, or a prepared suite.", "--data_dir")] = None
     input: Annotated[Path | None, data("The task's own folder, instead of --data_dir.", "--input", "-i")] = None
     model: Annotated[str, data("Only elmo.", "--model", "-m")] = "elmo"
@@ -87,6 +87,14 @@ class Flags:
     earlystop: Annotated[bool, training("Stop when the dev score no longer improves.", "--earlystop")] = False
     es_patience: Annotated[int, training("Epochs without improvement before stopping.", "--es_patience")] = 5
     es_delta: Annotated[float, training("Smallest gain on dev that counts as improvement.", "--es_delta")] = 5e-3
+    rebalance: Annotated[
+        str | None,
+        training(
+            "Balance the classes of train: undersample (the default, except for pairs), oversample, class_weights or "
+            "none.",
+            "--rebalance",
+        ),
+    ] = None
     weight_class: Annotated[bool, training("Give rare classes more weight in the loss.", "--weight_class")] = False
     kfold: Annotated[int | None, training("Number of folds for cross-validation on train.", "--kfold", "-k")] = None
     seed: Annotated[int, training("Seed for weights, order and dropout.", "--seed")] = 42
@@ -97,16 +105,29 @@ class Flags:
     out: Annotated[Path | None, output("Run folder; by default runs/elmoft-TASK.", "--out")] = None
     overwrite: Annotated[bool, output("Replace an existing run folder.", "--overwrite")] = False
     protocol: Annotated[
-        str, output("blue, or reference: also score by the old program's rules, in separate files.", "--protocol")
+        str,
+        output("blue, or reference: train as the old program did, and also score by its rules.", "--protocol"),
     ] = "blue"
     resume: Annotated[Path | None, output("Run or model folder to score, without training.", "--resume")] = None
     cache: Annotated[Path, output("Folder for the biLM's layers.", "--cache", "-w")] = Path(".cache")
     activations: Annotated[str, output("Precision of the kept layers: bf16, fp32 or none.", "--activations")] = "bf16"
     verbose: Annotated[bool, output("Also print the recipe.", "--verbose", "-v")] = False
 
+    np: Annotated[int, old("With --distrb: number of processes.", "--np", "-n")] = 1
     droplast: Annotated[bool, old("No effect: all rows are used for training.", "--droplast")] = False
     lm_loss: Annotated[bool, old("No effect: the released weights have no word predictor.", "--lm_loss")] = False
-    lmcoef: Annotated[float, old("No effect, see --lm_loss.", "--lmcoef")] = 0.5
+    lmcoef: Annotated[float | None, old("No effect, see --lm_loss.", "--lmcoef")] = None
     fmt: Annotated[str | None, old("No effect: tables are always xlsx and csv.", "--fmt", "-f")] = None
-    np: Annotated[int, old("With --distrb: number of processes.", "--np", "-n")] = 1
-    distbknd: Annotated[str, old("No effect: nccl on GPUs, gloo on CPUs.", "--distbknd")] = "nccl"
+    spfmt: Annotated[str | None, old("No effect: there are no sparse files.", "--spfmt", "-s")] = None
+    avg: Annotated[str | None, old("No effect: both averages are in the tables.", "--avg", "-a")] = None
+    maxtrial: Annotated[int | None, old("No effect: nothing is tried again.", "--maxtrial")] = None
+    pid: Annotated[int | None, old("No effect: a process knows its number.", "--pid", "-p")] = None
+    omp: Annotated[bool, old("No effect: torch uses all threads (OMP_NUM_THREADS).", "--omp", "-o")] = False
+    gpumem: Annotated[float | None, old("No effect: memory is taken as needed.", "--gpumem")] = None
+    crsdev: Annotated[bool, old("No effect: all devices are of one kind.", "--crsdev")] = False
+    distbknd: Annotated[str | None, old("No effect: nccl on GPUs, gloo on CPUs.", "--distbknd")] = None
+    disturl: Annotated[str | None, old("No effect: the launcher chooses the address.", "--disturl")] = None
+
+
+NEW = ("out", "overwrite", "protocol", "rebalance", "seed", "activations")
+"""The flags that the old program didn't have."""

@@ -2,84 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from biomtl.elmoft.checks import POOL, SEQ2SEQ, SEQ2VEC, SSFUNC, notes
 from biomtl.elmoft.flags import Flags
-from biomtl.errors import InputError, nearest
+from biomtl.errors import InputError
 from biomtl.suite import Suite
 from biomtl.tasks.task import Task
 from biomtl.tasks.types.base import Record, type_of
+from biomtl.training.rebalance import Rates, sampling_rates
 from biomtl.training.recipe import Recipe
 from biomtl.training.recipe_io import make_recipe
-
-SEQ2VEC = {
-    "boe": "boe",
-    "pytorch-lstm": "lstm",
-    "pytorch-gru": "gru",
-    "pytorch-rnn": "rnn",
-    "pytorch-agmnlstm": "agmnlstm",
-    "pytorch-stkaltlstm": "stkaltlstm",
-    "cnn": "cnn",
-    "cnn_highway": "cnn-highway",
-}
-SEQ2SEQ = {
-    "pytorch-lstm": "lstm",
-    "pytorch-gru": "gru",
-    "pytorch-rnn": "rnn",
-    "cnn": "cnn",
-    "isa": "isa",
-    "qanet": "qanet",
-    "ssae": "ssae",
-    "ff": "ff",
-}
-POOL = {"max": "max", "avg": "avg"}
-SSFUNC = {"concat": "concat", "dist": "distance", "sim": "cosine"}
-CHOICES: dict[str, Iterable[str]] = {
-    "model": ("elmo",),
-    "seq2vec": SEQ2VEC,
-    "seq2seq": SEQ2SEQ,
-    "pool": POOL,
-    "ssfunc": SSFUNC,
-    "norm_type": ("batch", "layer"),
-    "protocol": ("blue", "reference"),
-    "activations": ("bf16", "fp32", "none"),
-}
-# Flag -> a test for valid values, and its description.
-LIMITS: dict[str, tuple[Any, str]] = {
-    "maxlen": (lambda n: n >= 1, "1 or more"),
-    "epochs": (lambda n: n >= 1, "1 or more"),
-    "bsize": (lambda n: n >= 1, "1 or more"),
-    "fchdim": (lambda n: n >= 0, "0 or more"),
-    "pdrop": (lambda p: 0 <= p < 1, "at least 0 and below 1"),
-    "pthrshld": (lambda p: 0 < p < 1, "between 0 and 1"),
-    "lr": (lambda r: 0 < r < float("inf"), "a number above 0"),
-    "wdecay": (lambda r: 0 <= r < float("inf"), "0 or more"),
-    "clipmaxn": (lambda r: 0 <= r < float("inf"), "0 or more"),
-    "initln_mean": (lambda r: abs(r) < float("inf"), "a number"),
-    "initln_std": (lambda r: 0 <= r < float("inf"), "0 or more"),
-    "es_patience": (lambda n: n >= 1, "1 or more"),
-    "es_delta": (lambda r: 0 <= r < float("inf"), "0 or more"),
-    "kfold": (lambda n: n is None or n >= 2, "2 or more"),
-    "seed": (lambda n: n >= 0, "0 or more"),
-    "gpunum": (lambda n: n >= 0, "0 or more"),
-    "np": (lambda n: n >= 1, "1 or more"),
-}
-# Flags that change nothing, whatever the task.
-IDLE = {
-    "droplast": "all rows are used for training, and the last batch of an epoch may be smaller",
-    "lm_loss": "the released weights have no word predictor, so there is no language-model loss",
-    "fmt": "tables are written as xlsx and csv",
-}
-# Flags that matter only for some answers.
-FOR_ANSWERS = {
-    "seq2seq": ("tags",),
-    "ssfunc": ("score",),
-    "pthrshld": ("labels",),
-    "pool": ("label", "labels", "score"),
-    "weight_class": ("label", "labels", "tags"),
-}
 
 
 @dataclass(frozen=True)
@@ -96,39 +31,6 @@ class Plan:
         return next(iter(self.suite.tasks.values()))
 
 
-def check(flags: Flags) -> None:
-    """Refuse invalid values before anything is read.
-
-    Raises:
-        InputError: an unknown choice, a number out of range, or contradictory flags.
-    """
-    for name, known in CHOICES.items():
-        value = getattr(flags, name)
-        if value is not None and value not in known:
-            raise InputError(f"--{name} {value!r}", fix=nearest(value, known))
-    for name, (possible, said) in LIMITS.items():
-        if not possible(getattr(flags, name)):
-            raise InputError(f"--{name} {getattr(flags, name)}", expected=said)
-    if flags.resume and flags.kfold:
-        raise InputError("both --resume and --kfold", fix="give one of them: --resume trains nothing")
-    devices(flags)
-
-
-def devices(flags: Flags) -> list[int]:
-    """The GPUs that the flags ask for, in order; none for the CPU.
-
-    Raises:
-        InputError: ``--gpuq`` is not a list of numbers.
-    """
-    queue = list(range(flags.gpunum))
-    if flags.gpuq is not None and flags.gpuq.strip().lower() not in ("", "auto", "all"):
-        numbers = [number.strip() for number in flags.gpuq.split(",") if number.strip()]
-        if not all(number.isascii() and number.isdigit() for number in numbers):
-            raise InputError(f"--gpuq {flags.gpuq!r}", expected="device numbers such as 0 or 0,1")
-        queue = [int(number) for number in numbers]
-    return queue[: flags.gpunum]
-
-
 def make_plan(flags: Flags, suite: Suite) -> Plan:
     """Recipe and head for the suite's one task.
 
@@ -136,12 +38,17 @@ def make_plan(flags: Flags, suite: Suite) -> Plan:
         InputError: a flag that contradicts the task.
     """
     task = next(iter(suite.tasks.values()))
-    options = head_options(flags, task, suite[task.name].records("train") if flags.weight_class else [])
+    rule = rebalancing(flags, task)
+    train = suite[task.name].records("train")
+    rates = sampling_rates(task, train, rule)
+    options = head_options(flags, task)
+    if flags.weight_class and type_of(task).answer != "score":
+        options["class_weights"] = class_weights(task, train, rates)
     recipe = make_recipe(
         {
             "encoder": encoder_name(flags),
             "suite": str(flags.input or flags.data_dir),
-            "tasks": {task.name: {"head": "mlp", "head_options": options}},
+            "tasks": {task.name: {"head": "mlp", "head_options": options, "rebalance": rule}},
             "output": str(flags.out or f"runs/elmoft-{flags.task}"),
             "seed": flags.seed,
             "max_length": flags.maxlen,
@@ -157,13 +64,32 @@ def make_plan(flags: Flags, suite: Suite) -> Plan:
             "activations_folder": str(flags.cache / "elmo"),
             "early_stopping_patience": flags.es_patience if flags.earlystop else None,
             "early_stopping_threshold": flags.es_delta if flags.earlystop else None,
+            "early_stopping_on": "train_loss" if flags.earlystop and flags.protocol == "reference" else None,
             "save_strategy": "no",
         }
     )
-    return Plan(suite.only([task.name]).with_options(recipe.tasks), recipe, tuple(notes(flags, task)))
+    return Plan(suite.only([task.name]).with_options(recipe.tasks), recipe, tuple(notes(flags, task, rates)))
 
 
-def head_options(flags: Flags, task: Task, train: Sequence[Record]) -> dict[str, Any]:
+def rebalancing(flags: Flags, task: Task) -> str | None:
+    """The rule by which the classes of the training rows are balanced.
+
+    Raises:
+        InputError: balanced scores, or a CRF with weights.
+    """
+    if flags.rebalance is None:
+        return None if task.inputs == "pair" else "undersample"
+    if flags.rebalance == "none":
+        return None
+    if type_of(task).answer == "score":
+        raise InputError(f"--rebalance {flags.rebalance} with --task {flags.task}", expected="classes, not scores")
+    if flags.rebalance == "class_weights" and (flags.do_crf or flags.weight_class):
+        other, why = ("do_crf", "a CRF's loss has no class weights") if flags.do_crf else ("weight_class", "give one")
+        raise InputError(f"both --{other} and --rebalance class_weights", fix=why)
+    return flags.rebalance
+
+
+def head_options(flags: Flags, task: Task) -> dict[str, Any]:
     """The options of the ``mlp`` head (see ``biomtl.heads.mlp``)."""
     options: dict[str, Any] = {"hidden": flags.fchdim, "dropout": flags.pdrop, "last_dropout": flags.do_lastdrop}
     if flags.do_norm:
@@ -184,19 +110,34 @@ def head_options(flags: Flags, task: Task, train: Sequence[Record]) -> dict[str,
         options["compare"] = SSFUNC[flags.ssfunc]
     if answer == "labels":
         options["threshold"] = flags.pthrshld
-    if flags.weight_class and answer != "score":
-        options["class_weights"] = class_weights(task, train)
-    return options
+    return reference_options(options) if flags.protocol == "reference" else options
 
 
-def class_weights(task: Task, records: Sequence[Record]) -> list[float]:
-    """Weights by inverse frequency, with mean 1 over all gold labels of ``records``; 1 for a label never seen."""
-    counts = dict.fromkeys(task.labels, 0)
+def reference_options(options: dict[str, Any]) -> dict[str, Any]:
+    """The same with the old program's networks: recurrent ones of one direction, 768 filters of each width."""
+    changed = dict(options)
+    for key in ("seq2vec", "seq2seq"):
+        if options.get(key) in ("lstm", "gru", "rnn"):
+            changed[key] = f"{options[key]}-forward"
+    if options.get("seq2vec") in ("cnn", "cnn-highway"):
+        changed["size"] = 768
+    return changed
+
+
+def class_weights(task: Task, records: Sequence[Record], rates: Rates | None = None) -> list[float]:
+    """Weights by inverse frequency, with mean 1 over all gold labels that an epoch draws; 1 for a label never seen.
+
+    Args:
+        task: the task.
+        records: its training rows.
+        rates: how often they are drawn; default once each.
+    """
+    counts = dict.fromkeys(task.labels, 0.0)
     answer = type_of(task).answer
-    for record in records:
+    for record, rate in zip(records, rates.of_rows if rates else [1.0] * len(records), strict=True):
         gold = record[answer]
         for label in [gold] if isinstance(gold, str) else gold:
-            counts[label] += 1
+            counts[label] += rate
     seen = {label: count for label, count in counts.items() if count}
     total = sum(seen.values())
     return [round(total / (len(seen) * seen[label]), 6) if label in seen else 1.0 for label in task.labels]
@@ -219,16 +160,3 @@ def pretrained(flags: Flags) -> str | None:
     """The folder given by ``--pretrained``, for which old scripts may also write ``true``."""
     given = flags.pretrained
     return None if given is None or given.lower() in ("true", "false") else given
-
-
-def notes(flags: Flags, task: Task) -> Iterable[str]:
-    """A note for every given flag that has no effect."""
-    defaults: Mapping[str, Any] = {field.name: field.default for field in fields(Flags)}
-    for name, why in IDLE.items():
-        if getattr(flags, name) != defaults[name]:
-            yield f"--{name} has no effect: {why}"
-    for name, answers in FOR_ANSWERS.items():
-        if getattr(flags, name) != defaults[name] and type_of(task).answer not in answers:
-            yield f"--{name} has no effect: {flags.task} is a {task.type} task"
-    if flags.seq2vec and flags.pool:
-        yield "--pool has no effect: --seq2vec determines how words become one vector"

@@ -14,9 +14,10 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from biomtl.elmoft.checks import check
 from biomtl.elmoft.data import folds, load_data, task_of
 from biomtl.elmoft.flags import Flags
-from biomtl.elmoft.plan import Plan, check, make_plan, pretrained
+from biomtl.elmoft.plan import Plan, make_plan, pretrained
 from biomtl.elmoft.reference import NAME
 from biomtl.elmoft.tables import PERF, Row, can_write_xlsx, write_table, write_tables
 from biomtl.encoders.elmo.encoder import ElmoEncoder
@@ -55,19 +56,23 @@ def run(flags: Flags, command: str, console: Console, say: Any) -> Path:
     if flags.resume:
         return score_again(flags, suite, command, console)
     plan = make_plan(flags, suite)
+    model = None  # whatever is wrong with its files is said before anything else
+    if not flags.kfold:
+        refuse_existing(Path(plan.recipe.output), flags.overwrite, output="run", inputs=(flags.data_dir,))
+        model = build_model(flags, plan)
     for note in plan.notes:
         say(note)
     if not can_write_xlsx():
         say("openpyxl is not installed: tables are written as csv only (pip install 'biomtl[elmo]')")
     if flags.verbose:
         console.print(dump_recipe(plan.recipe), markup=False, highlight=False)
-    return cross_validate(flags, plan, command, console) if flags.kfold else train_once(flags, plan, command, console)
+    if model is None:
+        return cross_validate(flags, plan, command, console)
+    return train_once(flags, plan, model, command, console)
 
 
-def train_once(flags: Flags, plan: Plan, command: str, console: Console) -> Path:
+def train_once(flags: Flags, plan: Plan, model: MultiTaskModel, command: str, console: Console) -> Path:
     """Train, select on dev, score dev and test, and write the run folder and the tables."""
-    refuse_existing(Path(plan.recipe.output), flags.overwrite, output="run", inputs=(flags.data_dir,))
-    model = build_model(flags, plan)
     also = partial(tables, flags, plan.suite, console)
     done = train(
         plan.recipe,

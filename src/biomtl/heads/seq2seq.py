@@ -34,12 +34,12 @@ class Seq2Seq(nn.Module, ABC):
 
 
 class Recurrent(Seq2Seq):
-    """The states of both directions of a recurrent network."""
+    """The states of a recurrent network: of both directions, or of one that is twice as wide."""
 
-    def __init__(self, network_type: type[nn.LSTM] | type[nn.GRU] | type[nn.RNN], dim: int, hidden: int) -> None:
+    def __init__(self, kind: type[nn.LSTM | nn.GRU | nn.RNN], dim: int, hidden: int, *, both: bool = True) -> None:
         super().__init__()
         self.dim = 2 * hidden
-        self.network = network_type(dim, hidden, batch_first=True, bidirectional=True)
+        self.network = kind(dim, hidden if both else self.dim, batch_first=True, bidirectional=both)
 
     def forward(self, hidden: Tensor, mask: Tensor, layout: RowLayout | None = None) -> Tensor:
         """See ``Seq2Seq``."""
@@ -129,6 +129,9 @@ SEQ2SEQ_MODULES: dict[str, Callable[[int, int], Seq2Seq]] = {
     "lstm": lambda dim, hidden: Recurrent(nn.LSTM, dim, hidden),
     "gru": lambda dim, hidden: Recurrent(nn.GRU, dim, hidden),
     "rnn": lambda dim, hidden: Recurrent(nn.RNN, dim, hidden),
+    "lstm-forward": lambda dim, hidden: Recurrent(nn.LSTM, dim, hidden, both=False),
+    "gru-forward": lambda dim, hidden: Recurrent(nn.GRU, dim, hidden, both=False),
+    "rnn-forward": lambda dim, hidden: Recurrent(nn.RNN, dim, hidden, both=False),
     "cnn": GatedConvolutions,
     "isa": IntraSentenceAttention,
     "qanet": lambda dim, hidden: SelfAttention(dim, hidden, convolutions=2),

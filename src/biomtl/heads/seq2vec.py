@@ -71,17 +71,17 @@ class Last(Seq2Vec):
 
 
 class Recurrent(Seq2Vec):
-    """The final states of both directions of a recurrent network."""
+    """The final states of a recurrent network: of both directions, or of one that is twice as wide."""
 
-    def __init__(self, network_type: type[nn.LSTM] | type[nn.GRU] | type[nn.RNN], dim: int, hidden: int) -> None:
+    def __init__(self, kind: type[nn.LSTM | nn.GRU | nn.RNN], dim: int, hidden: int, *, both: bool = True) -> None:
         super().__init__()
         self.dim = 2 * hidden
-        self.network = network_type(dim, hidden, batch_first=True, bidirectional=True)
+        self.network = kind(dim, hidden if both else self.dim, batch_first=True, bidirectional=both)
 
     def forward(self, hidden: Tensor, mask: Tensor, layout: RowLayout | None = None) -> Tensor:
         """See ``Seq2Vec``."""
         final = (layout or RowLayout.of(mask)).run(self.network, hidden)[1]
-        return torch.cat([final[0], final[1]], dim=-1).masked_fill(~mask.bool().any(1, keepdim=True), 0)
+        return torch.cat(list(final), dim=-1).masked_fill(~mask.bool().any(1, keepdim=True), 0)
 
 
 class Convolutional(Seq2Vec):
@@ -149,6 +149,9 @@ SEQ2VEC_MODULES: dict[str, Callable[[int, int], Seq2Vec]] = {
     "lstm": lambda dim, hidden: Recurrent(nn.LSTM, dim, hidden),
     "gru": lambda dim, hidden: Recurrent(nn.GRU, dim, hidden),
     "rnn": lambda dim, hidden: Recurrent(nn.RNN, dim, hidden),
+    "lstm-forward": lambda dim, hidden: Recurrent(nn.LSTM, dim, hidden, both=False),
+    "gru-forward": lambda dim, hidden: Recurrent(nn.GRU, dim, hidden, both=False),
+    "rnn-forward": lambda dim, hidden: Recurrent(nn.RNN, dim, hidden, both=False),
     "agmnlstm": lambda dim, hidden: HighwayRecurrent(dim, hidden),
     "stkaltlstm": lambda dim, hidden: HighwayRecurrent(dim, hidden, alternating=True),
     "cnn": lambda dim, hidden: Convolutional(dim, hidden),

@@ -37,6 +37,7 @@ def plan_table(plan: DataPlan, tasks: Mapping[str, Task], recipe: Recipe, proces
         f"{task}: texts that occur in several rows with different answers: {count:,}"
         for task, count in plan.unlike.items()
     ]
+    notes += plan.rebalanced
     if plan.windowed:
         notes.append(
             f"{plan.windowed:,} texts are longer than max_length {recipe.max_length}: "

@@ -267,7 +267,7 @@ def _by_stage(distill: Any) -> bool:
 def _adapting(recipe: Recipe, stage: Stage, folder: Path) -> Recipe:
     """The recipe of an adaptation, which has no heads, no dev and none of the methods."""
     off = dict.fromkeys([*METHODS, "frozen_layers", "freeze_encoder", *OF_MIXTURES, "early_stopping_patience"])
-    off |= dict.fromkeys(["early_stopping_threshold", "eval_steps", "head_learning_rate"])
+    off |= dict.fromkeys(["early_stopping_threshold", "early_stopping_on", "eval_steps", "head_learning_rate"])
     kept = [key for key in recipe.model_fields_set if key not in off]
     plain = recipe.model_copy()
     object.__setattr__(plain, "__pydantic_fields_set__", set(kept))

@@ -17,7 +17,7 @@ from biomtl.scoring.metrics import METRICS
 from biomtl.scoring.paired import Pairing, Test, compare, holm
 from biomtl.study.arms import Arm, gold_suite, matched
 from biomtl.study.compare import Comparison, compare_arms
-from biomtl.study.jobs import Job, arms_of, job, run_jobs, write_study
+from biomtl.study.jobs import Job, arms_of, job, plain, run_jobs, write_study
 from biomtl.study.plots import matrix_plot
 from biomtl.study.tables import console_table, markdown
 from biomtl.tasks.task import Split
@@ -72,7 +72,8 @@ def ablate(
         recipe: the recipe.
         out: the study's folder.
         console: for its progress and table.
-        keys: the keys to take out; default every method that the recipe uses.
+        keys: the keys to take out; default every method that the recipe uses. An option of tasks, such as
+            ``rebalance``, is taken out of all of them.
         count: seeds of each.
         split: the split to compare on.
         workers: runs side by side.
@@ -80,15 +81,19 @@ def ablate(
     Raises:
         InputError: a key that the recipe doesn't give.
     """
-    chosen = list(keys) or [key for key in METHODS if getattr(recipe, key) is not None]
+    of_tasks = {option for options in recipe.tasks.values() for option in options.model_fields_set}
+    used = [key for key in METHODS if getattr(recipe, key) is not None]
+    chosen = list(keys) or used + ["rebalance"] * ("rebalance" in of_tasks)
     for key in chosen:
+        if key in of_tasks - Recipe.model_fields.keys():
+            continue
         if key not in Recipe.model_fields:
             raise InputError(f"--key {key}: no key of a recipe", fix=nearest(key, Recipe.model_fields))
         if key not in recipe.model_fields_set:
             raise InputError(f"--key {key}: the recipe doesn't give it", fix="set it, or leave it out of the study")
     if not chosen:
         raise InputError("nothing to take out: the recipe uses no method", fix="name keys with --key")
-    arms: list[tuple[str, dict[str, Any]]] = [(FULL, {}), *((f"without {key}", {key: None}) for key in chosen)]
+    arms = [(FULL, {}), *((f"without {key}", _without(recipe, key)) for key in chosen)]
     jobs = [
         job(name, recipe, out, {**changes, "seed": recipe.seed + i}, split=split)
         for name, changes in arms
@@ -99,6 +104,14 @@ def ablate(
     write_study(out, jobs, {"comparison": found.to_dict()}, {"study.md": markdown(found)})
     console.print(console_table(found))
     return found
+
+
+def _without(recipe: Recipe, key: str) -> dict[str, Any]:
+    """The changes that take a key out of a recipe, or an option out of its tasks."""
+    if key in Recipe.model_fields:
+        return {key: None}
+    tasks = {name: plain(options) for name, options in recipe.tasks.items()}
+    return {"tasks": {name: {k: v for k, v in options.items() if k != key} for name, options in tasks.items()}}
 
 
 def pairwise(

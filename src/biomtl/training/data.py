@@ -12,10 +12,13 @@ import numpy as np
 
 from biomtl.batch import EncodedExample, divided_pairs, encode_examples
 from biomtl.suite import Suite
+from biomtl.tasks.types.base import Record
 from biomtl.text.base import TextProcessor
 from biomtl.training.batches import Index, plan_batches, shard
+from biomtl.training.label_weights import weights_note
 from biomtl.training.mixer import Mixer, TaskPlan
 from biomtl.training.progress import Progress
+from biomtl.training.rebalance import Rates, by_class, sampling_rates
 from biomtl.training.recipe import Recipe
 from biomtl.training.splits import training_records
 from biomtl.training.teaching import Teaching
@@ -74,6 +77,8 @@ class DataPlan:
     """Texts with so many pairs of mentions that they are encoded several times."""
     divided: Mapping[str, int] = field(default_factory=dict)
     """Relation tasks' pairs whose mentions are in no common window."""
+    rebalanced: Sequence[str] = ()
+    """A line on each task with other proportions of classes than its data."""
 
     def facts(self) -> dict[str, Any]:
         """What a run records of its plan: sizes, and each task's texts, share and passes per epoch."""
@@ -104,7 +109,7 @@ class TrainingData:
         world: int = 1,
         teaching: Teaching | None = None,
     ) -> None:
-        self.recipe = recipe
+        self.recipe, self.tasks = recipe, suite.tasks
         records = {name: training_records(suite, name, recipe) for name in suite.tasks}
         more = teaching.unlabelled if teaching else None
         whole = encode_examples(processor, suite.tasks, records, targets=True, choices=suite.heads, unlabelled=more)
@@ -119,6 +124,11 @@ class TrainingData:
         self.examples: list[EncodedExample] = [example for portions in portioned for example in portions]
         if recipe.mixing == "batch":
             self.examples = [piece for example in self.examples for piece in example.split()]
+        self.rates = self._sampling_rates(suite, records)
+        rates: list[float] | None = None
+        if self.rates:
+            parts = [part for example in self.examples for part in by_class(example, self.rates)]
+            self.examples, rates = [example for example, _ in parts], [rate for _, rate in parts]
         self.mixer = Mixer(
             [example.labelled_tasks for example in self.examples],
             policy=recipe.policy,
@@ -126,6 +136,7 @@ class TrainingData:
             epochs=recipe.num_train_epochs or 1,
             temperature=recipe.temperature,
             weights={n: o.mixing_weight for n, o in recipe.tasks.items() if o.mixing_weight is not None} or None,
+            rates=rates,
         )
         self.lengths = np.array([example.longest for example in self.examples])
         self.row_counts = np.array([len(example.rows) for example in self.examples])
@@ -181,9 +192,24 @@ class TrainingData:
             batch_tokens=self.recipe.batch_tokens,
             batch_size=self.recipe.batch_size,
             rows=self.row_counts,
-            groups=self.mixer.pool_of if self.recipe.mixing == "batch" else None,
+            groups=self.mixer.group_of if self.recipe.mixing == "batch" else None,
             seed=[self.recipe.seed, epoch],
         )
+
+    def _sampling_rates(self, suite: Suite, records: Mapping[str, Sequence[Record]]) -> dict[str, Rates]:
+        rules = {name: options.rebalance for name, options in self.recipe.tasks.items() if name in records}
+        found = {name: sampling_rates(suite.tasks[name], records[name], rule) for name, rule in rules.items()}
+        return {name: rates for name, rates in found.items() if rates is not None}
+
+    def _rebalanced(self) -> list[str]:
+        """A line on each task that is rebalanced."""
+        notes = []
+        for name, options in self.recipe.tasks.items():
+            if name in self.rates:
+                notes.append(self.rates[name].note(name, str(options.rebalance)))
+            elif options.rebalance == "class_weights" and name in self.tasks:
+                notes.append(weights_note(self.tasks[name], self.examples))
+        return notes
 
     def shares(self) -> dict[str, float]:
         """Each task's share of the run's texts, those included that only its teachers label."""
@@ -212,6 +238,7 @@ class TrainingData:
             self.truncated,
             self.portioned,
             self.divided,
+            self._rebalanced(),
         )
 
 

@@ -73,6 +73,11 @@ class RunLog:
         values = {f"{split}/{name}": score["value"] for name, score in scores.items()}
         self.accelerator.log({f"{split}/mean": mean, **values}, step=step)
 
+    def note(self, line: str) -> None:
+        """A line for the user, above the bar if there is one."""
+        if self.main:
+            self.bar.console.print(f"biomtl: note: {line}", markup=False, highlight=False, soft_wrap=True)
+
     def _say(self, step: Step) -> None:
         """The run's progress in one line."""
         self._said = time.monotonic()

@@ -61,6 +61,7 @@ class Hooks:
     on_step: Callable[[Step], None]
     evaluate: Callable[[Progress], DevScores]
     save_best: Callable[[], None]
+    note: Callable[[str], None] = lambda line: None
 
 
 def fit(
@@ -105,6 +106,7 @@ def fit(
             rate = current_rate(optimiser.param_groups)
             done = optimise(state, wrapped, planned.batches, recipe, accelerator)
             progress.step += 1
+            progress.loss, progress.losses = progress.loss + done["loss"], progress.losses + 1
             progress.epoch, progress.batch = planned.after
             progress.seconds = time.monotonic() - started
             hooks.on_step(Step(progress.step, planned.position, round(progress.seconds, 3), lr=rate, **done))
@@ -127,6 +129,8 @@ def fit(
     if recipe.eval_strategy == "no":
         with evaluation_weights(state):
             hooks.save_best()
+    if progress.best == 0 and progress.at_zero > 1 and not waited(progress, recipe):
+        hooks.note(zero_note(progress))
     return progress
 
 
@@ -266,18 +270,55 @@ def evaluation_weights(state: TrainState) -> Iterator[None]:
 
 
 def select(progress: Progress, hooks: Hooks, recipe: Recipe) -> DevScores:
-    """Score dev; keep the model if it is the best so far, and stop after too many evaluations without improvement."""
+    """Score dev; keep the model if it is the best so far, and stop after too many evaluations without improvement.
+
+    While no score was above 0, evaluations don't count: many a model predicts only the most frequent class at first.
+    """
     scores = hooks.evaluate(progress)
     score = scores.chosen
     gain = None if progress.best is None else score - progress.best
     if gain is None or gain > 0:
         progress.best, progress.best_step = score, progress.step
         hooks.save_best()
-    enough = gain is None or gain > (recipe.early_stopping_threshold or 0.0)
+    least = recipe.early_stopping_threshold or 0.0
+    enough = gain is None or gain > least
+    fallen = loss_gain(progress)
+    flat = progress.best == 0 and not scores.errors
+    progress.at_zero += flat
+    if recipe.early_stopping_on == "train_loss":
+        enough = fallen is None or fallen > least
+    elif flat:
+        enough = True
+        if waited(progress, recipe) == 1:
+            hooks.note(f"{zero_note(progress)}; early stopping waits until it rises")
     progress.stale = 0 if enough else progress.stale + 1
     if recipe.early_stopping_patience is not None and progress.stale >= recipe.early_stopping_patience:
         progress.finished = True
     return scores
+
+
+def loss_gain(progress: Progress) -> float | None:
+    """How much the steps' mean loss since the last evaluation is below the lowest one before, if there was any."""
+    mean = progress.loss / max(progress.losses, 1)
+    gain = None if progress.lowest is None else progress.lowest - mean
+    progress.lowest = mean if progress.lowest is None else min(mean, progress.lowest)
+    progress.loss, progress.losses = 0.0, 0
+    return gain
+
+
+def waited(progress: Progress, recipe: Recipe) -> int:
+    """The evaluations for which early stopping has waited, as every score on dev was 0."""
+    if recipe.early_stopping_patience is None or recipe.early_stopping_on == "train_loss":
+        return 0
+    return max(0, progress.at_zero - recipe.early_stopping_patience)
+
+
+def zero_note(progress: Progress) -> str:
+    """What to try when no score on dev was above 0."""
+    return (
+        f"the score on dev is still 0 after {progress.at_zero} evaluations: "
+        "try rebalance for the task, a higher learning rate or more epochs"
+    )
 
 
 def due(strategy: str, every: int | None, step: int, epoch_ended: bool, last: bool) -> bool:

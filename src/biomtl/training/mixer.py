@@ -33,13 +33,13 @@ class TaskPlan:
 class Mixer:
     """Draws entries epoch by epoch; every epoch is a pure function of ``seed`` and its number.
 
-    Entries with the same set of tasks form a pool. Task ``t`` with ``n_t`` entries has the quota ``Q * share_t``,
-    where ``Q`` is the sum of ``n_t`` and the share follows from the policy: ``n_t`` (proportional), ``n_t^0.5``
-    (sqrt), ``n_t^(1/T)`` (temperature), 1 (uniform), ``n_t^a`` with ``a`` falling from 1 to 0.2 over the epochs
-    (annealed), or given (fixed). A pool P is drawn for its neediest task, ``max over t of quota_t * |P| / n_t``
-    times; then all pools are scaled so that an epoch has ``Q`` examples under every policy (an entry counts once
-    for each of its tasks). Draws follow seeded permutations of the pool, also across epochs: every entry is drawn
-    once before any is drawn twice.
+    Entries with the same set of tasks and the same rate form a pool. Task ``t`` with ``n_t`` entries (each counted as
+    often as its rate says) has the quota ``Q * share_t``, where ``Q`` is the sum of ``n_t`` and the share follows from
+    the policy: ``n_t`` (proportional), ``n_t^0.5`` (sqrt), ``n_t^(1/T)`` (temperature), 1 (uniform), ``n_t^a`` with
+    ``a`` falling from 1 to 0.2 over the epochs (annealed), or given (fixed). A pool P is drawn for its neediest task,
+    ``max over t of quota_t * |P| / n_t`` times; then all pools are scaled so that an epoch has ``Q`` examples under
+    every policy (an entry counts once for each of its tasks, and by its rate). Draws follow seeded permutations of the
+    pool, also across epochs: every entry is drawn once before any is drawn twice.
 
     Args:
         items: the set of tasks of each entry.
@@ -48,6 +48,7 @@ class Mixer:
         epochs: number of epochs in the run; needed by the annealed policy.
         temperature: T of the temperature policy.
         weights: task -> weight of the fixed policy.
+        rates: how often each entry is drawn in an epoch, compared with the others of its tasks; default once each.
 
     Raises:
         ValueError: no items, an item without a task, or a policy without its temperature or weights.
@@ -62,22 +63,27 @@ class Mixer:
         epochs: int = 1,
         temperature: float | None = None,
         weights: Mapping[str, float] | None = None,
+        rates: Sequence[float] | None = None,
     ) -> None:
-        members: dict[frozenset[str], list[int]] = {}
-        for index, tasks in enumerate(items):
-            members.setdefault(tasks, []).append(index)
-        if not members or frozenset() in members:
+        members: dict[tuple[frozenset[str], float], list[int]] = {}
+        for index, (tasks, rate) in enumerate(zip(items, rates or [1.0] * len(items), strict=True)):
+            members.setdefault((tasks, rate), []).append(index)
+        keys = sorted(members, key=lambda key: (sorted(key[0]), key[1]))
+        sets = [tasks for tasks, _ in keys]
+        if not sets or frozenset() in sets:
             raise ValueError("the mixer needs items, each with at least one task")
-        sets = sorted(members, key=sorted)
         self.seed, self.epochs = seed, epochs
         self.tasks = sorted(frozenset().union(*sets))
-        self.pools = [np.array(members[tasks], dtype=np.int64) for tasks in sets]
-        self.pool_of: Index = np.empty(len(items), dtype=np.int64)
-        for number, pool in enumerate(self.pools):
-            self.pool_of[pool] = number
-        self._sizes = np.array([len(pool) for pool in self.pools], dtype=np.float64)
+        self.pools = [np.array(members[key], dtype=np.int64) for key in keys]
+        self.group_of: Index = np.empty(len(items), dtype=np.int64)
+        """The number of each entry's set of tasks."""
+        for tasks, pool in zip(sets, self.pools, strict=True):
+            self.group_of[pool] = sets.index(tasks)
+        rows = np.array([len(pool) for pool in self.pools], dtype=np.float64)
         self._labels = np.array([[task in tasks for task in self.tasks] for tasks in sets])  # [pools, tasks]
-        self._entries = self._sizes @ self._labels  # [tasks]
+        self._rows = rows @ self._labels  # [tasks] entries
+        self._sizes = rows * np.array([rate for _, rate in keys])
+        self._entries = self._sizes @ self._labels  # [tasks] the same by their rates
         self._weigh = _policy(policy, self._entries, self.tasks, temperature, weights)
         self.needs: dict[int, tuple[float, ...]] = {}
         """From which epoch on the tasks get which shares beside the policy's, and at the end these shares' own part."""
@@ -107,7 +113,7 @@ class Mixer:
         examples = self.drawn_per_epoch() @ self._labels
         return [
             TaskPlan(task, int(rows), float(drawn), float(drawn / examples.sum()), float(drawn / rows))
-            for task, rows, drawn in zip(self.tasks, self._entries, examples, strict=True)
+            for task, rows, drawn in zip(self.tasks, self._rows, examples, strict=True)
         ]
 
     def drawn_per_epoch(self) -> NDArray[np.float64]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from biomtl.inference.evaluate import evaluate
 from biomtl.model import MultiTaskModel
+from biomtl.scoring.metrics import METRICS
 from biomtl.suite import Suite
 from biomtl.tasks.types.base import Record
 from biomtl.training.log import RunLog
@@ -66,7 +67,12 @@ class Observer:
         self._latest = result.predictions
         chosen = self.recipe.metric_for_best_model
         gains = {name: result.gain(name) for name in result.scores}
-        return DevScores(result.mean if chosen in (None, MEAN) else gains[str(chosen)], gains)
+        errors = any(not METRICS[score.main.id].higher_is_better for score in result.scores.values())
+        return DevScores(result.mean if chosen in (None, MEAN) else gains[str(chosen)], gains, errors)
+
+    def note(self, line: str) -> None:
+        """Tell the user something in the middle of the run."""
+        self.log.note(line)
 
     def save_best(self) -> None:
         """Save the current model."""

@@ -20,6 +20,14 @@ class Progress:
     """Consecutive evaluations without improvement."""
     finished: bool = False
     """Whether the run stopped early."""
+    at_zero: int = 0
+    """Evaluations on dev while the best score was 0."""
+    loss: float = 0.0
+    """The sum of the steps' losses since the last evaluation."""
+    losses: int = 0
+    """The number of these steps."""
+    lowest: float | None = None
+    """The lowest mean loss between two evaluations."""
 
 
 @dataclass(frozen=True)
@@ -28,3 +36,5 @@ class DevScores:
 
     chosen: float
     tasks: Mapping[str, float] = field(default_factory=dict)
+    errors: bool = False
+    """Whether the chosen score is an error or holds one, so that 0 is nothing bad."""

@@ -229,6 +229,11 @@ class Recipe(BaseModel):
     early_stopping_threshold: NotNegative | None = Field(
         None, description="Smallest gain on dev that counts as improvement for early stopping (default 0)."
     )
+    early_stopping_on: Literal["dev", "train_loss"] | None = Field(
+        None,
+        description="What early stopping watches: the score on dev (default; while it is 0 it stops nothing), or the "
+        "steps' mean loss between two evaluations.",
+    )
     save_strategy: Strategy = Field(
         "epoch", description="Write a resumable checkpoint every epoch, every `save_steps` steps, or never."
     )

@@ -57,9 +57,9 @@ def check_selection(recipe: Any) -> None:
     for key in ("early_stopping_patience", "metric_for_best_model"):
         if recipe.eval_strategy == "no" and getattr(recipe, key) is not None:
             raise contradiction(f"eval_strategy is no but {key} is given, choose one", "eval_strategy", key)
-    if recipe.early_stopping_threshold is not None and not stopping:
-        text = "early_stopping_threshold without early_stopping_patience, add the patience"
-        raise contradiction(text, "early_stopping_threshold")
+    for key in ("early_stopping_threshold", "early_stopping_on"):
+        if getattr(recipe, key) is not None and not stopping:
+            raise contradiction(f"{key} without early_stopping_patience, add the patience", key)
     best = recipe.metric_for_best_model
     if recipe.tasks and best not in (None, MEAN, *recipe.tasks):
         text = f"metric_for_best_model is {best!r}, choose {MEAN} or one of the tasks: {', '.join(recipe.tasks)}"
@@ -147,6 +147,20 @@ def check_methods(recipe: Any) -> None:
         )
 
 
+def check_classes(recipe: Any) -> None:
+    """Rules that balance a task's classes twice, or change a loss that another key replaces."""
+    for name, options in recipe.tasks.items():
+        key = f"tasks.{name}.rebalance"
+        if options.rebalance == "class_weights":
+            for other in ("objective", "distill", "r_drop"):
+                if getattr(recipe, other) is not None:
+                    text = f"{other} and {key}: class_weights are given, choose one: both replace the task's loss"
+                    raise contradiction(text, other, key)
+        elif options.rebalance and recipe.objective is not None and recipe.objective.class_weights:
+            text = f"objective.class_weights and {key} are given, choose one: both balance the classes"
+            raise contradiction(text, "objective", key)
+
+
 RULES: tuple[Callable[[Any], None], ...] = (
     check_own,
     check_alternatives,
@@ -155,6 +169,7 @@ RULES: tuple[Callable[[Any], None], ...] = (
     check_mixing,
     check_lengths,
     check_methods,
+    check_classes,
     check_space,
 )
 """What is checked of a whole recipe, in this order."""

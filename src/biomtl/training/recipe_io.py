@@ -74,6 +74,10 @@ def recipe_from_options(
         InputError: as ``load_recipe``; also an override of a fixed key.
     """
     values, lines = ({}, {}) if path is None else _read(path := recipe_file(path))
+    if isinstance(given := values.get("tasks") or {}, Mapping):
+        there = {_canonical(name) for name in given}
+        more: dict[str, Any] = {name: {} for name in fixed.get("tasks", ()) if _canonical(name) not in there}
+        values["tasks"] = {**given, **more}  # so that overrides may give their options
     for override in overrides:
         if override.partition("=")[0] in fixed:
             raise InputError(f"override {override!r}", fix="use the command's own option instead")

@@ -28,6 +28,12 @@ class TaskOptions(TaskDefinition):
         None, description="Dev score from which on the task needs no more draws (`need_sampling`); default 1."
     )
     max_rows: Count | None = Field(None, description="Train on this many rows, sampled once by `seed`; default all.")
+    rebalance: Literal["undersample", "oversample", "class_weights"] | None = Field(
+        None,
+        description="Balance the classes in training: `undersample` draws as many rows of the most frequent class as "
+        "the others have on average, another part of them in each epoch; `oversample` draws every class as often as "
+        "the most frequent one; `class_weights` weighs the loss by inverse frequency. Default none.",
+    )
     pairs: Literal["together", "apart"] | None = Field(
         None,
         description="Encode two texts as one sequence, or separately and compare them; default the task's own way.",

@@ -37,6 +37,7 @@ from biomtl.training.origin import circumstances, provenance
 from biomtl.training.overlap import look_for_overlap
 from biomtl.training.precision import slow_bf16
 from biomtl.training.progress import DevScores, Progress
+from biomtl.training.rebalance import check_rebalance
 from biomtl.training.recipe import Recipe
 from biomtl.training.recipe_io import changes, load_recipe, make_recipe
 from biomtl.training.splits import check_splits, scale_notes, scored_splits
@@ -121,6 +122,7 @@ def train(
         if recipe.distill is not None:
             teachers_of(recipe.distill, suite.tasks)
         notes = check_splits(suite, recipe)
+        check_rebalance(suite, recipe)
         suite, overlap = look_for_overlap(suite, recipe)
         notes += scale_notes(suite, recipe)
         notes += learn_word_rules(model, suite)
@@ -151,7 +153,7 @@ def train(
         if not folder.scored:
             started = time.monotonic()
             with contextlib.closing(Observer(model, suite, recipe, accelerator, folder.place)) as run:
-                hooks = Hooks(run.on_start, run.on_step, watched(run.evaluate, watch), run.save_best)
+                hooks = Hooks(run.on_start, run.on_step, watched(run.evaluate, watch), run.save_best, run.note)
                 progress = fit(model, data, recipe, accelerator, hooks, folder.checkpoints, resume=resume)
             accelerator.wait_for_everyone()
             merge_lora(model.encoder)

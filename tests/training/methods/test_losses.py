@@ -114,6 +114,17 @@ def test_focal_loss_and_class_weights(model: MultiTaskModel, small_suite: Path) 
     assert done["losses"]["cls-text"] == pytest.approx(float(expected), rel=1e-4)
 
 
+def test_class_weights_of_one_task(model: MultiTaskModel, small_suite: Path) -> None:
+    """``rebalance: class_weights`` is ``objective`` with balanced weights for one task, and nothing for the others."""
+    examples = examples_of(model)
+    _, plain = one_step(model, [examples], small_suite)
+    _, all_weighted = one_step(model, [examples], small_suite, objective={"class_weights": "balanced"})
+    _, done = one_step(model, [examples], small_suite, tasks={"cls-text": {"rebalance": "class_weights"}})
+    assert done["losses"]["cls-text"] == all_weighted["losses"]["cls-text"] != plain["losses"]["cls-text"]
+    for name in ("multi-text", "tag-drug", "reg-pair"):
+        assert done["losses"][name] == plain["losses"][name]
+
+
 def test_two_passes_that_agree_cost_nothing_and_others_do(model: MultiTaskModel, small_suite: Path) -> None:
     examples = examples_of(model)
     plain, once = one_step(model, [examples], small_suite)

@@ -11,7 +11,7 @@ from biomtl.training.methods.gradient_aggregation import GradientAggregation
 from biomtl.training.methods.layer_decay import LayerDecay
 from biomtl.training.methods.loss_balance import LossBalance
 from biomtl.training.methods.need_sampling import NeedSampling
-from biomtl.training.methods.objective import Objective
+from biomtl.training.methods.objective import ClassWeights, Objective
 from biomtl.training.methods.r_drop import RDrop
 from biomtl.training.methods.smart import Smart
 from biomtl.training.methods.task_stopping import TaskStopping
@@ -45,4 +45,6 @@ def make_methods(recipe: Any, model: MultiTaskModel) -> dict[str, Method]:
         InputError: one of them can't be applied to this model.
     """
     given = {key: getattr(recipe, key) for key in METHODS}
-    return {key: METHODS[key](value, model) for key, value in given.items() if value is not None}
+    methods = {key: METHODS[key](value, model) for key, value in given.items() if value is not None}
+    weighted = [name for name, options in recipe.tasks.items() if options.rebalance == "class_weights"]
+    return {"rebalance": ClassWeights(weighted, model), **methods} if weighted else methods

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from biomtl.errors import InputError
 from biomtl.heads.soft import Candidates, Classes, Labels, Soft, is_plain, soft_of
+from biomtl.training.label_weights import label_counts, label_factors
 from biomtl.training.methods.base import Answers, Course, Losses, Method
 from biomtl.training.options import ObjectiveOptions
 
@@ -27,19 +28,26 @@ class Objective(Method):
     distribution; for several labels at once it is the same for each label and its absence. Weights have mean 1 over the
     training outputs.
 
+    Args:
+        value: the options.
+        model: the model.
+        only: the tasks that it is for; default all with labels.
+
     Raises:
         InputError: no task has labels, or a head with a loss of its own.
     """
 
-    def __init__(self, value: ObjectiveOptions, model: MultiTaskModel) -> None:
+    key = "objective"
+
+    def __init__(self, value: ObjectiveOptions, model: MultiTaskModel, only: Collection[str] | None = None) -> None:
         self.options = value
         self.kinds: dict[str, Soft] = {}
         for name, task in model.tasks.items():
-            soft = soft_of(task)
+            soft = soft_of(task) if only is None or name in only else None
             if isinstance(soft, Classes | Labels) and not isinstance(soft, Candidates):
                 if not is_plain(model.head(name)):
-                    problem = f"objective: the head of {name} has a loss of its own (crf or class_weights)"
-                    raise InputError(problem, fix="leave out objective, or these head_options")
+                    problem = f"{self.key}: the head of {name} has a loss of its own (crf or class_weights)"
+                    raise InputError(problem, fix=f"leave out {self.key}, or these head_options")
                 self.kinds[name] = soft
         if not self.kinds:
             raise InputError("objective: no task has labels", fix="leave it out")
@@ -50,9 +58,10 @@ class Objective(Method):
         if self.options.class_weights is None:
             return
         device = next(model.parameters()).device
-        for name, soft in self.kinds.items():
-            counts = _counts(course, name, len(model.tasks[name].labels), several=isinstance(soft, Labels))
-            self.weights[name] = _weights(counts, self.options.class_weights).to(device)
+        for name in self.kinds:
+            counts = label_counts(course.data.examples, model.tasks[name])
+            factors = label_factors(counts, self.options.class_weights)
+            self.weights[name] = torch.tensor(factors, dtype=torch.float32, device=device)
 
     def losses(self, losses: Losses, answers: Answers, batch: Batch, model: MultiTaskModel) -> Losses:
         """Compute these tasks' losses anew."""
@@ -81,23 +90,14 @@ class Objective(Method):
         return values.sum(-1).mean(-1) if several else values.sum(-1)
 
 
-def _counts(course: Course, task: str, labels: int, *, several: bool) -> np.ndarray:
-    """How often each label occurs in training: ``[labels]``; with ``several``, ``[labels, 2]``, present and absent."""
-    targets = [
-        example.target
-        for encoded in course.data.examples
-        for example in encoded.task_examples
-        if example.task == task and example.target is not None
-    ]
-    values = np.concatenate(targets)
-    if several:
-        return np.stack([values.sum(0), len(values) - values.sum(0)], -1)
-    return np.bincount(values[values >= 0], minlength=labels)
+class ClassWeights(Objective):
+    """``rebalance: class_weights`` of single tasks: factors by inverse frequency.
 
+    Raises:
+        InputError: a head with a loss of its own.
+    """
 
-def _weights(counts: np.ndarray, rule: str) -> Tensor:
-    """Inverse frequencies (of a label that never occurs, as if it had once), with mean 1 over the occurrences."""
-    present = np.maximum(counts, 1).astype(np.float64)
-    raw = present ** (-1.0 if rule == "balanced" else -0.5)
-    mean = (raw * counts).sum(-1, keepdims=True) / counts.sum(-1, keepdims=True)
-    return torch.tensor(raw / mean, dtype=torch.float32)
+    key = "rebalance: class_weights"
+
+    def __init__(self, value: Collection[str], model: MultiTaskModel) -> None:
+        super().__init__(ObjectiveOptions(class_weights="balanced"), model, value)
