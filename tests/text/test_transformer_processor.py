@@ -248,3 +248,23 @@ def test_inputs_that_no_tokenizer_has_are_one_line(bert: Path, tmp_path: Path, n
     (folder / "tokenizer_config.json").write_text(json.dumps(settings | {"model_input_names": names}))
     with pytest.raises(InputError, match="a tokenizer with model_input_names"):
         TransformerProcessor.load(folder)
+
+
+@pytest.mark.parametrize("texts", [("zalpidine " * 60,), ("zalpidine " * 60, "teksa")])
+def test_windows_that_lose_pieces_are_refused(bert: Path, texts: tuple[str, ...]) -> None:
+    """tokenizers 0.23.1 and 0.23.2 return the first and the last window of a long text, and nothing between."""
+    processor = TransformerProcessor.load(bert, max_length=32, stride=4)
+    whole = processor.encode([TextInput(texts)])[0]
+    assert len(whole.rows) > 2
+    take = processor._tokenize
+
+    def first_and_last(*args: Any, **keys: Any) -> Any:
+        encoding = take(*args, **keys)
+        for values in encoding.data.values():
+            del values[1:-1]
+        encoding._encodings = [encoding.encodings[0], encoding.encodings[-1]]
+        return encoding
+
+    processor._tokenize = first_and_last  # type: ignore[method-assign]
+    with pytest.raises(InputError, match=r"tokenizers [\d.]+ cuts \d+ word pieces into windows that hold \d+ of them"):
+        processor.encode([TextInput(texts)])

@@ -51,7 +51,7 @@ class Baseline:
 
 
 @dataclass(frozen=True)
-class Row:
+class ScoreRow:
     """A metric of a task on a split, in a table of scores.
 
     Attributes:
@@ -80,9 +80,9 @@ class Row:
         return self.metric.id != "mse" and 0 <= self.metric.value <= 1
 
 
-def score_rows(results: Results, split: Split, baseline: Baseline | None = None) -> list[Row]:
+def score_rows(results: Results, split: Split, baseline: Baseline | None = None) -> list[ScoreRow]:
     """A row for every metric of every task that was scored on a split."""
-    rows: list[Row] = []
+    rows: list[ScoreRow] = []
     for task, score in results.on(split).items():
         other = baseline.results.on(split).get(task) if baseline else None
         for number, metric in enumerate(score.metrics.values()):
@@ -91,11 +91,11 @@ def score_rows(results: Results, split: Split, baseline: Baseline | None = None)
             change = None if before is None else (metric.value - before) * (1 if better else -1) + 0.0
             tested = baseline.tests.get((split, task)) if baseline and number == 0 else None
             published = _published(task, metric, score.rows, score.units) if split == "test" else ()
-            rows.append(Row(task, number == 0, metric, score.few_units, published, before, change, tested))
+            rows.append(ScoreRow(task, number == 0, metric, score.few_units, published, before, change, tested))
     return rows
 
 
-def other_data(rows: Sequence[Row]) -> list[str]:
+def other_data(rows: Sequence[ScoreRow]) -> list[str]:
     """Benchmark tasks whose test set here is not the one of the published scores, which are therefore left out."""
     known = known_tasks()
     seen = {row.task for row in rows if row.published}
