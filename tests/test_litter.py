@@ -58,6 +58,14 @@ def test_only_what_nobody_holds_is_cleared(tmp_path: Path, form: str) -> None:
         owner.wait()
 
 
+def test_what_belongs_to_a_temporary_folder_goes_with_it(tmp_path: Path) -> None:
+    """A folder inside which another is written has a neighbour whose name is made of its own temporary name."""
+    (tmp_path / "..out.biomtl-abcdefgh.tmp.biomtl-stuvwxyz.tmp").mkdir()
+    (tmp_path / "..out.biomtl-abcdefgh.tmp.biomtl-hgfedcba.old/old").mkdir(parents=True)
+    write(tmp_path / "out", "folder")
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
 def test_a_name_that_only_looks_alike_stays(tmp_path: Path) -> None:
     names = (
         ".out.tmp",

@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 import tiny
 from biomtl.checkpoints.convert import convert
 from biomtl.checkpoints.export import export_encoder, export_hf
+from biomtl.checkpoints.hf import adopt
 from biomtl.errors import InputError
 from biomtl.model import MultiTaskModel
 from biomtl.tasks.head import HeadChoice
@@ -118,6 +119,15 @@ def test_an_encoder_is_no_fine_tuned_model(bert: Path, tmp_path: Path) -> None:
     report = convert(bert, tmp_path / "out", encoder_only=True)
     assert report.result == "BertModel"
     assert transformers.AutoModel.from_pretrained(tmp_path / "out")
+
+
+@pytest.mark.parametrize("named", [[["a"]], {"a": 1}, [None], 3])
+def test_architectures_of_a_wrong_kind(bert: Path, tmp_path: Path, named: Any) -> None:
+    folder = Path(shutil.copytree(bert, tmp_path / "bert"))
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"architectures": named}))
+    with pytest.raises(InputError, match="a model without architecture, expected a model"):
+        adopt(folder, None)
 
 
 def test_only_a_bert_becomes_a_tensorflow_checkpoint(encoders: dict[str, Path], tmp_path: Path) -> None:

@@ -256,3 +256,10 @@ def test_a_model_with_a_decoder_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="a t5 with a decoder, expected an encoder, such as a BERT") as caught:
         TransformerEncoder.load(tmp_path / "t5")
     assert "\n" not in str(caught.value)
+
+
+def test_settings_that_only_a_head_reads(bert: Path) -> None:
+    config = transformers.AutoConfig.from_pretrained(bert)
+    config.classifier_dropout = 1e300
+    with pytest.raises(InputError, match="no AutoModelForTokenClassification can be made of the encoder"):
+        StockHead("AutoModelForTokenClassification", config, 3)

@@ -34,7 +34,7 @@ def read_bert(folder: Path, *, encoder_only: bool = False) -> BertCheckpoint:
         problem = f"a model of type {config.get('model_type')!r}"
         raise InputError(problem, path=folder, expected="bert: TensorFlow checkpoints are BERT's")
     settings = check_settings(config, folder / "config.json")
-    own = (config.get("architectures") or ["BertModel"])[0]
+    own = _architecture(config)
     architecture = own if own in ARCHITECTURES and not encoder_only else "BertModel"
     network = load_network(architecture, folder)
     prefix = "bert." if architecture == "BertModel" else ""
@@ -61,7 +61,7 @@ def adopt(folder: Path, tasks: str | None) -> tuple[MultiTaskModel, Report]:
     """
 
     config = read_config(folder)
-    architecture = (config.get("architectures") or [""])[0]
+    architecture = _architecture(config)
     if not architecture.endswith((_SEQUENCE, _TOKEN)):
         fix = "add --encoder-only to take the encoder alone"
         expected = f"a model {_SEQUENCE} or {_TOKEN}"
@@ -89,10 +89,15 @@ def _weight_files(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.safetensors")) or sorted(folder.glob("pytorch_model*.bin"))
 
 
+def _architecture(config: dict[str, Any]) -> str:
+    """The first of a configuration's architectures; empty without any."""
+    named = config.get("architectures")
+    return named[0] if isinstance(named, list) and named and isinstance(named[0], str) else ""
+
+
 def is_classifier(folder: Path) -> bool:
     """Whether a folder holds a stock classifier, regressor or tagger, which `adopt` takes with its head."""
-    architectures = read_config(folder).get("architectures") or [""]
-    return str(architectures[0]).endswith((_SEQUENCE, _TOKEN))
+    return _architecture(read_config(folder)).endswith((_SEQUENCE, _TOKEN))
 
 
 def copy_encoder(folder: Path, target: Path, name: str | None = None) -> Report:

@@ -132,8 +132,13 @@ class StockHead(RowNetwork):
         super().__init__()
         config = copy.deepcopy(config)
         config.num_labels = labels
-        with torch.device("meta"):  # the encoder inside is thrown away: never allocate it
-            stock = getattr(transformers, auto_class).from_config(config)
+        try:
+            with torch.device("meta"):  # the encoder inside is thrown away: never allocate it
+                stock = getattr(transformers, auto_class).from_config(config)
+        except Exception as error:  # for settings that only a head reads, transformers may raise anything
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            problem = f"no {auto_class} can be made of the encoder's configuration ({reason})"
+            raise InputError(problem, path=getattr(config, "_name_or_path", "") or None) from error
         setattr(stock, stock.base_model_prefix, _Stub())
         stock.to_empty(device="cpu")
         for module in stock.modules():

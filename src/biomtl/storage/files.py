@@ -261,16 +261,24 @@ def recover(folder: Path, name: str | None = None) -> None:
     with contextlib.suppress(OSError):
         for left in list(folder.iterdir()):
             match = _LEFT.fullmatch(left.name)
-            if match and name in (None, match["name"]) and (lock := hold(left)) is not None:
+            if match and name in (None, _final(match["name"])) and (lock := hold(left)) is not None:
                 _clear(left, folder / match["name"])
                 os.close(lock)
+
+
+def _final(name: str) -> str:
+    """The name of the output in the end, where a temporary name is itself that of a temporary folder's."""
+    while match := _LEFT.fullmatch(name):
+        name = match["name"]
+    return name
 
 
 def _clear(left: Path, target: Path) -> None:
     if left.suffix == ".old":  # what we moved aside holds just that; anything else is somebody's own
         if not left.is_dir() or not {path.name for path in left.iterdir()} <= {"old"}:
             return
-        if (left / "old").is_dir() and not os.path.lexists(target):
+        restored = not _LEFT.fullmatch(target.name) and not os.path.lexists(target)
+        if (left / "old").is_dir() and restored:
             os.rename(left / "old", target)
     if left.is_dir():
         shutil.rmtree(left, ignore_errors=True)
