@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from biomtl.errors import InputError
-from biomtl.storage.files import recover
+from biomtl.storage.litter import recover
 from biomtl.storage.tensors import disk_errors, save_tensors
 from biomtl.training.checkpoint import drop_old, latest_checkpoint, load_checkpoint, save_checkpoint
 from biomtl.training.progress import Progress

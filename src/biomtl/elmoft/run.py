@@ -27,7 +27,8 @@ from biomtl.inference.evaluate import evaluate, shared_tasks
 from biomtl.model import MultiTaskModel
 from biomtl.report.tables import score_table
 from biomtl.results import FILE, Results
-from biomtl.storage.files import atomic_folder, read_jsonl, recover, refuse_existing
+from biomtl.storage.files import atomic_folder, read_jsonl, refuse_existing
+from biomtl.storage.litter import recover
 from biomtl.storage.ownership import refuse_foreign
 from biomtl.suite import Suite
 from biomtl.text.elmo import ElmoProcessor

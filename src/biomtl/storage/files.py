@@ -19,14 +19,13 @@ from typing import IO, Any, BinaryIO, cast
 from biomtl.errors import InputError, OnError, fail
 from biomtl.storage.inputs import refuse_endless
 from biomtl.storage.json_rows import parse_jsonl
+from biomtl.storage.litter import LEFT, MARK, recover
 from biomtl.storage.locks import hold, hold_descriptor
 from biomtl.storage.ownership import refuse_foreign, refuse_replacing, write_owner
 
 _LINE_ENDS = {ord(character): f"\\u{ord(character):04x}" for character in "\x85\u2028\u2029"}
 MAX_LINE = 32 * 1024 * 1024  # characters; a longer line is a broken file, not a sentence
 BROKEN_GZ = (gzip.BadGzipFile, EOFError, zlib.error)
-_MARK = "biomtl-"  # a user's own files may end in ".backup01.tmp"
-_LEFT = re.compile(rf"\.(?P<name>.+)\.{_MARK}[a-z0-9_]{{8}}\.(tmp|old)", re.DOTALL)
 _JSON = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
@@ -151,14 +150,14 @@ def _unfinished(name: Any, target: Path) -> bool:
     if isinstance(name, int):
         return False
     path, folder = (Path(os.path.abspath(os.fsdecode(place))) for place in (name, target.parent))
-    first = _LEFT.fullmatch(path.relative_to(folder).parts[0]) if folder in path.parents else None
+    first = LEFT.fullmatch(path.relative_to(folder).parts[0]) if folder in path.parents else None
     return first is not None and first["name"] == target.name
 
 
 def _locked_folder(target: Path, suffix: str) -> tuple[Path, int | None]:
     """A locked temporary sibling folder, so that no other process considers it abandoned."""
     while True:
-        work = Path(tempfile.mkdtemp(prefix=f".{target.name}.{_MARK}", suffix=suffix, dir=target.parent))
+        work = Path(tempfile.mkdtemp(prefix=f".{target.name}.{MARK}", suffix=suffix, dir=target.parent))
         lock = hold(work)
         if work.is_dir():  # else another command cleared it away in the moment before it was locked
             return work, lock
@@ -169,7 +168,7 @@ def _locked_folder(target: Path, suffix: str) -> tuple[Path, int | None]:
 def _locked_file(target: Path) -> tuple[int, str]:
     """The same for a file, open for writing."""
     while True:
-        descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.{_MARK}", suffix=".tmp", dir=target.parent)
+        descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.{MARK}", suffix=".tmp", dir=target.parent)
         hold_descriptor(descriptor)
         if os.path.lexists(name):
             return descriptor, name
@@ -247,43 +246,6 @@ def link(source: Path, target: Path) -> None:
         os.link(source, target)
     except OSError:
         shutil.copyfile(source, target)
-
-
-def recover(folder: Path, name: str | None = None) -> None:
-    """Restore what a killed process had moved aside in ``folder``, and delete what it left half-written.
-
-    Files of a running process are locked and left alone.
-
-    Args:
-        folder: where to look.
-        name: only files that belong to this name.
-    """
-    with contextlib.suppress(OSError):
-        for left in list(folder.iterdir()):
-            match = _LEFT.fullmatch(left.name)
-            if match and name in (None, _final(match["name"])) and (lock := hold(left)) is not None:
-                _clear(left, folder / match["name"])
-                os.close(lock)
-
-
-def _final(name: str) -> str:
-    """The name of the output in the end, where a temporary name is itself that of a temporary folder's."""
-    while match := _LEFT.fullmatch(name):
-        name = match["name"]
-    return name
-
-
-def _clear(left: Path, target: Path) -> None:
-    if left.suffix == ".old":  # what we moved aside holds just that; anything else is somebody's own
-        if not left.is_dir() or not {path.name for path in left.iterdir()} <= {"old"}:
-            return
-        restored = not _LEFT.fullmatch(target.name) and not os.path.lexists(target)
-        if (left / "old").is_dir() and restored:
-            os.rename(left / "old", target)
-    if left.is_dir():
-        shutil.rmtree(left, ignore_errors=True)
-    else:
-        left.unlink(missing_ok=True)
 
 
 def sync_tree(folder: Path) -> None:

@@ -18,7 +18,8 @@ from filelock import FileLock, Timeout
 
 from biomtl.errors import InputError
 from biomtl.results import FILE
-from biomtl.storage.files import atomic_file, atomic_folder, made_folder, recover, refuse_existing
+from biomtl.storage.files import atomic_file, atomic_folder, made_folder, refuse_existing
+from biomtl.storage.litter import recover
 from biomtl.storage.ownership import refuse_foreign
 from biomtl.training.assemble import same_place
 from biomtl.training.checkpoint import latest_checkpoint
