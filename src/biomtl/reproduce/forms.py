@@ -30,16 +30,19 @@ def show_plan(
     """Print what is run, what the user brings, and what it costs."""
     paper = reproduction.paper
     console.print(f"{paper.title}\n{paper.citation}")
+    console.print(f"\nWhat you bring (data in {reproduction.recipe.suite})")
     console.print(_needs_table(reproduction, needs, rows))
     problem = f"missing: {needs.encoder}. Bring {paper.weights}." if needs.encoder else "there, or on the hub"
     console.print(f"encoder {reproduction.recipe.encoder}: {problem}")
+    console.print(f"\n{_runs(len(runs))}, {sum(run.finished for run in runs)} finished")
     console.print(_runs_table(runs, rows))
+    console.print()
     for line in [*_differences(reproduction), *cost_lines(found)]:
         console.print(line)
 
 
 def _needs_table(reproduction: Reproduction, needs: Needs, rows: Mapping[str, Mapping[Split, int]]) -> Table:
-    table = Table(title=f"What you bring (data in {reproduction.recipe.suite})", **NARROW)
+    table = Table(**NARROW)
     table.add_column("", no_wrap=True)
     for name in ("train", "dev", "test"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -54,7 +57,7 @@ def _needs_table(reproduction: Reproduction, needs: Needs, rows: Mapping[str, Ma
 
 
 def _runs_table(runs: Sequence[PlannedRun], rows: Mapping[str, Mapping[Split, int]]) -> Table:
-    table = Table(title=f"{len(runs)} runs, {sum(run.finished for run in runs)} of them finished", **NARROW)
+    table = Table(**NARROW)
     table.add_column("run", overflow="fold")
     for name in ("epochs", "rows x epochs"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -68,7 +71,7 @@ def _runs_table(runs: Sequence[PlannedRun], rows: Mapping[str, Mapping[Split, in
 def cost_lines(found: Cost) -> list[str]:
     """The cost in words: rows, time and disk."""
     lines = [
-        f"Cost of the {found.runs} runs to go: {found.passes:,} rows trained on, {found.scored:,} rows scored, "
+        f"Cost of the {_runs(found.runs)} to go: {found.passes:,} rows trained on, {found.scored:,} rows scored, "
         f"about {found.disk / 1e9:.1f} GB on disk."
     ]
     if found.seconds is not None:
@@ -77,11 +80,16 @@ def cost_lines(found: Cost) -> list[str]:
     return [*lines, f"At most {found.operations:.1e} operations: {_time(found.operations / GPU)} at {rate} per second."]
 
 
+def _runs(count: int) -> str:
+    return f"{count} run{'s' * (count != 1)}"
+
+
 def _time(seconds: float) -> str:
     for unit, size in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
         if seconds >= 2 * size:
             return f"{seconds / size:,.0f} {unit}"
-    return f"{seconds:.0f} seconds"
+    whole = max(1, round(seconds))
+    return f"{whole} second{'s' * (whole != 1)}"
 
 
 def _differences(reproduction: Reproduction) -> list[str]:
@@ -96,7 +104,7 @@ def _differences(reproduction: Reproduction) -> list[str]:
 
 def console_table(found: Sequence[Figure]) -> Table:
     """The verdicts for the terminal."""
-    table = Table(title="Expected and found", **NARROW)
+    table = Table(**NARROW)
     table.add_column("figure", overflow="fold")
     for title in ("expected", "ours"):
         table.add_column(title, justify="right", no_wrap=True)

@@ -163,6 +163,7 @@ def cost(
     rows: Mapping[str, Mapping[Split, int]],
     pace: Mapping[str, float] | None = None,
     device: str = "",
+    parameters: int | None = None,
 ) -> Cost:
     """The cost of all runs that aren't finished.
 
@@ -172,8 +173,10 @@ def cost(
         rows: each task's rows by split.
         pace: rows of a task that are trained on in a second.
         device: where that was measured.
+        parameters: of the encoder; default those of the paper's.
     """
     recipe, paper = reproduction.recipe, reproduction.paper
+    size = paper.parameters if parameters is None else parameters
     left = [run for run in runs if not run.finished]
     passes = scored = 0
     seconds = operations = 0.0
@@ -188,10 +191,15 @@ def cost(
             work = trained + SCORING * (counts.get("dev", 0) + counts.get("test", 0))
             if not paper.elmo:
                 work = trained * run.epochs + SCORING * read
-            operations += work * (2 if paper.elmo else 6) * paper.parameters * recipe.max_length
+            operations += work * (2 if paper.elmo else 6) * size * recipe.max_length
             seconds += work / pace[task] if pace else 0.0
-    disk = len(left) * BYTES * paper.parameters
+    disk = len(left) * BYTES * size
     return Cost(len(left), passes, scored, seconds if pace else None, device, operations, disk)
+
+
+def encoder_parameters(model: MultiTaskModel) -> int:
+    """The encoder's parameters without its embeddings, which cost no multiplications."""
+    return sum(p.numel() for name, p in model.encoder.named_parameters() if "embeddings" not in name)
 
 
 def measured_pace(model: MultiTaskModel, suite: Suite, recipe: Recipe) -> tuple[dict[str, float], str]:

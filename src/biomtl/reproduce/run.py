@@ -11,9 +11,19 @@ from rich.console import Console
 from biomtl.errors import InputError
 from biomtl.prepare import prepare
 from biomtl.reproduce.forms import as_values, console_table, csv_table, markdown, show_plan
-from biomtl.reproduce.needs import Needs, cost, look, measured_pace, read_all, refuse_missing, rows_of
+from biomtl.reproduce.needs import (
+    Needs,
+    cost,
+    encoder_parameters,
+    look,
+    measured_pace,
+    read_all,
+    refuse_missing,
+    rows_of,
+)
 from biomtl.reproduce.plan import PlannedRun, Reproduction, planned_runs
 from biomtl.reproduce.verdict import Figure, figures
+from biomtl.signals import SAID, Ended
 from biomtl.storage.files import atomic_file, write_json
 from biomtl.storage.structured import read_json
 from biomtl.study.published import SPLIT
@@ -73,8 +83,9 @@ def reproduce(
     suite, model = read_all(reproduction)
     rows = rows_of(suite, reproduction.recipe)
     pace, device = measured_pace(model, suite, reproduction.recipe)
+    found_cost = cost(reproduction, runs, rows, pace, device, encoder_parameters(model))
     del model
-    show_plan(console, reproduction, needs, runs, rows, cost(reproduction, runs, rows, pace, device))
+    show_plan(console, reproduction, needs, runs, rows, found_cost)
     if dry_run:
         return []
     claim(reproduction)
@@ -95,13 +106,15 @@ def _preview(console: Console, reproduction: Reproduction, needs: Needs, runs: S
 def train(reproduction: Reproduction, console: Console, workers: int, command: str | None) -> list[str]:
     """Train whatever isn't finished; the study's own tables, in Markdown."""
     place = reproduction.place
-    if reproduction.paper.study == "pairs":
-        pairwise(reproduction.recipe, place, console, split=SPLIT, workers=workers)
-        tables = [place / "study.md"]
-    else:
-        begun = (place / RECIPE).is_file()
-        train_stages(reproduction.recipe, resume=begun, console=console, command=command)
-        tables = [place / f"{COMPARISON}.md"]
+    tables = [place / "study.md", place / f"{COMPARISON}.md"]
+    try:
+        if reproduction.paper.study == "pairs":
+            pairwise(reproduction.recipe, place, console, split=SPLIT, workers=workers)
+        else:
+            begun = (place / RECIPE).is_file()
+            train_stages(reproduction.recipe, resume=begun, console=console, command=command)
+    except Ended as end:
+        raise Ended(end.number, f"{SAID[end.number]}, the same command goes on where it was stopped") from end
     return [path.read_text(encoding="utf-8") for path in tables if path.is_file()]
 
 
