@@ -12,7 +12,7 @@ import yaml
 
 import tiny
 from biomtl.errors import InputError
-from biomtl.storage.files import sha256
+from biomtl.storage.checksums import sha256
 from biomtl.suite import load_suite, read_records
 from biomtl.tasks.head import HeadChoice
 from biomtl.training.recipe_tasks import TaskOptions

@@ -16,7 +16,8 @@ from biomtl.errors import InputError, nearest
 from biomtl.notebook import html_table
 from biomtl.sample import sample_folder
 from biomtl.scoring.metrics import metrics_of
-from biomtl.storage.files import read_jsonl, sha256
+from biomtl.storage.checksums import sha256
+from biomtl.storage.files import read_jsonl
 from biomtl.tasks.head import DEFAULT_HEAD, HeadChoice
 from biomtl.tasks.registry import known_tasks, pick
 from biomtl.tasks.relation import RelationArguments

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from biomtl.cli.main import app
-from biomtl.storage.files import sha256
+from biomtl.storage.checksums import sha256
 from biomtl.training.recipe_io import load_recipe
 
 DATA = Path(__file__).parents[1] / "data/custom"

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from biomtl import __version__
-from biomtl.storage.files import sha256, write_json
+from biomtl.storage.checksums import sha256
+from biomtl.storage.files import write_json
 
 REPORT_FILE = "conversion.json"
 

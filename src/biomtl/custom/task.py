@@ -23,7 +23,7 @@ from biomtl.custom.tables import Row, read_table
 from biomtl.errors import InputError, OnError, fail
 from biomtl.formats import delimited
 from biomtl.mtdnn.rows import PIECE_MARKS, Reading, read_rows
-from biomtl.storage.files import sha256
+from biomtl.storage.checksums import sha256
 from biomtl.storage.inputs import refuse_endless
 from biomtl.tasks.task import Split, Task
 from biomtl.tasks.types.base import Cell, TaskType

@@ -13,7 +13,8 @@ from biomtl.corpora.unpack import unpack
 from biomtl.download.addresses import Contents, Corpus, Remote, corpora
 from biomtl.download.fetch import fetch
 from biomtl.errors import InputError
-from biomtl.storage.files import atomic_folder, refuse_existing, sha256, write_json
+from biomtl.storage.checksums import sha256
+from biomtl.storage.files import atomic_folder, refuse_existing, write_json
 from biomtl.tasks import get_task
 from biomtl.tasks.registry import SUITES
 

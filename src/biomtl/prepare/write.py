@@ -20,7 +20,8 @@ from biomtl.corpora.reader import Reader, ReadOptions, Record
 from biomtl.corpora.source import Source
 from biomtl.errors import InputError
 from biomtl.prepare.counts import Kind, Line, Tally, compare
-from biomtl.storage.files import dump_json, sha256, write_json
+from biomtl.storage.checksums import sha256
+from biomtl.storage.files import dump_json, write_json
 from biomtl.tasks.task import SPLITS, Split, Task
 from biomtl.tasks.types.base import check_record
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from biomtl.errors import InputError
-from biomtl.storage.files import sha256
 from biomtl.storage.ownership import OWNED, files_below
 
 CARD = "README.md"  # people may write on
@@ -86,3 +85,12 @@ def _digest(values: Mapping[str, Any]) -> str:
 def demand(wanted: bool) -> None:
     """Whether files are verified from here on in this thread; ``--no-verify`` asks for no."""
     _wanted.set(wanted)
+
+
+def sha256(path: str | Path) -> str:
+    """Hex digest of a file's bytes."""
+    digest = hashlib.sha256()
+    with Path(path).open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

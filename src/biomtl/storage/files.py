@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import gzip
-import hashlib
 import json
 import os
 import re
@@ -357,12 +356,3 @@ def write_json(path: str | Path, value: Any) -> None:
     with atomic_file(path) as stream:
         json.dump(value, stream, ensure_ascii=False, allow_nan=False, indent=2)
         stream.write("\n")
-
-
-def sha256(path: str | Path) -> str:
-    """Hex digest of a file's bytes."""
-    digest = hashlib.sha256()
-    with Path(path).open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
