@@ -116,7 +116,7 @@ def test_a_graph_annotates_like_the_model(model: MultiTaskModel, onnx: OnnxEngin
     documents = invented(9, 3)
     annotators = [Annotator(Predictor(m)) for m in (model, onnx)]
     plans = [annotator.plan() for annotator in annotators]
-    assert "rel-spans (an exported graph keeps no states)" in str(plans[1])
+    assert "rel-spans (the engine keeps no states)" in str(plans[1])
     assert "rel-spans (" not in str(plans[0])
     found = [list(annotator(documents)) for annotator in annotators]
     one, other = ([[(r.type, r.arguments) for r in d.relations] for d in documents] for documents in found)

@@ -16,6 +16,7 @@ from biomtl.cli.main import app
 from biomtl.errors import InputError
 from biomtl.study import jobs as jobs_module
 from biomtl.study import studies
+from biomtl.study.changes import change_of, methods_of
 from biomtl.study.jobs import job, study_folder
 from biomtl.study.tune import nested, tune
 from biomtl.training.recipe import Recipe
@@ -143,11 +144,54 @@ def test_dotted_keys_keep_what_stands_beside_them() -> None:
     assert nested(recipe, {"smart.weight": 3.0, "seed": 1}) == {"smart": {"steps": 2, "weight": 3.0}, "seed": 1}
 
 
-def test_a_recipe_with_stages_is_no_single_run(recipe: Path, tmp_path: Path) -> None:
-    with pytest.raises(
-        InputError, match=r"a recipe with stages is several runs, use biomtl.train, or set stages to \[\]"
+STAGES = ["alone", {"joint": {"layer_decay": 0.9}}]
+
+
+@pytest.mark.slow
+def test_stages(recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every stage has its own table; what is finished isn't trained again."""
+    staged = load_recipe(recipe, [f"stages={json.dumps(STAGES)}"])
+    found = trained(monkeypatch)
+    study = studies.seeds(staged, tmp_path / "s", 2, QUIET)
+    assert list(study) == ["alone", "joint"]
+    assert list(study["alone"]) == ["cls-text", "tag-drug", "mean"]
+    run = tmp_path / "s" / "runs" / Path(found[0].output).name
+    alone = [json.loads((run / "alone" / t / "metrics.json").read_text())["mean"]["dev"] for t in staged.tasks]
+    assert study["alone"]["mean"]["values"][0] == pytest.approx(sum(alone) / 2)
+    joint = json.loads((run / "joint" / "metrics.json").read_text())["mean"]["dev"]
+    assert study["joint"]["mean"]["values"][0] == pytest.approx(joint)
+    studies.seeds(staged, tmp_path / "s", 2, QUIET)
+    assert [one.seed for one in found] == [42, 43]
+    (run / "comparison.md").unlink()  # as if it had been stopped before its end
+    comparison = studies.ablate(staged, tmp_path / "s", QUIET, keys=["joint.layer_decay"])
+    assert comparison.arms == ("as it is", "without joint.layer_decay")
+    assert [one.seed for one in found] == [42, 43, 42, 42]
+    assert (run / "comparison.md").is_file()
+
+
+def test_what_an_ablation_changes() -> None:
+    recipe = make_recipe({"stages": ["adapt", *STAGES], "tasks": ["bc5cdr-chem"], "ema_decay": 0.9, "adapt": {}})
+    assert methods_of(recipe) == ["adapt", "ema_decay", "joint.layer_decay"]
+    assert change_of(recipe, "ema_decay") == ("without ema_decay", {"ema_decay": None})
+    assert change_of(recipe, "r_drop=1.0") == ("with r_drop=1.0", {"r_drop": 1.0})
+    for said, stages in (
+        ("adapt", [("alone", {}), ("joint", {"layer_decay": 0.9})]),
+        ("joint.layer_decay", [("adapt", {}), ("alone", {}), ("joint", {})]),
+        ("joint.r_drop=2", [("adapt", {}), ("alone", {}), ("joint", {"layer_decay": 0.9, "r_drop": 2})]),
     ):
-        studies.seeds(load_recipe(recipe, ["stages=[joint]"]), tmp_path / "s", 1, QUIET)
+        changed = make_recipe({"tasks": ["bc5cdr-chem"], **change_of(recipe, said)[1]})
+        assert [(stage.name, stage.keys) for stage in changed.stages] == stages
+    for said, problem in (("alone.r_drop", "the stage doesn't give it"), ("smort=1", "no key of a recipe, did you")):
+        with pytest.raises(InputError, match=problem):
+            change_of(recipe, said)
+
+
+def test_stages_are_no_single_run(recipe: Path, tmp_path: Path) -> None:
+    staged = load_recipe(recipe, ["stages=[joint]"])
+    with pytest.raises(InputError, match="study pairwise with stages, which are several runs, add stages="):
+        studies.pairwise(staged, tmp_path / "s", QUIET)
+    with pytest.raises(InputError, match="study tune with stages, which are several runs"):
+        tune(staged, tmp_path / "s", 1, QUIET)
 
 
 def test_no_study_goes_into_somebodys_folder(tmp_path: Path) -> None:

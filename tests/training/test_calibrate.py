@@ -13,8 +13,10 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 import tiny
+from biomtl.checkpoints.onnx import export_onnx
 from biomtl.cli.main import app
 from biomtl.errors import InputError
+from biomtl.inference.engines.onnx import OnnxEngine
 from biomtl.inference.predictor import Predictor
 from biomtl.model import MultiTaskModel
 from biomtl.tasks.calibration import Calibration
@@ -111,3 +113,33 @@ def test_a_head_without_corrections_is_written_as_before() -> None:
     assert HeadChoice.model_validate(choice.dump()) == choice
     with pytest.raises(InputError, match="calibrate needs dev, but eval_strategy is no"):
         make_recipe({"calibrate": True, "eval_strategy": "no"})
+
+
+def test_exports(bert: Path, tmp_path: Path) -> None:
+    """A graph has it and can leave it out; a stock class has no place for it, and that is said."""
+    model = tiny.model(bert, ["cls-text", "multi-text"], max_length=24).eval()
+    found = {
+        "cls-text": Calibration(temperature=2.0, negative_bias=-0.5),
+        "multi-text": Calibration(temperature=0.5, thresholds={"drug": 0.3, "illness": 0.5, "milo": 0.9}),
+    }
+    for name, calibration in found.items():
+        model.choices[name] = model.choices[name].model_copy(update={"calibration": calibration})
+    model.save_pretrained(tmp_path / "model")
+    words = ["export", str(tmp_path / "model"), str(tmp_path / "hf"), "--task", "cls-text"]
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 0, result.output
+    said = " ".join(result.output.split())
+    assert "left out, as stock classes have no place for it: temperature 2; bias -0.5 of the negative class" in said
+    assert "of cls-text" in said
+    assert "multi-text" not in said
+
+    pytest.importorskip("onnxscript")
+    pytest.importorskip("onnxruntime")
+    (tmp_path / "onnx").mkdir()
+    export_onnx(model, list(found), tmp_path / "onnx")
+    text = "pola zalpidine rimu teksa ."
+    for on in (True, False):
+        graph, torch_ = (Predictor(m, calibrated=on)(text) for m in (OnnxEngine(tmp_path / "onnx"), tmp_path / "model"))
+        for name in found:
+            assert graph[name].probabilities == pytest.approx(torch_[name].probabilities, abs=1e-4)
+    assert torch_["cls-text"].probabilities != Predictor(tmp_path / "model")(text)["cls-text"].probabilities

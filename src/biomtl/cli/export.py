@@ -23,6 +23,7 @@ from biomtl.report.console import table_console
 from biomtl.results import Results
 from biomtl.storage.files import atomic_file, atomic_folder, refuse_existing, write_json
 from biomtl.suite import load_suite
+from biomtl.tasks.calibration import Calibration
 
 
 class ExportFormat(StrEnum):
@@ -72,6 +73,17 @@ def export(
     with atomic_folder(target, "export", overwrite=overwrite) as work:
         opens = export_encoder(loaded, work) if encoder_only else export_hf(loaded, _only_task(loaded), work, results)
     say(f"written: {target} ({opens})")
+    for name, choice in loaded.choices.items():
+        if choice.calibration is not None:
+            say(f"left out, as stock classes have no place for it: {_corrections(choice.calibration)} of {name}")
+
+
+def _corrections(found: Calibration) -> str:
+    """The temperature and thresholds that a folder of a stock class lacks."""
+    parts = [f"temperature {found.temperature:.3g}"]
+    parts += [f"thresholds {', '.join(f'{k} {v:g}' for k, v in found.thresholds.items())}"] * bool(found.thresholds)
+    parts += [f"bias {found.negative_bias:g} of the negative class"] * bool(found.negative_bias)
+    return "; ".join(parts)
 
 
 def _only_task(model: MultiTaskModel) -> str:

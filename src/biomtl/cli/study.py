@@ -56,7 +56,8 @@ def ablate(
     out: Out,
     overrides: Overrides = None,
     key: Annotated[
-        list[str] | None, typer.Option("--key", help="Key to take out; may be repeated; default every method.")
+        list[str] | None,
+        typer.Option("--key", help="Key to leave out, or KEY=VALUE, STAGE, STAGE.KEY; default every method."),
     ] = None,
     count: Count = 1,
     split: Where = SplitName.dev,

@@ -107,7 +107,7 @@ class Annotator:
         if not self._shared(name):
             return f"view {view_of(self.predictor.engine.choices[name]).name}"
         if self.sentences and not self.predictor.engine.keeps_states:
-            return "an exported graph keeps no states"
+            return "the engine keeps no states"
         return f"unit {unit}, if it is more than a sentence" if self.sentences and unit != "sentence" else None
 
     def plan(self) -> str | None:

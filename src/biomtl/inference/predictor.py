@@ -168,7 +168,7 @@ class Predictor:
         if isinstance(model, str | Path):
             model = MultiTaskModel.from_pretrained(model, tasks=tasks)
             tasks = None
-        if not calibrated and isinstance(model, MultiTaskModel):
+        if not calibrated:
             model.drop_calibration()
         self.engine = as_engine(model, bf16=bf16)
         self.tasks = self.engine.tasks

@@ -6,7 +6,7 @@ import hashlib
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,17 +15,16 @@ from typing import Any
 from rich.console import Console
 
 from biomtl.errors import InputError
-from biomtl.results import FILE, Results
-from biomtl.storage.checksums import take
+from biomtl.storage.checksums import sha256, take
 from biomtl.storage.files import atomic_file, write_json
-from biomtl.study.arms import Arm, ScoredRun
+from biomtl.study.arms import Arm, ScoredRun, scored_runs
+from biomtl.study.stages import FINAL, plan_stages, stages_finished, train
 from biomtl.suite import load_suite
 from biomtl.tasks.task import Split
 from biomtl.training.checkpoint import latest_checkpoint
-from biomtl.training.folder import CHECKPOINTS, is_finished
+from biomtl.training.folder import CHECKPOINTS, RECIPE, is_finished
 from biomtl.training.recipe import Recipe
 from biomtl.training.recipe_io import dump_recipe, make_recipe
-from biomtl.training.run import train
 
 RUNS, INDEX = "runs", "study.json"
 ELSEWHERE = ("output", "num_threads", "report_to", "save_strategy", "save_steps", "save_minutes", "save_total_limit")
@@ -43,6 +42,23 @@ class Job:
     def folder(self) -> Path:
         """Where it is."""
         return Path(self.recipe.output)
+
+    @property
+    def finished(self) -> bool:
+        """Whether there is nothing left to train."""
+        return stages_finished(self.recipe) if self.recipe.stages else is_finished(self.folder)
+
+    @property
+    def begun(self) -> bool:
+        """Whether an earlier call left something to go on with."""
+        if self.recipe.stages:
+            return (self.folder / RECIPE).is_file()
+        return latest_checkpoint(self.folder / CHECKPOINTS) is not None
+
+    @property
+    def stages(self) -> list[str]:
+        """The stages that score tasks; an empty name for a recipe without stages."""
+        return [stage.name for stage in self.recipe.stages if stage.name in FINAL] or [""]
 
 
 def job(arm: str, recipe: Recipe, out: Path, changes: Mapping[str, Any], *, split: Split) -> Job:
@@ -69,10 +85,20 @@ def content_name(recipe: Recipe) -> str:
     """A name from all that decides a run: its keys, its data, and an encoder or teachers in folders."""
     suite = load_suite(recipe.suite, list(recipe.tasks) or None, recipe.own_tasks)
     decisive = recipe.model_copy(update={key: Recipe.model_fields[key].default for key in ELSEWHERE})
-    teachers = [run for runs in recipe.distill.teachers.values() for run in runs] if recipe.distill else []
-    folders = [take(Path(name)) for name in (recipe.encoder, *teachers) if Path(name).is_dir()]
+    runs = [run.recipe for run in plan_stages(recipe)] if recipe.stages else [recipe]
+    folders = [take(Path(name)) for name in dict.fromkeys(_read_by(runs)) if Path(name).is_dir()]
     said = f"{dump_recipe(decisive)}\n{suite.provenance()}\n{folders}"
+    corpora = {run.adapt.corpus for run in runs if run.adapt is not None and run.adapt.corpus is not None}
+    said += "".join(f"\n{sha256(Path(corpus))}" for corpus in sorted(corpora))
     return hashlib.sha256(said.encode()).hexdigest()[:16]
+
+
+def _read_by(runs: Iterable[Recipe]) -> Iterator[str]:
+    """Encoders and teachers; those that a stage trains aren't there yet."""
+    for run in runs:
+        yield run.encoder
+        if run.distill is not None:
+            yield from (name for names in run.distill.teachers.values() for name in names)
 
 
 def study_folder(out: Path) -> Path:
@@ -96,14 +122,13 @@ def run_jobs(jobs: Sequence[Job], console: Console, *, workers: int = 1) -> None
     Raises:
         InputError: a run failed; the message is its last line.
     """
-    todo = [one for one in {job.folder: job for job in jobs}.values() if not is_finished(one.folder)]
+    todo = [one for one in {job.folder: job for job in jobs}.values() if not one.finished]
     done = len({job.folder for job in jobs}) - len(todo)
     console.print(f"study: {done} runs finished, {len(todo)} to go", markup=False)
     if workers == 1:
         for one in todo:
             console.print(f"study: {one.arm}, seed {one.recipe.seed}: {one.folder}", markup=False)
-            begun = latest_checkpoint(one.folder / CHECKPOINTS) is not None
-            train(one.recipe, resume=begun, overwrite=not begun, console=Console(quiet=True))
+            train(one.recipe, resume=one.begun, overwrite=not one.begun, console=Console(quiet=True))
         return
     with ThreadPoolExecutor(workers) as pool:
         for one, _ in zip(todo, pool.map(_in_process, todo, range(len(todo)), [workers] * len(todo)), strict=True):
@@ -114,8 +139,7 @@ def _in_process(one: Job, number: int, workers: int) -> None:
     path = one.folder.parent / f"{one.folder.name}.yaml"
     with atomic_file(path) as stream:
         stream.write(dump_recipe(one.recipe))
-    begun = latest_checkpoint(one.folder / CHECKPOINTS) is not None
-    words = ["-m", "biomtl.cli.main", "train", str(path), "--resume" if begun else "--overwrite"]
+    words = ["-m", "biomtl.cli.main", "train", str(path), "--resume" if one.begun else "--overwrite"]
     environment = {**os.environ, "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // workers))}
     devices = _devices()
     if devices:
@@ -136,14 +160,24 @@ def _devices() -> list[str]:
     return [str(i) for i in range(torch.cuda.device_count())]
 
 
-def arms_of(jobs: Sequence[Job], split: Split) -> list[Arm]:
-    """The finished runs, by arm."""
+def arms_of(jobs: Sequence[Job], split: Split, stage: str = "") -> list[Arm]:
+    """The finished runs, by arm; of recipes with stages those of one stage, of arms that have it."""
     arms: dict[str, dict[str, list[ScoredRun]]] = {}
     for one in jobs:
-        run = ScoredRun(one.folder, Results.read(one.folder / FILE))
-        for task in run.results.on(split):
-            arms.setdefault(one.arm, {}).setdefault(task, []).append(run)
+        for run in scored_runs(one.folder / stage) if stage in one.stages else ():
+            for task in run.results.on(split):
+                arms.setdefault(one.arm, {}).setdefault(task, []).append(run)
     return [Arm(name, runs) for name, runs in arms.items()]
+
+
+def refuse_stages(recipe: Recipe, study: str) -> None:
+    """Refuse a recipe with stages where a study needs single runs.
+
+    Raises:
+        InputError: it has stages.
+    """
+    if recipe.stages:
+        raise InputError(f"study {study} with stages, which are several runs", fix="add stages=[]")
 
 
 def write_study(out: Path, jobs: Iterable[Job], found: Mapping[str, Any], texts: Mapping[str, str]) -> None:

@@ -158,6 +158,14 @@ def train_stages(
     return folder
 
 
+def stages_finished(recipe: Recipe) -> bool:
+    """Whether every run of the stages is finished, and so is their table."""
+    folder = Path(recipe.output)
+    scoring = [stage.name for stage in recipe.stages if stage.name in FINAL]
+    compared = len(scoring) < 2 or (folder / f"{COMPARISON}.md").is_file()
+    return compared and all(run.finished for run in plan_stages(recipe))
+
+
 def plan_stages(recipe: Recipe) -> Iterator[StageRun]:
     """The runs of all stages in order, each with its own recipe; every recipe is made before any run begins.
 
@@ -268,6 +276,7 @@ def _adapting(recipe: Recipe, stage: Stage, folder: Path) -> Recipe:
     """The recipe of an adaptation, which has no heads, no dev and none of the methods."""
     off = dict.fromkeys([*METHODS, "frozen_layers", "freeze_encoder", *OF_MIXTURES, "early_stopping_patience"])
     off |= dict.fromkeys(["early_stopping_threshold", "early_stopping_on", "eval_steps", "head_learning_rate"])
+    off |= {"calibrate": None}
     kept = [key for key in recipe.model_fields_set if key not in off]
     plain = recipe.model_copy()
     object.__setattr__(plain, "__pydantic_fields_set__", set(kept))

@@ -12,16 +12,16 @@ from rich.console import Console
 from rich.table import Table
 from scipy import stats
 
-from biomtl.errors import InputError, nearest
+from biomtl.errors import InputError
 from biomtl.scoring.metrics import METRICS
 from biomtl.scoring.paired import Pairing, Test, compare, holm
 from biomtl.study.arms import Arm, gold_suite, matched
+from biomtl.study.changes import change_of, methods_of
 from biomtl.study.compare import Comparison, compare_arms
-from biomtl.study.jobs import Job, arms_of, job, plain, run_jobs, write_study
+from biomtl.study.jobs import Job, arms_of, job, refuse_stages, run_jobs, write_study
 from biomtl.study.plots import matrix_plot
 from biomtl.study.tables import console_table, markdown
 from biomtl.tasks.task import Split
-from biomtl.training.methods import METHODS
 from biomtl.training.recipe import Recipe
 
 OF_MIXTURES = dict.fromkeys(("policy", "temperature", "need_sampling", "loss_balance", "gradient_aggregation"))
@@ -31,28 +31,45 @@ FULL = "as it is"
 def seeds(
     recipe: Recipe, out: Path, count: int, console: Console, *, split: Split = "dev", workers: int = 1
 ) -> dict[str, Any]:
-    """Train a recipe with several seeds: each task's mean, standard deviation and 95 % interval of the mean (t)."""
+    """Train a recipe with several seeds: each task's mean, standard deviation and 95 % interval of the mean (t).
+
+    Returns:
+        What ``study.json`` says of each task; of a recipe with stages, by stage.
+    """
     jobs = [job("seeds", recipe, out, {"seed": recipe.seed + i}, split=split) for i in range(count)]
     run_jobs(jobs, console, workers=workers)
-    [arm] = arms_of(jobs, split)
-    found: dict[str, Any] = {}
-    table = Table(title=f"{count} seeds, {split}", title_justify="left", show_edge=False, pad_edge=False)
-    for title in ("task", "mean", "sd", "95 % of the mean", "lowest", "highest"):
-        table.add_column(title, justify="left" if title == "task" else "right", no_wrap=True)
-    rows = {task: [score.value for score in arm.scores(task, split)] for task in arm.runs}
-    first = next(iter(arm.runs.values()))
-    rows["mean"] = [run.results.mean[split] for run in first]
+    found = {stage: _over_seeds(arm, split) for stage in jobs[0].stages for arm in arms_of(jobs, split, stage)}
+    lines: list[str] = []
+    for stage, tasks in found.items():
+        title = ", ".join([f"{count} seeds", *([stage] if stage else []), split])
+        table = Table(title=title, title_justify="left", show_edge=False, pad_edge=False)
+        for heading in ("task", "mean", "sd", "95 % of the mean", "lowest", "highest"):
+            table.add_column(heading, justify="left" if heading == "task" else "right", no_wrap=True)
+        lines += [f"Stage `{stage}`", ""] * bool(stage)
+        lines += ["| task | mean | sd | 95 % of the mean |", "| --- | --- | --- | --- |"]
+        for task, v in tasks.items():
+            mean, sd, interval = f"{v['mean']:.4f}", f"{v['sd']:.4f}", f"{v['low']:.4f} - {v['high']:.4f}"
+            table.add_row(task, mean, sd, interval, f"{min(v['values']):.4f}", f"{max(v['values']):.4f}")
+            lines.append(f"| {task} | {mean} | {sd} | {interval} |")
+        lines.append("")
+        console.print(table)
+    known = {"tasks": found[""]} if "" in found else {"stages": found}
+    write_study(out, jobs, {"split": split, **known}, {"study.md": "\n".join(lines)})
+    return found.get("", found)
+
+
+def _over_seeds(arm: Arm, split: Split) -> dict[str, Any]:
+    """Values, mean, standard deviation and interval of each task, and of the mean over tasks."""
+    scores = {task: arm.scores(task, split) for task in arm.runs}
+    rows = {task: [score.value for score in own] for task, own in scores.items()}
+    signs = {task: 1 if METRICS[own[0].main].higher_is_better else -1 for task, own in scores.items()}
+    rows["mean"] = np.mean([signs[task] * np.array(values) for task, values in rows.items()], axis=0).tolist()
+    found = {}
     for task, values in rows.items():
+        count = len(values)
         mean, sd = float(np.mean(values)), float(np.std(values, ddof=1)) if count > 1 else 0.0
         half = float(stats.t.ppf(0.975, count - 1)) * sd / count**0.5 if count > 1 else 0.0
         found[task] = {"values": values, "mean": mean, "sd": sd, "low": mean - half, "high": mean + half}
-        cells = (mean, sd, min(values), max(values))
-        shown = [f"{cell:.4f}" for cell in cells]
-        table.add_row(task, *shown[:2], f"{mean - half:.4f} - {mean + half:.4f}", *shown[2:])
-    lines = ["| task | mean | sd | 95 % of the mean |", "| --- | --- | --- | --- |"]
-    lines += [f"| {t} | {v['mean']:.4f} | {v['sd']:.4f} | {v['low']:.4f} - {v['high']:.4f} |" for t, v in found.items()]
-    write_study(out, jobs, {"split": split, "tasks": found}, {"study.md": "\n".join(lines) + "\n"})
-    console.print(table)
     return found
 
 
@@ -72,46 +89,38 @@ def ablate(
         recipe: the recipe.
         out: the study's folder.
         console: for its progress and table.
-        keys: the keys to take out; default every method that the recipe uses. An option of tasks, such as
-            ``rebalance``, is taken out of all of them.
+        keys: what to change: a key to take out, ``KEY=VALUE`` to set one, and of stages ``STAGE`` to leave one out or
+            ``STAGE.KEY`` for a key of its own; default every method that the recipe uses is taken out in turn. An
+            option of tasks, such as ``rebalance``, is taken out of all of them.
         count: seeds of each.
         split: the split to compare on.
         workers: runs side by side.
 
+    Returns:
+        The comparison; of stages that of the last one.
+
     Raises:
         InputError: a key that the recipe doesn't give.
     """
-    of_tasks = {option for options in recipe.tasks.values() for option in options.model_fields_set}
-    used = [key for key in METHODS if getattr(recipe, key) is not None]
-    chosen = list(keys) or used + ["rebalance"] * ("rebalance" in of_tasks)
-    for key in chosen:
-        if key in of_tasks - Recipe.model_fields.keys():
-            continue
-        if key not in Recipe.model_fields:
-            raise InputError(f"--key {key}: no key of a recipe", fix=nearest(key, Recipe.model_fields))
-        if key not in recipe.model_fields_set:
-            raise InputError(f"--key {key}: the recipe doesn't give it", fix="set it, or leave it out of the study")
+    chosen = list(keys) or methods_of(recipe)
     if not chosen:
         raise InputError("nothing to take out: the recipe uses no method", fix="name keys with --key")
-    arms = [(FULL, {}), *((f"without {key}", _without(recipe, key)) for key in chosen)]
+    arms = [(FULL, {}), *(change_of(recipe, key) for key in chosen)]
     jobs = [
         job(name, recipe, out, {**changes, "seed": recipe.seed + i}, split=split)
         for name, changes in arms
         for i in range(count)
     ]
     run_jobs(jobs, console, workers=workers)
-    found = compare_arms(arms_of(jobs, split), split)
-    write_study(out, jobs, {"comparison": found.to_dict()}, {"study.md": markdown(found)})
-    console.print(console_table(found))
-    return found
-
-
-def _without(recipe: Recipe, key: str) -> dict[str, Any]:
-    """The changes that take a key out of a recipe, or an option out of its tasks."""
-    if key in Recipe.model_fields:
-        return {key: None}
-    tasks = {name: plain(options) for name, options in recipe.tasks.items()}
-    return {"tasks": {name: {k: v for k, v in options.items() if k != key} for name, options in tasks.items()}}
+    by_stage = {stage: arms_of(jobs, split, stage) for stage in jobs[0].stages}
+    found = {stage: compare_arms(arms, split) for stage, arms in by_stage.items() if len(arms) > 1}
+    text = "\n".join(f"Stage `{stage}`\n\n{markdown(one)}" if stage else markdown(one) for stage, one in found.items())
+    plain = {stage: one.to_dict() for stage, one in found.items()}
+    known = {"comparison": plain[""]} if "" in plain else {"stages": plain}
+    write_study(out, jobs, known, {"study.md": text})
+    for stage, one in found.items():
+        console.print(*([f"stage {stage}"] if stage else []), console_table(one), sep="\n")
+    return list(found.values())[-1]
 
 
 def pairwise(
@@ -125,6 +134,7 @@ def pairwise(
     Raises:
         InputError: fewer than two tasks, or a run whose length is that of a mixture.
     """
+    refuse_stages(recipe, "pairwise")
     tasks = list(recipe.tasks)
     if len(tasks) < 2:
         raise InputError(f"{len(tasks)} tasks", expected="two or more under tasks", fix="list them")

@@ -13,7 +13,7 @@ from biomtl.errors import InputError
 from biomtl.results import FILE, Results
 from biomtl.scoring.metrics import METRICS
 from biomtl.storage.files import write_json
-from biomtl.study.jobs import Job, job, write_study
+from biomtl.study.jobs import Job, job, refuse_stages, write_study
 from biomtl.study.plots import bar_plot
 from biomtl.training.checkpoint import latest_checkpoint
 from biomtl.training.folder import CHECKPOINTS, is_finished
@@ -39,6 +39,7 @@ def tune(recipe: Recipe, out: Path, trials: int, console: Console) -> dict[str, 
     Raises:
         InputError: no space, no dev, or Optuna isn't installed.
     """
+    refuse_stages(recipe, "tune")
     if not recipe.tune:
         raise InputError("the recipe has no space to search", expected="tune: {KEY: {low, high} or [VALUE, …]}")
     if recipe.eval_strategy == "no":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,7 +41,7 @@ class Engine(Protocol):
     first answers, as the pairs of a sentence do on its mentions.
     """
 
-    keeps_states: ClassVar[bool]
+    keeps_states: bool
     """Whether ``outputs`` reads what ``encode`` computed; otherwise every call of it is an encoder pass of its own."""
     passes: Passes
 
@@ -58,6 +58,10 @@ class Engine(Protocol):
     @property
     def processor(self) -> TextProcessor:
         """Turns text into the encoder's input."""
+        ...
+
+    def drop_calibration(self) -> None:
+        """Take outputs as they are, without temperatures and thresholds."""
         ...
 
     def encode(self, batch: Batch) -> Any:

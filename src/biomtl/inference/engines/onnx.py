@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -34,8 +34,6 @@ class OnnxEngine:
         InputError: no such folder, or the extra isn't installed.
     """
 
-    keeps_states: ClassVar[bool] = False
-
     def __init__(self, folder: str | Path) -> None:
         folder = Path(folder)
         facts = read_json(folder / FACTS, "a folder of `biomtl export --to onnx`")
@@ -47,6 +45,11 @@ class OnnxEngine:
         self.inputs: list[str] = facts["inputs"]
         self.session = open_session(folder / FILE)
         self.passes = Passes()
+        self.keeps_states = False
+
+    def drop_calibration(self) -> None:
+        """Take outputs as they are, without temperatures and thresholds."""
+        self.choices = {name: choice.model_copy(update={"calibration": None}) for name, choice in self.choices.items()}
 
     def encode(self, batch: Batch) -> Batch:
         """The batch: the graph encodes and answers in one go."""

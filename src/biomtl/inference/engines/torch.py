@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import ClassVar
 
 import torch
 
@@ -23,14 +22,17 @@ class TorchEngine:
         bf16: compute in bfloat16.
     """
 
-    keeps_states: ClassVar[bool] = True
-
     def __init__(self, model: MultiTaskModel, *, bf16: bool = False) -> None:
         self.model = model.eval()
         self.tasks, self.choices, self.processor = model.tasks, model.choices, model.processor
         self.bf16 = bf16
+        self.keeps_states = model.one_pass
         self.device = next(model.parameters()).device
         self.passes = Passes()
+
+    def drop_calibration(self) -> None:
+        """Take outputs as they are, without temperatures and thresholds."""
+        self.model.drop_calibration()
 
     def encode(self, batch: Batch) -> Encoded | Batch:
         """The encoder's states; the batch itself if its rows are encoded a few at a time, or for each task anew."""

@@ -1,0 +1,75 @@
+"""What an ablation changes of a recipe: keys, stages, and keys of stages, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from biomtl.errors import InputError, nearest
+from biomtl.study.jobs import plain
+from biomtl.training.methods import METHODS
+from biomtl.training.recipe import Recipe
+from biomtl.training.stage import Stage
+
+TAKEN_OUT = (*METHODS, "lora", "frozen_layers")
+Change = tuple[str, dict[str, Any]]
+"""An arm's name, and the keys of the recipe that are other in it, ``None`` for one that is taken out."""
+
+
+def methods_of(recipe: Recipe) -> list[str]:
+    """The methods that a recipe uses, of its stages too, and its stage ``adapt``: what an ablation takes out."""
+    own = [key for key in TAKEN_OUT if getattr(recipe, key) is not None]
+    names = {stage.name for stage in recipe.stages}
+    inside = [f"{stage.name}.{key}" for stage in recipe.stages for key in TAKEN_OUT if key in stage.keys]
+    return [*["adapt"] * ("adapt" in names), *own, *["rebalance"] * ("rebalance" in _of_tasks(recipe)), *inside]
+
+
+def change_of(recipe: Recipe, said: str) -> Change:
+    """The arm of ``KEY``, ``KEY=VALUE``, ``STAGE``, ``STAGE.KEY`` or ``STAGE.KEY=VALUE``.
+
+    Raises:
+        InputError: no such key or stage, or one that the recipe doesn't give.
+    """
+    key, sets, text = said.partition("=")
+    value = _value(said, text) if sets else None
+    label = f"with {said}" if sets else f"without {key}"
+    stages = {stage.name: stage for stage in recipe.stages}
+    name, _, inner = key.partition(".")
+    if name in stages and (inner or not sets):
+        return label, {"stages": _stages(recipe, stages[name], inner, value)}
+    if key in _of_tasks(recipe) - Recipe.model_fields.keys() and not sets:
+        tasks = {name: plain(options) for name, options in recipe.tasks.items()}
+        return label, {"tasks": {n: {k: v for k, v in own.items() if k != key} for n, own in tasks.items()}}
+    if key not in Recipe.model_fields:
+        raise InputError(f"--key {key}: no key of a recipe", fix=nearest(key, [*Recipe.model_fields, *stages]))
+    if not sets and key not in recipe.model_fields_set:
+        raise InputError(f"--key {key}: the recipe doesn't give it", fix="set it, or leave it out of the study")
+    return label, {key: value}
+
+
+def _of_tasks(recipe: Recipe) -> set[str]:
+    """The options that any task is given."""
+    return {option for options in recipe.tasks.values() for option in options.model_fields_set}
+
+
+def _value(said: str, text: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise InputError(f"--key {said}: the value is no YAML") from error
+
+
+def _stages(recipe: Recipe, stage: Stage, inner: str, value: Any) -> list[Mapping[str, Any]]:
+    """The stages without one, or with a key of one changed."""
+    if not inner:
+        return [other.model_dump() for other in recipe.stages if other.name != stage.name]
+    if value is None and inner not in stage.keys:
+        raise InputError(f"--key {stage.name}.{inner}: the stage doesn't give it", fix="leave it out of the study")
+    kept = {key: own for key, own in stage.keys.items() if key != inner}
+    keys = kept if value is None else {**kept, inner: value}
+    return [
+        {**other.model_dump(), "keys": keys} if other.name == stage.name else other.model_dump()
+        for other in recipe.stages
+    ]
