@@ -32,9 +32,10 @@ def test_every_weight_learns_and_words_see_each_other(name: str) -> None:
     layer(hidden, torch.ones(2, 5)).pow(2).sum().backward()
     assert all(value.grad is not None and value.grad.any() for value in layer.parameters())
     hidden.grad = None
-    layer(hidden, torch.ones(2, 5))[0, 0].sum().backward()
+    layer(hidden, torch.ones(2, 5))[0, 2].sum().backward()
     assert hidden.grad is not None
     assert hidden.grad[0, 1].any() == (name != "ff")
+    assert hidden.grad[0, 3].any() == (name != "ff" and not name.endswith("-forward"))
     assert not hidden.grad[1].any()
 
 

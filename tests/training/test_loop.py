@@ -269,9 +269,16 @@ def test_a_perfect_error_is_no_score_of_zero() -> None:
     ended, notes = stop_after([0.0] * 6, [0.5] * 6)
     assert ended == 0
     assert notes == [
-        "the score on dev is still 0 after 3 evaluations: try rebalance for the task, a higher learning rate or more "
-        "epochs; early stopping waits until it rises"
+        "the score on dev is still 0.000 after 3 evaluations: try rebalance for the task, a higher learning rate or "
+        "more epochs; early stopping waits until it rises"
     ]
+
+
+def test_a_score_of_nearly_nothing_is_none_if_it_is_no_improvement() -> None:
+    tiny_gain = [0.0, 0.0013, 0.0, 0.0, 0.0, 0.0, 0.0]
+    assert stop_after(tiny_gain, [0.5] * 7, early_stopping_threshold=0.005)[0] == 0
+    assert stop_after(tiny_gain, [0.5] * 7)[0] == 4
+    assert stop_after([0.02] * 7, [0.5] * 7, early_stopping_threshold=0.05) == (3, [])
 
 
 def test_checkpointing_of_an_encoder_that_has_none(bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,6 +36,8 @@ from biomtl.training.recipe import Recipe
 from biomtl.training.recipe_tasks import TaskOptions
 from biomtl.training.state import TrainState, random_state
 
+NOTHING = 0.01  # a score up to this may be as good as none
+
 
 @dataclass(frozen=True)
 class Step:
@@ -129,7 +131,7 @@ def fit(
     if recipe.eval_strategy == "no":
         with evaluation_weights(state):
             hooks.save_best()
-    if progress.best == 0 and progress.at_zero > 1 and not waited(progress, recipe):
+    if at_zero(progress, recipe) and progress.at_zero > 1 and not waited(progress, recipe):
         hooks.note(zero_note(progress))
     return progress
 
@@ -272,7 +274,8 @@ def evaluation_weights(state: TrainState) -> Iterator[None]:
 def select(progress: Progress, hooks: Hooks, recipe: Recipe) -> DevScores:
     """Score dev; keep the model if it is the best so far, and stop after too many evaluations without improvement.
 
-    While no score was above 0, evaluations don't count: many a model predicts only the most frequent class at first.
+    While every score was 0 (or so little above that it is no improvement), evaluations don't count: many a model
+    predicts only the most frequent class at first.
     """
     scores = hooks.evaluate(progress)
     score = scores.chosen
@@ -283,7 +286,7 @@ def select(progress: Progress, hooks: Hooks, recipe: Recipe) -> DevScores:
     least = recipe.early_stopping_threshold or 0.0
     enough = gain is None or gain > least
     fallen = loss_gain(progress)
-    flat = progress.best == 0 and not scores.errors
+    flat = at_zero(progress, recipe) and not scores.errors
     progress.at_zero += flat
     if recipe.early_stopping_on == "train_loss":
         enough = fallen is None or fallen > least
@@ -295,6 +298,11 @@ def select(progress: Progress, hooks: Hooks, recipe: Recipe) -> DevScores:
     if recipe.early_stopping_patience is not None and progress.stale >= recipe.early_stopping_patience:
         progress.finished = True
     return scores
+
+
+def at_zero(progress: Progress, recipe: Recipe) -> bool:
+    """Whether the best score on dev is 0, or above it by less than early stopping takes for an improvement."""
+    return progress.best is not None and 0 <= progress.best <= min(recipe.early_stopping_threshold or 0.0, NOTHING)
 
 
 def loss_gain(progress: Progress) -> float | None:
@@ -316,7 +324,7 @@ def waited(progress: Progress, recipe: Recipe) -> int:
 def zero_note(progress: Progress) -> str:
     """What to try when no score on dev was above 0."""
     return (
-        f"the score on dev is still 0 after {progress.at_zero} evaluations: "
+        f"the score on dev is still {progress.best:.3f} after {progress.at_zero} evaluations: "
         "try rebalance for the task, a higher learning rate or more epochs"
     )
 

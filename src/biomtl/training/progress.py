@@ -21,7 +21,7 @@ class Progress:
     finished: bool = False
     """Whether the run stopped early."""
     at_zero: int = 0
-    """Evaluations on dev while the best score was 0."""
+    """Evaluations on dev while the best score was as good as 0."""
     loss: float = 0.0
     """The sum of the steps' losses since the last evaluation."""
     losses: int = 0
