@@ -178,6 +178,7 @@ TASKS: dict[str, dict[str, Any]] = {
     "rel-mask": {**RELATED, "view": "mask"},
     "rel-markers": {**RELATED, "view": "markers"},
     "rel-spans": {**RELATED, "view": "spans"},
+    "rel-levitated": {**RELATED, "view": "levitated"},
 }
 FOUR = ("cls-text", "reg-pair", "multi-text", "tag-drug")
 """One task of each type."""

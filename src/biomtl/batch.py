@@ -18,6 +18,7 @@ from biomtl.tasks.head import DEFAULT_HEAD, HeadChoice
 from biomtl.tasks.task import Task
 from biomtl.tasks.types.base import Record, type_of
 from biomtl.text.base import EncodedRow, TextInput, TextProcessor
+from biomtl.text.levitated import MOST_MARKERS, place_markers
 
 if TYPE_CHECKING:
     import torch
@@ -37,6 +38,7 @@ class TaskExample:
         word_positions: ``[outputs, k, 2]`` row and position of the words that each output reads, -1 without piece;
             ``None`` if the whole text has one output.
         features: ``[outputs, n]`` further numbers of each output, or ``None``.
+        markers: ``[outputs, k, 2]`` row and position of each output's own markers, or ``None``.
         target: ``[outputs, …]`` gold values, -100 for a word without pieces; ``None`` when predicting.
         loss_denominator: number of outputs that count in the mean loss.
         labelled: whether ``target`` is gold; a teacher's outputs stand in for missing gold.
@@ -51,6 +53,7 @@ class TaskExample:
     features: NDArray[np.int64] | None = None
     labelled: bool = True
     taught: NDArray[Any] | None = None
+    markers: NDArray[np.int32] | None = None
 
 
 @dataclass(slots=True)
@@ -126,7 +129,8 @@ def encode_examples(
             of the task's ``records``, of which it needs one at least.
 
     Returns:
-        Examples in order of first appearance. Every record is in exactly one of them.
+        Examples in order of first appearance; a text with very many markers has several. Every record is in exactly
+        one of them.
     """
     heads = {name: (choices or {}).get(name, DEFAULT_HEAD) for name in records}
     inputs: dict[Hashable, TextInput] = {}
@@ -142,7 +146,8 @@ def encode_examples(
         inputs.setdefault(key, text)
         asked.setdefault(key, []).append((name, index))
     encoded = processor.encode(list(inputs.values()))
-    examples = []
+    markers = {name: own for name, head in heads.items() if (own := type_of(tasks[name]).markers(head))}
+    examples: list[EncodedExample] = []
     for key, result in zip(asked, encoded, strict=True):
         example = EncodedExample(result.rows, truncated=result.truncated, identity=key)
         for name, index in asked[key]:
@@ -153,8 +158,31 @@ def encode_examples(
                 record = more[name][index - len(records[name])]
                 like = type_of(task).target(records[name][0], task)
                 example.task_examples.append(_ask_unlabelled(task, head, index, record, result.rows, like))
-        examples.append(example)
+        examples += _with_markers(example, markers) if markers else [example]
     return examples
+
+
+def _with_markers(example: EncodedExample, markers: Mapping[str, tuple[int, ...]]) -> list[EncodedExample]:
+    """The example with its outputs' markers beside the text, and copies of it for those that are too many for one pass.
+
+    Args:
+        example: the example.
+        markers: for tasks that have markers, which of an output's positions do.
+    """
+    marked = [asked for asked in example.task_examples if asked.task in markers]
+    if not marked:
+        return [example]
+    others = [asked for asked in example.task_examples if asked.task not in markers]
+    size = MOST_MARKERS // max(map(len, markers.values()))
+    portions = []
+    for start in range(0, len(marked), size):
+        own = marked[start : start + size]
+        anchors = [asked.word_positions[:, markers[asked.task]] for asked in own if asked.word_positions is not None]
+        rows, places = place_markers(example.rows, np.concatenate(anchors))
+        for asked, place in zip(own, np.split(places, len(own)), strict=True):
+            asked.markers = place
+        portions.append(replace(example, rows=rows, task_examples=own if start else [*others, *own]))
+    return portions
 
 
 def ask(
@@ -293,6 +321,8 @@ def _task_rows(asked: Sequence[tuple[int, EncodedExample, TaskExample]], mask: t
     places: dict[int, int] = {}  # start of a text's rows in the batch -> in the task's own list, if they are shared
     for number, (start, encoded, example) in enumerate(asked):
         if (own := example.word_positions) is not None:
+            if example.markers is not None:
+                own = np.concatenate([own, example.markers], axis=1)
             # Positions point into the task's own list of rows, where records of the same text share its rows.
             place = places.setdefault(start, len(rows))
             positions.append(np.where(own >= 0, own + np.array([place, 0], dtype=np.int32), -1))

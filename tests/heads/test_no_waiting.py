@@ -122,6 +122,17 @@ def test_heads_of_a_bilm(bilm: Path, name: str) -> None:
     run(bilm, (name, tiny.head(name, **({"seq2seq": "lstm"} if name == "tag-drug" else {"seq2vec": "lstm"}))))
 
 
+def test_markers_beside_a_text(bert: Path) -> None:
+    name = "rel-levitated"
+    model = model_of(bert, (name, tiny.head(name)))
+    given = {name: records_of(name)}
+    examples = encode_examples(model.processor, model.tasks, given, targets=True, choices=model.choices)
+    batch = collate(examples, model.processor).to(META)
+    model.to(META)
+    with NoWaiting():
+        model.encoder(batch.inputs)
+
+
 def test_a_layout_from_the_mask_would_be_noticed(bert: Path) -> None:
     case = ("tag-drug", tiny.head("tag-drug", seq2seq="lstm"))
     model = model_of(bert, case)

@@ -12,7 +12,7 @@ from biomtl.batch import collate, encode_examples
 from biomtl.inference.predict import predict_records
 from biomtl.model import MultiTaskModel
 
-VIEWS = ("rel-mask", "rel-markers", "rel-spans")
+VIEWS = ("rel-mask", "rel-markers", "rel-spans", "rel-levitated")
 
 
 @pytest.fixture

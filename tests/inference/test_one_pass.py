@@ -83,16 +83,16 @@ def counted(annotator: Annotator, documents: list[Document]) -> tuple[list[Docum
 
 
 def test_what_takes_a_second_pass(bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    predictor = related(bert, ("tag-drug", "tag-illness", "rel-spans", "rel-markers", "rel-mask"))
+    predictor = related(bert, ("tag-drug", "tag-illness", "rel-spans", "rel-markers", "rel-mask", "rel-levitated"))
     annotator = Annotator(predictor)
     assert annotator.one_pass == ["rel-spans"]
     assert annotator.plan() == (
         "one encoder pass for tag-drug, tag-illness, rel-spans"
-        " and a second for rel-markers (view markers), rel-mask (view mask)"
+        " and a second for rel-markers (view markers), rel-mask (view mask), rel-levitated (view levitated)"
     )
     found, _ = counted(annotator, invented(8, 3))
     names = [dict(relation.attributes)["task"] for document in found for relation in document.relations]
-    assert set(names) == {"rel-spans", "rel-markers", "rel-mask"}
+    assert set(names) == {"rel-spans", "rel-markers", "rel-mask", "rel-levitated"}
     # Joined sentences: only what is more than a sentence is encoded by itself.
     task = predictor.engine.model.tasks["rel-spans"]
     joined = task.model_copy(update={"relation": task.relation.model_copy(update={"unit": "joined-sentences"})})
@@ -125,6 +125,17 @@ def test_pairs_of_given_mentions_share_the_pass_of_other_tasks(bert: Path) -> No
     (alone,), passes = counted(Annotator(Predictor(predictor.engine, tasks=["rel-spans"]), keep=True), [source])
     assert passes.rows == 2
     assert_same([replace(found, mentions=())], [replace(alone, mentions=())])
+
+
+def test_markers_of_found_mentions_take_one_more_row_for_all_pairs(bert: Path) -> None:
+    predictor = related(bert, ("tag-drug", "tag-illness", "rel-levitated"))
+    text = "Zalpidine  for korinosis and fenatitis."
+    (found,), passes = counted(Annotator(predictor), [Document("d", text)])
+    assert passes.rows == 2
+    # The row has the words as the taggers read them, whatever the spaces in the document.
+    (alike,), _ = counted(Annotator(predictor), [Document("d", text.replace("  ", " "))])
+    assert len(found.relations) > 1
+    assert found.relations == alike.relations
 
 
 def test_arguments_that_nothing_has_are_said(bert: Path) -> None:

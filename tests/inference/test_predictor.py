@@ -98,7 +98,7 @@ def test_given_words_decide_where_mentions_end(predictor: Predictor) -> None:
 def test_pairs_go_to_the_tasks_over_two_texts(predictor: Predictor) -> None:
     single, pair = predictor(["pola .", ("pola .", "rimu .")])
     assert sorted(pair) == sorted(name for name in tiny.TASKS if name.endswith(("pair", "apart")))
-    marked = ["rel-markers", "rel-spans"]  # they need to be told the mentions
+    marked = ["rel-markers", "rel-spans", "rel-levitated"]  # they need to be told the mentions
     assert sorted([*single, *pair, *marked]) == sorted(tiny.TASKS)
     assert isinstance(pair["reg-apart"].score, float)
     assert pair["cls-pair"].label in tiny.TASKS["cls-pair"]["labels"]

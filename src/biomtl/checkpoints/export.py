@@ -57,7 +57,7 @@ def export_hf(model: MultiTaskModel, task: str, folder: Path, results: Results |
         if (view := model.choices[task].view) not in (None, *STOCK_VIEWS) and isinstance(
             model.encoder, TransformerEncoder
         ):
-            fix = f"train with view: {' or '.join(STOCK_VIEWS)}, or use --to onnx"
+            fix = f"train with view: {' or '.join(STOCK_VIEWS)}" + (", or use --to onnx" if head.traceable else "")
             raise InputError(f"task {task}: view {view}", expected="a view that stock transformers has", fix=fix)
         problem = f"task {task}: {type(head.network or head).__name__} on a {model.encoder.kind} encoder"
         fix = "use the folder itself, or --to onnx"

@@ -86,7 +86,14 @@ class Encoder(nn.Module, ABC):
     kind: ClassVar[str]
     joins_pairs: ClassVar[bool] = True
     """Whether it can read two texts in one sequence; otherwise pairs are encoded separately and compared."""
+    takes_markers: bool = False
+    """Whether positions beside a text can read it without being read (see `text.levitated`)."""
     dim: int
+
+    @property
+    def family(self) -> str:
+        """The architecture's name."""
+        return self.kind
 
     @property
     def frozen(self) -> bool:

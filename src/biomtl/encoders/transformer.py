@@ -24,6 +24,13 @@ from biomtl.encoders.lora import without_lora
 from biomtl.errors import BiomtlError, InputError
 from biomtl.pretrained import layers_of, load_network, quiet
 from biomtl.storage.structured import read_json
+from biomtl.text.levitated import GROUPS, POSITIONS, attention
+
+MARKED_FAMILIES = ("albert", "bert", "camembert", "electra", "roberta", "xlm-roberta")
+"""Families whose attention takes a mask for each pair of positions, and positions in any order.
+
+Others place pieces by their distance in the row (DeBERTa, MPNet) or make masks of their own (ModernBERT, Longformer).
+"""
 
 
 class TransformerEncoder(Encoder):
@@ -36,6 +43,7 @@ class TransformerEncoder(Encoder):
         self.network = network
         self.config = network.config
         self.dim = int(network.config.hidden_size)
+        self.takes_markers = self.family in MARKED_FAMILIES
 
     @classmethod
     def load(cls, name: str | Path, layers: int | None = None) -> TransformerEncoder:
@@ -74,25 +82,40 @@ class TransformerEncoder(Encoder):
         return cls(AutoModel.from_config(config))
 
     @property
+    def family(self) -> str:
+        """The configuration's ``model_type``."""
+        return str(self.config.model_type)
+
+    @property
     def max_positions(self) -> int | None:
         """The longest row that the position embeddings allow; ``None`` if there is no limit."""
         limit = getattr(self.config, "max_position_embeddings", None)
-        if limit is None or limit <= 0:
-            return None
-        # RoBERTa and similar models number positions from the padding id; their table of positions shows it.
+        return None if limit is None or limit <= 0 else limit - self._first_position
+
+    @property
+    def _first_position(self) -> int:
+        """The number of a row's first position: RoBERTa and others count from the padding id, as their table shows."""
         table = getattr(getattr(self.network, "embeddings", None), "position_embeddings", None)
         padding = getattr(table, "padding_idx", None)
-        return limit if padding is None else limit - padding - 1
+        return 0 if padding is None else int(padding) + 1
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Encoded:
-        """``input_ids``, ``attention_mask`` and maybe ``token_type_ids``, each [rows, positions]."""
-        accepted = inputs
+        """``input_ids``, ``attention_mask``, maybe ``token_type_ids`` and markers, each [rows, positions]."""
+        accepted = self._with_markers(inputs) if GROUPS in inputs else inputs
         if "token_type_ids" in inputs and (getattr(self.config, "type_vocab_size", 0) or 0) < 2:
             # A tokenizer that isn't the family's own may number the two texts for an encoder that can't be told.
-            accepted = {name: value for name, value in inputs.items() if name != "token_type_ids"}
+            accepted = {name: value for name, value in accepted.items() if name != "token_type_ids"}
         output = self.network(**accepted)
         pooled = getattr(output, "pooler_output", None)
         return Encoded(output.last_hidden_state, inputs["attention_mask"], pooled, inputs.get("token_type_ids"))
+
+    def _with_markers(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The network's inputs, where some positions are markers (see `text.levitated`)."""
+        seen = attention(inputs["attention_mask"], inputs[GROUPS])
+        if self.config._attn_implementation != "sdpa":  # adds the mask to its scores
+            seen = torch.zeros(seen.shape, device=seen.device).masked_fill(~seen, torch.finfo(torch.float32).min)
+        accepted = {name: value for name, value in inputs.items() if name != GROUPS}
+        return {**accepted, "attention_mask": seen, POSITIONS: inputs[POSITIONS] + self._first_position}
 
     def sequence_head(self, labels: int) -> RowNetwork:
         """The head of the family's sequence classifier."""

@@ -14,6 +14,7 @@ from importlib.metadata import entry_points
 from torch import nn
 
 from biomtl.encoders.base import Encoder, RowNetwork
+from biomtl.encoders.transformer import MARKED_FAMILIES
 from biomtl.errors import InputError, nearest
 from biomtl.heads.adapter import adapt_head
 from biomtl.heads.base import Head, Loss
@@ -31,7 +32,7 @@ from biomtl.heads.mlp import Bounded, ConcatenatedPair, ContrastivePair, MlpOpti
 from biomtl.heads.options import head_options
 from biomtl.heads.pairs import ComparisonHead, CosineHead, PairHead, RankingPairHead
 from biomtl.heads.pooler import PoolerNetwork, PoolerOptions
-from biomtl.heads.relations import MarkersHead, SpansHead
+from biomtl.heads.relations import LevitatedHead, MarkersHead, SpansHead
 from biomtl.heads.san import SanNetwork, SanOptions
 from biomtl.heads.seq2vec import build_seq2vec
 from biomtl.heads.texts import RankingHead, TextHead
@@ -156,15 +157,22 @@ def relation(task: Task, encoder: Encoder, choice: HeadChoice) -> Head:
     """One of the labels for a pair of mentions, as its view asks: a classifier of the masked text, or of positions.
 
     Raises:
-        InputError: a named head for a view that has its own.
+        InputError: a named head for a view that has its own, or an encoder without the attention that the view needs.
     """
+    types = len(task.relation.names()) if task.relation else 0
     if choice.view == "markers":
         check_choice(task, choice)
         return MarkersHead(encoder.token_head(2 * len(task.labels)))
     if choice.view == "spans":
         check_choice(task, choice)
-        types = len(task.relation.names()) if task.relation else 0
         return SpansHead(encoder.dim, types, len(task.labels), encoder.layer_mix())
+    if choice.view == "levitated":
+        check_choice(task, choice)
+        if not encoder.takes_markers:
+            problem = f"task {task.name}: view levitated over {encoder.family}"
+            expected = f"one of the families {', '.join(MARKED_FAMILIES)}"
+            raise InputError(problem, expected=expected, fix="use view: spans")
+        return LevitatedHead(encoder.dim, types, len(task.labels), 4 + len(type_of(task).markers(choice)))
     return classification(task, encoder, choice)
 
 

@@ -147,3 +147,46 @@ class SpansHead(Head):
     def _divided(self, states: Tensor) -> Tensor:
         """``[rows, n, dim]`` to ``[rows, heads, n, dim / heads]``."""
         return states.unflatten(-1, (self.attention_heads, -1)).transpose(1, 2)
+
+
+class LevitatedHead(Head):
+    """Pairs of mentions read from markers of their own beside the text, which have read the text at every layer.
+
+    A pair's vector is made of the states of its markers, the first and last states of both mentions, their types and
+    their order (Zhong and Chen 2021, arXiv 2010.12812, have the markers' alone).
+
+    Args:
+        dim: width of the encoder's states.
+        types: number of types that a mention may have.
+        labels: number of labels.
+        states: number of states that a pair is read from.
+        dropout: of these states and of the pair's vector.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        types: int,
+        labels: int,
+        states: int,
+        *,
+        dropout: float = 0.1,
+        objective: Loss = word_cross_entropy,
+    ) -> None:
+        super().__init__(objective)
+        self.network = None
+        self.hidden = nn.Linear(states * dim, dim)
+        self.types = nn.Embedding(2 * (types + 1), dim)
+        self.order = nn.Embedding(ORDERS, dim)
+        self.classifier = nn.Linear(dim, labels)
+        self.dropout = nn.Dropout(dropout)
+        for embedding in (self.types, self.order):
+            nn.init.normal_(embedding.weight, std=0.02)
+
+    def forward(self, encoded: Encoded, rows: TaskRows) -> Tensor:
+        """``[pairs, labels]``."""
+        assert rows.features is not None
+        first, second, order = rows.features.unbind(-1)
+        types = self.types(first) + self.types(second + self.types.num_embeddings // 2)
+        states = self.dropout(rows.gather(encoded.hidden).flatten(1))
+        return self.classifier(self.dropout(functional.gelu(self.hidden(states) + types + self.order(order))))

@@ -20,6 +20,7 @@ from biomtl.tasks.registry import pick
 from biomtl.tasks.task import Task
 from biomtl.tasks.types.base import type_of
 from biomtl.tasks.types.relation import view_of
+from biomtl.tasks.views import View
 
 WINDOW = 512  # sentences labelled together: enough for batches of similar length, and little memory
 RELATED = 4096  # candidates of relation tasks classified together
@@ -76,7 +77,7 @@ class Annotator:
         reasons = {name: self._second_pass(name) for name in self.relations}
         self.second_pass = {name: reason for name, reason in reasons.items() if reason}
         keeps = bool(self.sentences) and predictor.engine.keeps_states
-        self.one_pass = [name for name in self.relations if keeps and self._shared(name)]
+        self.one_pass = [name for name in self.relations if keeps and self._view(name).shared]
         if not fit:
             said = "; ".join(f"{name}: {reason}" for name, reason in self.skipped.items())
             raise InputError(f"no task that can annotate documents ({said})", fix="choose other tasks or options")
@@ -97,15 +98,15 @@ class Annotator:
             return "the format has no place for labels of texts"
         return None
 
-    def _shared(self, name: str) -> bool:
-        """Whether a relation task reads all pairs of a text from the text as it stands."""
-        return view_of(self.predictor.engine.choices[name]).shared
+    def _view(self, name: str) -> View:
+        """What a relation task reads of a pair."""
+        return view_of(self.predictor.engine.choices[name])
 
     def _second_pass(self, name: str) -> str | None:
         """Why a relation task needs a second encoder pass, or ``None``."""
         unit = self.arguments[name].unit
-        if not self._shared(name):
-            return f"view {view_of(self.predictor.engine.choices[name]).name}"
+        if not self._view(name).shared:
+            return f"view {self._view(name).name}"
         if self.sentences and not self.predictor.engine.keeps_states:
             return "the engine keeps no states"
         return f"unit {unit}, if it is more than a sentence" if self.sentences and unit != "sentence" else None
@@ -188,14 +189,14 @@ class Annotator:
         sides = draft.sides(name, arguments, draft.new)
         self._seen.setdefault(name, set()).update(arguments.type_of(mention.type) for mention in sides)
         for unit in draft.units(name, arguments):
-            draft.unrelated += draft.too_many(unit, sides, verbatim=not self._shared(name))
+            draft.unrelated += draft.too_many(unit, sides, verbatim=not self._view(name).one_row)
             known = draft.related.get((name, unit))
             for part in self.candidates(draft, name, unit, sides) if known is None else known:
                 yield draft, name, part
 
     def candidates(self, draft: Draft, name: str, unit: Span, sides: Sequence[Mention]) -> Iterator[Candidate]:
         """The candidates of a relation task in a unit of a document."""
-        return draft.candidates(self.arguments[name], unit, sides, verbatim=not self._shared(name))
+        return draft.candidates(self.arguments[name], unit, sides, verbatim=not self._view(name).one_row)
 
 
 class _Pairs:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from biomtl.tasks.calibration import Calibration
 
 Pairs = Literal["together", "apart"]
-View = Literal["mask", "markers", "spans"]
+View = Literal["mask", "markers", "spans", "levitated"]
 DEFAULT = "default"
 OLD_NAMES = {"stack": "mlp"}
 OLD_OPTIONS = {"reducer": "seq2vec", "sequence": "seq2seq"}

@@ -39,15 +39,18 @@ class EncodedRow:
         sides: ``[positions]`` 0 or 1 for the first or second text, -1 for special positions.
         segment_id: which text the row holds if they are encoded apart, else which of the later texts it joins to the
             first.
+        markers: ``[markers, 3]`` positions beside the text, or ``None``: the position whose place each shares, the
+            argument that it stands for (0 or 1), and the number of its output from 1 (see `text.levitated`).
     """
 
     inputs: dict[str, NDArray[Any]]
     offsets: NDArray[np.int32]
     sides: NDArray[np.int8]
     segment_id: int = 0
+    markers: NDArray[np.int32] | None = None
 
     def __len__(self) -> int:
-        return len(self.offsets)
+        return len(self.offsets) + (0 if self.markers is None else len(self.markers))
 
 
 @dataclass(slots=True)

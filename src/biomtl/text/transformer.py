@@ -14,6 +14,7 @@ from biomtl.pretrained import load_tokenizer
 from biomtl.storage.files import write_json
 from biomtl.text.base import EncodedRow, EncodedText, TextInput
 from biomtl.text.lengths import Lengths
+from biomtl.text.levitated import MARKS, add_markers
 
 if TYPE_CHECKING:
     import torch
@@ -185,7 +186,10 @@ class TransformerProcessor:
         return self.tokenizer.pad_token_id or 0 if name == "input_ids" else 0
 
     def collate(self, rows: Sequence[EncodedRow]) -> Mapping[str, torch.Tensor]:
-        """``input_ids``, ``attention_mask`` and, if the model has them, ``token_type_ids``: int64 [rows, longest]."""
+        """``input_ids``, ``attention_mask`` and, if the model has them, ``token_type_ids``: int64 [rows, longest].
+
+        Rows with markers add ``position_ids`` and ``marker_groups`` (see `text.levitated`).
+        """
         import torch
 
         longest = max(len(row) for row in rows)
@@ -193,11 +197,15 @@ class TransformerProcessor:
         for name in rows[0].inputs:
             array = np.full((len(rows), longest), self._fill(name), dtype=np.int64)
             for i, row in enumerate(rows):
-                array[i, : len(row)] = row.inputs[name]
+                array[i, : len(row.offsets)] = row.inputs[name]
             tensors[name] = torch.from_numpy(array)
-        lengths = np.array([len(row) for row in rows])
+        lengths = np.array([len(row.offsets) for row in rows])
         mask = (np.arange(longest) < lengths[:, None]).astype(np.int64)
-        return {**tensors, "attention_mask": torch.from_numpy(mask)}
+        inputs = {**tensors, "attention_mask": torch.from_numpy(mask)}
+        if all(row.markers is None for row in rows):
+            return inputs
+        pieces = [self.tokenizer.encode(mark, add_special_tokens=False)[-1] for mark in MARKS]
+        return add_markers(inputs, rows, pieces)
 
     def save(self, folder: Path) -> None:
         """The tokenizer's own files and the lengths."""

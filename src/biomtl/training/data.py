@@ -118,10 +118,11 @@ class TrainingData:
         self.truncated = sum(example.truncated for example in whole)
         self.divided = divided_pairs(whole)
         portioned = [example.portions(MOST_OF_A_TEXT) for example in whole]
-        self.portioned = sum(len(portions) > 1 for portions in portioned)
         self.records = {name: len(rows) for name, rows in records.items()}
         self.unlike = texts_with_unlike_answers(whole)
         self.examples: list[EncodedExample] = [example for portions in portioned for example in portions]
+        passes = Counter(example.identity for example in self.examples)
+        self.portioned = sum(times > 1 for times in passes.values())
         if recipe.mixing == "batch":
             self.examples = [piece for example in self.examples for piece in example.split()]
         self.rates = self._sampling_rates(suite, records)

@@ -47,7 +47,7 @@ class TaskOptions(TaskDefinition):
         None,
         description="Relation tasks: what the encoder reads of a pair. `mask`: the text with both mentions replaced by "
         "placeholders; `markers`: with typed markers around them; `spans`: the text as it stands, once for all its "
-        "pairs.",
+        "pairs; `levitated`: the same with markers beside the text for each pair.",
     )
     argument_types: dict[str, str] | None = Field(
         None,

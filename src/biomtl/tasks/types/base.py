@@ -111,6 +111,10 @@ class TaskType(ABC):
         """``[outputs, n]``: numbers that the head reads of each output besides its positions; ``None`` for none."""
         return None
 
+    def markers(self, head: HeadChoice = DEFAULT_HEAD) -> tuple[int, ...]:
+        """Which of an output's positions have a marker of its own beside the text (see `text.levitated`)."""
+        return ()
+
     def labels_from(self, names: Sequence[str]) -> tuple[str, ...]:
         """A task's labels, from the names given by the user or found in its records."""
         return tuple(names)

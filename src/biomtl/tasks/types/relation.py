@@ -91,6 +91,10 @@ class Relation(Classification):
             return None
         return view_of(head).features(Pair.of(record, relation_of(task)))
 
+    def markers(self, head: HeadChoice = DEFAULT_HEAD) -> tuple[int, ...]:
+        """Those of the view."""
+        return view_of(head).markers
+
     def loss_denominator(self, target: NDArray[Any]) -> int:
         """1, or 0 if a mention has no pieces."""
         return int((target >= 0).sum())

@@ -46,7 +46,14 @@ class View(ABC):
 
     name: ClassVar[str]
     shared: ClassVar[bool] = False
-    """Whether all pairs of a text are read from the same row of the encoder."""
+    """Whether pairs are read from the states of the text as it stands, however they came to be asked about."""
+    markers: ClassVar[tuple[int, ...]] = ()
+    """Which of the ``positions`` have a marker of the pair's own beside the text, those of the first mention first."""
+
+    @property
+    def one_row(self) -> bool:
+        """Whether all pairs of a text are read from the same row of the encoder."""
+        return self.shared or bool(self.markers)
 
     @abstractmethod
     def text(self, pair: Pair) -> TextInput:
