@@ -16,6 +16,7 @@ from biomtl.training.methods.base import Losses, Method, trained_names
 if TYPE_CHECKING:
     from biomtl.model import MultiTaskModel
 
+PIECE = 1 << 20  # numbers that are held in double precision at once
 Weighting = Callable[[Tensor], Tensor]
 RULES: dict[str, tuple[str, dict[str, Any]]] = {
     "upgrad": ("UPGradWeighting", {}),
@@ -62,37 +63,45 @@ class GradientAggregation(Method):
             parts = [next(own) if weight.requires_grad else None for weight in weights]
             filled = [_or_zero(part, weight) for part, weight in zip(parts, weights, strict=True)]
             if task in self.found:
-                torch._foreach_add_(self.found[task], filled)
+                self.found[task] = [one + other for one, other in zip(self.found[task], filled, strict=True)]
             else:
                 self.found[task] = filled
 
     def gradients(self, model: MultiTaskModel) -> None:
         """Put the combination in place of the sum."""
         weights = [model.get_parameter(name) for name in self.names]
-        rows = self._reduced(list(model.tasks), weights)
+        several = distributed.is_available() and distributed.is_initialized()
+        tasks = [task for task in model.tasks if several or task in self.found]
+        rows = [self._reduced(task, weights) if several else self.found[task] for task in tasks]
         self.found = {}
-        present = [row for row in rows if bool((row != 0).any())]
+        gram = inner_products(rows)
+        present = [i for i, own in enumerate(gram.diagonal().tolist()) if own > 0]
         if len(present) < 2:
             return
-        gram = torch.stack([torch.stack([one.double() @ other.double() for other in present]) for one in present]).cpu()
-        factors = combined(self.weighting, gram)
-        total = torch.stack([row * factor for row, factor in zip(present, factors.tolist(), strict=True)]).sum(0)
-        for weight, part in zip(weights, total.split([weight.numel() for weight in weights]), strict=True):
+        factors = combined(self.weighting, gram[present][:, present]).tolist()
+        for number, weight in enumerate(weights):
             if weight.grad is not None:
-                weight.grad.copy_(part.view_as(weight))
+                parts = [rows[i][number] * factor for i, factor in zip(present, factors, strict=True)]
+                weight.grad.copy_(torch.stack(parts).sum(0))
 
-    def _reduced(self, tasks: Sequence[str], weights: Sequence[Tensor]) -> list[Tensor]:
-        """Each task's gradient as one vector, the mean over the processes, as that of the sum is."""
-        size = sum(weight.numel() for weight in weights)
-        rows = []
-        for task in tasks:
-            own = self.found.get(task)
-            row = weights[0].new_zeros(size) if own is None else torch.cat([part.flatten() for part in own])
-            if distributed.is_available() and distributed.is_initialized():
-                distributed.all_reduce(row)
-                row /= distributed.get_world_size()
-            rows.append(row)
-        return rows
+    def _reduced(self, task: str, weights: Sequence[Tensor]) -> Sequence[Tensor]:
+        """A task's gradient in each weight, the mean over the processes, as that of the sum is."""
+        own = self.found.get(task)
+        sizes = [weight.numel() for weight in weights]
+        flat = weights[0].new_zeros(sum(sizes)) if own is None else torch.cat([part.flatten() for part in own])
+        distributed.all_reduce(flat)
+        flat /= distributed.get_world_size()
+        return [part.view_as(weight) for part, weight in zip(flat.split(sizes), weights, strict=True)]
+
+
+def inner_products(rows: Sequence[Sequence[Tensor]]) -> Tensor:
+    """``[tasks, tasks]`` of the tasks' gradients, each given weight by weight, in double precision on the CPU."""
+    gram = torch.zeros(len(rows), len(rows), dtype=torch.float64, device=rows[0][0].device)
+    for parts in zip(*rows, strict=True):
+        for pieces in zip(*(part.flatten().split(PIECE) for part in parts), strict=True):
+            some = torch.stack(pieces).double()
+            gram += some @ some.T
+    return gram.cpu()
 
 
 def combined(weighting: Weighting, gram: Tensor) -> Tensor:
@@ -144,4 +153,4 @@ def _nash(torchjd: Any, tasks: int) -> Weighting:
 
 
 def _or_zero(part: Tensor | None, weight: Tensor) -> Tensor:
-    return torch.zeros_like(weight) if part is None else part.detach().clone()
+    return torch.zeros_like(weight) if part is None else part.detach()
