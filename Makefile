@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check
 READY := $(VENV)/.ready
+WORKERS ?= 2
 DOCS_READY := $(VENV)/.docs-ready
 
 .DEFAULT_GOAL := help
@@ -16,8 +17,8 @@ install: $(READY) ## Make .venv with the package and everything that the tests n
 quickstart: $(READY) ## Train, score and annotate with the bundled sample suite (under 5 minutes on 2 cores)
 	$(VENV)/bin/biomtl quickstart --overwrite
 
-test: $(READY) ## Run the tests; narrow them with ARGS="tests/scoring -k pearson"
-	$(VENV)/bin/python -m pytest $(ARGS)
+test: $(READY) ## Run the tests in two processes; narrow them with ARGS="tests/scoring -k pearson"
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n $(WORKERS) $(ARGS)
 
 lint: $(READY) ## Check style and formatting
 	$(VENV)/bin/ruff check .

@@ -15,7 +15,7 @@ from torture.cases import CASES, Case, Reading
 from torture.forked import Ended, run
 from torture.inputs import InputsError
 
-LONGEST = 20.0  # seconds
+LONGEST = 20.0  # seconds of processor time
 MOST = 1 << 30  # bytes of memory
 ODD = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 """What must not reach a terminal."""

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from torture.forked import LONGEST, Ended, Started, left_behind, run
+from torture.forked import LONGEST, PATIENCE, Ended, Started, left_behind, run
 from torture.inputs import InputsError
 from torture.scenarios import Scenario, filled
 from torture.trees import Tree, difference, tree
@@ -213,7 +213,7 @@ class Killer:
         time.sleep(after)
         process.send_signal(number)
         try:
-            code = process.wait(LONGEST)
+            code = process.wait(PATIENCE * LONGEST)
         except subprocess.TimeoutExpired:
             process.kill()
             return Ended(process.wait(), "", "", after, 0, hung=True), []
