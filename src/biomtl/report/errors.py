@@ -12,12 +12,12 @@ from biomtl.tasks.task import Task
 from biomtl.tasks.types.base import Record, type_of
 from biomtl.tasks.types.regression import score_range
 from biomtl.text.alignment import render_tokens
-from biomtl.text.tags import chunks
+from biomtl.text.tags import chunks, parse_tag
 
 MOST_CASES = 10_000  # of a page, which stays quick with them
 FAR = 0.1  # of the range of scores: a score that is off by more is an error
-Kind = Literal["boundary", "type", "missed", "spurious", "score"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
+FaultKind = Literal["boundary", "type", "missed", "spurious", "score"]
+KINDS: tuple[FaultKind, ...] = get_args(FaultKind)
 
 
 class Mark(NamedTuple):
@@ -32,7 +32,7 @@ class Mark(NamedTuple):
 class Fault(NamedTuple):
     """One error: what kinds it has, and the labels in gold and in the prediction (empty: there is none)."""
 
-    kinds: tuple[Kind, ...]
+    kinds: tuple[FaultKind, ...]
     gold: str
     predicted: str
 
@@ -84,7 +84,8 @@ def fair_shares(counts: Sequence[int], most: int = MOST_CASES) -> list[int]:
 
 def confused_types(answers: Answers) -> Counter[tuple[str, str]] | None:
     """Gold and predicted type of every mention, ``""`` for none; None for tasks without mentions or with one type."""
-    if type_of(answers.task).answer != "tags":
+    types = {parse_tag(label)[1] for label in answers.task.labels if label != "O"}
+    if type_of(answers.task).answer != "tags" or len(types) == 1:
         return None
     counts: Counter[tuple[str, str]] = Counter()
     for record, predicted in answers:
@@ -125,7 +126,7 @@ def _pairs(gold: Sequence[tuple[int, int, str]], found: Sequence[tuple[int, int,
             yield Fault(("missed",), mention[2], "")
             continue
         left.remove(best)
-        kinds: list[Kind] = []
+        kinds: list[FaultKind] = []
         kinds += ["boundary"] if mention[:2] != best[:2] else []
         kinds += ["type"] if mention[2] != best[2] else []
         yield Fault(tuple(kinds), mention[2], best[2])
@@ -145,7 +146,7 @@ def _label(task: Task, record: Record, predicted: Record) -> Case | None:
     gold, found = str(record["label"]), str(predicted["label"])
     if gold == found:
         return None
-    kind: Kind = "missed" if found == task.negative else "spurious" if gold == task.negative else "type"
+    kind: FaultKind = "missed" if found == task.negative else "spurious" if gold == task.negative else "type"
     probabilities = predicted.get("probabilities")
     sure = probabilities.get(found) if isinstance(probabilities, Mapping) else None
     if not isinstance(sure, float | int) or not math.isfinite(sure):
@@ -187,7 +188,7 @@ def _other(task: Task, record: Record, predicted: Record) -> Case | None:
         return None
     if {"start", "end"} <= set(keys):
         sides = [(side["start"], side["end"], "answer") for side in (record, predicted)]
-        kind: Kind = "boundary" if _overlap(*sides) else "missed"
+        kind: FaultKind = "boundary" if _overlap(*sides) else "missed"
         gold, found = (Mark(start, end, "", False) for start, end, _ in sides)
         fault = Fault((kind,), "", "")
         return Case(_id(record), _texts(record), (fault,), gold_marks=(gold,), predicted_marks=(found,))

@@ -9,14 +9,14 @@ from typing import Any
 
 from biomtl.errors import InputError
 from biomtl.report.chart import Chart
-from biomtl.report.page import Report, TaskPart
+from biomtl.report.page import RunReport, TaskPart
 from biomtl.storage.files import atomic_file
 
 DPI = 150
 FORMS = ("svg", "png")
 
 
-def write_figures(report: Report, folder: Path) -> list[Path]:
+def write_figures(report: RunReport, folder: Path) -> list[Path]:
     """Write every chart and confusion matrix of a report, each as SVG and PNG.
 
     Returns:

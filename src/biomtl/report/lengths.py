@@ -24,7 +24,7 @@ class LengthClass:
 
 
 @dataclass(frozen=True)
-class Lengths:
+class TextLengths:
     """The words of a task's rows in one split: median, 95 % quantile and maximum, then by class."""
 
     task: str
@@ -42,7 +42,7 @@ def class_names() -> list[str]:
     return [*(f"{a}-{b}" for a, b in zip(starts, BORDERS, strict=False)), f"{starts[-1]}+"]
 
 
-def lengths(answers: Answers, wrong: set[str]) -> Lengths:
+def lengths(answers: Answers, wrong: set[str]) -> TextLengths:
     """The lengths of a split's rows.
 
     Args:
@@ -57,10 +57,10 @@ def lengths(answers: Answers, wrong: set[str]) -> Lengths:
         for i, name in enumerate(class_names())
     ]
     median, long = (float(value) for value in np.quantile(words, (0.5, 0.95)))
-    return Lengths(answers.task.name, answers.split, len(words), median, long, int(words.max()), tuple(classes))
+    return TextLengths(answers.task.name, answers.split, len(words), median, long, int(words.max()), tuple(classes))
 
 
-def shown_classes(found: Sequence[Lengths]) -> list[int]:
+def shown_classes(found: Sequence[TextLengths]) -> list[int]:
     """The classes that any split has rows of."""
     return [i for i in range(len(BORDERS) + 1) if any(entry.classes[i] is not None for entry in found)]
 

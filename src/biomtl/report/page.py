@@ -20,7 +20,7 @@ from biomtl.report.chart import Chart
 from biomtl.report.confidence import confidence_charts
 from biomtl.report.curves import learning_charts, mixing_chart, mixing_table, read_log
 from biomtl.report.errors import KINDS, Case, cases, confused_types, fair_shares
-from biomtl.report.lengths import Lengths, class_names, lengths, shown_classes
+from biomtl.report.lengths import TextLengths, class_names, lengths, shown_classes
 from biomtl.report.scores import Baseline, other_data, score_rows, source_link
 from biomtl.results import FILE, Results, SplitScore
 from biomtl.scoring.result import Confusion
@@ -46,7 +46,7 @@ class TaskPart:
 
 
 @dataclass(frozen=True)
-class Report:
+class RunReport:
     """Everything that the page shows.
 
     Attributes:
@@ -72,7 +72,7 @@ class Report:
     mixing: Chart | None
     log: list[dict[str, Any]]
     parts: tuple[TaskPart, ...]
-    lengths: tuple[Lengths, ...]
+    lengths: tuple[TextLengths, ...]
     errors: Mapping[tuple[str, Split], tuple[list[Case], int]]
     baseline: Baseline | None
     notes: tuple[str, ...]
@@ -128,7 +128,7 @@ def write_report(
 
 def gather(
     folder: Path, suite: Suite | None = None, *, changed: Sequence[Change] = (), baseline: Baseline | None = None
-) -> Report:
+) -> RunReport:
     """Read and compute what the page shows; the arguments are those of ``write_report``."""
     results = Results.read(folder / FILE)
     answers, notes = read_answers(folder, results, suite) if suite is not None else ([], [])
@@ -139,7 +139,7 @@ def gather(
     planned = results.provenance.get("plan")
     tasks = planned.get("tasks", {}) if isinstance(planned, dict) else {}
     recipe = folder / "recipe.yaml"
-    return Report(
+    return RunReport(
         folder=folder,
         results=results,
         recipe=recipe.read_text(encoding="utf-8") if recipe.is_file() else None,
@@ -177,7 +177,7 @@ def _table(counts: Counter[tuple[str, str]]) -> Confusion:
     return Confusion((*names, "no mention"), tuple(tuple(counts[gold, found] for found in rows) for gold in rows))
 
 
-def render(report: Report, *, texts: bool = True) -> str:
+def render(report: RunReport, *, texts: bool = True) -> str:
     """The page. Users' strings are escaped in the markup, and in the script's data they can't end the element."""
     templates = _templates()
     script = _packaged("page.js")
@@ -236,7 +236,7 @@ def _embedded(value: Any) -> str:
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 
-def _data(report: Report, texts: bool) -> dict[str, Any]:
+def _data(report: RunReport, texts: bool) -> dict[str, Any]:
     """What the page's script reads: the charts' points, and the errors with their texts, each text once."""
     numbers: dict[str, int] = {}
     found = [

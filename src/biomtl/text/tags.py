@@ -39,6 +39,8 @@ def chunks(tags: Sequence[str]) -> list[Chunk]:
     start = -1
     before, type_before = "O", ""
     for at, tag in enumerate(tags):
+        if tag == before == "O" and not type_before:  # as most words are, and nothing changes
+            continue
         prefix, chunk_type = parse_tag(tag)
         changed = chunk_type != type_before
         begins = (

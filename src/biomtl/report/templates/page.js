@@ -229,8 +229,9 @@ function startErrors(form) {
   let waiting;
   form.addEventListener("input", () => {
     clearTimeout(waiting);
-    waiting = setTimeout(filter, 60);
+    waiting = setTimeout(filter, 60); // not at every key
   });
+  form.addEventListener("change", filter);
   form.addEventListener("submit", (event) => event.preventDefault());
   more.addEventListener("click", drawMore);
   // The next ones come when the end of the list comes into view.
