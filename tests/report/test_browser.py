@@ -63,6 +63,9 @@ found.every = lines();
 location.hash = "#task-2";
 window.dispatchEvent(new Event("hashchange"));
 found.opened = document.getElementById("task-2").open;
+location.hash = "#errors=topics";
+window.dispatchEvent(new Event("hashchange"));
+found.linked = said();
 window.dispatchEvent(new Event("beforeprint"));
 found.folded = document.querySelectorAll("details:not([open])").length;
 document.body.dataset.found = JSON.stringify(found);
@@ -139,6 +142,7 @@ def test_the_page_in_a_browser(browser: str, markup: str, tmp_path: Path) -> Non
     assert found["tip"][1].startswith("alike")
     assert found["every"] == 4
     assert found["opened"]
+    assert found["linked"] == "5,000 errors in 2,500 of 10,000 records"
     assert found["folded"] == 0, "on paper everything is unfolded"
 
 

@@ -27,7 +27,7 @@ def test_mixing_as_planned_and_as_it_happened(tmp_path: Path) -> None:
     assert chart is not None
     solid = {line.task: line.points for line in chart.lines if not line.dashed}
     assert [line.points[0][1] for line in chart.lines if line.dashed] == [75, 25]
-    assert len(solid["b"]) == 50
+    assert len(solid["b"]) == 20
     for (_, one), (_, other) in zip(solid["a"], solid["b"], strict=True):
         assert one + other == pytest.approx(100)
 

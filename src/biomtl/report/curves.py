@@ -13,7 +13,7 @@ from biomtl.storage.files import read_jsonl
 
 LARGEST = 1e100  # of a log: nothing larger can be drawn
 SMOOTHING = 0.95  # of the loss curves: single batches are too noisy
-PARTS = 60  # of a run, for the shares of tasks
+PARTS = 20  # of a run, for the shares of tasks
 Points = list[tuple[float, float]]
 
 

@@ -194,6 +194,7 @@ def render(report: RunReport, *, texts: bool = True) -> str:
         class_names=class_names(),
         shown_classes=shown_classes(report.lengths),
         kinds=KINDS,
+        faulty={task for (task, _), (some, _) in report.errors.items() if some},
         texts=texts,
         shown=sum(len(some) for some, _ in report.errors.values()),
         faults=sum(count for _, count in report.errors.values()),

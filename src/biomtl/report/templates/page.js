@@ -243,12 +243,21 @@ if (filters) startErrors(filters);
 
 // ---- page -------------------------------------------------------------------------------------------------------
 
-function openTarget() {
-  const target = location.hash && document.getElementById(location.hash.slice(1));
-  if (target && target.tagName === "DETAILS") target.open = true;
+// #task-3 unfolds that task; #errors=NAME shows the errors of one.
+function follow() {
+  const [place, task] = location.hash.slice(1).split("=");
+  const target = place && document.getElementById(place);
+  if (!target) return;
+  if (target.tagName === "DETAILS") target.open = true;
+  if (task && filters) {
+    filters.reset();
+    filters.elements.task.value = decodeURIComponent(task);
+    filters.dispatchEvent(new Event("change"));
+    target.scrollIntoView();
+  }
 }
-addEventListener("hashchange", openTarget);
-openTarget();
+addEventListener("hashchange", follow);
+follow();
 
 // On paper nothing can be unfolded.
 let folded = [];
