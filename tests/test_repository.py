@@ -10,6 +10,7 @@ import shlex
 import subprocess
 import tomllib
 from importlib.metadata import PackageNotFoundError, distribution
+from itertools import groupby
 from pathlib import Path
 
 import pytest
@@ -57,11 +58,18 @@ def shown_commands(name: str) -> list[tuple[str, list[str]]]:
         lines = code(page, "bash", "sh", "console").replace("\\\n", " ").splitlines()
         lines += re.findall(rf"(?<!`)`({name} [^`\n]+)`", page.read_text(encoding="utf-8"))
         for line in lines:
-            for part in re.split(r"[|;]|&&", line.partition(" #")[0].removeprefix("$ ")):
-                words = shlex.split(part.replace("…", ""))
-                if words and words[0] == name:
+            for words in commands_of(line.partition(" #")[0].removeprefix("$ ").replace("…", "")):
+                if words[0] == name:
                     found.append((str(page.relative_to(ROOT)), words))
     return found
+
+
+def commands_of(line: str) -> list[list[str]]:
+    """The words of each command of a shell's line; a pipe between quotes ends none."""
+    lexer = shlex.shlex(line, posix=True, punctuation_chars="|;&")
+    lexer.whitespace_split, lexer.commenters = True, ""
+    groups = groupby(lexer, key=lambda word: not word or not set(word) <= set("|;&"))
+    return [list(words) for are_words, words in groups if are_words]
 
 
 def test_pages_show_commands() -> None:
