@@ -18,7 +18,7 @@ quickstart: $(READY) ## Train, score and annotate with the bundled sample suite 
 	$(VENV)/bin/biomtl quickstart --overwrite
 
 test: $(READY) ## Run the tests in two processes; narrow them with ARGS="tests/scoring -k pearson"
-	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n $(WORKERS) $(ARGS)
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 lint: $(READY) ## Check style and formatting
 	$(VENV)/bin/ruff check .
