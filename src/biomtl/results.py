@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from biomtl.errors import InputError
 from biomtl.scoring.result import Confusion, MetricResult, Score
+from biomtl.scoring.suite import SuiteScore, suite_scores
 from biomtl.storage.files import write_json
 from biomtl.storage.structured import read_json
 from biomtl.tasks.task import Split
@@ -74,6 +75,9 @@ class Results(BaseModel):
     format: int = FORMAT
     tasks: dict[str, dict[Split, SplitScore]]
     mean: dict[Split, float] = Field(description="of the tasks' main metrics; an error counts negative")
+    suites: dict[str, dict[Split, SuiteScore]] = Field(
+        default_factory=dict, description="scores of suites in parts, such as BLURB, whose every task was scored"
+    )
     provenance: dict[str, Any] = Field(description="versions, seed, data checksums, command")
 
     @classmethod
@@ -85,7 +89,11 @@ class Results(BaseModel):
             for name, score in evaluation.scores.items():
                 tasks.setdefault(name, {})[evaluation.split] = SplitScore.of(score)
         means = {evaluation.split: evaluation.mean for evaluation in scored}
-        return cls(tasks=tasks, mean=means, provenance=dict(provenance))
+        suites: dict[str, dict[Split, SuiteScore]] = {}
+        for evaluation in scored:
+            for whole in suite_scores({name: score.main.value for name, score in evaluation.scores.items()}):
+                suites.setdefault(whole.suite, {})[evaluation.split] = whole
+        return cls(tasks=tasks, mean=means, suites=suites, provenance=dict(provenance))
 
     @classmethod
     def read(cls, path: str | Path) -> Results:
@@ -121,7 +129,7 @@ class Results(BaseModel):
 
     def write(self, path: str | Path) -> None:
         """Write the file; a reader sees either the old file or the complete new one."""
-        write_json(path, self.model_dump(mode="json"))
+        write_json(path, self.model_dump(mode="json", exclude=None if self.suites else {"suites"}))
 
     def on(self, split: Split) -> dict[str, SplitScore]:
         """The tasks' scores on a split."""

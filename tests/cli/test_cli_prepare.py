@@ -68,7 +68,7 @@ def test_options_default_to_those_of_the_readers(run: Run) -> None:
 BAD = {
     "columns": ({"chemprot/dev.tsv": CPR + "9.T1.T2\tfalse\n"}, "in/chemprot/dev.tsv:4: 2 columns, expected 3"),
     "missing column": ({"chemprot/dev.tsv": CPR.replace("label", "class")}, "dev.tsv:1: no column 'label', expected"),
-    "no header": ({"chemprot/dev.tsv": CPR.partition("\n")[2]}, "dev.tsv:1: no header, expected a header with"),
+    "no header": ({"mednli/dev.tsv": NLI.partition("\n")[2]}, "dev.tsv:1: no header, expected a header with"),
     "label": (
         {"chemprot/dev.tsv": CPR.replace("CPR:4", "CPR4")},
         "in/chemprot/dev.tsv:2: unknown label 'CPR4', expected one of CPR:3, CPR:4, CPR:5, CPR:6, CPR:9, false",

@@ -40,7 +40,7 @@ def test_overview(run: Any) -> None:
 def test_the_overview_fits_a_terminal_with_its_words_whole(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     _, out, _ = run(columns=80)
     lines = out.splitlines()
-    assert lines[0].startswith("10 tasks, 6 with free data")
+    assert lines[0].startswith("23 tasks, 18 with free data")
     assert max(map(len, lines)) <= 80
     words = set(re.findall(r"[\w/-]+", out))
     titles = [METRICS[task.metric].title.partition(" (")[0] for task in known_tasks().values()]

@@ -341,12 +341,13 @@ def test_the_second_address_helps_out(server: Server, tmp_path: Path) -> None:
 # Addresses and the command
 
 
-def test_every_task_of_blue_has_an_address_or_someone_to_ask() -> None:
+def test_every_task_has_an_address_or_someone_to_ask() -> None:
     assert {task for corpus in corpora().values() for task in corpus.tasks} == set(known_tasks())
     for corpus in corpora().values():
         assert bool(corpus.files) != bool(corpus.ask and corpus.layout)
         for task in corpus.tasks:
-            assert known_tasks()[task].catalogue.free is bool(corpus.files)
+            assert known_tasks()[task].catalogue.free is corpus.free
+            assert corpus.free or not corpus.files
         for remote in corpus.files:
             assert all(url.startswith("https://") for url in remote.urls)
             assert remote.sha256 or remote.members or remote.contents
@@ -355,8 +356,16 @@ def test_every_task_of_blue_has_an_address_or_someone_to_ask() -> None:
 def test_names() -> None:
     assert list(wanted(["bc5cdr-chem", "bc5cdr-dz"])) == ["bc5cdr"]
     assert len(wanted(["blue"])) == 9
+    assert {"bc5cdr", "ncbi-disease", "gad", "bioasq"} <= set(wanted(["blurb"]))
     with pytest.raises(InputError, match="did you mean 'chemprot'"):
         wanted(["chemprott"])
+
+
+def test_a_free_corpus_without_an_address_says_where_it_is(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["download", "jnlpba", "bioasq", "--out", str(tmp_path)])
+    assert isinstance(result.exception, BiomtlError)
+    assert "jnlpba: free, to be downloaded by hand. Download Genia4ERtraining.tar.gz" in result.stdout
+    assert "bioasq: licensed. Register for the BioASQ challenge" in result.stdout
 
 
 def test_licensed_corpora_only_explain(tmp_path: Path) -> None:

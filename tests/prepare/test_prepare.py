@@ -40,6 +40,7 @@ class Original:
     """A stand-in for the reader of an original distribution."""
 
     name = "an original"
+    preference = 0
 
     def detect(self, source: AnySource) -> Sequence[str]:
         return ["mednli"] if source.find("original.txt") else []

@@ -9,7 +9,7 @@ from biomtl.scoring import METRICS
 from biomtl.scoring.metrics import metrics_of
 from biomtl.tasks import SUITES, Task, get_task, known_tasks, suite_tasks
 
-TASKS = list(known_tasks().values())
+TASKS = suite_tasks("blue")
 
 # BLUE's own table: train / dev / test, in the unit that it counts.
 BLUE_TABLE = {
@@ -57,7 +57,7 @@ ALIASES = {
 
 
 def test_the_ten_in_blues_order() -> None:
-    assert list(known_tasks()) == list(BLUE_TABLE)
+    assert list(known_tasks())[:10] == list(BLUE_TABLE)
 
 
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)

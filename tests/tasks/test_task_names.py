@@ -37,13 +37,13 @@ def test_no_module_names_a_task_but_the_corpora_readers() -> None:
 
 def test_readers_are_entry_points_originals_first() -> None:
     found = readers()
-    assert [type(reader).__name__ for reader in found][-1] == "BlueFiles"
-    assert [reader.preference for reader in found] == [0] * 9 + [1]
+    assert [type(reader).__name__ for reader in found][-2:] == ["BlueFiles", "BlurbFiles"]
+    assert [reader.preference for reader in found] == [0] * 19 + [1, 1]
 
 
 def test_relation_tasks_say_what_they_ask_about() -> None:
     relations = {name: task.relation for name, task in known_tasks().items() if task.relation}
-    assert len(relations) == 3
+    assert len(relations) == 6
     for task in known_tasks().values():
         assert (task.relation is None) or task.negative in task.labels
         assert all(

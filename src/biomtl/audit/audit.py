@@ -17,6 +17,7 @@ from biomtl.errors import InputError
 from biomtl.storage.files import read_jsonl
 from biomtl.tasks.task import SPLITS, Split, Task
 from biomtl.tasks.types.base import check_record
+from biomtl.text.tags import chunks
 from biomtl.text.words import words
 
 LIMIT = 128  # where most published recipes truncate
@@ -159,7 +160,7 @@ def _facts(split: _Split, records: Sequence[Record], limit: int, pieces: Pieces)
     lengths = []
     for record in records:
         split.add(record)
-        labels.update(_labels(record))
+        labels.update(_labels(split.task, record))
         lengths.append(sum(1 for text in texts_of(record) for _ in words(text)))
     counted = np.array(lengths or [0])
     stats = {"mean": float(counted.mean()), "median": float(np.median(counted))}
@@ -169,9 +170,11 @@ def _facts(split: _Split, records: Sequence[Record], limit: int, pieces: Pieces)
     return SplitFacts(*place, *sizes, dict(sorted(labels.items())), stats, lost(records, limit, pieces))
 
 
-def _labels(record: Record) -> Iterator[str]:
-    """The gold labels: one class, several, or the types of the mentions."""
-    if "tags" in record:
+def _labels(task: Task, record: Record) -> Iterator[str]:
+    """The gold labels: one class, several, or the types of the mentions (of the chunks, if no tag begins one)."""
+    if "tags" in record and not any(label.startswith("B") for label in task.labels):
+        yield from (name for _, _, name in chunks(record["tags"]))
+    elif "tags" in record:
         yield from (tag[2:] or "mention" for tag in record["tags"] if tag.startswith("B"))
     elif isinstance(record.get("labels"), list):
         yield from record["labels"] or ["(none)"]

@@ -20,7 +20,9 @@ PLAIN: dict[str, Any] = {"markup": False, "highlight": False, "soft_wrap": True}
 def download(
     tasks: Annotated[
         list[str],
-        typer.Argument(help="Tasks (bc5cdr-chem, ddi2013 …) or a suite (blue, blue-public).", show_default=False),
+        typer.Argument(
+            help="Tasks (bc5cdr-chem, ddi2013 …) or a suite (blue, blurb, blue-public).", show_default=False
+        ),
     ],
     out: Annotated[Path, typer.Option(help="Folder for the corpora, one subfolder each.", show_default=False)],
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing corpora.")] = False,
@@ -60,10 +62,11 @@ def download(
         if not corpus.files:
             _explain(name, corpus, out, console)
     if chosen and not free:
-        raise BiomtlError("nothing was downloaded: these corpora are available only from their owners")
+        raise BiomtlError("nothing was downloaded: these corpora have to be fetched from their owners")
 
 
 def _explain(name: str, corpus: Corpus, out: Path, console: Console) -> None:
-    console.print(f"{name}: licensed. {corpus.ask}\n  {corpus.homepage}\n  Put the files here:", **PLAIN)
+    state = "free, to be downloaded by hand" if corpus.free else "licensed"
+    console.print(f"{name}: {state}. {corpus.ask}\n  {corpus.homepage}\n  Put the files here:", **PLAIN)
     for line in corpus.layout:
         console.print(f"    {out / name}/{line}", **PLAIN)

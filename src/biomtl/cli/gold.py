@@ -11,7 +11,7 @@ from biomtl.errors import InputError
 from biomtl.storage.files import read_lines
 from biomtl.suite import Suite, load_suite
 from biomtl.tasks import Task, get_task
-from biomtl.tasks.registry import pick
+from biomtl.tasks.registry import pick, suite_tasks
 from biomtl.tasks.task import Split
 from biomtl.training.recipe_io import load_recipe
 
@@ -47,6 +47,31 @@ def sides(gold: Path, predicted: Path | None, task: str | None, split: Split) ->
         if not (gold / "recipe.yaml").is_file():
             raise InputError("no predictions", path=gold, expected="a file of predictions after it, or a run folder")
     return suite.tasks[name], suite[name].records(split), predicted
+
+
+def suite_sides(gold: Path, predicted: Path | None, suite: str, split: Split) -> list[tuple[Task, Rows, Path]]:
+    """`sides` of every task of a named suite that ``gold`` has.
+
+    Args:
+        gold: a recipe, prepared suite or run folder.
+        predicted: the folder of the predictions, ``TASK/SPLIT.jsonl``, or one that has them under ``predictions``.
+        suite: the suite's name.
+        split: the split that is scored.
+
+    Raises:
+        InputError: no such suite, none of its tasks, or no folder of predictions.
+    """
+    names = [task.name for task in suite_tasks(suite)]
+    there = _suite(gold)
+    known = [name for name in names if there is not None and name in there.tasks and split in there[name]]
+    if there is None or not known:
+        expected = f"a prepared suite, recipe or run with the {split} split of tasks of {suite}"
+        raise InputError("no gold rows", path=gold, expected=expected)
+    folder = gold if predicted is None else predicted
+    folder = folder / "predictions" if (folder / "predictions").is_dir() else folder
+    if predicted is None and not (gold / "recipe.yaml").is_file():
+        raise InputError("no predictions", path=gold, expected="a folder of predictions after it, or a run folder")
+    return [(there.tasks[name], there[name].records(split), folder / name / f"{split}.jsonl") for name in known]
 
 
 def named_task(name: str) -> Task:

@@ -26,7 +26,8 @@ def prepare(
     source: Annotated[Path, typer.Argument(help="Folder, zip or file with one or more corpora.", show_default=False)],
     out: Annotated[Path, typer.Option(help="Folder to write; it appears only when complete.", show_default=False)],
     tasks: Annotated[
-        str | None, typer.Option(help="Only these tasks, separated by commas; default all tasks found.")
+        str | None,
+        typer.Option(help="Only these tasks or suites (blue, blurb), separated by commas; default all found."),
     ] = None,
     keep_list_sentences: Annotated[
         bool, typer.Option("--keep-list-sentences", help="DDI: keep the drug lists of DDI-DrugBank.d64; BLUE has none.")
@@ -45,11 +46,14 @@ def prepare(
     seed: Annotated[int, typer.Option(help="Seed for splits that are sampled because none was published.")] = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a prepared suite at the output.")] = False,
 ) -> None:
-    """Turn original corpora or BLUE-format files into a prepared suite, and compare its counts with BLUE's.
+    """Turn original corpora, or files in BLUE's or BLURB's format, into a prepared suite, and compare its counts.
 
-    Original distributions are preferred to BLUE-format files of the same task. Example:
+    Original distributions are preferred to files made from them. Where BLUE and BLURB divide a corpus in different
+    ways, BLUE's task is taken unless `--tasks` names the other. Examples:
 
         biomtl prepare corpora/ --out prepared/ --tasks bc5cdr-chem,ddi2013
+
+        biomtl prepare corpora/ --out prepared/ --tasks blurb
     """
 
     names = None if tasks is None else [name.strip() for name in tasks.split(",") if name.strip()]

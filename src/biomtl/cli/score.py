@@ -1,4 +1,4 @@
-"""``biomtl score``: BLUE's scores for a gold and a prediction file."""
+"""``biomtl score``: the benchmarks' scores for a gold and a prediction file."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from rich.table import Table
 
 from biomtl.cli.gold import sides
 from biomtl.cli.say import say_json
+from biomtl.cli.score_suite import score_suite
 from biomtl.cli.splits import SplitName
 from biomtl.errors import InputError
 from biomtl.report.console import table_console
@@ -43,12 +44,20 @@ def score(
             show_default=False,
         ),
     ] = None,
+    suite: Annotated[
+        str | None,
+        typer.Option(
+            "--suite",
+            help="Score all tasks of this suite (blurb) that GOLD has, and the suite; PREDICTED is a folder.",
+            show_default=False,
+        ),
+    ] = None,
     split: Annotated[SplitName, typer.Option("--split", help="Split of a recipe, suite or run.")] = SplitName.test,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")] = False,
     seed: Annotated[int, typer.Option(help="Seed of the bootstrap.", min=0)] = 0,
     resamples: Annotated[int, typer.Option(help="Bootstrap resamples; 0 for no intervals.", min=0)] = 1000,
 ) -> None:
-    """Score predictions by the rules of the BLUE benchmark, with rows per label and 95 % intervals.
+    """Score predictions by the rules of the benchmarks, with rows per label and 95 % intervals.
 
     Rows are matched by id; a missing, repeated or unknown id is an error. Examples:
 
@@ -57,7 +66,14 @@ def score(
         biomtl score own.yaml predictions.jsonl --task effect
 
         biomtl score runs/joint --task hoc --split dev
+
+        biomtl score prepared --suite blurb runs/joint-test
     """
+    if suite is not None:
+        if task is not None:
+            raise InputError("both --task and --suite", expected="one of them", fix="leave one out")
+        score_suite(gold, predicted, suite, split.value, seed=seed, resamples=resamples, as_json=as_json)
+        return
     if {str(gold), str(predicted)} <= {"-", "/dev/stdin"}:
         raise InputError("standard input for both files", expected="one of them", fix="save the other to a file")
     record, gold_table, predicted_table = sides(gold, predicted, task, split.value)

@@ -15,8 +15,8 @@ from biomtl.report.console import table_console
 from biomtl.scoring import METRICS
 from biomtl.tasks import SUITES, Task, get_task, known_tasks, suite_tasks
 
-UNITS = ("mentions", "positives", "documents", "pairs")
-"""Units of BLUE's own table; the overview shows the first one in a task's record."""
+UNITS = ("mentions", "positives", "documents", "pairs", "rows", "labelled words")
+"""Units of the benchmarks' own tables; the overview shows the first one in a task's record."""
 
 
 def tasks(
@@ -24,7 +24,8 @@ def tasks(
         str | None, typer.Argument(help="Show everything about this task (name or alias).", show_default=False)
     ] = None,
     suite: Annotated[
-        str | None, typer.Option(help="Only the tasks of a suite: blue, blue-public or sample.", show_default=False)
+        str | None,
+        typer.Option(help="Only the tasks of a suite: blue, blurb, blue-public, sample.", show_default=False),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON with every field of every record.")] = False,
 ) -> None:
@@ -58,19 +59,18 @@ def as_values(tasks: Sequence[Task]) -> dict[str, Any]:
 def overview(tasks: Sequence[Task]) -> Iterator[Table | str]:
     """A summary, one row per task, then the suites; the table fits 80 columns."""
     free = sum(task.catalogue is not None and task.catalogue.free for task in tasks)
-    yield (
-        f"{len(tasks)} task{'s' * (len(tasks) != 1)}, {free} with free data; `biomtl tasks NAME` says where to get it."
-    )
+    asked = " (* ask for it)" if free < len(tasks) else ""
+    yield f"{len(tasks)} task{'s' * (len(tasks) != 1)}, {free} with free data{asked}; `biomtl tasks NAME` says where."
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for name in ("task", "type", "train / dev / test", "data"):
+    for name in ("task", "type", "train / dev / test"):
         table.add_column(name, no_wrap=True)
     table.add_column("main metric")
     for task in tasks:
         about = task.catalogue
         unit = next((name for name in UNITS if about and name in about.expected.get("test", {})), None)
         counts = " / ".join(f"{column[unit]:,}" for column in about.expected.values()) if about and unit else ""
-        access = "" if about is None else "free" if about.free else "ask for"
-        table.add_row(task.name, task.type, counts, access, METRICS[task.metric].title.partition(" (")[0])
+        mark = "" if about is None or about.free else " *"
+        table.add_row(task.name + mark, task.type, counts, METRICS[task.metric].title.partition(" (")[0])
     yield table
     for name, members in SUITES.items():
         yield f"suite {name}: {', '.join(members)}"
@@ -103,7 +103,7 @@ def detail(task: Task) -> Iterator[Table | str]:
     yield facts
     if about is None:
         return
-    counts = Table("expected", *about.expected, title="counts in BLUE", title_justify="left")
+    counts = Table("expected", *about.expected, title="expected counts", title_justify="left")
     for key in dict.fromkeys(key for column in about.expected.values() for key in column):
         counts.add_row(key, *(f"{column[key]:,}" if key in column else "" for column in about.expected.values()))
     yield counts

@@ -7,17 +7,17 @@ text has to be encoded only once.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from biomtl.corpora.copies import one_copy
+from biomtl.corpora.parts import document_sentences
 from biomtl.corpora.reader import ReadOptions, Record
 from biomtl.corpora.source import Source
 from biomtl.errors import InputError
 from biomtl.formats import Document, pubtator
 from biomtl.formats.mentions import CountedRecord, apply_policy, iob_tags
 from biomtl.tasks.task import Split
-from biomtl.text.sentences import sentences
 from biomtl.text.words import words
 
 _FILES: dict[Split, str] = {
@@ -25,7 +25,12 @@ _FILES: dict[Split, str] = {
     "dev": "CDR_DevelopmentSet.PubTator.txt",
     "test": "CDR_TestSet.PubTator.txt",
 }
-_TYPES = {"bc5cdr-chem": "Chemical", "bc5cdr-disease": "Disease"}
+_TYPES = {
+    "bc5cdr-chem": "Chemical",
+    "bc5cdr-disease": "Disease",
+    "bc5-chem": "Chemical",
+    "bc5-disease": "Disease",
+}
 
 
 class BC5CDR:
@@ -35,7 +40,7 @@ class BC5CDR:
     preference = 0
 
     def detect(self, source: Source) -> Sequence[str]:
-        """Both tasks, if any of the three files is present."""
+        """Both tasks of BLUE and of BLURB, if any of the three files is present."""
         return tuple(_TYPES) if source.find(*_FILES.values()) else ()
 
     def read(self, source: Source, tasks: Sequence[str], options: ReadOptions) -> Iterator[tuple[str, Split, Record]]:
@@ -55,8 +60,22 @@ def _records(
         if mention.type not in _TYPES.values():
             problem = f"document {document.id}: mention {mention.text[:60]!r} of type {mention.type!r}"
             raise InputError(problem, path=where, expected=" or ".join(_TYPES.values()))
-    cut = [list(words(document.text, *span)) for span in _sentences(document)]
-    tags_by_task = {task: _tags(document, cut, _TYPES[task], options, where) for task in tasks}
+    yield from tagged_sentences(document, {task: _TYPES[task] for task in tasks}, options, where)
+
+
+def tagged_sentences(
+    document: Document, types: Mapping[str, str], options: ReadOptions, where: str
+) -> Iterator[tuple[str, Record]]:
+    """(Task, record) of every sentence, once for each task.
+
+    Args:
+        document: the document.
+        types: task -> the type of its mentions.
+        options: the policy for special mentions.
+        where: the file's name for errors.
+    """
+    cut = [list(words(document.text, *span)) for span in document_sentences(document)]
+    tags_by_task = {task: _tags(document, cut, mention_type, options, where) for task, mention_type in types.items()}
     for number, offsets in enumerate(cut):
         shared = {
             "id": f"{document.id}.{offsets[0][0]}",
@@ -64,15 +83,8 @@ def _records(
             "tokens": [document.text[start:end] for start, end in offsets],
             "offsets": [list(offset) for offset in offsets],
         }
-        for task in tasks:
-            tags, cases = tags_by_task[task]
-            yield task, CountedRecord(Counter() if number else cases, **shared, tags=tags[number])
-
-
-def _sentences(document: Document) -> Iterator[tuple[int, int]]:
-    """No sentence runs from the title into the abstract, even if the title has no full stop."""
-    for passage in document.passages:
-        yield from sentences(document.text, passage.start, passage.end)
+        for task, (tags_of, cases) in tags_by_task.items():
+            yield task, CountedRecord(Counter() if number else cases, **shared, tags=tags_of[number])
 
 
 def _tags(

@@ -33,8 +33,8 @@ class Biosses:
     preference = 0
 
     def detect(self, source: Source) -> Sequence[str]:
-        """The task, if the Word tables, the clean table, or the archive with the Word tables is present."""
-        return ("biosses",) if source.find(_PAIRS, _SCORES, _TABLE, _ARCHIVE) else ()
+        """The task of BLUE and of BLURB, if the Word tables, the clean table, or the archive is present."""
+        return ("biosses", "blurb-biosses") if source.find(_PAIRS, _SCORES, _TABLE, _ARCHIVE) else ()
 
     def read(self, source: Source, tasks: Sequence[str], options: ReadOptions) -> Iterator[tuple[str, Split, Record]]:
         """Stream BLUE's 64, 16 and 20 pairs."""
@@ -53,7 +53,8 @@ class Biosses:
                     raise InputError(f"no pair {number}", path=where, expected="100 pairs")
                 first, second, score = rows[int(number)]
                 texts = {"text_a": first, "text_b": second}
-                yield "biosses", split, {"id": str(index), "doc_id": f"biosses.{number}", **texts, "score": score}
+                for task in tasks:
+                    yield task, split, {"id": str(index), "doc_id": f"biosses.{number}", **texts, "score": score}
 
 
 def _from_word(source: Source) -> tuple[dict[int, Row], str]:

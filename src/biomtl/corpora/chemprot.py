@@ -36,13 +36,13 @@ class ChemProt:
 
     def detect(self, source: Source) -> Sequence[str]:
         """The task, if any of the three tables of abstracts is present."""
-        return ("chemprot",) if any(_tables(source, split, "abstracts") for split in _PARTS) else ()
+        return ("chemprot",) if has_tables(source) else ()
 
     def read(self, source: Source, tasks: Sequence[str], options: ReadOptions) -> Iterator[tuple[str, Split, Record]]:
         """Stream the pairs: documents in file order, sentences in text order, chemicals before genes."""
         given = _given_sentences(options.sentence_spans) if options.sentence_spans else {}
         for split in _PARTS:
-            tables = _Tables(source, split)
+            tables = Tables(source, split)
             listed = any(pmid in tables.ids for pmid in given)
             for document in tables:
                 spans = (
@@ -53,7 +53,7 @@ class ChemProt:
                 if spans and spans[-1][1] > len(document.text):
                     problem = f"a sentence of {document.id} beyond its {len(document.text)} characters"
                     raise InputError(problem, path=options.sentence_spans)
-                for record in _records(document, spans):
+                for record in pair_records(document, spans):
                     yield "chemprot", split, record
         if given:
             problem = f"sentences of document {next(iter(given))!r}, which is in no split"
@@ -72,11 +72,13 @@ class _Entity:
 class _Document:
     id: str
     text: str
+    abstract: int  # its start in the text
     entities: dict[str, _Entity] = field(default_factory=dict)
     gold: dict[tuple[str, str], list[str]] = field(default_factory=lambda: defaultdict(list))
 
 
-def _records(document: _Document, spans: Spans) -> Iterator[Record]:
+def pair_records(document: _Document, spans: Spans) -> Iterator[Record]:
+    """A record of every pair of a chemical and a gene in one of the spans, and of every label that it has."""
     for start, end in spans:
         inside = [entity for entity in document.entities.values() if start <= entity.start and entity.end <= end]
         chemicals = [entity for entity in inside if entity.type == "CHEMICAL"]
@@ -100,6 +102,11 @@ def _records(document: _Document, spans: Spans) -> Iterator[Record]:
                 yield fields | {"entities": arguments}
 
 
+def has_tables(source: Source) -> bool:
+    """Whether any of the three tables of abstracts is present."""
+    return any(_tables(source, split, "abstracts") for split in _PARTS)
+
+
 def _tables(source: Source, split: Split, content: str) -> list[str]:
     """Mirrors place the test set's ``gs`` differently: ``test_abstracts_gs``, ``test_gs_abstracts``."""
     return source.find(f"chemprot_{_PARTS[split]}_{content}*.tsv", f"chemprot_{_PARTS[split]}_gs_{content}*.tsv")
@@ -118,7 +125,7 @@ def _rows(source: Source, split: Split, content: str, columns: int) -> Iterator[
         yield where, line, row
 
 
-class _Tables:
+class Tables:
     """A split's three tables. They list the documents in different orders, so entities and labels are kept, as text."""
 
     def __init__(self, source: Source, split: Split) -> None:
@@ -147,7 +154,7 @@ class _Tables:
 
     def __iter__(self) -> Iterator[_Document]:
         for _, _, (pmid, title, abstract) in _rows(self._source, self._split, "abstracts", 3):
-            document = _Document(pmid, f"{title} {abstract}")
+            document = _Document(pmid, f"{title} {abstract}", len(title) + 1)
             for row in _waiting(self._entities, pmid):
                 _add_entity(document, *row)
             for row in _waiting(self._gold, pmid):

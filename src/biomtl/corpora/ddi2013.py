@@ -9,7 +9,7 @@ import io
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from biomtl.corpora.copies import one_copy
 from biomtl.corpora.reader import ReadOptions, Record
@@ -44,18 +44,28 @@ class DDI2013:
 
     def read(self, source: Source, tasks: Sequence[str], options: ReadOptions) -> Iterator[tuple[str, Split, Record]]:
         """Stream the pairs by document; documents and sentences are in lexicographic order of their ids."""
-        root = one_copy(source, {root for root, _, _ in _members(source)}, "the DDI corpus")
         dev = _dev(source)
         left_out = frozenset() if options.keep_list_sentences else _LIST_SENTENCES
-        for folder in ("train", "test"):
-            index = _index(source, (name for *place, name in _members(source) if place == [root, folder]))
-            if not index:
-                raise InputError(f"no {folder} folder", path=source.path, expected="the folders Train and Test")
-            for name in index.values():
-                for sentence, pair, record in _pairs(_document(source, name), source.where(name)):
-                    in_dev = folder == "train" and (sentence in dev or pair in dev)
-                    if in_dev or sentence not in left_out:
-                        yield "ddi2013", "dev" if in_dev else "test" if folder == "test" else "train", record
+        for folder, name in documents(source):
+            for sentence, pair, record in pairs(source, name):
+                in_dev = folder == "train" and (sentence in dev or pair in dev)
+                if in_dev or sentence not in left_out:
+                    yield "ddi2013", "dev" if in_dev else folder, record
+
+
+def documents(source: Source) -> Iterator[tuple[Literal["train", "test"], str]]:
+    """(``train`` or ``test``, file) of every document of the corpus, in the order of the documents' ids.
+
+    Raises:
+        InputError: no corpus, several copies of it, or a part is missing.
+    """
+    root = one_copy(source, {root for root, _, _ in _members(source)}, "the DDI corpus")
+    folders: tuple[Literal["train", "test"], ...] = ("train", "test")
+    for folder in folders:
+        index = _index(source, (name for *place, name in _members(source) if place == [root, folder]))
+        if not index:
+            raise InputError(f"no {folder} folder", path=source.path, expected="the folders Train and Test")
+        yield from ((folder, name) for name in index.values())
 
 
 def _members(source: Source) -> Iterator[tuple[str, str, str]]:
@@ -107,8 +117,9 @@ class _Drug:
     span: tuple[int, int]
 
 
-def _pairs(document: Element, where: str) -> Iterator[tuple[str, str, Record]]:
+def pairs(source: Source, name: str) -> Iterator[tuple[str, str, Record]]:
     """(Sentence id, pair id, record) of every pair of a document."""
+    document, where = _document(source, name), source.where(name)
     for sentence in sorted(document.all("sentence"), key=lambda sentence: _get(sentence, "id", where)):
         text = _get(sentence, "text", where)
         drugs = {drug.id: drug for drug in (_drug(entity, text, where) for entity in sentence.all("entity"))}

@@ -38,15 +38,35 @@ class HoC:
 
     def detect(self, source: Source) -> Sequence[str]:
         """The task, if there are ``text/PMID.txt`` and ``labels/PMID.txt`` side by side."""
-        return ("hoc",) if _roots(source) else ()
+        return ("hoc",) if has_corpus(source) else ()
 
     def read(self, source: Source, tasks: Sequence[str], options: ReadOptions) -> Iterator[tuple[str, Split, Record]]:
         """Stream the sentences of BLUE's documents in the order of its lists."""
-        root = one_copy(source, _roots(source), "the HoC corpus")
+        root = corpus_root(source)
         for split in SPLITS:
             for where, pmid in _documents(source, split):
-                for record in _sentences(source, root, pmid, where):
+                for record in sentence_records(source, root, pmid, where):
                     yield "hoc", split, record
+
+
+def has_corpus(source: Source) -> bool:
+    """Whether there are ``text/PMID.txt`` and ``labels/PMID.txt`` side by side."""
+    return bool(_roots(source))
+
+
+def corpus_root(source: Source) -> str:
+    """The folder that holds ``text`` and ``labels``.
+
+    Raises:
+        InputError: none, or several.
+    """
+    return one_copy(source, _roots(source), "the HoC corpus")
+
+
+def pmids(source: Source, root: str) -> list[str]:
+    """The abstracts of the corpus, sorted."""
+    matches = (_MEMBER.fullmatch(name) for name in source.names)
+    return sorted(match["pmid"] for match in matches if match and (match["root"], match["folder"]) == (root, "text"))
 
 
 def _roots(source: Source) -> list[str]:
@@ -69,7 +89,8 @@ def _documents(source: Source, split: Split) -> Iterator[tuple[str, str]]:
             yield f"{source.where(name)}:{number}", line.strip()
 
 
-def _sentences(source: Source, root: str, pmid: str, listed: str) -> Iterator[Record]:
+def sentence_records(source: Source, root: str, pmid: str, listed: str) -> Iterator[Record]:
+    """A record of every sentence of an abstract; ``listed`` is where its PMID stands, for errors."""
     names = {folder: f"{root}{folder}/{pmid}.txt" for folder in ("text", "labels")}
     for name in names.values():
         if name not in source:

@@ -8,6 +8,8 @@ from importlib import resources
 import yaml
 from pydantic import BaseModel, ConfigDict
 
+from biomtl.tasks import get_task
+
 
 class Contents(BaseModel):
     """A checksum over many files: sha256 of their sorted sha256 digests, joined by line ends."""
@@ -30,7 +32,7 @@ class Remote(BaseModel):
 
 
 class Corpus(BaseModel):
-    """A corpus: free (it has files) or licensed (it says whom to ask and where to put what comes)."""
+    """A corpus with files to download, or one that says whom to ask, or where it is, and where to put what comes."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     tasks: tuple[str, ...]
@@ -40,6 +42,11 @@ class Corpus(BaseModel):
     after: str = ""
     ask: str = ""
     layout: tuple[str, ...] = ()
+
+    @property
+    def free(self) -> bool:
+        """Whether anyone may have it."""
+        return all(bool(about and about.free) for about in (get_task(task).catalogue for task in self.tasks))
 
 
 @cache

@@ -15,8 +15,7 @@ from biomtl.download.fetch import fetch
 from biomtl.errors import InputError
 from biomtl.storage.checksums import sha256
 from biomtl.storage.files import atomic_folder, refuse_existing, write_json
-from biomtl.tasks import get_task
-from biomtl.tasks.registry import SUITES
+from biomtl.tasks.registry import named
 
 RECEIPT = "download.json"  # in every downloaded corpus folder: addresses and checksums
 
@@ -36,13 +35,12 @@ class Downloaded:
 
 
 def wanted(names: Sequence[str]) -> dict[str, Corpus]:
-    """Corpora of tasks, their aliases, or suites (``blue``, ``blue-public``), each once.
+    """Corpora of tasks, their aliases, or suites (``blue``, ``blurb``, ``blue-public``), each once.
 
     Raises:
         InputError: an unknown name.
     """
-    tasks = [task for name in names for task in SUITES.get(name, (name,))]
-    chosen = {get_task(task).name for task in tasks}
+    chosen = set(named(names))
     return {name: corpus for name, corpus in corpora().items() if chosen & set(corpus.tasks)}
 
 
@@ -173,6 +171,7 @@ def _place(remote: Remote, fetched: Path, work: Path) -> list[Path]:
     """Put the file in place, unpacked if it is a zip; a broken archive is deleted."""
     if not remote.name.endswith(".zip"):
         target = work / remote.name
+        target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(fetched.read_bytes())
         return [target]
     try:

@@ -13,7 +13,7 @@ from biomtl.corpora.blue.reader import FAMILIES
 from biomtl.corpora.source import Source
 from biomtl.errors import InputError, nearest
 from biomtl.suite import Suite, TaskData, load_suite
-from biomtl.tasks import get_task, known_tasks
+from biomtl.tasks import get_task
 from biomtl.tasks.task import SPLITS, Split, Task
 from biomtl.tasks.types.base import Record, type_of
 
@@ -31,7 +31,7 @@ def task_of(name: str | None) -> Task:
     """
     if name is None:
         raise InputError("no --task", expected=f"one of {', '.join(FOLDERS)}")
-    if name.lower() not in (*FOLDERS, *known_tasks()):
+    if name.lower() not in (*FOLDERS, *(get_task(folder).name for folder in FOLDERS)):
         raise InputError(f"--task {name!r}", fix=nearest(name, FOLDERS))
     return get_task(name)
 

@@ -1,7 +1,8 @@
 """CoNLL columns: one token per line, 2 to n columns, a blank line after each sentence.
 
 Columns are separated by tabs if the line has any, otherwise by spaces. A line that begins with ``#`` is a comment
-unless it has the file's width and ends in a tag; ``# newdoc id = X``, ``###X`` and ``-DOCSTART-`` start a document.
+unless it has the file's width and ends in a tag; ``# newdoc id = X``, ``###X`` and ``-DOCSTART-`` (which may have a
+number as its id: ``-DOCSTART- (95369245)``) start a document.
 Tags may be IOB1, IOB2, IOBES or BILOU, with or without types (``B-Chemical``, ``B``), and are read as IOB2: a mention
 begins at ``B``, ``S`` or ``U``, at ``I``, ``E`` or ``L`` after another type or no mention, and after the end of one.
 """
@@ -23,6 +24,7 @@ from biomtl.text.words import words
 
 _TAG = re.compile(r"O|[BIESLU](?:-(\S+))?")
 _NEW_DOCUMENT = re.compile(r"(?:#\s*newdoc(?:\s+id\s*=)?|###)\s*(.*)")
+_NUMBERED = re.compile(r"-DOCSTART-\s+\(?(\d+)\)?")
 LOOKED_AT = 200  # lines that are checked to recognise a file of tokens
 
 Line = tuple[int, str]
@@ -98,7 +100,8 @@ def parse(
 def _mark(line: str, cells: tuple[str, ...], width: int, tag: int) -> str | None:
     """The id in a document mark (empty if it has none), ``#`` for a comment, None for a row or a blank line."""
     if cells and cells[0] == "-DOCSTART-":
-        return ""
+        match = _NUMBERED.fullmatch(line.strip())
+        return match[1] if match else ""
     if not line.startswith("#") or (len(cells) > 1 and len(cells) == (width or len(cells)) and _tagged(cells, tag)):
         return None
     match = _NEW_DOCUMENT.fullmatch(line)

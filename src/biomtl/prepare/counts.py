@@ -53,13 +53,15 @@ class Tally:
         return len(self._documents)
 
     def count(self, key: str) -> int:
-        """The count that a catalogue names: rows, documents, positives, mentions (``B`` tags), or a label."""
+        """The count that a catalogue names: rows, documents, positives, mentions (``B`` tags), words, or a label."""
         if key in ROWS:
             return self.rows
         if key == "documents":
             return self.documents
         if key == "positives":
             return sum(count for label, count in self._labels.items() if label != self._task.negative)
+        if key == "labelled words":
+            return sum(count for tag, count in self._labels.items() if tag != "O")
         if key == "mentions":
             return sum(count for label, count in self._labels.items() if label.startswith("B-"))
         return self.cases[key] if key in SPECIAL else self._labels[key]
@@ -69,7 +71,8 @@ class Tally:
         unit = {"pair": "pairs", "tokens": "sentences"}.get(self._task.inputs, "rows")
         answer = type_of(self._task).answer
         unit = "sentences" if answer == "labels" else unit
-        labels = ["mentions"] if answer == "tags" else list(self._task.labels)
+        words = "mentions" if any(label.startswith("B") for label in self._task.labels) else "labelled words"
+        labels = [words] if answer == "tags" else list(self._task.labels)
         return [unit, *labels, *(case for case in SPECIAL if self.cases[case])]
 
 
@@ -114,7 +117,7 @@ def compare(
     Args:
         task: the task; its catalogue has the expected counts.
         tallies: the counts of the splits that were read.
-        distribution: whether an original distribution or BLUE's files were read.
+        distribution: whether an original distribution or a benchmark's files were read.
         options: the reader's options.
     """
     lines = [line for split in SPLITS for line in _lines(task, split, tallies.get(split))]

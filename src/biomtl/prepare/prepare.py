@@ -7,7 +7,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -24,7 +24,8 @@ from biomtl.formats.mentions import check_policy
 from biomtl.prepare.counts import Line
 from biomtl.prepare.write import TaskReport, write_task
 from biomtl.storage.files import atomic_folder, refuse_existing, write_json
-from biomtl.tasks import get_task, known_tasks
+from biomtl.tasks import SUITES, get_task, known_tasks
+from biomtl.tasks.registry import named
 from biomtl.tasks.task import Task
 
 COUNTS = "counts.json"  # in the suite's folder; also marks it as a prepared suite
@@ -103,7 +104,8 @@ def prepare(
         source: a folder or archive; it may hold several corpora. Where an original distribution and BLUE-format files
             of a task are both found, the original is read.
         out: the folder to write; it appears only when complete.
-        tasks: names or aliases; default every task found.
+        tasks: names or aliases, or suites, of which the tasks found are taken; default every task found, and where two
+            benchmarks divide a corpus in different ways, as BLUE does.
         options: options of the readers; the defaults give BLUE's records.
         overwrite: replace a prepared suite at ``out``.
         blue: write the files in BLUE's format, too: ``<task>/{train,dev,test}.tsv``.
@@ -127,12 +129,13 @@ def prepare(
 
 
 def choose(source: Source, tasks: Sequence[str] | None = None) -> list[Job]:
-    """Which reader reads which task, in BLUE's order: the first of the registry that finds it.
+    """Which reader reads which task, in the suites' order: the first of the registry that finds it.
 
     Raises:
         InputError: nothing is recognised, or a requested task isn't found.
     """
-    wanted = list(known_tasks()) if tasks is None else [get_task(name).name for name in tasks]
+    wanted = list(known_tasks()) if tasks is None else named(tasks)
+    suites = [name for name in tasks or () if name.lower() in SUITES]
     if not wanted:
         raise InputError("no task named", fix="known: " + ", ".join(known_tasks()))
     readers: dict[str, list[Reader]] = {}
@@ -146,13 +149,22 @@ def choose(source: Source, tasks: Sequence[str] | None = None) -> list[Job]:
         looked_for = "; ".join(reader.name for reader in registry.readers())
         fix = "or name the task of plain train.tsv, dev.tsv, test.tsv with --tasks"
         raise InputError("no corpus recognised", path=source.path, expected=f"one of: {looked_for}", fix=fix)
-    for name in wanted:
-        if tasks is not None and name not in readers:
-            there = f"the tasks found are {', '.join(sorted(readers))}" if readers else "no task was recognised"
+    there = f"the tasks found are {', '.join(sorted(readers))}" if readers else "no task was recognised"
+    for suite in suites:
+        if not readers.keys() & set(SUITES[suite.lower()]):
+            raise InputError(f"no data of suite {suite}", path=source.path, fix=there)
+    for name in named(name for name in tasks or () if name not in suites):
+        if name not in readers:
             looked_for = f"its original distribution or {name}/train.tsv, dev.tsv, test.tsv"
             raise InputError(f"no data of {name}", path=source.path, expected=looked_for, fix=there)
-    chosen = [name for name in dict.fromkeys(wanted) if name in readers]
+    chosen = [name for name in wanted if name in readers and (tasks is not None or not _again(name, readers))]
     return [Job(get_task(name), readers[name][0], tuple(other.name for other in readers[name][1:])) for name in chosen]
+
+
+def _again(name: str, found: Container[str]) -> bool:
+    """Whether a task has the corpus of another task that was found."""
+    catalogue = get_task(name).catalogue
+    return catalogue is not None and catalogue.split_of in found
 
 
 def _silent(done: int, tasks: int, records: int) -> None:

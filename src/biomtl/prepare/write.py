@@ -14,7 +14,6 @@ from typing import Any
 import yaml
 
 import biomtl
-from biomtl.corpora.blue.reader import BlueFiles
 from biomtl.corpora.blue.write import BlueWriter
 from biomtl.corpora.reader import Reader, ReadOptions, Record
 from biomtl.corpora.source import Source
@@ -188,7 +187,7 @@ def write_task(
             writer.__exit__(None, None, None)
     if not writers:
         raise InputError(f"no record of {task.name}", path=source_path, expected=f"the data of {reader.name}")
-    distribution: Kind = "blue" if isinstance(reader, BlueFiles) else "original"
+    distribution: Kind = "blue" if reader.preference else "original"
     tallies = {split: writer.tally for split, writer in writers.items()}
     report = TaskReport(
         task=task.name,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from biomtl.scoring.labels import LabelCounts
+from biomtl.scoring.labels import LabelCounts, count_sets
 from biomtl.scoring.measure import Floats, Ints
 from biomtl.text.tags import chunks, parse_tag
 
@@ -35,6 +35,20 @@ def conlleval_counts(
             for chunk in some:
                 table[unit, column[chunk[2]]] += 1
     return LabelCounts(types, tables[0], tables[1], tables[2])
+
+
+def word_counts(
+    types: tuple[str, ...], gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]], unit_of: Ints
+) -> LabelCounts:
+    """Words per unit and type; a word is correct if gold has it with the same type, whatever chunks they form."""
+    column = {mention_type: at for at, mention_type in enumerate(types)}
+
+    def of(tags: Sequence[str]) -> list[set[int]]:
+        named = (parse_tag(tag) for tag in tags)
+        return [{column[name]} if prefix not in ("O", ".") else set() for prefix, name in named]
+
+    first, second = ([word for row in side for word in of(row)] for side in (gold, predicted))
+    return count_sets(types, first, second, np.repeat(unit_of, [len(row) for row in gold]))
 
 
 def tagged_mentions(rows: Iterable[tuple[str, Sequence[tuple[int, int]], Sequence[str]]]) -> list[EntityKey]:

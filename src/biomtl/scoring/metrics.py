@@ -10,7 +10,7 @@ from typing import Any
 from biomtl.errors import InputError, nearest
 from biomtl.scoring import answers, regression
 from biomtl.scoring.concepts import concept_counts
-from biomtl.scoring.entities import conlleval_counts, span_counts
+from biomtl.scoring.entities import conlleval_counts, span_counts, word_counts
 from biomtl.scoring.labels import accuracy, example_f1, f1, matthews, roc_auc
 from biomtl.scoring.measure import Measure
 from biomtl.scoring.rows import Matched
@@ -45,6 +45,10 @@ def _spans(rows: Matched) -> Measure:
 
 def _conlleval(rows: Matched) -> Measure:
     return f1(conlleval_counts(rows.labels, rows.gold, rows.predicted, rows.unit_of), "micro")
+
+
+def _words(rows: Matched) -> Measure:
+    return f1(word_counts(rows.labels, rows.gold, rows.predicted, rows.unit_of), "macro")
 
 
 def _example(rows: Matched) -> Measure:
@@ -116,6 +120,7 @@ _ALL = (
         _conlleval,
     ),
     Metric("entity_f1_spans", "entity F1 over exact document spans (BLUE's eval_ner)", ("tagging",), _spans),
+    Metric("word_macro_f1", "macro-averaged F1 over words (mean of the types' F1)", ("tagging",), _words),
     Metric(
         "example_f1_documents",
         "example-based F1 over documents (F1 of mean precision and mean recall)",

@@ -23,6 +23,8 @@ from biomtl.tasks.task import Task
 from biomtl.tasks.types.base import type_of
 
 Rows = str | Path | Sequence[Record]
+ENTITIES = ("entity_f1_spans", "entity_f1_conlleval")
+"""The metrics of mentions; only the first is defined without tags, only the second without offsets."""
 
 
 def score(task: str | Task, gold: Rows, predicted: Rows, *, seed: int = 0, resamples: int = 1000) -> Score:
@@ -90,6 +92,9 @@ def _compared(task: Task, gold: Rows, predicted: Rows) -> Compared:
         formats.refuse_repeated(left)
     first, second, notes = reconcile(task, left, right)
     if answer == "tags" and (is_mentions(first) or is_mentions(second)):
+        if METRICS[task.metric].id not in ENTITIES:
+            where = first.where if is_mentions(first) else second.where
+            raise InputError("mentions", path=where, expected=f"a tag for each word, which {task.metric} counts")
         notes += ("scored on mentions: a file of mentions has no tags for conlleval",)
         notes += () if second.records else (f"{second.where} is empty: no mention is predicted",)
         return Compared(mention_rows(task, first, second), [METRICS["entity_f1_spans"]], "document", notes)
@@ -98,9 +103,9 @@ def _compared(task: Task, gold: Rows, predicted: Rows) -> Compared:
         first, second, united = unite_documents(first, second)
         notes += united
     rows, unit = matched_rows(task, first, second, metrics[0].read)
-    if answer == "tags" and rows.gold_mentions is None:
+    if rows.gold_mentions is None and METRICS["entity_f1_spans"] in metrics:
         notes += ("scored as conlleval does: records without offsets have no document spans",)
-        metrics = [METRICS["entity_f1_conlleval"]]
+        metrics = [METRICS["entity_f1_conlleval"], *(metric for metric in metrics if metric.id not in ENTITIES)]
     if CONCEPT_PAIRS in metrics and rows.concepts is None:
         if metrics[0] is CONCEPT_PAIRS:
             expected = 'entities with "identifiers"'

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib import resources
+from itertools import chain
 from pathlib import Path
 
 import yaml
@@ -13,9 +14,15 @@ from biomtl.errors import InputError, nearest
 from biomtl.tasks.task import Task
 
 _FOLDER = resources.files("biomtl.tasks")
+_SUITES = yaml.safe_load((_FOLDER / "suites.yaml").read_text(encoding="utf-8"))
+PARTS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    suite: {part: tuple(tasks) for part, tasks in parts.items()}
+    for suite, parts in _SUITES.items()
+    if isinstance(parts, dict)
+}
+"""The parts of suites that are scored by parts (see `biomtl.scoring.suite`)."""
 SUITES: Mapping[str, tuple[str, ...]] = {
-    suite: tuple(tasks)
-    for suite, tasks in yaml.safe_load((_FOLDER / "suites.yaml").read_text(encoding="utf-8")).items()
+    suite: tuple(chain(*PARTS[suite].values())) if suite in PARTS else tuple(tasks) for suite, tasks in _SUITES.items()
 }
 """Named lists of tasks."""
 GROUPS: Mapping[str, tuple[str, ...]] = {
@@ -61,6 +68,15 @@ def pick(name: str, there: Iterable[str], where: str | Path) -> str:
     if own not in there:
         raise InputError(f"no task {name!r}", path=where, fix=nearest(name, there))
     return own
+
+
+def named(names: Iterable[str]) -> list[str]:
+    """The names of tasks given by name, alias, or the name of a suite that holds them, each once.
+
+    Raises:
+        InputError: neither a task nor a suite.
+    """
+    return list(dict.fromkeys(get_task(task).name for name in names for task in SUITES.get(name.lower(), (name,))))
 
 
 def suite_tasks(name: str) -> list[Task]:

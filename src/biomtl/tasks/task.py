@@ -45,7 +45,8 @@ class Catalogue(BaseModel):
 
     ``expected`` maps split -> key -> count. A key is a label of the task (rows that have it), or one of: ``rows``
     (including negatives), ``positives`` (rows with a label other than the negative), ``pairs`` (rows of two texts),
-    ``sentences`` (rows of a multilabel task), ``mentions`` (entities) and ``documents``.
+    ``sentences`` (rows of a multilabel task), ``mentions`` (entities), ``labelled words`` (tags other than ``O``) and
+    ``documents``.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -55,7 +56,10 @@ class Catalogue(BaseModel):
     obtain: str = Field(description="where to download it, or whom to ask")
     citation: str
     unit: str = Field(description="unit of the expected counts")
-    expected: dict[Split, dict[str, int]] = Field(description="split -> label (or unit) -> count, from BLUE")
+    expected: dict[Split, dict[str, int]] = Field(
+        description="split -> label (or unit) -> count, as the benchmark gives it"
+    )
+    split_of: str | None = Field(None, description="the task whose corpus this task divides or scores in another way")
     published: tuple[Published, ...] = ()
     notes: tuple[str, ...] = ()
 

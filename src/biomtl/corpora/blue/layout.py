@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 
 from biomtl.corpora.source import Source
 from biomtl.errors import InputError
-from biomtl.tasks import known_tasks
+from biomtl.tasks import suite_tasks
 from biomtl.tasks.task import Split
 
 # File names of the release, of BlueBERT (devel; Training, Development, Test) and of common renamings.
@@ -34,7 +34,7 @@ class Layout:
 @cache
 def folder_names() -> dict[str, str]:
     """Folder names that name a task: its name and aliases, including those of the release, BlueBERT and ELMo."""
-    return {alias.lower(): task.name for task in known_tasks().values() for alias in (task.name, *task.aliases)}
+    return {alias.lower(): task.name for task in suite_tasks("blue") for alias in (task.name, *task.aliases)}
 
 
 def locate(source: Source, assume: str | None = None) -> dict[str, list[Layout]]:

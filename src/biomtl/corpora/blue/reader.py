@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from biomtl.corpora.blue.hoc import read_hoc
-from biomtl.corpora.blue.layout import best, locate
+from biomtl.corpora.blue.layout import Layout, best, locate
 from biomtl.corpora.blue.ner import read_ner
 from biomtl.corpora.blue.pairs import read_inference, read_similarity
 from biomtl.corpora.blue.relations import read_relations
+from biomtl.corpora.blurb.layout import fits, twins
 from biomtl.corpora.reader import ReadOptions, Record
 from biomtl.corpora.records import Located
 from biomtl.corpora.source import Source
@@ -32,6 +33,17 @@ FAMILIES: dict[str, Family] = {
 }
 
 
+def _files(layouts: list[Layout]) -> Iterator[str]:
+    """The files of the first layout, which `read` takes."""
+    yield from layouts[0].files.values()
+
+
+def _is_blurbs(source: Source, name: str, task: str) -> bool:
+    """Whether a table is BLURB's; tokens in two columns are read for either benchmark."""
+    known = twins().get(task)
+    return known is not None and bool(known.columns) and fits(source, name, known)
+
+
 class BlueFiles:
     """``<task>/{train,dev,test}.tsv``, by the folder and file names of BLUE's release, BlueBERT, MT-DNN or ELMo.
 
@@ -46,8 +58,11 @@ class BlueFiles:
         self.assume = assume
 
     def detect(self, source: Source) -> Sequence[str]:
-        """The tasks that folders are named after."""
-        return list(locate(source, self.assume))
+        """The tasks that folders are named after, unless the folder holds the same corpus in BLURB's format."""
+        if self.assume is not None and self.assume not in FAMILIES:
+            return []
+        located = locate(source, self.assume)
+        return [task for task in located if not any(_is_blurbs(source, name, task) for name in _files(located[task]))]
 
     def read(self, source: Source, tasks: Sequence[str], options: ReadOptions) -> Iterator[tuple[str, Split, Record]]:
         """Stream the records by task; labels are checked with the record (see `tasks.types`)."""
