@@ -21,7 +21,7 @@ from biomtl.corpora.shareclefe import ShareClefe
 from biomtl.corpora.source import Source
 from biomtl.corpora.unpack import unpack
 from biomtl.errors import BiomtlError
-from biomtl.formats import bioc, brat, conll, delimited, pubtator
+from biomtl.formats import bioc, brat, conll, delimited, pubtator, squad
 from biomtl.storage.files import decode_line
 from fuzz import samples as stored_samples
 from fuzz import stored
@@ -36,6 +36,15 @@ def lines(content: bytes) -> Iterable[tuple[int, str]]:
 def _brat(content: bytes) -> None:
     text, _, annotations = content.partition(b"\n====\n")
     brat.parse("x", brat.decode(text, WHERE), lines(annotations), WHERE)
+
+
+def _squad(content: bytes) -> None:
+    with tempfile.TemporaryDirectory(prefix=WHERE) as folder:
+        path = Path(folder) / "x.json"
+        path.write_bytes(content)
+        squad.read_answers(path)
+        if squad.is_squad(path):
+            list(squad.read_squad(path))
 
 
 def _zip(content: bytes) -> None:
@@ -115,6 +124,7 @@ _BLUE = {
 
 READERS: dict[str, Callable[[bytes], object]] = {
     "pubtator": lambda content: list(pubtator.parse(lines(content), WHERE)),
+    "squad": _squad,
     "bioc-xml": lambda content: list(bioc.parse(io.BytesIO(content), WHERE)),
     "bioc-json": lambda content: list(bioc.parse(io.BytesIO(content), WHERE, as_json=True)),
     "brat": _brat,
@@ -164,6 +174,11 @@ def _packed(files: dict[str, bytes]) -> bytes:
 
 # Something good to start from, for fuzzers that change what they are given.
 SAMPLES: dict[str, list[bytes]] = {
+    "squad": [
+        b'{"version": "v2.0", "data": [{"title": "t", "paragraphs": [{"context": "a b", "qas": [{"id": "1", "question":'
+        b' "q", "answers": [{"text": "b", "answer_start": 2}], "is_impossible": false}]}]}]}',
+        b'{"1": "b", "2": ""}',
+    ],
     "pubtator": [b"7|t|Aspirin\n7|a|helps\n7\t0\t7\tAspirin\tChemical\tD1\n7\tCID\tD1\tD2\n\n8|t|a\n"],
     "bioc-xml": [_XML],
     "bioc-json": [_JSON],

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from biomtl.tasks.head import DEFAULT_HEAD, HeadChoice
 from biomtl.tasks.task import Task
 from biomtl.tasks.types.base import Record, type_of
+from biomtl.tasks.types.checks import WEIGHT
 from biomtl.text.base import EncodedRow, TextInput, TextProcessor
 from biomtl.text.levitated import MOST_MARKERS, place_markers
 
@@ -43,6 +44,7 @@ class TaskExample:
         loss_denominator: number of outputs that count in the mean loss.
         labelled: whether ``target`` is gold; a teacher's outputs stand in for missing gold.
         taught: ``[outputs, labels]`` the teachers' outputs as distributions, if the task has teachers.
+        weight: factor of the record's loss.
     """
 
     task: str
@@ -54,6 +56,7 @@ class TaskExample:
     labelled: bool = True
     taught: NDArray[Any] | None = None
     markers: NDArray[np.int32] | None = None
+    weight: float = 1.0
 
 
 @dataclass(slots=True)
@@ -206,7 +209,8 @@ def ask(
     target = task_type.target(record, task)
     if positions is not None:
         target[(positions[..., 0] < 0).any(1)] = MISSING
-    return TaskExample(task.name, index, positions, target, task_type.loss_denominator(target), features)
+    count, weight = task_type.loss_denominator(target), float(record.get(WEIGHT, 1.0))
+    return TaskExample(task.name, index, positions, target, count, features, weight=weight)
 
 
 def _ask_unlabelled(
@@ -354,9 +358,18 @@ def _task_rows(asked: Sequence[tuple[int, EncodedExample, TaskExample]], mask: t
         targets=torch.from_numpy(np.concatenate(targets)) if targets else None,
         taught=torch.from_numpy(_stacked(taught)) if taught else None,
         labelled=torch.from_numpy(np.repeat([example.labelled for example in examples], counts)) if taught else None,
+        weights=_weights(examples, counts) if targets else None,
         loss_denominator=sum(example.loss_denominator for example in examples),
         layout=RowLayout.of(mask[rows]),
     )
+
+
+def _weights(examples: Sequence[TaskExample], counts: Sequence[int]) -> torch.Tensor | None:
+    """``[outputs]``: the weight of each output's record; ``None`` if all are 1."""
+    import torch
+
+    weights = np.array([example.weight for example in examples], dtype=np.float32)
+    return None if (weights == 1).all() else torch.from_numpy(np.repeat(weights, counts))
 
 
 def _stacked(parts: Sequence[NDArray[Any]]) -> NDArray[np.float32]:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 import biomtl
 from biomtl.encoders import load_encoder, load_processor
 from biomtl.encoders.base import Encoded, Encoder
+from biomtl.encoders.borrow import Borrowed
 from biomtl.encoders.layout import RowLayout
 from biomtl.errors import InputError, nearest
 from biomtl.heads.base import Head, HeadOutput, RowHead
@@ -59,14 +60,14 @@ class MultiTaskModel(nn.Module):
         self.encoder = encoder
         self.processor = processor
         self.tasks: dict[str, Task] = {}
-        self.choices: dict[str, HeadChoice] = {}
-        """The choice of head for each task."""
+        self.choices: dict[str, HeadChoice] = {}  # the choice of head for each task
         self.heads = nn.ModuleDict()
         self.provenance: dict[str, Any] = {}
         self.source: str | None = None
         """The source of the encoder, as in a recipe's ``encoder``; ``None`` if it was made in Python."""
         self.trained_heads: set[str] = set()
         """The tasks whose heads are from the same source."""
+        self.borrowed: Borrowed | None = None  # what the encoder has from another one, by `encoders.borrow`
         for task in tasks.values() if isinstance(tasks, Mapping) else tasks:
             self.add_task(task, (heads or {}).get(task.name, DEFAULT_HEAD))
 
@@ -131,8 +132,7 @@ class MultiTaskModel(nn.Module):
 
     def keep_tasks(self, names: Iterable[str]) -> None:
         """Drop every other head."""
-        names = set(names)
-        for name in [n for n in self.tasks if n not in names]:
+        for name in self.tasks.keys() - set(names):
             del self.tasks[name], self.choices[name], self.heads[_key(name)]
 
     def head(self, task: str) -> Head:
@@ -227,7 +227,8 @@ class MultiTaskModel(nn.Module):
 
     def head_record(self, task: str) -> dict[str, Any]:
         """The content of ``head.json``: the task and its choice of head."""
-        record = self.tasks[task].model_dump(mode="json", exclude={"catalogue", "files"})
+        unset = set() if self.tasks[task].unanswerable else {"unanswerable"}  # so that older versions can read it
+        record = self.tasks[task].model_dump(mode="json", exclude={"catalogue", "files", *unset})
         return {"task": record, "head": self.choices[task].dump()}
 
     def save_pretrained(
@@ -259,8 +260,8 @@ class MultiTaskModel(nn.Module):
             for path in Path(encoder_from).iterdir():
                 if path.is_file() and path.name not in (MANIFEST, OWNED):
                     link(path, work / path.name)
-            written = read_manifest(Path(encoder_from)).get("files", {})
-            linked = {name: digest for name, digest in written.items() if "/" not in name}
+            written = read_manifest(Path(encoder_from)).get("files", {}).items()
+            linked = {name: digest for name, digest in written if "/" not in name}
         for name in self.tasks:
             place = work / "heads" / name
             place.mkdir(parents=True)
@@ -307,9 +308,8 @@ class MultiTaskModel(nn.Module):
         model.source = source
         model.provenance = manifest.get("provenance", {})
         wanted = list(manifest["tasks"]) if tasks is None else [pick(name, manifest["tasks"], folder) for name in tasks]
-        digests = manifest.get("files", {})
         for name in wanted:
-            place = folder / "heads" / name
+            place, digests = folder / "heads" / name, manifest.get("files", {})
             checksums.verify(
                 folder, {file: value for file, value in digests.items() if file.startswith(f"heads/{name}/")}
             )

@@ -16,6 +16,13 @@ from biomtl.errors import InputError
 
 _IMPLEMENTATIONS = ("attn_implementation", "_attn_implementation", "_attn_implementation_internal")
 _EXPERTS = ("experts_implementation", "_experts_implementation", "_experts_implementation_internal")
+ENCODER_HALVES = {
+    "t5": "T5EncoderModel",
+    "mt5": "MT5EncoderModel",
+    "umt5": "UMT5EncoderModel",
+    "longt5": "LongT5EncoderModel",
+}
+"""Families with a decoder, and the class of transformers that is their encoder alone."""
 _KERNELS = ("use_kernels", "kernel_config")
 
 
@@ -24,7 +31,7 @@ def load_network(name: str | Path, class_name: str = "AutoModel", *, pickled: bo
 
     Args:
         name: a folder in ``save_pretrained`` form, or a hub name.
-        class_name: a class of transformers.
+        class_name: a class of transformers; of ``AutoModel`` the encoder half, where a family has a class for it.
         pickled: read ``pytorch_model.bin`` where there is nothing else; torch takes nothing but tensors from it.
         given: further arguments of ``from_pretrained``.
 
@@ -41,6 +48,8 @@ def load_network(name: str | Path, class_name: str = "AutoModel", *, pickled: bo
     from biomtl.storage.tensors import refuse_nonfinite
 
     refuse_code(name)
+    if class_name == "AutoModel":
+        class_name = _encoder_class(name)
     with quiet(), _no_code(name):
         network, report = getattr(transformers, class_name).from_pretrained(
             str(name),
@@ -53,6 +62,13 @@ def load_network(name: str | Path, class_name: str = "AutoModel", *, pickled: bo
         )
     refuse_nonfinite(network.named_parameters(), name)
     return network, sorted(report["missing_keys"])
+
+
+def _encoder_class(name: str | Path) -> str:
+    from transformers import PretrainedConfig
+
+    config, _ = PretrainedConfig.get_config_dict(str(name))
+    return ENCODER_HALVES.get(str(config.get("model_type")), "AutoModel")
 
 
 def layers_of(name: str | Path) -> int:

@@ -23,7 +23,7 @@ DEFINITIONS: dict[str, Any] = {
     },
     "kind": COMMON | {
         "data_format": "PremiseOnly", "task_type": "Classification", "n_class": 2, "metric_meta": ["F1", "CMAT"],
-        "loss": "CeCriterion",
+        "loss": "JSCriterion", "adv_loss": "HLCriterion",
     },
     "sts": COMMON | {
         "data_format": "PremiseAndOneHypothesis", "task_type": "Regression", "n_class": 1,
@@ -74,14 +74,17 @@ def test_a_recipe_of_every_task_that_has_a_counterpart(definitions: Path, tmp_pa
     remarks = "\n".join(made.remarks)
     for said in (
         "nli: one file a split, so these are left out: mismatched_dev",
-        "kind: metrics that its own task doesn't print: CMAT",
-        "sts: metrics that its own task doesn't print: spearman",
+        "kind: metrics without a counterpart: CMAT",
         "mlm: left out, MaskLM over MLM has no counterpart",
-        "squad: left out, span data are features",
-        "nli: adv_loss: SMART has one loss per task type here",
+        "squad: left out, no squad_<split>.tsv or .json",
+        "nli: kd_loss MseCriterion: `distill` mixes gold and teachers",
     ):
         assert said in remarks
         assert said in (tmp_path / "recipes" / "mine.yaml").read_text()
+    assert (recipe.tasks["sts"].metric, recipe.tasks["sts"].metrics) == ("pearson", ("spearman",))
+    assert (nli.loss, nli.divergence) == (None, "sym_kl")
+    assert (recipe.tasks["kind"].loss, recipe.tasks["kind"].divergence) == ("js", "hellinger")
+    assert "sts: adv_loss SymKlCriterion: the divergence is that of its type" in remarks
     suite = load_suite(str(tmp_path / "recipes" / "mine.yaml"))
     assert {name: len(entry.records("train")) for name, entry in suite.data.items()} == dict.fromkeys(ROWS, 2)
     assert suite.tasks["ner"].labels == ("O", "B-X", "I-X")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -118,3 +119,11 @@ def test_the_option_of_the_command(tmp_path: Path, command: Any) -> None:
     assert yaml.safe_load((tmp_path / "mine.yaml").read_text())["num_train_epochs"] == 7
     ended = command("convert", tmp_path / "x.pt", tmp_path / "out", "--flags", "--epochs 7")
     assert "--flags for a checkpoint" in ended.err
+
+
+def test_the_page_s_tests_exist() -> None:
+    root = Path(__file__).parents[2]
+    page = (root / "docs" / "from-mt-dnn.md").read_text()
+    named = set(re.findall(r"`(?:tests/)?([a-z_/]+/test_[a-z_]+\.py)`", page))
+    assert len(named) > 10
+    assert [name for name in sorted(named) if not (root / "tests" / name).is_file()] == []

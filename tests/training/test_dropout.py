@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional
 
+import tiny
 from biomtl.training.dropout import LANES, FastDropout, _attention, drop
+from biomtl.training.optimiser import configure
+from biomtl.training.recipe_io import make_recipe
 
 
 @pytest.mark.parametrize("p", [0.1, 0.5, 0.9, 0.003])
@@ -114,3 +118,15 @@ def test_the_seed_decides() -> None:
         with FastDropout():
             results.append(functional.dropout(torch.ones(100), 0.3))
     assert torch.equal(*results)
+
+
+def test_encoder_heads_and_a_task_apart(bert: Path) -> None:
+    model = tiny.model(bert, ["cls-text", "reg-pair"], max_length=24)
+    keys = {"dropout": 0.3, "head_dropout": 0.2, "tasks": {"cls-text": {"dropout": 0.1}, "reg-pair": {}}}
+    configure(model, make_recipe(keys))
+
+    def rates(module: torch.nn.Module) -> set[float]:
+        return {part.p for part in module.modules() if isinstance(part, torch.nn.Dropout)}
+
+    assert rates(model.encoder) == {0.3}
+    assert (rates(model.head("cls-text")), rates(model.head("reg-pair"))) == ({0.1}, {0.2})

@@ -26,6 +26,7 @@ from biomtl.report.tables import divided_note, score_table
 from biomtl.results import FILE, Results
 from biomtl.storage.files import atomic_folder, refuse_existing
 from biomtl.suite import load_suite
+from biomtl.tasks.types.base import type_of
 from biomtl.training.origin import date
 
 
@@ -34,6 +35,7 @@ class PredictionFormat(StrEnum):
 
     jsonl = "jsonl"
     mtdnn = "mtdnn"
+    squad = "squad"
 
 
 def evaluate(
@@ -53,7 +55,10 @@ def evaluate(
     ] = False,
     format: Annotated[
         PredictionFormat,
-        typer.Option("--format", help="Format of the predictions: JSON lines, or MT-DNN's score files."),
+        typer.Option(
+            "--format",
+            help="Format of the predictions: JSON lines, MT-DNN's score files, or SQuAD's answers by question.",
+        ),
     ] = PredictionFormat.jsonl,
     bf16: Annotated[bool, typer.Option("--bf16", help="Compute in bfloat16.")] = False,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the bootstrap.")] = 0,
@@ -65,16 +70,20 @@ def evaluate(
 
     Example: `biomtl evaluate runs/joint --data prepared --split test --out runs/joint-test`
     """
-    if with_gold and format == PredictionFormat.mtdnn:
-        raise InputError("--with-gold and --format mtdnn", expected="one of them", fix="leave one out")
+    if with_gold and format != PredictionFormat.jsonl:
+        raise InputError(f"--with-gold and --format {format}", expected="one of them", fix="leave one out")
     refuse_existing(out, overwrite, output="evaluate", inputs=(model, data))
     loaded = MultiTaskModel.from_pretrained(model, max_length=max_length)
     if uncalibrated:
         loaded.drop_calibration()
     whole = load_suite(data, task, known=loaded.tasks)
     suite = shared_tasks(loaded, whole, asked=bool(task), split=split.value)
-    for name in suite.tasks if format == PredictionFormat.mtdnn else ():
-        check_writable(loaded.tasks[name])
+    for name in suite.tasks:
+        if format == PredictionFormat.mtdnn:
+            check_writable(loaded.tasks[name])
+        if format == PredictionFormat.squad and "answers" not in type_of(loaded.tasks[name]).further_cells:
+            problem = f"task {name}: SQuAD's answers for type {loaded.tasks[name].type}"
+            raise InputError(problem, expected="type span", fix="leave out --format, or the task")
     for line in [] if task else left_out(loaded, whole, split.value):
         say(line)
     with texts("evaluate") as advance:
@@ -94,6 +103,8 @@ def evaluate(
     with atomic_folder(out, "evaluate", overwrite=overwrite) as work:
         if format == PredictionFormat.mtdnn:
             result.write_mtdnn(work, loaded.tasks)
+        elif format == PredictionFormat.squad:
+            result.write_squad(work)
         else:
             result.write_predictions(work / "predictions", suite if with_gold else None)
         results.write(work / FILE)

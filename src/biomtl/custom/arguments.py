@@ -6,10 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from biomtl.tasks.relation import RelationArguments
+from biomtl.tasks.types.checks import WEIGHT
 from biomtl.tasks.types.relation import ARGUMENT_CELLS, SIDES
 
 NEEDED = ("start", "end")
-MAY_BE_EMPTY = frozenset(f"{field}_{side}" for side in SIDES for field in ARGUMENT_CELLS if field not in NEEDED)
+MAY_BE_EMPTY = frozenset(
+    {WEIGHT, *(f"{field}_{side}" for side in SIDES for field in ARGUMENT_CELLS if field not in NEEDED)}
+)
 Both = tuple[str, str, tuple[tuple[int, int], tuple[int, int]]]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from biomtl.audit.overlap import texts_of
 from biomtl.corpora.reader import Record
@@ -15,6 +16,7 @@ from biomtl.custom.task import own_task, raw_records
 from biomtl.errors import InputError
 from biomtl.tasks.task import Task
 from biomtl.tasks.types.base import TaskType
+from biomtl.tasks.types.checks import WEIGHT, row_weights_note
 from biomtl.text.word_rules import describe, learn_words
 from biomtl.text.words import words
 
@@ -71,6 +73,8 @@ def check_file(name: str, definition: TaskDefinition, task_type: TaskType) -> Ch
         _count(report, record, task_type, name)
     if not (report.records or report.bad):
         raise InputError("no rows", path=path, expected=f"rows of {report.format}")
+    if note := row_weights_note(own.task.name, [record.get(WEIGHT, 1.0) for record in report.records]):
+        report.notes += (note,)
     if own.task.inputs == "tokens" and report.records:
         report.words = describe(learn_words(report.records))
     report.bad.sort(key=lambda error: (str(error.path), error.line or 0))
@@ -92,7 +96,8 @@ def _provisional(name: str, definition: TaskDefinition, task_type: TaskType) -> 
             value = record[task_type.gold_key]
             labels.update([value] if isinstance(value, str) else value)
     known = task_type.labels_from(definition.labels or sorted(label for label in labels if label.strip()))
-    fields = {"inputs": task_type.inputs[0], "labels": known, "relation": definition.relation}
+    fields: dict[str, Any] = {"inputs": task_type.inputs[0], "labels": known, "relation": definition.relation}
+    fields["unanswerable"] = "answers" in task_type.further_cells
     return Task(name=name, type=task_type.name, metric=task_type.metric, **fields)
 
 

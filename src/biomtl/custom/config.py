@@ -13,7 +13,7 @@ from biomtl.tasks.relation import RelationArguments
 from biomtl.tasks.task import SPLITS, Split
 
 Format = Literal[
-    "tsv", "csv", "jsonl", "parquet", "datasets", "mtdnn", "conll", "pubtator", "bioc", "brat", "documents"
+    "tsv", "csv", "jsonl", "parquet", "datasets", "mtdnn", "squad", "conll", "pubtator", "bioc", "brat", "documents"
 ]
 Quoting = Literal["csv", "none"]
 SEPARATOR = "|"
@@ -94,6 +94,7 @@ class TaskDefinition(BaseModel):
     )
     negative: Label | None = Field(None, description="Own task: the class that F1 leaves out.")
     metric: str | None = Field(None, description="Own task: the main metric; default the type's.")
+    metrics: tuple[str, ...] | None = Field(None, description="Own task: further metrics to print.")
     score_range: tuple[float, float] | None = Field(
         None, description="Own task: lowest and highest score for regression; default those in its files."
     )

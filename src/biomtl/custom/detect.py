@@ -13,6 +13,7 @@ from biomtl.custom.config import Format
 from biomtl.custom.tables import DICT, STATE
 from biomtl.errors import InputError
 from biomtl.formats import brat, conll
+from biomtl.formats.squad import is_squad
 from biomtl.mtdnn.rows import is_mtdnn
 from biomtl.storage.files import read_lines, suffix_of
 from biomtl.storage.inputs import refuse_endless
@@ -62,6 +63,8 @@ def detect(path: Path, *, tagging: bool) -> Format:
         expected = "brat's .txt and .ann files, or a dataset written by save_to_disk()"
         raise InputError("a folder of another kind", path=path, expected=expected, fix="name the files, or the format")
     known = SUFFIXES.get(suffix_of(path))
+    if suffix_of(path) == ".json" and is_squad(path):
+        return "squad"
     if known == "jsonl" or (known == "bioc" and suffix_of(path) == ".json"):
         record = _first_object(path)
         if is_mtdnn(record):

@@ -14,10 +14,10 @@ from biomtl.custom.config import SEPARATOR, TaskDefinition
 from biomtl.custom.tables import Row
 from biomtl.errors import InputError, OnError, nearest
 from biomtl.tasks.types.base import INPUT_CELLS, Cell, TaskType
-from biomtl.tasks.types.checks import INPUT_KEYS
+from biomtl.tasks.types.checks import INPUT_KEYS, WEIGHT
 from biomtl.text.tags import to_iob2
 
-NAMES: Mapping[str, Cell] = {"id": "text", "doc_id": "text"}
+NAMES: Mapping[str, Cell] = {"id": "text", "doc_id": "text", WEIGHT: "number"}
 _UNPRINTABLE = re.compile(r"[\x00\ud800-\udfff]")
 
 
@@ -36,7 +36,8 @@ class Columns:
         self.task_type, self.definition = task_type, definition
         self.named = definition.columns or {}
         inputs = {key: INPUT_CELLS[key] for name in task_type.inputs for key in INPUT_KEYS[name]}
-        self.cells: dict[str, Cell] = {**NAMES, **inputs, **task_type.gold_cells, **task_type.optional_cells}
+        further = {**task_type.optional_cells, **task_type.further_cells}
+        self.cells: dict[str, Cell] = {**NAMES, **inputs, **task_type.gold_cells, **further}
         for field in self.named:
             if field not in self.cells:
                 problem = f"columns: no field {field!r} in type {task_type.name}"
@@ -99,19 +100,22 @@ def table_records(
     """
     separator = columns.definition.separator or SEPARATOR
     optional = columns.task_type.optional_cells
-    wanted = {*NAMES, *INPUT_KEYS[inputs], *columns.task_type.gold_cells, *optional}
+    further = columns.task_type.further_cells
+    wanted = {*NAMES, *INPUT_KEYS[inputs], *columns.task_type.gold_cells, *optional, *further}
     places: dict[str, str] = {}
     available: list[str] = []
     for row in rows:
         if not places:
             available = list(row.values)
             places = columns.locate(available, inputs, path)
+        if WEIGHT in row.values:  # JSON lines may have one here and there
+            places.setdefault(WEIGHT, WEIGHT)
         fields: dict[str, Any] = {"id": f"{path.name}:{row.line}"}
         try:
             if late := next((field for field in row.values if field in optional and field not in available), None):
                 raise ValueError(f"{late!r}, which the first row lacks, expected in all rows or none")
             for field, column in places.items():
-                if field not in wanted or (field in MAY_BE_EMPTY and row.values.get(column) in (None, "")):
+                if field not in wanted or (field in (*MAY_BE_EMPTY, *further) and row.values.get(column) in (None, "")):
                     continue
                 if column not in row.values:  # JSON lines need not all have the same keys
                     raise ValueError(f"no {column!r}, expected {field}")
@@ -176,6 +180,10 @@ def _integer(value: Any, separator: str) -> int:
     return int(number)
 
 
+def _place(value: Any, separator: str) -> int | None:
+    return None if value is None or value == "" else _integer(value, separator)
+
+
 def _items(divide: Callable[[str, str], list[str]]) -> Callable[[Any, str], list[str]]:
     def read(value: Any, separator: str) -> list[str]:
         if value is None:
@@ -204,6 +212,7 @@ _VALUES: dict[Cell, Callable[[Any, str], Any]] = {
     "text": _text,
     "number": _number,
     "integer": _integer,
+    "place": _place,
     "texts": _items(lambda cell, separator: [item.strip() for item in cell.split(separator) if item.strip()]),
     "words": _items(lambda cell, separator: cell.split()),
     "spans": _spans,

@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from biomtl.corpora.reader import Record
+from biomtl.corpora.records import Located
 from biomtl.custom.config import Files, TaskDefinition
 from biomtl.custom.detect import ANNOTATED, DOCUMENTS, detect
 from biomtl.custom.documents import conll_records, document_records
@@ -22,12 +23,14 @@ from biomtl.custom.survey import RowRules, refuse_missing_arguments, survey
 from biomtl.custom.tables import Row, read_table
 from biomtl.errors import InputError, OnError, fail
 from biomtl.formats import delimited
+from biomtl.formats.squad import read_squad
 from biomtl.mtdnn.rows import PIECE_MARKS, Reading, read_rows
 from biomtl.storage.checksums import sha256
 from biomtl.storage.inputs import refuse_endless
 from biomtl.tasks.task import Split, Task
 from biomtl.tasks.types.base import Cell, TaskType
 
+SQUAD = ("squad_f1", "squad_exact_match")  # the metrics of tasks in its format
 MOST_SHOWN = 12  # labels in a note
 MOST_SINGLE = 0.9  # share of a tagging table's rows that may have only one word
 
@@ -124,8 +127,13 @@ def own_task(name: str, definition: TaskDefinition, task_type: TaskType, known: 
     if definition.negative is None and task_type.negative in fields.get("labels", ()):
         fields["negative"] = task_type.negative
     scored = fields["negative"] is not None and task_type.positive_metric is not None
-    fields["metric"] = definition.metric or (task_type.positive_metric if scored else task_type.metric)
-    fields["metrics"] = task_type.metrics if scored else ()
+    if cell == "place":
+        fields["unanswerable"], found = _unanswerable(name, task_type, definition, inputs, splits, known)
+        notes += found
+    official = SQUAD if any(_format(path, task_type, definition) == "squad" for path in files.of(splits[0])) else ()
+    usual = (*official, task_type.positive_metric if scored else task_type.metric)[0]
+    fields["metric"] = definition.metric or usual
+    fields["metrics"] = definition.metrics or (task_type.metrics if scored else official[1:])
     try:
         return OwnTask(Task(**fields), task_type, definition, tuple(notes))
     except ValidationError as error:
@@ -147,7 +155,9 @@ def raw_records(
     """
     for path in (definition.files or Files()).of(split):
         format = _format(path, task_type, definition)
-        if format == "conll":
+        if format == "squad":
+            yield from (Located((str(path), number), **row) for number, row in read_squad(path, on_error))
+        elif format == "conll":
             yield from conll_records(path, definition, on_error)
         elif format in ANNOTATED and task_type.optional_cells:
             negative = definition.negative or task_type.negative or ""
@@ -176,6 +186,8 @@ def _table(path: Path, format: str, split: Split, columns: Columns, on_error: On
 
 def _format(path: Path, task_type: TaskType, definition: TaskDefinition) -> str:
     format = definition.format or detect(path, tagging="tokens" in task_type.inputs)
+    if format == "squad" and "answers" not in task_type.further_cells:
+        raise InputError(f"a SQuAD file for a task of type {task_type.name}", path=path, expected="type: span")
     readable = DOCUMENTS if "tokens" in task_type.inputs else ANNOTATED if task_type.optional_cells else ()
     if format in DOCUMENTS and format not in readable:
         expected = "TSV, CSV, JSON lines, Parquet or a saved dataset"
@@ -189,6 +201,8 @@ def _inputs(definition: TaskDefinition, task_type: TaskType, split: Split) -> st
         return task_type.inputs[0]
     columns = Columns(task_type, definition)
     path = (definition.files or Files()).of(split)[0]
+    if _format(path, task_type, definition) == "squad":
+        return "pair"
     rows = _table(path, _format(path, task_type, definition), split, columns, _pass)
     return columns.inputs(list(next((row.values for row in rows), {})))
 
@@ -246,6 +260,24 @@ def _range(
         few = InputError(f"task {name}: no two different finite scores in its files", fix="give score_range")
         raise next(iter(faults), few)
     return low, high
+
+
+def _unanswerable(
+    name: str,
+    task_type: TaskType,
+    definition: TaskDefinition,
+    inputs: str,
+    splits: Sequence[Split],
+    known: Task | None,
+) -> tuple[bool, list[str]]:
+    """Whether questions may have no answer, in the files or for the known task, and a line that says so."""
+    rows = missing = 0
+    for split in splits:
+        for record in raw_records(task_type, definition, inputs, split, _pass):
+            rows += 1
+            missing += record[task_type.gold_key] is None
+    said = [f"task {name}: {missing:,} of {rows:,} questions have no answer"] if missing else []
+    return bool(missing) or (known is not None and known.unanswerable), said
 
 
 def _refuse_single_words(name: str, task_type: TaskType, definition: TaskDefinition, inputs: str, split: Split) -> None:

@@ -22,7 +22,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 from biomtl.encoders.base import Encoded, Encoder, RowNetwork
 from biomtl.encoders.lora import without_lora
 from biomtl.errors import BiomtlError, InputError
-from biomtl.pretrained import layers_of, load_network, quiet
+from biomtl.pretrained import ENCODER_HALVES, layers_of, load_network, quiet
 from biomtl.storage.structured import read_json
 from biomtl.text.levitated import GROUPS, POSITIONS, attention
 
@@ -55,7 +55,7 @@ class TransformerEncoder(Encoder):
 
         Raises:
             InputError: nothing that can be loaded, weights that leave part of the encoder random, a model with a
-                decoder, or fewer layers than wanted.
+                decoder whose encoder has no class of its own, or fewer layers than wanted.
         """
         try:
             _check_weights(Path(name))
@@ -118,11 +118,18 @@ class TransformerEncoder(Encoder):
         return {**accepted, "attention_mask": seen, POSITIONS: inputs[POSITIONS] + self._first_position}
 
     def sequence_head(self, labels: int) -> RowNetwork:
-        """The head of the family's sequence classifier."""
+        """The head of the family's sequence classifier; over the encoder half of a family with a decoder, a mean.
+
+        Their own classifiers read the decoder.
+        """
+        if self.config.model_type in ENCODER_HALVES:
+            return MeanHead(self.dim, labels, _dropout(self.config))
         return StockHead("AutoModelForSequenceClassification", self.config, labels)
 
     def token_head(self, labels: int) -> RowNetwork:
-        """The head of the family's token classifier."""
+        """The head of the family's token classifier; a linear layer where the family has none."""
+        if self.config.model_type in ENCODER_HALVES and not _has_token_classifier(self.config):
+            return WordHead(self.dim, labels, _dropout(self.config))
         return StockHead("AutoModelForTokenClassification", self.config, labels)
 
     def save(self, folder: Path) -> None:
@@ -137,6 +144,37 @@ class TransformerEncoder(Encoder):
             self.network.activation_checkpointing_enable(activation_checkpointing_kwargs=options)
         else:  # its name in transformers 4
             self.network.gradient_checkpointing_enable(gradient_checkpointing_kwargs=options)
+
+
+class MeanHead(RowNetwork):
+    """Dropout and a linear layer over the mean of a row's states."""
+
+    traceable: ClassVar[bool] = True
+
+    def __init__(self, dim: int, labels: int, dropout: float) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(dropout)
+        self.classifier = nn.Linear(dim, labels)
+
+    def forward(self, encoded: Encoded) -> Tensor:
+        """``[rows, labels]``."""
+        return self.classifier(self.dropout(encoded.mean()))
+
+
+class WordHead(MeanHead):
+    """The same over every position's state."""
+
+    def forward(self, encoded: Encoded) -> Tensor:
+        """``[rows, positions, labels]``."""
+        return self.classifier(self.dropout(encoded.hidden))
+
+
+def _dropout(config: Any) -> float:
+    return float(getattr(config, "dropout_rate", 0.1))
+
+
+def _has_token_classifier(config: Any) -> bool:
+    return type(config) in transformers.MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING
 
 
 class StockHead(RowNetwork):
@@ -222,9 +260,10 @@ def _layers(name: str | Path, layers: int | None) -> dict[str, Any]:
 
 def _refuse_decoder(name: str | Path, config: Any) -> None:
     """Refuse models that need a decoder's input too."""
-    if getattr(config, "is_encoder_decoder", False):
+    if getattr(config, "is_encoder_decoder", False) and config.model_type not in ENCODER_HALVES:
         problem = f"a {config.model_type} with a decoder"
-        raise InputError(problem, path=name, expected="an encoder, such as a BERT", fix="T5 and BART are none")
+        halves = ", ".join(ENCODER_HALVES)
+        raise InputError(problem, path=name, expected=f"an encoder, such as a BERT, or one of {halves} (their encoder)")
 
 
 def _check_complete(name: str | Path, missing: Collection[str]) -> None:

@@ -64,6 +64,7 @@ class Head(nn.Module, ABC):
         self.objective = objective
         self.lora: TaskLora | None = None
         """Adapters of the task's own in the encoder."""
+        self.divergence: str | None = None  # by which training methods compare two passes; see `heads.named`
         self.register_load_state_dict_pre_hook(_take_old_names)
 
     @abstractmethod

@@ -199,6 +199,9 @@ def span(task: Task, encoder: Encoder, choice: HeadChoice) -> Head:
     if encoded_apart(task, encoder, choice):
         fix = "use pairs: together and a transformer, or texts without questions"
         raise InputError(f"task {task.name}: the question would be encoded separately from its text", fix=fix)
+    if task.unanswerable and not encoder.joins_pairs:
+        problem = f"task {task.name}: questions without an answer over an encoder without special positions"
+        raise InputError(problem, expected="a transformer", fix="leave them out of the data")
     return SpanHead(encoder.token_head(2))
 
 

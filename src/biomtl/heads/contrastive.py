@@ -49,10 +49,16 @@ class ContrastiveHead(nn.Module):
 
     def loss(self, first: Tensor, second: Tensor, scores: Tensor) -> Tensor:
         """The mean contrastive loss against gold ``scores`` ``[pairs]`` in the task's range."""
-        return contrastive_loss(self.distance(first, second), (scores - self.low) / (self.high - self.low), self.margin)
+        similarities = (scores - self.low) / (self.high - self.low)
+        return contrastive_loss(self.distance(first, second), similarities, self.margin)
 
 
 def contrastive_loss(distances: Tensor, similarities: Tensor, margin: float = 1.0) -> Tensor:
-    """Mean of ``y d^2 + (1 - y) max(margin - d, 0)^2`` over ``[pairs]``; ``y`` in [0, 1], 1 for equal texts."""
+    """The mean of `contrastive_losses`."""
+    return contrastive_losses(distances, similarities, margin).mean()
+
+
+def contrastive_losses(distances: Tensor, similarities: Tensor, margin: float = 1.0) -> Tensor:
+    """``y d^2 + (1 - y) max(margin - d, 0)^2`` of each of ``[pairs]``; ``y`` in [0, 1], 1 for equal texts."""
     apart = torch.relu(margin - distances)
-    return (similarities * distances.square() + (1 - similarities) * apart.square()).mean()
+    return similarities * distances.square() + (1 - similarities) * apart.square()

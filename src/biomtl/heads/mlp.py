@@ -17,8 +17,8 @@ from torch.nn import functional
 
 from biomtl.encoders.base import Encoded, Encoder, RowNetwork
 from biomtl.errors import InputError
-from biomtl.heads.contrastive import ContrastiveHead, contrastive_loss
-from biomtl.heads.losses import targets_of
+from biomtl.heads.contrastive import ContrastiveHead, contrastive_losses
+from biomtl.heads.losses import targets_of, weighted_mean
 from biomtl.heads.options import head_options
 from biomtl.heads.rows import TaskRows
 from biomtl.heads.seq2seq import build_seq2seq
@@ -200,4 +200,5 @@ class ContrastivePair(nn.Module):
         """The contrastive loss; the distance is recovered from the score."""
         low, span = self.contrastive.low, self.contrastive.high - self.contrastive.low
         distances = (1 - (scores.float().squeeze(-1) - low) / span) * self.contrastive.margin
-        return contrastive_loss(distances, (targets_of(rows) - low) / span, self.contrastive.margin)
+        each = contrastive_losses(distances, (targets_of(rows) - low) / span, self.contrastive.margin)
+        return each.mean() if rows.weights is None else weighted_mean(each, rows)

@@ -31,6 +31,7 @@ class TaskRows:
         loss_denominator: number of outputs in the mean loss.
         taught: ``[m, labels]`` the teachers' outputs as distributions, if the task has teachers.
         labelled: ``[m]`` then, whether ``targets`` are gold there.
+        weights: ``[m]`` factor of each output's loss, its record's; ``None`` if all are 1.
         layout: where these rows have real positions.
         features: ``[m, n]`` further numbers of each output, such as the types of mentions, or ``None``.
         slots: ``[m]`` each output's index in a table ``[r, outputs_per_row]``, by the row of its first position;
@@ -49,6 +50,7 @@ class TaskRows:
     loss_denominator: int = 0
     taught: Tensor | None = None
     labelled: Tensor | None = None
+    weights: Tensor | None = None
     layout: RowLayout | None = None
     features: Tensor | None = None
     slots: Tensor | None = None
@@ -72,6 +74,7 @@ class TaskRows:
             targets=None if self.targets is None else self.targets.to(device),
             taught=None if self.taught is None else self.taught.to(device),
             labelled=None if self.labelled is None else self.labelled.to(device),
+            weights=None if self.weights is None else self.weights.to(device),
             layout=None if self.layout is None else self.layout.to(device),
         )
 

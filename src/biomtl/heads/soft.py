@@ -15,7 +15,14 @@ from torch import Tensor
 from torch.nn import functional
 
 from biomtl.heads.base import Head
-from biomtl.heads.losses import SquaredError, binary_cross_entropy, targets_of, text_cross_entropy, word_cross_entropy
+from biomtl.heads.losses import (
+    SquaredError,
+    binary_cross_entropy,
+    targets_of,
+    text_cross_entropy,
+    weighted_mean,
+    word_cross_entropy,
+)
 from biomtl.heads.rows import TaskRows
 from biomtl.heads.words import span_loss
 from biomtl.tasks.task import Task
@@ -46,9 +53,13 @@ class Soft(ABC):
         back = self.loss(first, other, rows) - self.loss(second, other, rows)
         return (there + back) / 2
 
+    def distributions(self, probabilities: Tensor) -> Tensor:
+        """``[outputs, …, n]``: the same, as distributions over the last dimension."""
+        return probabilities
+
     def mean(self, values: Tensor, rows: TaskRows) -> Tensor:
-        """The task's mean of ``[outputs]`` over those that count."""
-        return (values * counted(rows)).sum() / max(rows.loss_denominator, 1)
+        """The task's mean of ``[outputs]`` over those that count, each times the weight of its row."""
+        return weighted_mean(values * counted(rows), rows)
 
 
 class Classes(Soft):
@@ -86,6 +97,10 @@ class Labels(Soft):
     def gold(self, outputs: Tensor, rows: TaskRows) -> Tensor:
         """0 or 1 for each."""
         return targets_of(rows).float()
+
+    def distributions(self, probabilities: Tensor) -> Tensor:
+        """Each label and its absence."""
+        return torch.stack([probabilities, 1 - probabilities], -1)
 
     def loss(self, outputs: Tensor, target: Tensor, rows: TaskRows) -> Tensor:
         """Binary cross-entropy."""

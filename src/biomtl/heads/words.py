@@ -11,7 +11,7 @@ from torch.nn.utils.rnn import pad_sequence
 from biomtl.encoders.base import RowNetwork
 from biomtl.heads.base import Loss, NetworkHead, Reading
 from biomtl.heads.crf import Crf
-from biomtl.heads.losses import targets_of, word_cross_entropy
+from biomtl.heads.losses import targets_of, weighted_mean, word_cross_entropy
 from biomtl.heads.readings import read_spans, read_words
 from biomtl.heads.rows import TaskRows
 from biomtl.tasks.types.span import END, START
@@ -58,7 +58,10 @@ class CrfHead(TagHead):
         targets = targets_of(rows)
         padded, mask = by_example(outputs, rows.output_counts)
         tags, _ = by_example(targets.where(targets >= 0, self.o_index), rows.output_counts)
-        total = self.crf.loss(padded, self.crf.legal(tags), mask).sum()
+        each = self.crf.loss(padded, self.crf.legal(tags), mask)
+        if rows.weights is not None:
+            each = each * by_example(rows.weights, rows.output_counts)[0][:, 0]
+        total = each.sum()
         return total / sum(rows.output_counts), rows.loss_denominator
 
     def scores(self, outputs: Tensor, rows: TaskRows) -> Tensor:
@@ -92,6 +95,8 @@ def span_loss(outputs: Tensor, rows: TaskRows) -> Tensor:
     """Mean negative log-probability over starts and ends; a word without pieces doesn't count."""
     targets = targets_of(rows)
     bits = torch.stack([(targets == bit) | (targets == START + END) for bit in (START, END)], dim=1)
+    if rows.weights is not None:
+        return weighted_mean(-(outputs * bits).sum(-1), rows)
     return -(outputs * bits).sum() / max(rows.loss_denominator, 1)
 
 

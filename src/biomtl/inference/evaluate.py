@@ -11,7 +11,7 @@ from biomtl.inference.engines import Model
 from biomtl.inference.predict import BATCH_TOKENS, Advance, predict_records
 from biomtl.mtdnn.scores import write_scores
 from biomtl.scoring import METRICS, Score, score_records
-from biomtl.storage.files import write_jsonl
+from biomtl.storage.files import write_json, write_jsonl
 from biomtl.suite import Suite
 from biomtl.tasks.task import Split, Task
 from biomtl.tasks.types.base import Record, type_of
@@ -45,6 +45,11 @@ class Evaluation:
                 task, records = gold.tasks[name], gold[name].records(self.split)
                 rows = [_with_gold(task, record, row) for record, row in zip(records, rows, strict=True)]
             write_jsonl(folder / name / f"{self.split}.jsonl", rows)
+
+    def write_squad(self, folder: Path) -> None:
+        """Write ``folder/<task>_<split>.json``, the answers of span tasks by question, as SQuAD's script takes them."""
+        for name, rows in self.predictions.items():
+            write_json(folder / f"{name}_{self.split}.json", {row["id"]: row["answer"] for row in rows})
 
     def write_mtdnn(self, folder: Path, tasks: Mapping[str, Task]) -> None:
         """Write ``folder/<task>_<split>_scores.json`` as MT-DNN does; labels are numbered as in these tasks.

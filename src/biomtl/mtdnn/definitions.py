@@ -36,8 +36,6 @@ _KNOWN = {
     "encoder_type", "kd_loss", "adv_loss", "actf",
 }  # fmt: skip
 _ELSEWHERE = {
-    "kd_loss": "distillation has one loss per task type here, see docs/training-methods.md",
-    "adv_loss": "SMART has one loss per task type here, see docs/training-methods.md",
     "actf": "MT-DNN finds no activation by this name and uses none; ours is the encoder family's",
 }
 
@@ -121,15 +119,15 @@ def _task(
     if kind in (None, "mlm") or inputs is None or inputs not in task_type(kind).inputs:
         yield f"left out, {entry['task_type']} over {entry.get('data_format')} has no counterpart"
         return
-    if kind == "span":
-        yield "left out, span data are features of MT-DNN; give the passages as JSON lines (docs/own-tasks.md)"
-        return
     options: dict[str, Any] = {"type": kind, "format": "mtdnn"}
     files, left_out = _files(name, entry, data, base)
     if left_out:
         yield f"one file a split, so these are left out: {', '.join(left_out)}"
     if not files:
         yield f"left out, no {name}_<split>.tsv or .json in {data}"
+        return
+    if kind == "span" and any(file.endswith(".json") for file in files.values()):
+        yield "left out, its .json are features of MT-DNN; give its .tsv, or SQuAD's own files (docs/own-tasks.md#span)"
         return
     options["files"] = files
     labels = _labels(entry, kind)
@@ -144,24 +142,39 @@ def _task(
         options["metric"] = metrics[0]
     if any(metric.endswith("_positive") for metric in metrics):
         options["negative"] = labels[-1] if given[0].endswith("WithoutLastOne") else labels[0]
-    unknown += list(metrics[1:])
+    if metrics[1:]:
+        options["metrics"] = list(metrics[1:])
     if unknown:
-        yield f"metrics that its own task doesn't print: {', '.join(unknown)}"
+        yield f"metrics without a counterpart: {', '.join(unknown)}"
     if entry.get("enable_san") and inputs == "pair" and kind == "classification":
         options["head"] = "san"
     if kind == "regression":
         options["loss_scale"] = "score"
     if (dropout := entry.get("dropout_p")) is not None:
         options["dropout"] = dropout
-    wanted = {"classification": "CeCriterion", "regression": "MseCriterion", "tagging": "SeqCeCriterion"}.get(kind)
-    if entry.get("loss") not in (None, wanted, "RankCeCriterion"):
-        yield f"loss {entry['loss']}: the loss is that of its type"
+    yield from _losses(entry, kind, options)
     for key in entry:
         if key in _ELSEWHERE:
             yield f"{key}: {_ELSEWHERE[key]}"
         elif key not in _KNOWN:
             yield f"{key}: no counterpart"
     recipe["tasks"][name] = options
+
+
+def _losses(entry: Mapping[str, Any], kind: str, options: dict[str, Any]) -> Iterator[str]:
+    """Set the losses that differ from ours, or say that there is none."""
+    names = {key: str(entry[key]) for key in ("loss", "adv_loss", "kd_loss") if entry.get(key) is not None}
+    ours = {key: LOSSES.get(name, {}).get("name") for key, name in names.items()}
+    own = "mse" if kind == "regression" else "cross_entropy"
+    known = ("mse",) if kind == "regression" else ("mse", "sym_kl", "js", "hellinger")
+    for key, option, choices in (("loss", "loss", (own, *known)), ("adv_loss", "divergence", known)):
+        if ours.get(key) in choices:
+            if ours[key] != own:
+                options[option] = ours[key]
+        elif key in names:
+            yield f"{key} {names[key]}: the {option} is that of its type"
+    if "kd_loss" in names and ours["kd_loss"] != options.get("loss", own):
+        yield f"kd_loss {names['kd_loss']}: `distill` mixes gold and teachers into one target of the task's own loss"
 
 
 def _labels(entry: Mapping[str, Any], kind: str) -> list[str]:

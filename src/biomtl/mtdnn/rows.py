@@ -1,7 +1,8 @@
 """MT-DNN's data: canonical TSV without a header, JSON lines of texts, and JSON lines of word pieces.
 
 All become rows with our field names. The canonical columns are ``uid, label, premise``, ``… hypothesis``,
-``uid, ruid, label, premise, hypothesis…`` and, for tags, lists in JSON or Python's notation.
+``uid, ruid, label, premise, hypothesis…`` and, for tags, lists in JSON or Python's notation; the label of a question is
+``start:::end:::impossible:::answer``.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from biomtl.formats.delimited import Row
 from biomtl.mtdnn.pieces import Pieces
 from biomtl.storage.files import read_lines
 from biomtl.storage.json_rows import parse_jsonl
+from biomtl.tasks.types.checks import WEIGHT
 
 KEYS = frozenset({"uid", "premise"})
 PIECE_KEYS = frozenset({"uid", "token_id"})
@@ -99,6 +101,8 @@ def _fields(cells: list[str], reading: Reading) -> dict[str, Any]:
         return {"id": cells[0], "label": _right(cells[2]), "text": cells[3], "candidates": cells[4:]}
     if len(cells) not in (3, 4):
         raise ValueError(f"{len(cells)} column(s), expected uid, label, premise and for a pair the hypothesis")
+    if reading.gold == "start":
+        return {"id": cells[0], **_answer(cells[1]), "text_a": cells[2], "text_b": cells[3]}
     texts = {"text": cells[2]} if len(cells) == 3 else {"text_a": cells[2], "text_b": cells[3]}
     return {"id": cells[0], reading.gold: _gold(cells[1], reading), **texts}
 
@@ -106,6 +110,9 @@ def _fields(cells: list[str], reading: Reading) -> dict[str, Any]:
 def _json_fields(record: dict[str, Any], reading: Reading, pieces: list[Pieces]) -> dict[str, Any]:
     """The fields of a row in JSON, of texts or of word pieces."""
     uid, label = str(record["uid"]), record.get("label")
+    if WEIGHT in record:
+        plain = {key: value for key, value in record.items() if key != WEIGHT}
+        return {**_json_fields(plain, reading, pieces), WEIGHT: record[WEIGHT]}
     if "token_id" in record:
         return {"id": uid, **_from_pieces(record, reading, pieces[0])}
     premise, hypothesis = record["premise"], record.get("hypothesis")
@@ -143,6 +150,14 @@ def _gold(value: Any, reading: Reading) -> Any:
             raise ValueError(f"label {number} of {len(reading.labels)}, expected 0 to {len(reading.labels) - 1}")
         return reading.labels[number]
     return str(value)
+
+
+def _answer(label: str) -> dict[str, Any]:
+    """A span from ``start:::end:::impossible:::answer``."""
+    start, end, impossible, *_ = label.split(":::")
+    if int(impossible) or int(start) < 0:
+        return {"start": None, "end": None}
+    return {"start": int(start), "end": int(end)}
 
 
 def _tagged(tokens: Any, tags: Any, offsets: Any, reading: Reading) -> dict[str, Any]:

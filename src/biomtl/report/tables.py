@@ -43,6 +43,7 @@ def plan_table(plan: DataPlan, tasks: Mapping[str, Task], recipe: Recipe, proces
             f"{plan.windowed:,} texts are longer than max_length {recipe.max_length}: "
             f"{plan.windows:,} overlapping windows cover them"
         )
+    notes += plan.weights
     notes += [divided_note(task, count) for task, count in plan.divided.items()]
     if plan.portioned:
         notes.append(f"{plan.portioned:,} texts with very many rows of a task are encoded several times")

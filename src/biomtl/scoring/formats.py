@@ -1,6 +1,6 @@
 """Gold and prediction files: our JSONL, BLUE's gold and prediction tables, its NER files, BlueBERT's probabilities.
 
-Also those of MT-DNN: its score files, its canonical rows and its JSON lines.
+Also those of MT-DNN: its score files, its canonical rows and its JSON lines; SQuAD's data and predicted answers.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from biomtl.corpora.blue.ner import read_ner
 from biomtl.corpora.blue.relations import SEVERAL_LABELS, document_of
 from biomtl.corpora.source import MAX_MEMBER, Source
 from biomtl.errors import InputError
+from biomtl.formats.squad import is_squad, read_answers, read_squad
 from biomtl.mtdnn import scores as mtdnn
 from biomtl.scoring.table import Record, Table
 from biomtl.storage.files import MAX_LINE, decode_line, open_binary
@@ -56,6 +57,8 @@ def load(path: str | Path, task: Task, *, may_be_empty: bool = False) -> Loaded:
     path = Path(path)
     if path.is_dir():
         raise InputError("a folder", path=path, expected="a gold or a prediction file")
+    if type_of(task).gold_key == "start" and path.is_file() and (given := _of_squad(path)) is not None:
+        return given
     source = Piped(path) if is_pipe(path) else Source(path)
     names = list(source.names)
     if len(names) != 1:
@@ -81,6 +84,16 @@ def load(path: str | Path, task: Task, *, may_be_empty: bool = False) -> Loaded:
     if answer == "other":
         raise InputError("not JSON lines", path=path, expected=f"JSON lines for a task of type {task.type}")
     return _load_table(source, name, task)
+
+
+def _of_squad(path: Path) -> Loaded | None:
+    """SQuAD's questions, or its file of predicted answers; ``None`` for any other file."""
+    if is_squad(path):
+        numbers, records = zip(*read_squad(path), strict=True)
+        return Loaded(Table(records, str(path), numbers), "records")
+    if (answers := read_answers(path)) is None:
+        return None
+    return Loaded(Table([{"id": name, "answer": text} for name, text in answers.items()], str(path)), "records")
 
 
 def _of_mtdnn(records: Sequence[Record], lines: Sequence[int], where: str, task: Task) -> Loaded:

@@ -155,6 +155,20 @@ _ALL = (
         lambda r: answers.exact_match(r.gold, r.predicted, r.unit_of),
         read=answers.read_answers,
     ),
+    Metric(
+        "squad_f1",
+        "SQuAD's F1 (mean over questions of the best F1 of normalised words with a right answer)",
+        ("span",),
+        lambda r: answers.squad_f1(r.gold, r.predicted, r.unit_of),
+        read=answers.read_answers,
+    ),
+    Metric(
+        "squad_exact_match",
+        "SQuAD's exact match (of normalised answers)",
+        ("span",),
+        lambda r: answers.squad_exact_match(r.gold, r.predicted, r.unit_of),
+        read=answers.read_answers,
+    ),
 )
 METRICS: dict[str, Metric] = {metric.id: metric for metric in _ALL}
 METRICS |= {entry.name: entry.load() for entry in entry_points(group="biomtl.metrics") if entry.name not in METRICS}

@@ -52,5 +52,11 @@ def refuse_nonfinite(
 
 
 def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Write tensors of any device."""
-    save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, path)
+    """Write tensors of any device; one that has two names, such as T5's embeddings, is written under both."""
+    written: dict[str, Tensor] = {}
+    seen: set[int] = set()
+    for name, value in tensors.items():
+        plain = value.detach().cpu().contiguous()
+        written[name] = plain.clone() if plain.data_ptr() in seen else plain  # the format has no shared memory
+        seen.add(plain.data_ptr())
+    save_file(written, path)

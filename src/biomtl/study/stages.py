@@ -230,8 +230,9 @@ def _recipe(recipe: Recipe, stage: Stage, fixed: Mapping[str, Any], task: str | 
     for key in ("output", "stages", "encoder", "heads", "suite"):
         if key in changes and (stage.name, key) != ("each", "heads"):
             raise InputError(f"stages: {stage.name}: {key} can't be changed by a stage", fix="leave it out")
-    if stage.name == "each":
-        values.pop("num_hidden_layers", None)  # the joint model's encoder has no more
+    if fixed.get("encoder", recipe.encoder) != recipe.encoder:  # that of a stage before has them already
+        values.pop("num_hidden_layers", None)
+        values.pop("init_from", None)
     for pair in ALTERNATIVES:
         if set(pair) & set(changes):
             values = {key: value for key, value in values.items() if key not in pair}

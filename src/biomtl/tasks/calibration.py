@@ -57,7 +57,9 @@ class Calibration(BaseModel):
         default_factory=dict, description="multilabel: lowest probability of each predicted label"
     )
     negative_bias: float = Field(
-        0.0, allow_inf_nan=False, description="added to the output of the negative class (of `O`) before it is compared"
+        0.0,
+        allow_inf_nan=False,
+        description="added to the output of the negative class (of `O`, of no answer) before it is compared",
     )
     before: Reliability | None = Field(None, description="on dev, without the temperature")
     after: Reliability | None = Field(None, description="on dev, with it")

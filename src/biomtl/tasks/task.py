@@ -83,6 +83,7 @@ class Task(BaseModel):
     metrics: tuple[str, ...] = Field((), description="further metrics to print")
     score_range: tuple[float, float] | None = Field(None, description="lowest and highest score, for regression")
     relation: RelationArguments | None = Field(None, description="a relation task's arguments")
+    unanswerable: bool = Field(False, description="whether a span task's questions may have no answer")
     words: WordRule | None = Field(
         None, description="how a tagging task's corpus splits text, learned in training and kept in the saved head"
     )

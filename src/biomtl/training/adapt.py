@@ -11,6 +11,7 @@ from rich.console import Console
 
 from biomtl.audit.overlap import comparable, normal
 from biomtl.encoders import load_encoder, load_processor
+from biomtl.encoders.borrow import borrow
 from biomtl.errors import InputError
 from biomtl.model import MultiTaskModel, model_folder
 from biomtl.report.console import table_console
@@ -50,7 +51,9 @@ def adapt(recipe: Recipe, *, resume: bool = False, overwrite: bool = False, cons
         if not isinstance(processor, TransformerProcessor):
             raise InputError("adapt: an encoder that reads no word pieces", path=source, expected="a transformer")
         torch.manual_seed(recipe.seed)
-        model = MultiTaskModel(load_encoder(source), processor)
+        model = MultiTaskModel(load_encoder(source, recipe.num_hidden_layers), processor)
+        if recipe.init_from is not None:
+            model.borrowed = borrow(model.encoder, processor, recipe.init_from)
         model.put_head(TASK, MaskedWordsHead(model.encoder))
         configure(model, recipe)
         if recipe.num_threads:
@@ -59,6 +62,7 @@ def adapt(recipe: Recipe, *, resume: bool = False, overwrite: bool = False, cons
         data = MaskedTexts(processor, texts, recipe, options.mask_share, accelerator.num_processes)
         if accelerator.is_main_process and not resume:
             say(console, f"adapt: {len(texts):,} texts in {len(data.examples):,} rows", left_out)
+            say(console, model.borrowed.note() if model.borrowed else None)
         model.to(accelerator.device)
         on_main_process(accelerator, lambda: folder.begin(recipe))
         place = folder.place

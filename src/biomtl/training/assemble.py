@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import torch
 
+from biomtl.encoders.borrow import borrow
 from biomtl.errors import InputError
 from biomtl.model import MultiTaskModel
 from biomtl.storage.tensors import refuse_nonfinite
@@ -43,6 +44,8 @@ def assemble(recipe: Recipe, model: MultiTaskModel | None = None, suite: Suite |
     recipe = located(recipe, Path.cwd())
     start, fresh = model, None  # weights come first: whatever is wrong with them is known before data is read
     if model is not None:
+        if recipe.init_from is not None:
+            raise InputError("init_from, but a model was passed in", fix="leave it out, or call `borrow` before")
         refuse_nonfinite(model.named_parameters(), None)
     elif recipe.heads == "trained":
         start = MultiTaskModel.from_pretrained(recipe.encoder, **_given(recipe, "max_length", "stride"))
@@ -50,6 +53,8 @@ def assemble(recipe: Recipe, model: MultiTaskModel | None = None, suite: Suite |
         torch.manual_seed(recipe.seed)
         lengths: dict[str, Any] = {"max_length": recipe.max_length, "stride": recipe.stride}
         fresh = MultiTaskModel.from_encoder(recipe.encoder, (), **lengths, layers=recipe.num_hidden_layers)
+        if recipe.init_from is not None:
+            fresh.borrowed = borrow(fresh.encoder, fresh.processor, recipe.init_from)
     facts: dict[str, Any] = {}
     if suite is None:
         names = list(recipe.tasks) or (list(model.tasks) if model else None)
@@ -168,7 +173,7 @@ def keep_heads(model: MultiTaskModel, suite: Suite) -> None:
         if changed := _changed(model.choices[name], suite.heads[name]):
             problem = f"{changed} for {name}, whose trained head was built otherwise"
             raise InputError(problem, fix=f"leave it out or {fresh}")
-        model.tasks[name] = old.model_copy(update={"order": task.order})
+        model.tasks[name] = old.model_copy(update={"order": task.order, "unanswerable": task.unanswerable})
     model.keep_tasks(suite.tasks)
 
 

@@ -25,9 +25,11 @@ from biomtl.tasks.calibration import Calibration, Reliability
 from biomtl.tasks.head import HeadChoice
 from biomtl.tasks.task import Task
 from biomtl.tasks.types.base import Record, type_of
+from biomtl.tasks.types.span import Span
 
 GRID = [round(0.05 * i, 2) for i in range(1, 20)]
 BIASES = [round(0.25 * i, 2) for i in range(-12, 13)]
+MOST_BIASES = 100  # that are tried for no answer
 LEAST_GAIN = 1e-4  # of the metric, below which a decision stays as it is
 Values = NDArray[np.float64]
 
@@ -36,7 +38,8 @@ def calibrate(model: MultiTaskModel, suite: Suite, folder: Path, *, bf16: bool =
     """Fit each task's corrections on dev; write them into ``folder/model`` and figures into ``folder/reliability``.
 
     Temperature scaling of Guo et al. (2017, arXiv 1706.04599). Thresholds maximise the task's own main metric: of
-    several labels one by one (twice through all), of a negative class or ``O`` by a bias of its output.
+    several labels one by one (twice through all), of a negative class or ``O`` by a bias of its output. For questions
+    that may have no answer the bias is that of no answer.
 
     Args:
         model: the trained model, whose choices of heads are changed.
@@ -47,6 +50,12 @@ def calibrate(model: MultiTaskModel, suite: Suite, folder: Path, *, bf16: bool =
     engine = as_engine(model, bf16=bf16)
     for name, task in suite.tasks.items():
         soft = soft_of(task)
+        if "dev" in suite[name] and task.unanswerable:
+            records = suite[name].records("dev")
+            outputs = dev_outputs(engine, name, records, model)
+            found = fit_null(task, model.choices[name], records, outputs)
+            model.choices[name] = model.choices[name].model_copy(update={"calibration": found})
+            continue
         if "dev" not in suite[name] or not isinstance(soft, Classes | Labels) or isinstance(soft, Candidates):
             continue
         records = suite[name].records("dev")
@@ -101,19 +110,40 @@ def fit(
     )
     if not decisions:
         return found
-    kept = choice.model_copy(update={"calibration": found})
-
-    def value(changed: Calibration) -> float:
-        head = kept.model_copy(update={"calibration": changed})
-        said = [{"id": r["id"], **kind.predict(o, r, task, head)} for r, o in zip(records, outputs, strict=True)]
-        main = score_records(task, records, said, resamples=0).main
-        return main.value if METRICS[main.id].higher_is_better else -main.value
-
+    value = _scorer(task, choice, records, outputs)
     if several:
         return _thresholds(task, choice, found, value)
     if task.negative is None and kind.answer != "tags":
         return found
     return _bias(found, value)
+
+
+def fit_null(
+    task: Task, choice: HeadChoice, records: Sequence[Record], outputs: Sequence[NDArray[np.float32]]
+) -> Calibration:
+    """The bias of no answer with the best score: of 0 and of biases between neighbours among the leads of no answer."""
+    leads = np.unique([Span().null_lead(values) for values in outputs])
+    leads = leads[np.isfinite(leads)]
+    edges = [leads[0] - 1, *(leads[1:] + leads[:-1]) / 2, leads[-1] + 1] if len(leads) else []
+    tried = np.quantile(edges, np.linspace(0, 1, min(len(edges), MOST_BIASES)), method="nearest") if edges else []
+    value = _scorer(task, choice, records, outputs)
+    found = Calibration()
+    return _bias(found, value, [float(-edge) for edge in tried])
+
+
+def _scorer(
+    task: Task, choice: HeadChoice, records: Sequence[Record], outputs: Sequence[NDArray[np.float32]]
+) -> Callable[[Calibration], float]:
+    """The main metric, by which more is better, of these outputs with given corrections."""
+    kind = type_of(task)
+
+    def value(changed: Calibration) -> float:
+        head = choice.model_copy(update={"calibration": changed})
+        said = [{"id": r["id"], **kind.predict(o, r, task, head)} for r, o in zip(records, outputs, strict=True)]
+        main = score_records(task, records, said, resamples=0).main
+        return main.value if METRICS[main.id].higher_is_better else -main.value
+
+    return value
 
 
 def _thresholds(
@@ -131,9 +161,9 @@ def _thresholds(
     return found.model_copy(update={"thresholds": chosen})
 
 
-def _bias(found: Calibration, value: Callable[[Calibration], float]) -> Calibration:
+def _bias(found: Calibration, value: Callable[[Calibration], float], biases: Sequence[float] = BIASES) -> Calibration:
     best, chosen = value(found), found
-    for bias in BIASES:
+    for bias in biases:
         tried = found.model_copy(update={"negative_bias": bias})
         if (score := value(tried)) > best + LEAST_GAIN:
             best, chosen = score, tried

@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 
 from biomtl.batch import EncodedExample, divided_pairs, encode_examples
+from biomtl.errors import InputError
 from biomtl.suite import Suite
 from biomtl.tasks.types.base import Record
+from biomtl.tasks.types.checks import WEIGHT, row_weights_note
 from biomtl.text.base import TextProcessor
 from biomtl.training.batches import Index, plan_batches, shard
 from biomtl.training.label_weights import weights_note
@@ -79,6 +81,8 @@ class DataPlan:
     """Relation tasks' pairs whose mentions are in no common window."""
     rebalanced: Sequence[str] = ()
     """A line on each task with other proportions of classes than its data."""
+    weights: Sequence[str] = ()
+    """A line for each task that has rows with a weight other than 1."""
 
     def facts(self) -> dict[str, Any]:
         """What a run records of its plan: sizes, and each task's texts, share and passes per epoch."""
@@ -111,6 +115,7 @@ class TrainingData:
     ) -> None:
         self.recipe, self.tasks = recipe, suite.tasks
         records = {name: training_records(suite, name, recipe) for name in suite.tasks}
+        self.weights = [note for name, rows in records.items() if (note := _weights(name, rows))]
         more = teaching.unlabelled if teaching else None
         whole = encode_examples(processor, suite.tasks, records, targets=True, choices=suite.heads, unlabelled=more)
         if teaching is not None:
@@ -240,7 +245,20 @@ class TrainingData:
             self.portioned,
             self.divided,
             self._rebalanced(),
+            self.weights,
         )
+
+
+def _weights(task: str, records: Sequence[Record]) -> str | None:
+    """A line on a task's weights of rows, if any isn't 1.
+
+    Raises:
+        InputError: all are 0.
+    """
+    weights = [record.get(WEIGHT, 1.0) for record in records]
+    if not any(weights):
+        raise InputError(f"task {task}: all its training rows have weight 0", fix="leave the task out")
+    return row_weights_note(task, weights)
 
 
 def texts_with_unlike_answers(examples: Sequence[EncodedExample]) -> dict[str, int]:

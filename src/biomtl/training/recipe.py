@@ -71,6 +71,12 @@ class Recipe(BaseModel):
         description="Heads to start from if `encoder` is a biomtl model: `fresh` ones, or its `trained` ones for "
         "the tasks that it has (as in `biomtl finetune`).",
     )
+    init_from: str | None = Field(
+        None,
+        min_length=1,
+        description="Another encoder or model (folder, file of safetensors or hub name), whose tensors take the place "
+        "of those of `encoder` with the same name and shape; the plan says which. Not with `heads: trained`.",
+    )
     num_hidden_layers: Count | None = Field(
         None, description="Keep only so many of the encoder's first layers; default all. Not with `heads: trained`."
     )

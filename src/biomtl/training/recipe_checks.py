@@ -71,6 +71,9 @@ def check_schedule(recipe: Any) -> None:
     if recipe.num_hidden_layers is not None and recipe.heads == "trained":
         text = "num_hidden_layers cuts the encoder below trained heads: choose one, or heads: fresh"
         raise contradiction(text, "num_hidden_layers", "heads")
+    if recipe.init_from is not None and recipe.heads == "trained":
+        text = "init_from changes the encoder below trained heads: choose one, or heads: fresh"
+        raise contradiction(text, "init_from", "heads")
     name = recipe.lr_scheduler_type
     if (name == "multi_step") != (recipe.lr_milestones is not None):
         text = "lr_scheduler_type: multi_step and lr_milestones go together, give both or neither"

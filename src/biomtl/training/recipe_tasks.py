@@ -13,6 +13,9 @@ from biomtl.tasks.head import HeadChoice, View
 from biomtl.tasks.registry import GROUPS, known_tasks
 from biomtl.training.options import Amount, Count, Natural, NotNegative, Share
 
+LossName = Literal["cross_entropy", "mse", "sym_kl", "js", "hellinger", "cosine"]
+DivergenceName = Literal["mse", "sym_kl", "js", "hellinger", "cosine"]
+
 
 class TaskOptions(TaskDefinition):
     """A recipe's options for one task; with ``type`` and ``files`` it is the user's own task."""
@@ -22,6 +25,16 @@ class TaskOptions(TaskDefinition):
         "range",
         description="Unit of a regression's squared error: the score range, so that 0 to 5 weighs no more than 0 to 1, "
         "or the score itself, as in MT-DNN.",
+    )
+    loss: LossName | None = Field(
+        None,
+        description="The task's loss by name: `cross_entropy`, `mse`, `sym_kl`, `js`, `hellinger` or `cosine` of its "
+        "outputs as distributions; default the type's own, such as cross-entropy.",
+    )
+    divergence: DivergenceName | None = Field(
+        None,
+        description="How `smart` and `r_drop` compare two passes of the task: `sym_kl`, `js`, `hellinger`, `mse` or "
+        "`cosine`; default the mean of both Kullback-Leibler divergences.",
     )
     mixing_weight: Amount | None = Field(None, description="Share of the draws under `policy: fixed`, in any unit.")
     target_score: Amount | None = Field(

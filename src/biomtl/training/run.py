@@ -16,6 +16,7 @@ from biomtl.batch import encode_examples
 from biomtl.checkpoints.card import write_card
 from biomtl.encoders.lora import merge_lora
 from biomtl.errors import InputError
+from biomtl.heads.named import set_loss
 from biomtl.inference.evaluate import Evaluation, evaluate
 from biomtl.model import MultiTaskModel
 from biomtl.notebook import html_table
@@ -121,13 +122,16 @@ def train(
         recipe, suite, model = assemble(recipe, model, suite)
         if recipe.distill is not None:
             teachers_of(recipe.distill, suite.tasks)
-        notes = check_splits(suite, recipe)
+        notes = [model.borrowed.note()] if model.borrowed else []
+        notes += check_splits(suite, recipe)
         check_rebalance(suite, recipe)
         suite, overlap = look_for_overlap(suite, recipe)
         notes += scale_notes(suite, recipe)
         notes += learn_word_rules(model, suite)
         if recipe.num_threads:
             torch.set_num_threads(recipe.num_threads)
+        for name, options in recipe.tasks.items():
+            set_loss(model.tasks[name], model.head(name), options.loss, options.divergence)
         model.drop_calibration()  # of weights that are about to change
         configure(model, recipe)
         with accelerator.main_process_first():  # the others find its work done
@@ -147,6 +151,8 @@ def train(
         on_main_process(accelerator, lambda: folder.begin(recipe))
         planned = {"max_length": model.processor.max_length, **plan.facts()}
         model.provenance = {**provenance(suite, recipe, command), "overlap": overlap.facts(), "plan": planned}
+        if model.borrowed is not None:
+            model.provenance["init_from"] = model.borrowed.facts()
         if teaching is not None:
             model.provenance["teachers"] = dict(teaching.teachers)
         results = None
@@ -187,7 +193,7 @@ def watched(
 def claimed(recipe: Recipe, accelerator: Accelerator, *, resume: bool, overwrite: bool) -> Iterator[RunFolder]:
     """The run's folder, held by the first process for all; if it is refused, all processes raise the error."""
     with contextlib.ExitStack() as held:
-        read = [recipe.encoder, recipe.suite]
+        read = [recipe.encoder, recipe.suite, *filter(None, [recipe.init_from])]
         if recipe.distill is not None:
             read += [run for runs in recipe.distill.teachers.values() for run in runs]
         folder = claim(Path(recipe.output), resume=resume, overwrite=overwrite, inputs=read)

@@ -92,7 +92,7 @@ def teachers_of(options: DistillOptions, tasks: Mapping[str, Task]) -> dict[str,
 def _refuse_unlike(run: str, folder: Path, task: Task) -> None:
     path = folder / "heads" / task.name / "head.json"
     taught, _ = read_head(read_json(path, "the task of a head"), path)
-    for key in ("type", "inputs", "labels", "score_range"):
+    for key in ("type", "inputs", "labels", "score_range", "unanswerable"):
         theirs, ours = getattr(taught, key), getattr(task, key)
         if theirs != ours:
             shown = [", ".join(map(str, v)) if isinstance(v, tuple) else v for v in (theirs, ours)]
@@ -226,7 +226,7 @@ def _kept(
     return paths
 
 
-_GOLD = frozenset({"id", "doc_id", "label", "labels", "score", "tags", "start", "end"})
+_GOLD = frozenset({"id", "doc_id", "label", "labels", "score", "tags", "start", "end", "weight"})
 
 
 def _write(path: Path, rows: Sequence[NDArray[Any]]) -> None:

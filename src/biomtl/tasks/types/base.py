@@ -24,9 +24,9 @@ from biomtl.text.alignment import word_positions
 from biomtl.text.base import EncodedRow, Span, TextInput
 
 Record = dict[str, Any]
-Cell = Literal["text", "number", "integer", "texts", "words", "spans", "entities"]
+Cell = Literal["text", "number", "integer", "place", "texts", "words", "spans", "entities"]
 """How a field's value is written in a table's cell: ``texts`` separated by a separator, ``words`` by spaces; ``spans``
-(pairs of numbers) and ``entities`` only in formats that have lists."""
+(pairs of numbers) and ``entities`` only in formats that have lists; a ``place`` is an integer or empty."""
 INPUT_CELLS: Mapping[str, Cell] = {
     "text": "text",
     "text_a": "text",
@@ -53,6 +53,8 @@ class TaskType(ABC):
     """The gold fields of a record, and how each is written in a table's cell."""
     optional_cells: ClassVar[Mapping[str, Cell]] = {}
     """Further fields that a table of records may have."""
+    further_cells: ClassVar[Mapping[str, Cell]] = {}
+    """Further fields that any record may have."""
     negative: ClassVar[str | None] = None
     """The negative class of a user's own task that has it among its labels and names none."""
     metric: ClassVar[str]

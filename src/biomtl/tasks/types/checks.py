@@ -2,18 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from biomtl.errors import nearest
 from biomtl.tasks.task import Task
 
+MOST_WEIGHT = 1e6
 INPUT_KEYS: Mapping[str, tuple[str, ...]] = {
     "text": ("text",),
     "pair": ("text_a", "text_b"),
     "tokens": ("tokens", "offsets"),
     "candidates": ("text", "candidates"),
 }
+
+
+WEIGHT = "weight"
+"""The optional key of a record's weight, the factor of its loss in training."""
+
+
+def check_weight(record: Mapping[str, Any]) -> str | None:
+    """The problem with a record's weight, or None."""
+    weight = record.get(WEIGHT, 1.0)
+    if isinstance(weight, bool) or not isinstance(weight, int | float):
+        return f"weight is a {type(weight).__name__}, expected a number"
+    return None if 0 <= weight <= MOST_WEIGHT else f"weight {weight!s:.20}, expected 0 to {MOST_WEIGHT:g}"
+
+
+def row_weights_note(task: str, weights: Sequence[float]) -> str | None:
+    """A line on rows that don't count 1 in training; ``None`` if all do."""
+    count = sum(weight != 1 for weight in weights)
+    if not count:
+        return None
+    low, high, mean = min(weights), max(weights), sum(weights) / len(weights)
+    rows = f"{count:,} of {len(weights):,} rows have a weight other than 1"
+    return f"task {task}: {rows} (field `{WEIGHT}`: {low:g} to {high:g}, mean {mean:.3g})"
 
 
 def check_inputs(record: Mapping[str, Any], task: Task, gold: Collection[str]) -> str | None:
@@ -36,6 +59,8 @@ def check_inputs(record: Mapping[str, Any], task: Task, gold: Collection[str]) -
             return f"{key} is a {type(record[key]).__name__}, expected text"
         if not record[key].strip():
             return f"{key} is empty"
+    if problem := check_weight(record):
+        return problem
     return check_tokens(record) if task.inputs == "tokens" else check_entities(record)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from biomtl.errors import InputError
+from biomtl.heads.named import loss_against, named_loss
 from biomtl.heads.soft import Soft, is_plain, soft_of
 from biomtl.training.methods.base import Answers, Course, Losses, Method
 from biomtl.training.options import EVERY, DistillOptions
@@ -20,7 +21,7 @@ class Distillation(Method):
     Born-again multi-task networks with teacher annealing (Clark et al. 2019, arXiv 1907.04829): the share of gold rises
     linearly over the run, from the teachers alone to gold alone. A text without gold, which belongs to another task,
     has the teachers' outputs as its target throughout. Targets are mixed, not losses, so the loss is the task's own:
-    cross-entropy for labels and tags, squared error for scores.
+    cross-entropy for labels and tags, squared error for scores, or the task's ``loss``.
 
     Raises:
         InputError: a task that can't be distilled (a CRF, a loss of its own, a type of unknown outputs).
@@ -34,7 +35,8 @@ class Distillation(Method):
             if name not in value.teachers and EVERY not in value.teachers:
                 continue
             soft = soft_of(task)
-            if soft is None or not is_plain(model.head(name)):
+            head = model.head(name)
+            if soft is None or not (is_plain(head) or named_loss(head) is not None):
                 problem = f"distill: {name} can't be distilled (a crf, class_weights or another loss of its own)"
                 raise InputError(problem, fix="give it a head without, or teachers to the other tasks alone")
             self.kinds[name] = soft
@@ -59,5 +61,5 @@ class Distillation(Method):
             gold = soft.gold(outputs, rows)
             share = (self.gold * rows.labelled.float()).unsqueeze(-1)
             target = share * gold + (1 - share) * taught
-            changed[name] = soft.mean(soft.loss(outputs, target, rows), rows)
+            changed[name] = soft.mean(loss_against(model.head(name), soft)(outputs, target, rows), rows)
         return changed

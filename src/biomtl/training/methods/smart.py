@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from biomtl.errors import InputError
+from biomtl.heads.named import divergence_of
 from biomtl.heads.soft import soft_of
 from biomtl.training.methods.base import Answers, Losses, Method, MethodState, trained_names
 from biomtl.training.options import SmartOptions
@@ -25,7 +26,8 @@ class Smart(Method):
 
     SMART of Jiang et al. (2020, arXiv 1911.03437). Embeddings are disturbed by noise, then moved along the gradient of
     the divergence from the undisturbed outputs (by ``step_size`` in the largest element); that divergence is added to
-    each task's loss. With ``proximal`` so is the divergence from the outputs of a running average of the weights.
+    each task's loss. It is the task's ``divergence``, if the recipe names one. With ``proximal`` so is the divergence
+    from the outputs of a running average of the weights.
 
     Raises:
         InputError: an encoder without word embeddings to disturb, or a frozen one; a task of unknown outputs.
@@ -43,6 +45,7 @@ class Smart(Method):
             problem = "smart: a task has low-rank adapters of its own, so its rows are encoded apart from the others"
             raise InputError(problem, fix="leave smart or tasks.NAME.lora out")
         self.kinds = {name: soft_of(task) for name, task in model.tasks.items()}
+        self.apart = {name: divergence_of(task, model.head(name)) for name, task in model.tasks.items()}
         for name, soft in self.kinds.items():
             if soft is None:
                 problem = f"smart: outputs of type {model.tasks[name].type} can't be compared ({name})"
@@ -81,9 +84,10 @@ class Smart(Method):
         return _disturbed(model, embeddings, delta, batch)
 
     def _apart(self, name: str, first: dict[str, Tensor], second: dict[str, Tensor], batch: Batch) -> Tensor:
-        soft, rows = self.kinds[name], batch.tasks[name]
+        soft, divergence, rows = self.kinds[name], self.apart[name], batch.tasks[name]
         assert soft is not None
-        return soft.mean(soft.divergence(first[name], second[name], rows), rows)
+        assert divergence is not None
+        return soft.mean(divergence(first[name], second[name], rows), rows)
 
     @torch.no_grad()
     def after_step(self, model: MultiTaskModel, losses: Any) -> None:
