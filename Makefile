@@ -7,7 +7,7 @@ WORKERS ?= 2
 DOCS_READY := $(VENV)/.docs-ready
 
 .DEFAULT_GOAL := help
-.PHONY: help install quickstart test lint format typecheck check docs bench torture clean
+.PHONY: help install quickstart test test-lowest lint format typecheck check docs bench torture clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,6 +19,9 @@ quickstart: $(READY) ## Train, score and annotate with the bundled sample suite 
 
 test: $(READY) ## Run the tests in two processes; narrow them with ARGS="tests/scoring -k pearson"
 	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+
+test-lowest: ## Test the wheel with the lowest versions that pyproject.toml allows: every command's help, a small run
+	RESOLUTION=lowest PYTHON=$(PYTHON) benchmarks/wheel.sh
 
 lint: $(READY) ## Check style and formatting
 	$(VENV)/bin/ruff check .

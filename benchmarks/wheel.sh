@@ -4,7 +4,8 @@
 #   benchmarks/wheel.sh [FOLDER]          needs a package index; FOLDER (default a temporary one) keeps wheel and environment
 #   PYTHON=python3.13 benchmarks/wheel.sh
 #   PACKAGES=DIR benchmarks/wheel.sh      without an index: dependencies from another environment's site-packages
-#   RESOLUTION=lowest benchmarks/wheel.sh the lowest versions that pyproject.toml allows (needs uv); default the newest
+#   RESOLUTION=lowest benchmarks/wheel.sh all extras at the lowest versions that pyproject.toml allows; default the newest
+#   TORCH=2.13.0+cpu                      with lowest: this torch instead, since old ones bring gigabytes for GPUs
 set -euo pipefail
 checkout=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 place=${1:-$(mktemp -d)}
@@ -28,7 +29,10 @@ if [ -n "${PACKAGES:-}" ]; then
   "$place/venv/bin/python" -m pip install --quiet --no-deps "$wheel"
   echo "$PACKAGES" > "$("$place/venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/others.pth"
 elif [ "${RESOLUTION:-highest}" = lowest ]; then
-  uv pip install --quiet --python "$place/venv/bin/python" --resolution lowest-direct "$wheel[sample]"
+  "$place/venv/bin/python" -m pip install --quiet uv
+  echo "${TORCH:+torch==$TORCH}" > "$place/overrides.txt"
+  "$place/venv/bin/uv" pip install --quiet --python "$place/venv/bin/python" --resolution lowest-direct \
+    --override "$place/overrides.txt" "$wheel[all]"
 else
   "$place/venv/bin/python" -m pip install --quiet "$wheel[sample]"
 fi
@@ -36,7 +40,9 @@ fi
 mkdir -p "$place/empty"
 cd "$place/empty"
 "$place/venv/bin/python" -c 'import biomtl, sys; assert biomtl.__file__.startswith(sys.argv[1]), biomtl.__file__' "$place/venv"
-for command in "--help" "train --help" "tasks" "recipes" "train sample num_train_epochs=1 output=run --overwrite"; do
+names=$("$place/venv/bin/python" -c 'import typer; from biomtl.cli.main import app; print(*typer.main.get_command(app).commands)')
+helps=(); for name in $names; do helps+=("$name --help"); done
+for command in "--help" "${helps[@]}" "tasks" "recipes" "train sample num_train_epochs=1 output=run --overwrite"; do
   begun=$SECONDS
   # shellcheck disable=SC2086
   "$place/venv/bin/biomtl" $command > "$place/said.txt" 2>&1 || { cat "$place/said.txt"; exit 1; }

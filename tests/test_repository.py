@@ -47,7 +47,7 @@ def requirements() -> list[Requirement]:
 
 def code(path: Path, *languages: str) -> str:
     """The fenced code of a page in these languages."""
-    blocks = re.findall(r"^```(\w*)\n(.*?)^```", path.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    blocks = re.findall(r"^```(\w*)[^\n]*\n(.*?)^```", path.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
     return "\n".join(block for language, block in blocks if language in languages)
 
 
@@ -248,6 +248,21 @@ def test_the_citation_file_names_this_version() -> None:
     assert citation["version"] == biomtl.__version__ == PROJECT["project"]["version"]
     assert citation["license"] == PROJECT["project"]["license"]
     assert citation["authors"] == PROJECT["project"]["authors"]
+
+
+def test_the_readme_has_no_dead_links_on_an_index_page() -> None:
+    specification = importlib.util.spec_from_file_location("setup_of_biomtl", ROOT / "setup.py")
+    assert specification is not None
+    assert specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for site in (None, "https://example.org/biomtl/"):
+        page = module.index_page(readme, site)
+        assert re.findall(r"\]\((?!https?://)[^)]*\)", page) == []
+        assert page.count("](https://arxiv.org") == readme.count("](https://arxiv.org") > 0
+    assert "[predictions](https://example.org/biomtl/predict/)" in page
+    assert "[ELMo's speed](https://example.org/biomtl/elmo/#speed)" in page
 
 
 def test_the_wheel_is_given_every_file_of_the_package() -> None:

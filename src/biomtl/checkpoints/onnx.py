@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from biomtl.checkpoints.card import write_card
-from biomtl.checkpoints.onnx_session import FACTS, FILE, need, open_session
+from biomtl.checkpoints.onnx_session import FACTS, FILE, need, open_session, output_names
 from biomtl.encoders.base import Encoded
 from biomtl.encoders.transformer import TransformerEncoder
 from biomtl.errors import InputError
@@ -94,6 +94,7 @@ class _Graph(nn.Module):
         readings = {model.head(name).reading for name in tasks}
         self.further = [name for reading, names in FURTHER.items() if reading in readings for name in names]
         self.inputs = [*self.rows, *self.further]
+        self.outputs = output_names(self.tasks, self.inputs)
         self.vocabulary = int(model.encoder.config.vocab_size)
         self.eval()
 
@@ -164,7 +165,7 @@ def _write(graph: _Graph, path: Path) -> None:
             graph.example(3, 12),
             str(path),
             input_names=graph.inputs,
-            output_names=graph.tasks,
+            output_names=graph.outputs,
             dynamic_shapes=(shapes,),
             external_data=False,
             dynamo=True,
@@ -189,7 +190,7 @@ def _difference(graph: _Graph, path: Path) -> float:
     example = graph.example(2, 17)
     with torch.no_grad():
         expected = graph(*example)
-    actual = open_session(path).run(graph.tasks, {n: v.numpy() for n, v in zip(graph.inputs, example, strict=True)})
+    actual = open_session(path).run(graph.outputs, {n: v.numpy() for n, v in zip(graph.inputs, example, strict=True)})
     return max(float(np.abs(a.numpy() - b).max()) for a, b in zip(expected, actual, strict=True))
 
 

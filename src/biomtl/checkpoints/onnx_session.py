@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,11 @@ from biomtl.errors import InputError
 
 FILE = "model.onnx"
 FACTS = "onnx.json"
+
+
+def output_names(tasks: Sequence[str], inputs: Sequence[str]) -> list[str]:
+    """The outputs of a graph: the tasks' names, kept apart from inputs of the same name."""
+    return [f"{name}.logits" if name in inputs else name for name in tasks]
 
 
 def open_session(path: Path) -> Any:

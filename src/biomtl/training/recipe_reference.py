@@ -26,8 +26,10 @@ refused, with the line of the key, before any data is read. The run folder keeps
 
 On the command line, `key=value` overrides a key; dots address a task's options, and values are YAML:
 
-    biomtl train sample learning_rate=1e-4 tasks.ddi2013.weight=2
-    biomtl train sample tasks="[ddi2013, hoc]" batch_tokens=null batch_size=16
+```bash
+biomtl train sample learning_rate=1e-4 tasks.ddi2013.weight=2 output=runs/first
+biomtl train sample tasks="[ddi2013, hoc]" batch_tokens=null batch_size=16 output=runs/second
+```
 
 """
 TASKS = """

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from biomtl.batch import Batch
-from biomtl.checkpoints.onnx_session import FACTS, FILE, open_session
+from biomtl.checkpoints.onnx_session import FACTS, FILE, open_session, output_names
 from biomtl.encoders import load_processor
 from biomtl.errors import InputError
 from biomtl.heads.readings import READINGS
@@ -97,7 +97,8 @@ class OnnxEngine:
             return {}
         # A graph needs all its inputs even if they are not used: an empty pair of texts, and one of mentions.
         given = {**inputs, **_nothing(len(inputs["attention_mask"])), **further}
-        values = self.session.run(list(tasks), {name: given[name].numpy() for name in self.inputs})
+        outputs = output_names(tasks, self.inputs)
+        values = self.session.run(outputs, {name: given[name].numpy() for name in self.inputs})
         return {name: torch.from_numpy(value) for name, value in zip(tasks, values, strict=True)}
 
     def _old_readings(self, apart: Sequence[str]) -> dict[str, Any]:
