@@ -20,6 +20,9 @@ from biomtl.tasks.task import Task
 TABLE = "text\tlabel\tweight\nMilo sat.\tyes\t2\nRimu lay.\tno\t\nPola ran.\tno\t0.25\n"
 
 
+NAMED = {"weight": "weight"}
+
+
 def own(path: Path, kind: str = "classification", **keys: Any) -> list[dict[str, Any]]:
     definition = TaskDefinition(type=kind, files=Files(train=(str(path),)), **keys)
     return load_suite("nowhere", ["mine"], {"mine": definition})["mine"].records("train")
@@ -27,11 +30,13 @@ def own(path: Path, kind: str = "classification", **keys: Any) -> list[dict[str,
 
 def test_a_column_or_a_key(tmp_path: Path) -> None:
     (tmp_path / "a.tsv").write_text(TABLE)
-    rows = own(tmp_path / "a.tsv")
+    rows = own(tmp_path / "a.tsv", columns=NAMED)
     assert [row.get("weight") for row in rows] == [2.0, None, 0.25]  # an empty cell is 1, the default
-    lines = '{"text": "Milo sat.", "label": "a"}\n{"text": "Rimu lay.", "label": "b", "weight": 3}\n'
+    lines = '{"text": "Milo sat.", "label": "a", "weight": 3}\n{"text": "Rimu lay.", "label": "b"}\n'
     (tmp_path / "a.jsonl").write_text(lines)
-    assert [row.get("weight") for row in own(tmp_path / "a.jsonl")] == [None, 3]
+    assert [row.get("weight") for row in own(tmp_path / "a.jsonl", columns=NAMED)] == [3, None]
+    for name in ("a.tsv", "a.jsonl"):  # unless it is named, it may be anything, such as a patient's weight
+        assert not any("weight" in row for row in own(tmp_path / name))
     (tmp_path / "b.tsv").write_text(TABLE.replace("weight", "trust"))
     assert "weight" not in own(tmp_path / "b.tsv")[0]
     assert own(tmp_path / "b.tsv", columns={"weight": "trust"})[0]["weight"] == 2
@@ -52,7 +57,7 @@ def test_a_column_or_a_key(tmp_path: Path) -> None:
 def test_bad_weights_are_refused_with_their_line(tmp_path: Path, cell: str, message: str) -> None:
     (tmp_path / "a.tsv").write_text(TABLE.replace("0.25", cell))
     with pytest.raises(InputError, match=message) as found:
-        own(tmp_path / "a.tsv")
+        own(tmp_path / "a.tsv", columns=NAMED)
     assert found.value.line == 4
 
 
@@ -76,11 +81,12 @@ def test_prepare_keeps_and_checks_them(tmp_path: Path) -> None:
 
 def test_check_and_the_plan_count_them(bert: Path, tmp_path: Path, command: Callable[..., Any]) -> None:
     (tmp_path / "a.tsv").write_text(TABLE)
-    checked = command("check", tmp_path / "a.tsv", "--type", "classification")
+    checked = command("check", tmp_path / "a.tsv", "--type", "classification", "--columns", "weight=weight")
     assert "2 of 3 rows have a weight other than 1" in checked.out
     assert "0.25 to 2, mean 1.08" in checked.out
     (tmp_path / "own.yaml").write_text(
-        "tasks:\n  mine: {type: classification, files: {train: a.tsv}}\neval_strategy: no\npredict_test: false\n"
+        "tasks:\n  mine: {type: classification, files: {train: a.tsv}, columns: {weight: weight}}\n"
+        "eval_strategy: no\npredict_test: false\n"
         f"max_steps: 2\nmax_length: 24\nencoder: {bert}\n"
     )
     ended = command("train", tmp_path / "own.yaml", f"output={tmp_path / 'run'}")

@@ -32,8 +32,8 @@ class Columns:
         InputError: ``columns`` names a field that the type doesn't have.
     """
 
-    def __init__(self, task_type: TaskType, definition: TaskDefinition) -> None:
-        self.task_type, self.definition = task_type, definition
+    def __init__(self, task_type: TaskType, definition: TaskDefinition, *, weighted: bool = False) -> None:
+        self.task_type, self.definition, self.weighted = task_type, definition, weighted
         self.named = definition.columns or {}
         inputs = {key: INPUT_CELLS[key] for name in task_type.inputs for key in INPUT_KEYS[name]}
         further = {**task_type.optional_cells, **task_type.further_cells}
@@ -65,6 +65,8 @@ class Columns:
             InputError: a missing column.
         """
         places = {field: field for field in self.cells if field in available}
+        if not self.weighted:  # a column that happens to be called so may hold a patient's weight
+            places.pop(WEIGHT, None)
         for field, column in self.named.items():
             if isinstance(column, int) and not -len(available) <= column < len(available):
                 raise InputError(f"column {column} for {field} of {len(available)}", path=path, fix="count from 0")
@@ -108,7 +110,7 @@ def table_records(
         if not places:
             available = list(row.values)
             places = columns.locate(available, inputs, path)
-        if WEIGHT in row.values:  # JSON lines may have one here and there
+        if columns.weighted and WEIGHT in row.values:  # JSON lines may have one here and there
             places.setdefault(WEIGHT, WEIGHT)
         fields: dict[str, Any] = {"id": f"{path.name}:{row.line}"}
         try:

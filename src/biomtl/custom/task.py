@@ -166,7 +166,7 @@ def raw_records(
             types = [label.removeprefix("B-").removeprefix("I-") for label in definition.labels or ()]
             yield from document_records(path, format, definition, types, on_error)
         else:
-            columns = Columns(task_type, definition)
+            columns = Columns(task_type, definition, weighted=format == "mtdnn")
             rows = _table(path, format, split, columns, on_error)
             yield from table_records(rows, columns, inputs, path, on_error)
 

@@ -21,6 +21,7 @@ from biomtl.tasks.types.base import Record, type_of
 FOLDERS: dict[str, str] = yaml.safe_load(
     (resources.files("biomtl.elmoft") / "folders.yaml").read_text(encoding="utf-8")
 )
+DEFAULT_TASK = next(name for name, folder in FOLDERS.items() if folder.endswith("-type"))
 
 
 def task_of(name: str | None) -> Task:

@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 from typer import Option
 
+from biomtl.elmoft.data import DEFAULT_TASK
+
 
 def data(help: str, *names: str) -> Any:
     """A flag for input."""
@@ -38,7 +40,7 @@ def old(help: str, *names: str) -> Any:
 class Flags:
     """The flags of one call, as given."""
 
-    task: Annotated[str, data("One of the ten tasks.", "--task", "-u")] = "ddi"
+    task: Annotated[str, data("One of the ten tasks.", "--task", "-u")] = DEFAULT_TASK
     data_dir: Annotated[Path | None, data("Folder with the tasks' folders, or a prepared suite.", "--data_dir")] = None
     input: Annotated[Path | None, data("The task's own folder, instead of --data_dir.", "--input", "-i")] = None
     model: Annotated[str, data("Only elmo.", "--model", "-m")] = "elmo"
