@@ -57,6 +57,8 @@ class Head(nn.Module, ABC):
     """How an exported graph's logits are read; ``None`` if such a head can't be in a graph."""
     by_row: ClassVar[bool] = False
     """Whether it is a ``RowHead``; others get all rows of a text at once."""
+    joint: ClassVar[bool] = False
+    """Whether a text's outputs are decided together, as a CRF's path, so that none can be changed alone."""
     network: RowNetwork | None
 
     def __init__(self, objective: Loss) -> None:

@@ -47,6 +47,8 @@ class CrfHead(TagHead):
         o_index: the index of ``O``.
     """
 
+    joint: ClassVar[bool] = True
+
     def __init__(self, network: RowNetwork, crf: Crf, o_index: int) -> None:
         super().__init__(network, o_index)
         self.crf = crf

@@ -13,7 +13,6 @@ from scipy import optimize
 
 from biomtl.batch import encode_examples
 from biomtl.heads.soft import Candidates, Classes, Labels, soft_of
-from biomtl.heads.words import CrfHead
 from biomtl.inference.engines import as_engine
 from biomtl.inference.predict import example_outputs
 from biomtl.model import MultiTaskModel
@@ -60,8 +59,7 @@ def calibrate(model: MultiTaskModel, suite: Suite, folder: Path, *, bf16: bool =
             continue
         records = suite[name].records("dev")
         outputs = dev_outputs(engine, name, records, model)
-        joint = isinstance(model.head(name), CrfHead)  # whose tags are one path: no output of it can be changed alone
-        found = fit(task, model.choices[name], records, outputs, decisions=not joint)
+        found = fit(task, model.choices[name], records, outputs, decisions=not model.head(name).joint)
         model.choices[name] = model.choices[name].model_copy(update={"calibration": found})
         if found.before is not None and found.after is not None:
             with atomic_file(folder / "reliability" / f"{name}.svg") as stream:
