@@ -24,6 +24,7 @@ from biomtl.heads.rows import TaskRows
 from biomtl.notebook import html_table
 from biomtl.storage import checksums
 from biomtl.storage.files import atomic_folder, link, write_json
+from biomtl.storage.hub import fetch_model, is_hub
 from biomtl.storage.ownership import OWNED
 from biomtl.storage.structured import read_json, validated
 from biomtl.storage.tensors import disk_errors, refuse_nonfinite, save_tensors
@@ -293,14 +294,13 @@ class MultiTaskModel(nn.Module):
         """Load a model written by ``save_pretrained``.
 
         Args:
-            folder: the saved folder, or a run folder with ``model/`` in it.
+            folder: the saved folder, a run folder with ``model/`` in it, or ``hub:OWNER/NAME[@REVISION]``.
             tasks: only these heads, by name or alias.
             max_length: overrides the saved length of a row.
             stride: overrides the saved overlap of windows.
 
         Raises:
-            InputError: not a saved model, a missing or broken file, an unknown task, or a ``max_length`` beyond what
-                the encoder can take.
+            InputError: not a saved model, a missing or broken file, an unknown task, or too great a ``max_length``.
         """
         source, folder = str(folder), model_folder(folder)
         manifest = read_manifest(folder)
@@ -345,8 +345,8 @@ def read_head(record: Mapping[str, Any], path: Path) -> tuple[Task, HeadChoice]:
 
 
 def model_folder(folder: str | Path) -> Path:
-    """The model's own folder: the given one, or ``model/`` in a run folder."""
-    folder = Path(folder)
+    """The model's own folder: the given one, ``model/`` in a run folder, or that of ``hub:OWNER/NAME``, fetched."""
+    folder = fetch_model(folder) if is_hub(folder) else Path(folder)
     is_run = not (folder / MANIFEST).is_file() and (folder / "model" / MANIFEST).is_file()
     return folder / "model" if is_run else folder
 

@@ -8,7 +8,6 @@ from typing import Literal
 from biomtl.checkpoints.bert import write_hf
 from biomtl.checkpoints.detect import Format, detect_format
 from biomtl.checkpoints.hf import adopt, copy_encoder, is_classifier, read_bert
-from biomtl.checkpoints.hub import fetch, is_hub
 from biomtl.checkpoints.mtdnn.convert import read_mtdnn, write_family, write_model
 from biomtl.checkpoints.report import Report
 from biomtl.checkpoints.tensorflow.convert import read_tf, write_tf
@@ -17,6 +16,7 @@ from biomtl.encoders.elmo.names import entries
 from biomtl.encoders.elmo.weights import convert_elmo, find_files
 from biomtl.errors import InputError
 from biomtl.storage.files import atomic_folder, refuse_existing
+from biomtl.storage.hub import fetch, is_hub
 
 
 def convert(

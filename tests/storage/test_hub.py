@@ -19,9 +19,10 @@ import pytest
 import torch
 import transformers
 
-from biomtl.checkpoints import hub
+import tiny
 from biomtl.checkpoints.convert import convert
 from biomtl.errors import InputError
+from biomtl.storage import hub
 
 COMMIT = "a" * 40
 
@@ -44,16 +45,16 @@ class Hub(BaseHTTPRequestHandler):
             self._send(404, b'{"error": "Repository not found"}', body, {"X-Error-Code": "RepoNotFound"})
         elif "tree" in parts:
             listed = [
-                {"type": "file", "path": path.name, "size": path.stat().st_size, "oid": "0" * 40}
-                for path in sorted(folder.iterdir())
+                {"type": "file", "path": path, "size": (folder / path).stat().st_size, "oid": "0" * 40}
+                for path in _files(folder)
             ]
             self._send(200, json.dumps(listed).encode(), body, {})
         elif parts[0] == "api":
-            files = [{"rfilename": path.name} for path in sorted(folder.iterdir())]
+            files = [{"rfilename": path} for path in _files(folder)]
             info = {"id": "/".join(parts[2:4]), "modelId": "/".join(parts[2:4]), "sha": COMMIT, "siblings": files}
             self._send(200, json.dumps(info).encode(), body, {})
         else:
-            content = (folder / parts[-1]).read_bytes()
+            content = folder.joinpath(*parts[4:]).read_bytes()  # after OWNER/NAME/resolve/REVISION
             headers = {"X-Repo-Commit": COMMIT, "ETag": f'"{hashlib.sha1(content).hexdigest()}"'}
             self._send(200, content, body, headers)
 
@@ -69,9 +70,13 @@ class Hub(BaseHTTPRequestHandler):
         pass
 
 
+def _files(folder: Path) -> list[str]:
+    return [path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*")) if path.is_file()]
+
+
 @pytest.fixture(scope="module")
 def endpoint(tmp_path_factory: pytest.TempPathFactory, bert: Path) -> Iterator[tuple[str, Path]]:
-    """The stand-in's address and its folder of models: one with pickled weights alone, one that is hostile."""
+    """The stand-in's address and its folder of models: pickled weights alone, hostile ones, and a model of biomtl."""
     root = tmp_path_factory.mktemp("hub")
     for name in ("pickled", "hostile"):
         shutil.copytree(bert, root / "lab" / name)
@@ -79,6 +84,8 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory, bert: Path) -> Iterator[t
         state = transformers.AutoModel.from_pretrained(bert).state_dict()
         torch.save(state, root / "lab" / name / "pytorch_model.bin")
     (root / "lab" / "hostile" / "pytorch_model.bin").write_bytes(pickle.dumps(Runs(str(root / "MARK")), protocol=2))
+    tiny.model(bert, ("cls-text", "tag-drug"), max_length=24).save_pretrained(root / "lab" / "ours")
+    (root / "lab" / "ours" / "pytorch_model.bin").write_bytes(pickle.dumps(Runs(str(root / "MARK")), protocol=2))
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("Server", (Hub,), {"root": root}))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_address[1]}", root
@@ -142,3 +149,14 @@ def test_offline_and_wrong_names_are_one_line(tmp_path: Path, monkeypatch: pytes
     assert "\n" not in str(caught.value)
     assert hub.is_hub(name)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_saved_model_by_its_name(endpoint: tuple[str, Path], tmp_path: Path) -> None:
+    url, root = endpoint
+    texts = tmp_path / "texts.txt"
+    texts.write_text("zalpidine rimu korinosis .\n")
+    ended = biomtl(url, tmp_path / "cache", "predict", "hub:lab/ours", texts, HF_HUB_OFFLINE="0")
+    assert ended.returncode == 0, ended.stderr
+    here = biomtl(url, tmp_path / "cache", "predict", root / "lab" / "ours", texts, HF_HUB_OFFLINE="0")
+    assert ended.stdout == here.stdout
+    assert not list((tmp_path / "cache").rglob("*.bin"))
