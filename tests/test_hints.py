@@ -14,7 +14,9 @@ import typer
 
 import biomtl
 from biomtl.cli.main import app
+from biomtl.scoring.metrics import METRICS
 from biomtl.tasks.relation import RelationArguments
+from biomtl.tasks.task import Task
 from biomtl.training.recipe import Recipe
 from biomtl.training.recipe_tasks import TaskOptions
 
@@ -80,7 +82,7 @@ def options() -> frozenset[str]:
     return frozenset(o for p in parameters for o in (*p.opts, *p.secondary_opts)) | {"--help"} | OTHER_TOOLS
 
 
-KEYS = {*Recipe.model_fields, *TaskOptions.model_fields, *RelationArguments.model_fields}
+KEYS = {*Recipe.model_fields, *TaskOptions.model_fields, *RelationArguments.model_fields, *Task.model_fields, *METRICS}
 
 
 def wrong() -> Iterator[str]:

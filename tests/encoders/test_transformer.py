@@ -251,10 +251,11 @@ def test_saving_draws_no_bar_of_its_own(bert: Path, tmp_path: Path, capsys: pyte
 
 
 def test_a_model_with_a_decoder_is_one_line(tmp_path: Path) -> None:
-    config = transformers.T5Config(vocab_size=20, d_model=8, d_kv=4, d_ff=8, num_layers=1, num_heads=2)
-    transformers.T5Model(config).save_pretrained(tmp_path / "t5")
-    with pytest.raises(InputError, match="a t5 with a decoder, expected an encoder, such as a BERT") as caught:
-        TransformerEncoder.load(tmp_path / "t5")
+    sizes = {f"{side}_{name}": 1 for side in ("encoder", "decoder") for name in ("layers", "attention_heads")}
+    config = transformers.BartConfig(vocab_size=20, d_model=8, encoder_ffn_dim=8, decoder_ffn_dim=8, **sizes)
+    transformers.BartModel(config).save_pretrained(tmp_path / "bart")
+    with pytest.raises(InputError, match="a bart with a decoder, expected an encoder") as caught:
+        TransformerEncoder.load(tmp_path / "bart")
     assert "\n" not in str(caught.value)
 
 

@@ -38,8 +38,8 @@ def launched(launcher: list[str], *words: object) -> subprocess.CompletedProcess
 
 def documented() -> list[str]:
     """The launcher of the page's line, for two processes."""
-    page = (Path(__file__).parents[2] / "docs" / "index.md").read_text(encoding="utf-8")
-    (line,) = re.findall(r"`torchrun ([^`]*) -m biomtl\.cli\.main train RECIPE`", page)
+    page = (Path(__file__).parents[2] / "docs" / "processes.md").read_text(encoding="utf-8")
+    (line,) = re.findall(r"`torchrun (--standalone [^`]*) -m biomtl\.cli\.main train RECIPE`", page)
     return ["-m", "torch.distributed.run", *line.replace("4", "2").split()]
 
 

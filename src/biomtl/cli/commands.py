@@ -23,14 +23,16 @@ COMMANDS: Mapping[str, str] = {
     "download": (
         "Download the freely distributable corpora; for licensed ones, say whom to ask and where to put the files."
     ),
-    "prepare": "Turn original corpora or BLUE-format files into a prepared suite, and compare its counts with BLUE's.",
+    "prepare": (
+        "Turn original corpora, or files in BLUE's or BLURB's format, into a prepared suite, and compare its counts."
+    ),
     "check": ("Show how biomtl reads your own data: rows, labels, lengths, the first record, and every bad row."),
     "audit": ("Find documents and texts that occur in training data and in scored data; count sizes and lengths."),
     "train": "Train one encoder on all tasks of a recipe; select on dev, score test once.",
     "recipes": "List the recipes that come with biomtl, or print one to start your own from.",
     "finetune": "Fine-tune a multi-task model on one of its tasks (or on a new one, with a fresh head).",
     "evaluate": "Predict a split and score it by the benchmark's rules, with 95 % intervals.",
-    "score": "Score predictions by the rules of the BLUE benchmark, with rows per label and 95 % intervals.",
+    "score": "Score predictions by the rules of the benchmarks, with rows per label and 95 % intervals.",
     "report": "Write `report.html` of a run anew: scores, curves, confusion, errors and provenance on one page.",
     "compare": "Compare runs task by task with the first: differences, paired tests, wins and ranks.",
     "leaderboard": "Show runs beside published scores: test split, with the sources and where the protocols differ.",

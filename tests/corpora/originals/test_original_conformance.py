@@ -193,7 +193,7 @@ def test_biosses_is_the_released_split(records: Any, data: Path, corpora: Any) -
     for split in SPLITS:
         released = blue(data / f"biosses/blue_format/{split}.tsv")
         rows = records["biosses", split]
-        assert rows == [row for _, found, row in table if found == split]
+        assert rows == [row for task, found, row in table if (task, found) == ("biosses", split)]
         assert [(row["id"], row["text_a"], row["text_b"], row["score"]) for row in rows] == [
             (row["index"], " ".join(row["sentence1"].split()), " ".join(row["sentence2"].split()), float(row["score"]))
             for row in released

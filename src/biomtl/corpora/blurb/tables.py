@@ -17,7 +17,7 @@ from biomtl.tasks.task import Split, Task
 from biomtl.tasks.types.checks import unknown_label
 
 
-class Row(NamedTuple):
+class TableRow(NamedTuple):
     """A row's fields by BLURB's column names, and where it stands."""
 
     where: str
@@ -36,7 +36,7 @@ class Row(NamedTuple):
         return value.strip()
 
 
-def rows(source: Source, name: str, known: Format) -> Iterator[Row]:
+def rows(source: Source, name: str, known: Format) -> Iterator[TableRow]:
     """The rows of a file; those without an id are numbered from 0."""
     where = source.where(name)
     pairs = parse_jsonl(source.lines(name), where) if is_json(name) else _cells(source, name, known)
@@ -46,7 +46,7 @@ def rows(source: Source, name: str, known: Format) -> Iterator[Row]:
         if missing := [column for column in known.columns if column not in fields]:
             expected = f"an object with {', '.join(known.columns)}"
             raise InputError(f"no {missing[0]!r}", path=where, line=line, expected=expected)
-        yield Row(where, line, fields)
+        yield TableRow(where, line, fields)
 
 
 def _cells(source: Source, name: str, known: Format) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -108,7 +108,7 @@ def read_abstracts(source: Source, name: str, task: Task, split: Split, known: F
         yield Located((first.where, first.line), id=pmid, doc_id=pmid, text=text, labels=labels)
 
 
-def _label(row: Row, task: Task, numbers: dict[str, str | None]) -> str:
+def _label(row: TableRow, task: Task, numbers: dict[str, str | None]) -> str:
     given = row.fields["label"]
     label = str(given).strip()
     label = label if label in task.labels else numbers.get(label) or label
@@ -117,7 +117,7 @@ def _label(row: Row, task: Task, numbers: dict[str, str | None]) -> str:
     return label
 
 
-def _labels(row: Row, task: Task) -> list[str]:
+def _labels(row: TableRow, task: Task) -> list[str]:
     """Labels as ``0_0,1_1,…``, or as a list of 0 and 1."""
     given = row.fields["label"]
     cell = ",".join(f"{i}_{value}" for i, value in enumerate(given)) if isinstance(given, list) else str(given)
