@@ -272,12 +272,15 @@ def _heed_interrupts() -> None:
 
 
 def _manners(ended: Ended, number: int, python: bool) -> str:
-    """What is wrong with how a killed command ended; ``python`` itself, starting or ending, ends by the signal."""
+    """What is wrong with how a killed command ended; ``python`` itself, starting or ending, ends by the signal.
+
+    A traceback without a line of biomtl is Python's own, which was interrupted before it had read one.
+    """
     if ended.hung:
         return "hung"
     if ended.code != CODES[signal.Signals(number)] and not (python and ended.code == -number):
         return f"code {ended.code}: {ended.err[-300:]}"
-    if "Traceback" in ended.err:
+    if "Traceback" in ended.err and not (python and f"{os.sep}biomtl{os.sep}" not in ended.err):
         return f"a traceback: {ended.err[-300:]}"
     return ""
 
