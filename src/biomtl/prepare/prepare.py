@@ -200,6 +200,7 @@ def _start_worker(shared: Any) -> None:
     global _shared
     _shared = shared
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process decides
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
@@ -221,9 +222,12 @@ def _work(index: int, job: Job, work: Work) -> TaskReport:
 
 
 @contextlib.contextmanager
-def _without_interrupts() -> Iterator[None]:
-    """Within this block SIGINT waits; processes started in it never see one, not even while they start."""
-    former = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+def _undisturbed() -> Iterator[None]:
+    """Within this block SIGINT and SIGTERM wait, so that no process is left half started.
+
+    Processes started in it never see a SIGINT, not even while they start, and SIGTERM once they have.
+    """
+    former = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     try:
         yield
     finally:
@@ -236,7 +240,7 @@ def _run_pool(jobs: list[Job], work: Work, progress: Progress, workers: int) -> 
     shared = context.Array("q", len(jobs) + 1, lock=False)
     pool = ProcessPoolExecutor(min(workers, len(jobs)), context, _start_worker, (shared,))
     try:
-        with _without_interrupts():
+        with _undisturbed():
             futures = [pool.submit(_work, i, job, work) for i, job in enumerate(jobs)]
         waiting: set[Future[TaskReport]] = set(futures)
         while waiting:
