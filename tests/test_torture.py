@@ -44,6 +44,12 @@ def test_results_are_taken_up_or_cleared(tmp_path: Path) -> None:
     assert not path.exists()
 
 
+def test_problems_hold_no_folder_of_the_machine(tmp_path: Path) -> None:
+    results = Results.open(tmp_path / "kills.json", 0, fresh=False)
+    results.problem('File "/opt/a/.venv/lib/x.py", line 3: out/a.json, see https://example.org/a/b', scenario="train")
+    assert results.problems[0]["what"] == 'File "x.py", line 3: out/a.json, see https://example.org/a/b'
+
+
 def test_trees_tell_what_a_clock_changes_from_what_is_torn(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text('{"seconds": 1, "value": 2}')
     before = tree(tmp_path)

@@ -13,6 +13,8 @@ from typing import Any
 
 FOLDER = Path(__file__).parent / "results"
 MOST_KEPT = 100  # problems whose words are kept; all are counted
+_FOLDERS = re.compile(r"(?<![\w.:/])/(?:[^\s/:\"']+/)+")
+"""The folders of an absolute path, which are this machine's own."""
 _DETAIL = re.compile(r"\d+|'[^']*'|\"[^\"]*\"|\([^)]*\)|\.biomtl-[a-z0-9_]{8}\.")
 
 
@@ -56,7 +58,7 @@ class Results:
     def problem(self, what: str, **facts: Any) -> None:
         """Note what went wrong; of problems that differ in details only, the first is kept and the others counted."""
         self.wrong += 1
-        facts = {**facts, "what": what}
+        facts = {**facts, "what": _FOLDERS.sub("", what)}
         same = next((known for known in self.problems if _shape(known) == _shape(facts)), None)
         if same is not None:
             same["times"] += 1

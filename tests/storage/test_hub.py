@@ -160,3 +160,7 @@ def test_a_saved_model_by_its_name(endpoint: tuple[str, Path], tmp_path: Path) -
     here = biomtl(url, tmp_path / "cache", "predict", root / "lab" / "ours", texts, HF_HUB_OFFLINE="0")
     assert ended.stdout == here.stdout
     assert not list((tmp_path / "cache").rglob("*.bin"))
+    ended = biomtl(
+        url, tmp_path / "cache", "embed", "hub:lab/ours", texts, "--out", tmp_path / "v.hdf5", HF_HUB_OFFLINE="0"
+    )
+    assert ended.returncode == 0, ended.stderr

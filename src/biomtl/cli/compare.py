@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from enum import StrEnum
 from typing import Annotated
 
 import typer
 
-from biomtl.cli.say import say, say_json
+from biomtl.cli.forms import Form, show
 from biomtl.cli.splits import SplitName
 from biomtl.errors import InputError
-from biomtl.report.console import table_console
 from biomtl.study.compare import compare_runs
 from biomtl.study.tables import console_table, csv_table, latex, markdown
-
-
-class Form(StrEnum):
-    """The formats of a comparison."""
-
-    table = "table"
-    md = "md"
-    latex = "latex"
-    csv = "csv"
-    json = "json"
 
 
 def compare(
@@ -58,10 +45,4 @@ def compare(
     if len(runs) < 2:
         raise InputError("one run", expected="two or more", fix="give the baseline first")
     found = compare_runs(runs, split.value, data=data, resamples=resamples, seed=seed, level=level)
-    if to is Form.table:
-        table_console().print(console_table(found))
-    elif to is Form.json:
-        say_json(json.dumps(found.to_dict(), ensure_ascii=False, indent=2))
-    else:
-        write = {Form.md: markdown, Form.latex: latex, Form.csv: csv_table}[to]
-        say(write(found).rstrip("\n"))
+    show(found, to, console_table, {Form.md: markdown, Form.latex: latex, Form.csv: csv_table})

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 import typer
 
-from biomtl.cli.compare import Form
-from biomtl.cli.say import say, say_json
-from biomtl.report.console import table_console
+from biomtl.cli.forms import Form, show
 from biomtl.study.board_tables import console_table, csv_table, latex, markdown
 from biomtl.study.leaderboard import leaderboard as find
 
@@ -40,10 +37,4 @@ def leaderboard(
     """
     names = [name.strip() for name in (tasks or "").split(",") if name.strip()]
     found = find(runs or [], names)
-    if to is Form.table:
-        table_console().print(console_table(found))
-    elif to is Form.json:
-        say_json(json.dumps(found.to_dict(), ensure_ascii=False, indent=2))
-    else:
-        write = {Form.md: markdown, Form.latex: latex, Form.csv: csv_table}[to]
-        say(write(found).rstrip("\n"))
+    show(found, to, console_table, {Form.md: markdown, Form.latex: latex, Form.csv: csv_table})

@@ -18,6 +18,7 @@ from biomtl.encoders.elmo.weights import is_elmo, load_elmo
 from biomtl.encoders.transformer import TransformerEncoder
 from biomtl.errors import InputError
 from biomtl.inference.predict import BATCH_TOKENS, Advance, length_batches
+from biomtl.model import MANIFEST, model_folder
 from biomtl.packaged import resolve_encoder
 from biomtl.storage.files import atomic_file
 from biomtl.text.alignment import word_positions
@@ -71,8 +72,8 @@ def embed(
 
 def encoder_name(model: str | Path) -> str:
     """The encoder's folder or hub name, whose files are compared with their checksums."""
-    folder = Path(model) / "model"
-    name = str(folder) if (folder / "manifest.json").is_file() else str(resolve_encoder(model))
+    folder = model_folder(model)
+    name = str(folder) if (folder / MANIFEST).is_file() else str(resolve_encoder(model))
     verify_encoder(name)
     return name
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 from biomtl.errors import InputError
@@ -39,8 +40,11 @@ def fetch(source: str | Path) -> Path:
     return folder
 
 
+@cache
 def fetch_model(source: str | Path) -> Path:
     """A saved model of biomtl, as `biomtl push` uploads it; its manifest has the checksums of all its files.
+
+    Asked for once per process, so that all that reads the model reads the same revision.
 
     Raises:
         InputError: as for `fetch`.

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import PurePosixPath
 
+from biomtl.corpora.reader import Record
 from biomtl.corpora.source import Source
 from biomtl.errors import InputError
-from biomtl.tasks import suite_tasks
-from biomtl.tasks.task import Split
+from biomtl.tasks import get_task, suite_tasks
+from biomtl.tasks.task import SPLITS as SPLIT_ORDER
+from biomtl.tasks.task import Split, Task
 
 # File names of the release, of BlueBERT (devel; Training, Development, Test) and of common renamings.
 SPLITS: dict[str, Split] = {
@@ -96,3 +99,30 @@ def _place(path: PurePosixPath, folders: tuple[str, ...]) -> tuple[str | None, S
     match = _CANONICAL.fullmatch(stem)
     task = folder_names().get(match["task"].replace("_", "-")) if match and match["split"] in SPLITS else None
     return (task, SPLITS[match["split"]], 1) if match and task else None
+
+
+def read_splits(
+    source: Source,
+    located: Mapping[str, list[Layout]],
+    tasks: Iterable[str],
+    rows: Callable[[str, Task, Split], Iterator[Record]],
+) -> Iterator[tuple[str, Split, Record]]:
+    """Stream the records of the tasks' best folders, split by split.
+
+    Args:
+        source: where the files are.
+        located: task -> the folders that hold it, best first.
+        tasks: the tasks to read.
+        rows: the records of one file, by its name.
+
+    Raises:
+        InputError: as for `best`; a file without rows.
+    """
+    for name in tasks:
+        task, files = get_task(name), best(located[name], source).files
+        for split in (split for split in SPLIT_ORDER if split in files):
+            record = None
+            for record in rows(files[split], task, split):
+                yield name, split, record
+            if record is None:
+                raise InputError("no rows", path=source.where(files[split]), expected=f"the {split} split of {name}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from biomtl.corpora.blue.hoc import read_hoc
-from biomtl.corpora.blue.layout import Layout, best, locate
+from biomtl.corpora.blue.layout import Layout, locate, read_splits
 from biomtl.corpora.blue.ner import read_ner
 from biomtl.corpora.blue.pairs import read_inference, read_similarity
 from biomtl.corpora.blue.relations import read_relations
@@ -13,9 +13,7 @@ from biomtl.corpora.blurb.layout import fits, twins
 from biomtl.corpora.reader import ReadOptions, Record
 from biomtl.corpora.records import Located
 from biomtl.corpora.source import Source
-from biomtl.errors import InputError
-from biomtl.tasks import get_task
-from biomtl.tasks.task import SPLITS, Split, Task
+from biomtl.tasks.task import Split, Task
 
 Family = Callable[[Source, str, Task, Split], Iterator[Located]]
 
@@ -66,16 +64,8 @@ class BlueFiles:
 
     def read(self, source: Source, tasks: Sequence[str], options: ReadOptions) -> Iterator[tuple[str, Split, Record]]:
         """Stream the records by task; labels are checked with the record (see `tasks.types`)."""
-        located = locate(source, self.assume)
-        for name in tasks:
-            files = best(located[name], source).files
-            for split in SPLITS:
-                if split in files:
-                    yield from self._read_file(source, files[split], get_task(name), split)
 
-    def _read_file(self, source: Source, name: str, task: Task, split: Split) -> Iterator[tuple[str, Split, Record]]:
-        record = None
-        for record in FAMILIES[task.name](source, name, task, split):
-            yield task.name, split, record
-        if record is None:
-            raise InputError("no rows", path=source.where(name), expected=f"the {split} split of {task.name}")
+        def rows(name: str, task: Task, split: Split) -> Iterator[Record]:
+            return FAMILIES[task.name](source, name, task, split)
+
+        return read_splits(source, locate(source, self.assume), tasks, rows)

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from biomtl.corpora.blue.layout import best
+from biomtl.corpora.blue.layout import read_splits
 from biomtl.corpora.blurb.layout import formats, locate
 from biomtl.corpora.blurb.tables import read_abstracts, read_pairs, read_relations, read_similarity
 from biomtl.corpora.blurb.tokens import read_tokens
 from biomtl.corpora.reader import ReadOptions, Record
 from biomtl.corpora.source import Source
-from biomtl.errors import InputError
-from biomtl.tasks import get_task
-from biomtl.tasks.task import SPLITS, Split, Task
+from biomtl.tasks.task import Split, Task
 
 FAMILIES = {
     "tokens": read_tokens,
@@ -36,16 +34,9 @@ class BlurbFiles:
 
     def read(self, source: Source, tasks: Sequence[str], options: ReadOptions) -> Iterator[tuple[str, Split, Record]]:
         """Stream the records by task."""
-        located = locate(source)
-        for name in tasks:
-            files = best(located[name], source).files
-            for split in SPLITS:
-                if split in files:
-                    yield from self._read_file(source, files[split], get_task(name), split)
 
-    def _read_file(self, source: Source, name: str, task: Task, split: Split) -> Iterator[tuple[str, Split, Record]]:
-        record, known = None, formats()[task.name]
-        for record in FAMILIES[known.rows](source, name, task, split, known):
-            yield task.name, split, record
-        if record is None:
-            raise InputError("no rows", path=source.where(name), expected=f"the {split} split of {task.name}")
+        def rows(name: str, task: Task, split: Split) -> Iterator[Record]:
+            known = formats()[task.name]
+            return FAMILIES[known.rows](source, name, task, split, known)
+
+        return read_splits(source, locate(source), tasks, rows)
