@@ -125,6 +125,7 @@ class TransformerProcessor:
         rows: list[list[EncodedRow]] = [[] for _ in texts]
         for i, owner in enumerate(_owners(encoding, len(texts))):
             rows[owner].append(self._row(encoding, i))
+        del encoding  # of a very long text it is most of the memory
         full = [i for i in range(len(texts)) if len(rows[i][0]) == self.max_length]
         if full:
             whole = self.tokenizer([texts[i] for i in full], verbose=False)["input_ids"]
