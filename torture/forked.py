@@ -177,9 +177,11 @@ def _live(arguments: Sequence[str] | Callable[[], None], before: Callable[[], No
     if callable(arguments):
         command = arguments
     else:
-        from biomtl.cli.main import main as command
+        from biomtl.__main__ import leave_quietly
+        from biomtl.__main__ import main as command
 
         sys.argv = ["biomtl", *arguments]
+        leave_quietly()  # the first that the program does; until then it isn't ready for signals
     code = 0
     try:
         os.write(tell, b"!")
