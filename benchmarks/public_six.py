@@ -32,7 +32,7 @@ TASKS: dict[str, dict[str, Any]] = {
 }
 # Passes over a task's training split, the same in every arm but those that say otherwise; the best one is kept by dev.
 EPOCHS = {"bc5cdr-chem": 10, "bc5cdr-disease": 10, "ddi2013": 10, "chemprot": 10, "hoc": 6, "biosses": 20}
-VIEW_EPOCHS = {"mask": 6, "markers": 6, "levitated": 10}
+VIEW_EPOCHS = {"mask": 6, "markers": 6, "levitated": 6}
 JOINT_EPOCHS, ADAPT_EPOCHS = 12, 3
 BATCH = {"spans": 1024, "levitated": 1024, "mask": 4096, "markers": 4096}  # positions
 RATES: dict[str, tuple[Keys, ...]] = {
@@ -247,11 +247,13 @@ def main() -> None:
     parser.add_argument("--only", default="", help="only runs with this pattern in their name, and nothing they need")
     parser.add_argument("--tune", action="store_true", help="choose the rates anew, on dev")
     parser.add_argument("--small", action="store_true", help="one pass over 40 rows, to try the program")
+    parser.add_argument("--bf16", action="store_true", help="train in bfloat16, for CPUs with its instructions")
     parser.add_argument("--list", action="store_true")
     options = parser.parse_args()
     out = options.out.absolute()
     views = tuple(options.views)
     arms = Arms(options.prepared.absolute(), out, options.encoder, views, tune=options.tune, small=options.small)
+    arms.common["bf16"] = options.bf16
     runs = list(arms.all())
     if options.list:
         print("\n".join(run.name for run in runs if re.search(options.only, run.name)))
