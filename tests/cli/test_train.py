@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import inspect
 import json
 import os
 import shutil
@@ -16,7 +17,9 @@ from typing import Any
 import pytest
 import yaml
 
+import biomtl
 import tiny
+from biomtl.heads.base import Head
 from biomtl.model import MultiTaskModel
 
 Command = Callable[..., Any]
@@ -269,3 +272,22 @@ def test_a_signal_where_no_checkpoint_is_wanted(place: Path) -> None:
     assert done.returncode == 143
     assert done.stderr.endswith("biomtl: terminated after step 1, nothing is saved (save_strategy: no)\n")
     assert not (place / "run" / "checkpoints").exists()
+
+
+def test_few_steps_from_the_command_to_a_loss(command: Command, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What docs/architecture.md says: the files that a call passes through, each one named once."""
+    passed: list[str] = []
+    loss = Head.loss
+
+    def traced(head: Head, *arguments: Any) -> Any:
+        if not passed:
+            package = Path(biomtl.__file__).parent
+            files = [Path(frame.filename) for frame in reversed(inspect.stack())]
+            inside = [file.relative_to(package).as_posix() for file in files if package in file.parents]
+            passed.extend(file for file, before in zip(inside, ["", *inside], strict=False) if file != before)
+        return loss(head, *arguments)
+
+    monkeypatch.setattr(Head, "loss", traced)
+    assert command("train", place / "r.yaml", "max_steps=1", "num_train_epochs=null").code == 0
+    steps = ["cli/train.py", "training/run.py", "training/loop.py", "model.py", "heads/base.py"]
+    assert passed[passed.index("cli/train.py") :] == steps

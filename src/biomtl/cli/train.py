@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 import biomtl
+from biomtl import training
 from biomtl.cli.say import say
 from biomtl.cli.verify import NoVerify
 from biomtl.training.recipe_io import load_recipe
@@ -35,6 +36,9 @@ def train(
     `torchrun --standalone --nproc_per_node 4 -m biomtl.cli.main train RECIPE`
     """
     command = shlex.join(["biomtl", *sys.argv[1:]])
-    done = biomtl.train(load_recipe(recipe, overrides or []), resume=resume, overwrite=overwrite, command=command)
+    chosen = load_recipe(recipe, overrides or [])
+    # A recipe with stages is several runs and a comparison; any other is one run. Both are imported on first use.
+    run = biomtl.train if chosen.stages else training.train
+    done = run(chosen, resume=resume, overwrite=overwrite, command=command)
     if done.metrics:  # of several processes, only the first has them
         say(f"run folder: {done.folder}")
