@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,6 +13,7 @@ import pytest
 from biomtl.errors import InputError
 from biomtl.results import FORMAT, Results
 from biomtl.scoring import score_records
+from biomtl.tasks import SUITES, get_task
 from biomtl.tasks.task import Task
 
 TASK = Task(name="mood", labels=("good", "bad", "none"), negative="none", metric="micro_f1_positive")
@@ -71,6 +73,17 @@ def test_what_is_no_result_is_refused_in_one_line(tmp_path: Path, text: str | No
         Results.read(path)
     assert str(refused.value).startswith(f"{path}: ")
     assert message in str(refused.value)
+
+
+def test_a_task_scored_by_another_metric_than_its_suites_is_missing() -> None:
+    score = score_records(TASK, GOLD, [{**row, "label": "good"} for row in GOLD], resamples=0)
+    scores = {name: replace(score, task=name) for name in SUITES["blurb"]}
+    results = Results.of([SimpleNamespace(split="test", scores=scores, mean=0.5)], {})
+    assert results.suites == {}
+    (whole,) = results.suite_scores("test")
+    by_it = [name for name in SUITES["blurb"] if get_task(name).metric == TASK.metric]
+    assert by_it == ["blurb-chemprot", "blurb-ddi", "gad"]
+    assert set(whole.missing) == set(SUITES["blurb"]) - set(by_it)
 
 
 def test_a_models_results_are_those_of_its_run(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from biomtl.scoring.result import Confusion, MetricResult, Score
 from biomtl.scoring.suite import SuiteScore, suite_scores
 from biomtl.storage.files import write_json
 from biomtl.storage.structured import read_json
+from biomtl.tasks.registry import known_tasks
 from biomtl.tasks.task import Split
 
 FILE = "metrics.json"
@@ -89,11 +90,12 @@ class Results(BaseModel):
             for name, score in evaluation.scores.items():
                 tasks.setdefault(name, {})[evaluation.split] = SplitScore.of(score)
         means = {evaluation.split: evaluation.mean for evaluation in scored}
-        suites: dict[str, dict[Split, SuiteScore]] = {}
-        for evaluation in scored:
-            for whole in suite_scores({name: score.main.value for name, score in evaluation.scores.items()}):
-                suites.setdefault(whole.suite, {})[evaluation.split] = whole
-        return cls(tasks=tasks, mean=means, suites=suites, provenance=dict(provenance))
+        results = cls(tasks=tasks, mean=means, provenance=dict(provenance))
+        for split in means:
+            for whole in results.suite_scores(split):
+                if whole.value is not None:
+                    results.suites.setdefault(whole.suite, {})[split] = whole
+        return results
 
     @classmethod
     def read(cls, path: str | Path) -> Results:
@@ -134,3 +136,13 @@ class Results(BaseModel):
     def on(self, split: Split) -> dict[str, SplitScore]:
         """The tasks' scores on a split."""
         return {name: splits[split] for name, splits in self.tasks.items() if split in splits}
+
+    def suite_scores(self, split: Split) -> list[SuiteScore]:
+        """The scores of suites in parts on a split, also of those that lack tasks.
+
+        Only the main metrics of the suite's own task records count: a task of that name that was scored by another
+        metric is missing.
+        """
+        known = known_tasks()
+        scores = self.on(split).items()
+        return suite_scores({name: s.value for name, s in scores if name in known and s.main == known[name].metric})

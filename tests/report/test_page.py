@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import json
 import re
 import time
@@ -11,16 +12,22 @@ from collections import Counter
 from html.parser import HTMLParser
 from importlib.resources import files
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 import invented_run as invented
+from biomtl.checkpoints.card import write_card
 from biomtl.report import errors
 from biomtl.report.page import write_report
 from biomtl.report.scores import Baseline
+from biomtl.report.tables import score_table
 from biomtl.results import FILE, Results
+from biomtl.scoring import MetricResult, Score
 from biomtl.suite import Suite, TaskData
+from biomtl.tasks import suite_tasks
 
 
 class Page(HTMLParser):
@@ -151,6 +158,46 @@ def test_a_baseline_stands_beside_the_scores(run: tuple[Path, Suite]) -> None:
     page = Page(write_report(folder, suite, baseline=Baseline("before<b>", Results.read(folder / FILE))))
     assert "before<b>" in page.words
     assert page.words.count("+0.000") >= len(invented.TASKS)
+
+
+def blurb_results(folder: Path, left_out: str = "") -> Results:
+    """Scores of BLURB's tasks, each 0.5 but for similarity's 0.8."""
+    scores = {}
+    for task in suite_tasks("blurb"):
+        if task.name != left_out:
+            value = 0.8 if task.name == "blurb-biosses" else 0.5
+            metric = MetricResult(task.metric, task.metric, value, None, None, 100, None, None)
+            scores[task.name] = Score(task.name, {task.metric: metric}, 100, 100, "row", 0, 0)
+    results = Results.of([SimpleNamespace(split="test", scores=scores, mean=0.5)], {})
+    folder.mkdir()
+    results.write(folder / FILE)
+    return results
+
+
+def test_blurbs_score_stands_in_the_page_and_what_a_run_lacks_for_it(tmp_path: Path) -> None:
+    whole = blurb_results(tmp_path / "whole")
+    assert whole.suites["blurb"]["test"].value == pytest.approx(0.55)
+    page = Page(write_report(tmp_path / "whole", baseline=Baseline("before", whole)))
+    assert page.words.count("blurb score on test") == 1
+    assert page.words.count("blurb score") == 1
+    assert page.words.count("0.550") == 3, "on top, in the table, and the baseline's"
+    assert page.words.count("5 of 5") == 1
+    assert "blurb score: macro average, the mean over the suite's 6 parts of each part's mean" in " ".join(page.words)
+
+    part = blurb_results(tmp_path / "part", left_out="gad")
+    assert part.suites == {}
+    page = Page(write_report(tmp_path / "part", baseline=Baseline("before", whole)))
+    lacks = "no blurb score: 12 of the suite's 13 tasks have a score by their main metric; missing: gad"
+    assert "blurb score" not in page.words
+    assert page.words.count("2 of 3") == 1
+    assert f"{lacks}." in page.words
+    for results, said in ((whole, whole.suites["blurb"]["test"].note), (part, lacks)):
+        terminal = io.StringIO()
+        Console(file=terminal, width=400).print(score_table(results, "test"))
+        write_card(tmp_path, "biomtl", suite_tasks("blurb"), {}, results=results)
+        for text in (terminal.getvalue(), (tmp_path / "README.md").read_text()):
+            assert said in text
+            assert ("0.550" in text) is (results is whole)
 
 
 def test_ten_thousand_errors_make_a_page_in_a_second(

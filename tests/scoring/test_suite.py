@@ -28,6 +28,7 @@ def test_the_published_scores_of_the_tasks_give_the_published_score_of_the_suite
     assert score.parts["relations"] == pytest.approx(sum(values[name] for name in SUITES["blurb"][6:9]) / 3)
     (same,) = suite_scores({**values, "hoc": 0.1})
     assert same == score
+    assert score.note.startswith("blurb score: macro average, the mean over the suite's 6 parts")
 
 
 def test_without_one_task_the_suite_has_no_score_but_its_other_parts_do() -> None:
@@ -37,7 +38,11 @@ def test_without_one_task_the_suite_has_no_score_but_its_other_parts_do() -> Non
     assert (score.value, score.missing) == (None, ("pubmedqa",))
     assert "question answering" not in score.parts
     assert score.parts["PICO elements"] == 0.5
-    assert suite_scores(values) == []
+    assert suite_scores(values) == [score]
+    assert suite_scores({"gad": 0.5, "hoc": 0.5}) == [], "one task doesn't make a suite"
+    assert score.scored["question answering"] == (1, 2)
+    whole = "12 of the suite's 13 tasks have a score by their main metric; missing: pubmedqa"
+    assert score.note == f"no blurb score: {whole}"
     with pytest.raises(InputError, match="suite 'blue' has no score of its own, expected one of: blurb"):
         suite_score("blue", values)
 

@@ -174,6 +174,8 @@ def _scores(tasks: Sequence[Task], results: Results | None) -> list[str]:
                 lines.append(f"| {' | '.join(cells)} |")
         if len(lines) > 2:
             sections += [f"## Scores on {split}", "\n".join(lines)]
+            wholes = results.suite_scores(split) if results else []
+            sections += [plain(w.note if w.value is None else f"{w.note}: {w.value:.3f}") for w in wholes]
             shown = [scores[task.name] for task in tasks if task.name in scores]
             few = {few_units_note(score.units, score.unit) for score in shown if score.few_units}
             sections += [plain(line) for line in sorted(few)]

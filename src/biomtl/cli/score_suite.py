@@ -40,8 +40,7 @@ def score_suite(
     console = table_console()
     console.print(table(whole, scores, split))
     if whole.missing:
-        missing = f"No {suite} score, as {len(whole.missing)} tasks were not scored: {', '.join(whole.missing)}."
-        console.print(missing, markup=False, highlight=False, soft_wrap=True)
+        console.print(whole.note, markup=False, highlight=False, soft_wrap=True)
 
 
 def table(whole: SuiteScore, scores: Mapping[str, Score], split: Split) -> Table:

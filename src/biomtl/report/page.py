@@ -21,7 +21,7 @@ from biomtl.report.confidence import confidence_charts
 from biomtl.report.curves import learning_charts, mixing_chart, mixing_table, read_log
 from biomtl.report.errors import KINDS, Case, cases, confused_types, fair_shares
 from biomtl.report.lengths import TextLengths, class_names, lengths, shown_classes
-from biomtl.report.scores import Baseline, other_data, score_rows, source_link
+from biomtl.report.scores import Baseline, other_data, score_rows, source_link, suite_tables
 from biomtl.results import FILE, Results, SplitScore
 from biomtl.scoring.result import Confusion
 from biomtl.storage.files import atomic_file
@@ -187,6 +187,7 @@ def render(report: RunReport, *, texts: bool = True) -> str:
         report=report,
         results=report.results,
         scores={split: score_rows(report.results, split, report.baseline) for split in report.splits},
+        wholes={split: suite_tables(report.results, split, report.baseline) for split in report.splits},
         places={task: f"task-{number}" for number, task in enumerate(report.results.tasks)},
         other_data=other_data,
         source_link=source_link,

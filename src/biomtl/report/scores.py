@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from biomtl.results import Results
 from biomtl.scoring.metrics import METRICS
 from biomtl.scoring.result import MetricResult
+from biomtl.scoring.suite import SuiteScore
 from biomtl.tasks.registry import known_tasks
 from biomtl.tasks.task import Published, Split
 
@@ -93,6 +94,27 @@ def score_rows(results: Results, split: Split, baseline: Baseline | None = None)
             published = _published(task, metric, score.rows, score.units) if split == "test" else ()
             rows.append(ScoreRow(task, number == 0, metric, score.few_units, published, before, change, tested))
     return rows
+
+
+@dataclass(frozen=True)
+class SuiteTable:
+    """The score of a suite in parts: each part's name, scored tasks, all tasks, mean, and the baseline's mean."""
+
+    whole: SuiteScore
+    parts: tuple[tuple[str, int, int, float | None, float | None], ...]
+    before: float | None
+
+
+def suite_tables(results: Results, split: Split, baseline: Baseline | None = None) -> list[SuiteTable]:
+    """The scores of suites in parts on a split, beside the baseline's."""
+    others = {whole.suite: whole for whole in baseline.results.suite_scores(split)} if baseline else {}
+    tables = []
+    for whole in results.suite_scores(split):
+        other = others.get(whole.suite)
+        before = other.parts if other else {}
+        parts = tuple((part, *n, whole.parts.get(part), before.get(part)) for part, n in whole.scored.items())
+        tables.append(SuiteTable(whole, parts, other.value if other else None))
+    return tables
 
 
 def other_data(rows: Sequence[ScoreRow]) -> list[str]:

@@ -87,13 +87,14 @@ def score_table(results: Results, split: Split) -> Group:
             table.add_row(name if i == 0 else "", Text(key), *cells)
     table.add_section()
     table.add_row("mean", "", f"{results.mean[split]:.3f}", "", "", "", "")
-    wholes = [splits[split] for splits in results.suites.values() if split in splits]
+    wholes = results.suite_scores(split)
     for whole in wholes:
-        table.add_section()
-        for part, value in {**whole.parts, f"{whole.suite} score": whole.value or 0.0}.items():
-            table.add_row(part, "", f"{value:.3f}", "", "", "", "")
+        if whole.value is not None:
+            table.add_section()
+            for part, value in {**whole.parts, f"{whole.suite} score": whole.value}.items():
+                table.add_row(part, "", f"{value:.3f}", "", "", "", "")
     notes = [f"{key} {title}" for title, key in titles.items()]
-    notes += [f"{whole.suite} score: the mean of its parts, each the mean of its tasks" for whole in wholes]
+    notes += [whole.note for whole in wholes]
     notes.append("mean: of each task's first metric, which is used for model selection")
     notes.append(f"intervals: bootstrap over documents, {first.resamples:,} resamples, seed {first.seed}")
     few = {few_units_note(score.units, score.unit) for score in scores.values() if score.few_units}

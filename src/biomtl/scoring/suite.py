@@ -22,6 +22,26 @@ class SuiteScore:
     parts: Mapping[str, float]
     missing: tuple[str, ...] = ()
 
+    @property
+    def scored(self) -> dict[str, tuple[int, int]]:
+        """How many tasks each part has a score for, and how many it has."""
+        missing = set(self.missing)
+        return {part: (len(tasks) - len(missing & set(tasks)), len(tasks)) for part, tasks in PARTS[self.suite].items()}
+
+    @property
+    def note(self) -> str:
+        """The rule of the score in full; without a score, what it lacks."""
+        if self.value is None:
+            there, whole = (sum(counts) for counts in zip(*self.scored.values(), strict=True))
+            return (
+                f"no {self.suite} score: {there} of the suite's {whole} tasks have a score by their main metric; "
+                f"missing: {', '.join(self.missing)}"
+            )
+        return (
+            f"{self.suite} score: macro average, the mean over the suite's {len(self.parts)} parts of each part's mean "
+            "over its tasks' main metrics"
+        )
+
 
 def suite_score(suite: str, values: Mapping[str, float]) -> SuiteScore:
     """The score of a suite from its tasks' main metrics.
@@ -43,6 +63,8 @@ def suite_score(suite: str, values: Mapping[str, float]) -> SuiteScore:
 
 
 def suite_scores(values: Mapping[str, float]) -> list[SuiteScore]:
-    """The scores of all suites in parts whose every task has a value."""
-    scores = (suite_score(suite, values) for suite in PARTS)
-    return [score for score in scores if not score.missing]
+    """The scores of the suites in parts that several of the tasks belong to, complete or not."""
+    shared = {
+        suite: sum(task in values for tasks in parts.values() for task in tasks) for suite, parts in PARTS.items()
+    }
+    return [suite_score(suite, values) for suite, count in shared.items() if count > 1]
