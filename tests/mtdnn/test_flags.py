@@ -78,7 +78,7 @@ def test_a_command_line() -> None:
     assert converted("--adv_train --adv_alpha 2")[0]["smart"] == {"weight": 2}
     assert "num_hidden_layers" not in recipe
     assert recipe["fp16"] is True
-    assert any(remark.startswith("--multi_gpu_on: torchrun") for remark in remarks)
+    assert any(remark.startswith("--multi_gpu_on: use torchrun") for remark in remarks)
 
 
 def test_flags_of_mt_bluebert() -> None:
