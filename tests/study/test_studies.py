@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -17,7 +18,7 @@ from biomtl.errors import InputError
 from biomtl.study import jobs as jobs_module
 from biomtl.study import studies
 from biomtl.study.changes import change_of, methods_of
-from biomtl.study.jobs import job, study_folder
+from biomtl.study.jobs import job, run_in_process, study_folder
 from biomtl.study.tune import nested, tune
 from biomtl.training.recipe import Recipe
 from biomtl.training.recipe_io import load_recipe, make_recipe
@@ -116,6 +117,30 @@ def test_search(recipe: Path, tmp_path: Path) -> None:
     assert again["trials"][:2] == found["trials"]
     assert len(again["trials"]) == 3
     assert (tmp_path / "s" / "runs" / again["best"]["run"] / "model").is_dir()
+
+
+def test_search_side_by_side(recipe: Path, tmp_path: Path) -> None:
+    pytest.importorskip("optuna")
+    space = {"learning_rate": {"low": 1e-5, "high": 1e-2, "log": True}}
+    loaded = make_recipe({**_keys(recipe), "tune": space})
+    found = tune(loaded, tmp_path / "s", 2, QUIET, workers=2)
+    assert [trial["state"] for trial in found["trials"]] == ["COMPLETE", "COMPLETE"]
+    log = [json.loads(line) for line in (tmp_path / "s" / "trials.log").read_text().splitlines()]
+    reported = {line["trial_id"] for line in log if "intermediate_value" in line}
+    assert reported == {0, 1}  # while they ran, so that hopeless ones can be given up
+
+
+def test_what_a_watcher_raises_stops_the_run(recipe: Path, tmp_path: Path) -> None:
+    one = job("a", make_recipe({**_keys(recipe), "num_train_epochs": 1000}), tmp_path, {}, split="dev")
+
+    def watch(line: Mapping[str, Any]) -> None:
+        assert line["split"] == "dev"
+        raise ArithmeticError
+
+    with pytest.raises(ArithmeticError):
+        run_in_process(one, 0, 1, watch)
+    assert not one.finished
+    assert one.begun
 
 
 def _keys(path: Path) -> dict[str, Any]:

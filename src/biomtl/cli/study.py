@@ -92,6 +92,7 @@ def tune(
     trials: Annotated[
         int, typer.Option("--trials", help="Trials in all, those of earlier calls included.", min=1)
     ] = 20,
+    workers: Workers = 1,
 ) -> None:
     """Search the recipe's space (`tune`) for the best dev score."""
-    search(load_recipe(recipe, overrides or []), study_folder(out), trials, table_console())
+    search(load_recipe(recipe, overrides or []), study_folder(out), trials, table_console(), workers=workers)

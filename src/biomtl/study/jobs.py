@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +30,7 @@ from biomtl.training.recipe import Recipe
 from biomtl.training.recipe_io import dump_recipe, make_recipe
 
 RUNS, INDEX = "runs", "study.json"
+POLL_SECONDS = 1.0
 ELSEWHERE = ("output", "num_threads", "report_to", "save_strategy", "save_steps", "save_minutes", "save_total_limit")
 """Keys that don't decide what a run learns."""
 
@@ -131,11 +135,24 @@ def run_jobs(jobs: Sequence[Job], console: Console, *, workers: int = 1) -> None
             train(one.recipe, resume=one.begun, overwrite=not one.begun, console=Console(quiet=True))
         return
     with ThreadPoolExecutor(workers) as pool:
-        for one, _ in zip(todo, pool.map(_in_process, todo, range(len(todo)), [workers] * len(todo)), strict=True):
+        for one, _ in zip(todo, pool.map(run_in_process, todo, range(len(todo)), [workers] * len(todo)), strict=True):
             console.print(f"study: {one.arm}, seed {one.recipe.seed}: finished", markup=False)
 
 
-def _in_process(one: Job, number: int, workers: int) -> None:
+def run_in_process(
+    one: Job, number: int, workers: int, watch: Callable[[Mapping[str, Any]], None] | None = None
+) -> None:
+    """Train a run in a process of its own.
+
+    Args:
+        one: the run.
+        number: its turn among the GPUs.
+        workers: how many share the CPU's cores.
+        watch: called with each line of the run's log about dev; what it raises stops the run.
+
+    Raises:
+        InputError: the run failed; the message is its last line.
+    """
     path = one.folder.parent / f"{one.folder.name}.yaml"
     with atomic_file(path) as stream:
         stream.write(dump_recipe(one.recipe))
@@ -144,10 +161,36 @@ def _in_process(one: Job, number: int, workers: int) -> None:
     devices = _devices()
     if devices:
         environment["CUDA_VISIBLE_DEVICES"] = devices[number % len(devices)]
-    done = subprocess.run([sys.executable, *words], env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise InputError(f"run {one.arm} failed ({last})", path=one.folder, fix=f"biomtl train {path}")
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as said:
+        with subprocess.Popen(
+            [sys.executable, *words], env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=said
+        ) as process:
+            try:
+                if watch is not None:
+                    for line in _dev_lines(one.folder / "log.jsonl", process):
+                        watch(line)
+                process.wait()
+            except BaseException:
+                process.terminate()
+                raise
+        said.seek(0)
+        lines = said.read().strip().splitlines() or ["no message"]
+    if process.returncode:
+        raise InputError(f"run {one.arm} failed ({lines[-1]})", path=one.folder, fix=f"biomtl train {path}")
+
+
+def _dev_lines(path: Path, process: subprocess.Popen[bytes]) -> Iterator[Mapping[str, Any]]:
+    """What a run logs about dev, as it does so."""
+    seen, ended = 0, False
+    while not ended:
+        ended = process.poll() is not None
+        lines = (
+            path.read_text(encoding="utf-8").split("\n")[:-1] if path.is_file() else []
+        )  # the last may be half a line
+        yield from (line for line in map(json.loads, lines[seen:]) if line.get("split") == "dev")
+        seen = len(lines)
+        if not ended:
+            time.sleep(POLL_SECONDS)
 
 
 def _devices() -> list[str]:

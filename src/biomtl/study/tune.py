@@ -13,10 +13,8 @@ from biomtl.errors import InputError
 from biomtl.results import FILE, Results
 from biomtl.scoring.metrics import METRICS
 from biomtl.storage.files import write_json
-from biomtl.study.jobs import Job, job, refuse_stages, write_study
+from biomtl.study.jobs import Job, job, refuse_stages, run_in_process, write_study
 from biomtl.study.plots import bar_plot
-from biomtl.training.checkpoint import latest_checkpoint
-from biomtl.training.folder import CHECKPOINTS, is_finished
 from biomtl.training.recipe import MEAN, Recipe
 from biomtl.training.run import train
 from biomtl.training.space import TuneRange
@@ -24,17 +22,19 @@ from biomtl.training.space import TuneRange
 JOURNAL = "trials.log"
 
 
-def tune(recipe: Recipe, out: Path, trials: int, console: Console) -> dict[str, Any]:
+def tune(recipe: Recipe, out: Path, trials: int, console: Console, *, workers: int = 1) -> dict[str, Any]:
     """Try values from the recipe's space ``tune``, and say which gave the best dev score.
 
     The sampler is Optuna's TPE (Bergstra et al. 2011); a trial below the median of the others at the same number
-    of evaluations is given up. A search that was stopped goes on with its trials so far.
+    of evaluations is given up. A search that was stopped goes on with its trials so far. With several workers, what is
+    tried next also depends on which trial ends first.
 
     Args:
         recipe: a recipe with ``tune``; the trials train it with other values.
         out: the study's folder.
         trials: how many trials there are to be in all.
         console: for its progress.
+        workers: trials side by side, each in a process of its own.
 
     Raises:
         InputError: no space, no dev, or Optuna isn't installed.
@@ -67,25 +67,34 @@ def tune(recipe: Recipe, out: Path, trials: int, console: Console) -> dict[str, 
             if trial.should_prune():
                 raise optuna.TrialPruned
 
-        if not is_finished(made.folder):
-            begun = latest_checkpoint(made.folder / CHECKPOINTS) is not None
+        if not made.finished and workers > 1:
+            run_in_process(made, trial.number, workers, lambda line: watch(line["step"], logged_score(recipe, line)))
+        elif not made.finished:
+            begun = made.begun
             train(made.recipe, overwrite=not begun, resume=begun, console=Console(quiet=True), watch=watch)
         value = dev_score(made)
         console.print(f"tune: trial {trial.number}: {value:.4f} with {changes}", markup=False, highlight=False)
         return value
 
-    study.optimize(objective, n_trials=max(0, trials - len(finished)))
+    study.optimize(objective, n_trials=max(0, trials - len(finished)), n_jobs=workers)
     return _report(optuna, study, out, list(jobs.values()), console)
 
 
 def dev_score(made: Job) -> float:
     """The dev score that selected a finished run's model, higher is better."""
     results = Results.read(made.folder / FILE)
-    chosen = made.recipe.metric_for_best_model
+    scores = {name: splits["dev"] for name, splits in results.tasks.items() if "dev" in splits}
+    values = {name: {"metric": score.main, "value": score.value} for name, score in scores.items()}
+    return logged_score(made.recipe, {"scores": values, "mean": results.mean["dev"]})
+
+
+def logged_score(recipe: Recipe, line: Mapping[str, Any]) -> float:
+    """The score that selects a model, higher is better, from a line of a run's log about dev."""
+    chosen = recipe.metric_for_best_model
     if chosen in (None, MEAN):
-        return results.mean["dev"]
-    score = results.tasks[str(chosen)]["dev"]
-    return score.value if METRICS[score.main].higher_is_better else -score.value
+        return float(line["mean"])
+    score = line["scores"][chosen]
+    return float(score["value"] if METRICS[score["metric"]].higher_is_better else -score["value"])
 
 
 def _report(optuna: Any, study: Any, out: Path, jobs: list[Job], console: Console) -> dict[str, Any]:
