@@ -1,4 +1,4 @@
-"""Invented corpora in the exact layouts of BLURB's, as the owners distribute them and as BLURB's scripts write them."""
+"""Invented corpora in the exact layouts of BLURB's, as originally distributed and as BLURB's scripts write them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def lay(files: Mapping[str, str], folder: Path) -> Path:
 
 
 def columns(*sentences: str) -> str:
-    """``token/TAG token …`` as two columns; a sentence that begins with ``#`` is a line as it stands."""
+    """``token/TAG token …`` as two columns; a sentence that begins with ``#`` is copied unchanged."""
     parts = []
     for sentence in sentences:
         rows = [sentence[1:]] if sentence.startswith("#") else [w.replace("/", "\t") for w in sentence.split()]

@@ -23,7 +23,7 @@ settings.load_profile("biomtl")
 
 
 class Ended(NamedTuple):
-    """How a command ended and what it said."""
+    """The exit code and the output of a command."""
 
     code: int
     out: str
@@ -77,7 +77,7 @@ def small_suite(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def small_model(tmp_path_factory: pytest.TempPathFactory, bert: Path) -> Path:
-    """A saved model of one task of each type and a pair encoded apart, untrained."""
+    """A saved, untrained model with one task of each type and one of separately encoded pairs."""
     folder = tmp_path_factory.mktemp("model") / "five"
     tiny.model(bert, (*tiny.FOUR, "reg-apart"), max_length=24).save_pretrained(folder)
     return folder

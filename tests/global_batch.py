@@ -69,7 +69,7 @@ def scores(progress: Progress) -> DevScores:
 
 
 def same_noise(*shape: Any, **options: Any) -> Tensor:
-    """The same numbers for a batch whoever draws them, in place of SMART's first disturbance."""
+    """The same noise for a batch in any process, in place of SMART's random one."""
     return torch.empty(*shape, **options).normal_(generator=torch.Generator().manual_seed(0))
 
 

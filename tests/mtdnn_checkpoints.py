@@ -1,4 +1,4 @@
-"""Invented checkpoints as MT-DNN's trainer writes them today, with task definitions pickled in ``config``."""
+"""Invented checkpoints as the current MT-DNN trainer writes them, with task definitions pickled in ``config``."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def write_current(
     kinds: Any = None,
     **changes: Any,
 ) -> Path:
-    """A checkpoint of today.
+    """A checkpoint as the current MT-DNN writes it.
 
     Args:
         path: the file to write.

@@ -1,4 +1,4 @@
-"""Runs that end in the middle, as if their process had."""
+"""Runs that stop in the middle, as if their process had been killed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pictures of `docs/architecture.md` are those of the code, and no module imports itself by way of others."""
+"""The pictures of `docs/architecture.md` are those of the code, and there are no import cycles."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ def test_pictures_are_those_of_the_code(name: str) -> None:
     assert (DOCS / name).read_text(encoding="utf-8") == drawn, "run `python docs/architecture.py`"
 
 
-def test_every_room_says_what_it_is_for() -> None:
+def test_every_package_has_a_purpose() -> None:
     rooms = architecture.floors_test().HEIGHT
     purposes = {name: architecture.first_line(ast.parse(path.read_text())) for name, path in architecture.modules()}
     assert not [room for room in rooms if not purposes[room]]
 
 
-def test_no_circles_even_of_types() -> None:
+def test_no_import_cycles_even_for_types() -> None:
     graph = architecture.module_imports()
     assert len(graph) > 150
     try:

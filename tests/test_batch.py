@@ -1,4 +1,4 @@
-"""Texts shared by tasks, and batches whose rows find their way back."""
+"""Texts shared by tasks, and batches whose outputs are mapped back to their records."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def processor(bert: Path) -> TransformerProcessor:
 
 @settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 10**6), names=st.sets(st.sampled_from(list(TASKS)), min_size=1))
-def test_every_record_stands_in_one_item(processor: TransformerProcessor, seed: int, names: set[str]) -> None:
+def test_every_record_is_in_one_example(processor: TransformerProcessor, seed: int, names: set[str]) -> None:
     records = {name: tiny.records(name, 1 + seed % 5, seed) for name in sorted(names)}
     for rows in records.values():
         rows.append(rows[0])  # the same text twice in one task
@@ -42,7 +42,7 @@ def test_every_record_stands_in_one_item(processor: TransformerProcessor, seed: 
 
 @settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 10**6))
-def test_batches_lead_every_output_back_to_its_rows(processor: TransformerProcessor, seed: int) -> None:
+def test_batches_map_every_output_back_to_its_rows(processor: TransformerProcessor, seed: int) -> None:
     rng = random.Random(seed)
     records = {name: tiny.records(name, 3, seed) for name in rng.sample(list(TASKS), 6)}
     examples = encode_examples(processor, TASKS, records, targets=True, choices=CHOICES)
@@ -73,7 +73,7 @@ def test_batches_lead_every_output_back_to_its_rows(processor: TransformerProces
             assert pieces == [processor.tokenizer(word)["input_ids"][1] for word in words]
 
 
-def test_a_word_without_piece_is_no_target(processor: TransformerProcessor) -> None:
+def test_a_word_without_pieces_is_not_a_target(processor: TransformerProcessor) -> None:
     record = {"tokens": ["pola", "\u200b", "rimu"], "offsets": [[0, 4], [5, 6], [7, 11]], "tags": ["O", "B-Drug", "O"]}
     (example,) = encode_examples(processor, TASKS, {"tag-drug": [record]}, targets=True, choices=CHOICES)
     targets = collate([example], processor).tasks["tag-drug"].targets

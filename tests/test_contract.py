@@ -41,13 +41,13 @@ def lines() -> Iterator[tuple[str, str]]:
                 yield f"{path.relative_to(ROOT)}:{number}", line
 
 
-def test_nobody_asks_for_a_task_s_type() -> None:
+def test_no_module_tests_a_tasks_type() -> None:
     asking = re.compile(r"\.type (==|!=|in|not in) |\.type\) (==|in) |\[task\.type\]|\.get\(task\.type")
     found = [place for place, line in lines() if asking.search(line) and re.search(r"\btask\w*\.type\b", line)]
     assert found == []
 
 
-def test_nobody_asks_what_a_head_is() -> None:
+def test_no_module_tests_a_heads_class() -> None:
     asking = re.compile(r"isinstance\([^)]*Head\b|isinstance\(head|getattr\((head|self\.head)")
     assert [place for place, line in lines() if asking.search(line)] == []
 
@@ -143,7 +143,7 @@ def test_one_pass_for_all_pairs_of_a_text(model: MultiTaskModel, monkeypatch: py
     assert loss < 0.1
 
 
-def test_pairs_are_predicted_alone_as_in_company(model: MultiTaskModel) -> None:
+def test_pairs_are_predicted_the_same_alone_and_in_a_batch(model: MultiTaskModel) -> None:
     records = [{"id": str(i), "text": " ".join(tiny.sentence(random.Random(i), 12))} for i in range(6)]
     together = predict_records(model, {"related": records})["related"]
     alone = [predict_records(model, {"related": [record]})["related"][0] for record in records]

@@ -42,7 +42,7 @@ def test_predictions_are_a_row_per_text_and_task(library: Library) -> None:
     assert len(biomtl.to_frame([], library)) == 0
 
 
-def test_what_cannot_be_a_table_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_become_a_table_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match="library 'dask', expected one of: pandas"):
         biomtl.to_frame([], "dask")  # type: ignore[arg-type]
     monkeypatch.setitem(sys.modules, "polars", None)

@@ -30,7 +30,7 @@ BARE_KEY = re.compile(r"(?<![\w.`'\"-])[a-z]+(?:_[a-z]+)+(?![\w(.=])")
 
 
 def strings(tree: ast.AST) -> Iterator[ast.Constant]:
-    """All strings of a module that are no docstrings."""
+    """All strings of a module that are not docstrings."""
     owners = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
     prose = {
         id(statement.value)

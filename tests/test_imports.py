@@ -46,7 +46,7 @@ HEAVY = ("torch", "transformers", "accelerate", "scipy", "spacy", "h5py")
 
 
 def unit_of(module: str) -> str | None:
-    """The floor's unit that ``biomtl.…`` belongs to; None for the package itself."""
+    """The unit of a layer that ``biomtl.…`` belongs to; None for the package itself."""
     parts = module.split(".")[1:]
     two = ".".join(parts[:2])
     return two if two in HEIGHT else parts[0] if parts else None
@@ -77,7 +77,7 @@ def imported(path: Path) -> Iterator[tuple[str, int]]:
                 yield name, node.lineno
 
 
-def test_lower_floors_never_import_higher_ones() -> None:
+def test_lower_layers_never_import_higher_ones() -> None:
     wrong, seen = [], 0
     for path in sorted(ROOT.rglob("*.py")):
         relative = path.relative_to(ROOT)
@@ -107,7 +107,7 @@ LATE = {
 }
 
 
-def test_imports_stand_at_the_top() -> None:
+def test_imports_are_at_the_top() -> None:
     wrong, late = [], set()
     for path in sorted(ROOT.rglob("*.py")):
         file = path.relative_to(ROOT).as_posix()

@@ -1,4 +1,4 @@
-"""What a killed command leaves half-written is cleared away by the next one, what a living one writes is not."""
+"""The next command removes what a killed one left half-written, but not what a running one is writing."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def write(target: Path, form: str) -> None:
 
 
 @pytest.mark.parametrize("form", ["folder", "file"])
-def test_only_what_nobody_holds_is_cleared(tmp_path: Path, form: str) -> None:
+def test_only_what_no_process_holds_is_removed(tmp_path: Path, form: str) -> None:
     command = [sys.executable, "-c", HOLD, str(tmp_path / "out"), form]
     owner = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
@@ -58,15 +58,15 @@ def test_only_what_nobody_holds_is_cleared(tmp_path: Path, form: str) -> None:
         owner.wait()
 
 
-def test_what_belongs_to_a_temporary_folder_goes_with_it(tmp_path: Path) -> None:
-    """A folder inside which another is written has a neighbour whose name is made of its own temporary name."""
+def test_what_belongs_to_a_temporary_folder_is_removed_with_it(tmp_path: Path) -> None:
+    """When a folder is written inside a temporary one, its temporary name is derived from that of the outer folder."""
     (tmp_path / "..out.biomtl-abcdefgh.tmp.biomtl-stuvwxyz.tmp").mkdir()
     (tmp_path / "..out.biomtl-abcdefgh.tmp.biomtl-hgfedcba.old/old").mkdir(parents=True)
     write(tmp_path / "out", "folder")
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
-def test_a_name_that_only_looks_alike_stays(tmp_path: Path) -> None:
+def test_similar_names_stay(tmp_path: Path) -> None:
     names = (
         ".out.tmp",
         ".out.abc.tmp",
@@ -105,7 +105,7 @@ def test_what_a_killed_run_left_inside_its_folder_does_not_stop_overwriting(tmp_
 
 
 def test_a_converted_model_has_one_temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A temporary folder beside a temporary folder would have a name that nobody clears."""
+    """A temporary folder beside a temporary folder would have a name that no command removes."""
     write_pt(tmp_path / "mt" / "model.pt")
     made: list[str] = []
     original = tempfile.mkdtemp

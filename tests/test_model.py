@@ -1,4 +1,4 @@
-"""One encoder pass for whatever tasks, outputs that no neighbour changes, and the saved folder."""
+"""One encoder pass for any tasks, outputs independent of other rows, and the saved folder."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def counted_calls(model: MultiTaskModel, monkeypatch: pytest.MonkeyPatch) -> lis
     return calls
 
 
-def test_one_encoder_pass_a_batch_whatever_tasks(
+def test_one_encoder_pass_per_batch_for_any_tasks(
     model: MultiTaskModel, records: dict[str, list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     examples = encode_examples(model.processor, model.tasks, records, targets=True, choices=model.choices)
@@ -79,8 +79,8 @@ def test_a_text_of_several_tasks_is_encoded_once(model: MultiTaskModel, monkeypa
     assert sum(rows for rows, _ in calls) == alone
 
 
-def test_the_same_text_asked_about_in_other_ways(model: MultiTaskModel) -> None:
-    """A text stands alone, in a pair, and in a pair apart: three inputs, whoever asks."""
+def test_the_same_text_in_different_inputs(model: MultiTaskModel) -> None:
+    """A text alone, in a pair, and in a separately encoded pair: three inputs, whatever the tasks."""
     text = "pola zalpidine ."
     pair = {"text_a": text, "text_b": "rimu ."}
     asked = {"cls-text": [{"text": text}] * 2, "reg-text": [{"text": text}]}
@@ -97,7 +97,7 @@ def test_the_same_text_asked_about_in_other_ways(model: MultiTaskModel) -> None:
 
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 10_000), budget=st.integers(16, 400))
-def test_outputs_depend_on_no_neighbour(
+def test_outputs_do_not_depend_on_other_rows(
     model: MultiTaskModel, records: dict[str, list[dict[str, Any]]], seed: int, budget: int
 ) -> None:
     alone = outputs_one_by_one(model, records)
@@ -153,7 +153,7 @@ def test_a_long_text_is_the_mean_of_its_windows(model: MultiTaskModel) -> None:
     torch.testing.assert_close(whole, rows.mean(0, keepdim=True))
 
 
-def test_apart_pairs_have_no_logits_of_a_row(model: MultiTaskModel) -> None:
+def test_separately_encoded_pairs_have_no_logits_per_row(model: MultiTaskModel) -> None:
     ids = torch.ones(2, 4, dtype=torch.long)
     with pytest.raises(InputError, match="compares two texts that are encoded separately"):
         model.logits("reg-apart", input_ids=ids)
@@ -212,7 +212,7 @@ BROKEN = (
 
 
 @pytest.mark.parametrize("content", [*BROKEN, "\x00"])
-def test_a_broken_manifest_is_one_line(tmp_path: Path, content: str) -> None:
+def test_a_broken_manifest_gives_a_one_line_error(tmp_path: Path, content: str) -> None:
     (tmp_path / "manifest.json").write_text(content)
     with pytest.raises(InputError) as caught:
         read_manifest(tmp_path)
@@ -227,7 +227,7 @@ def test_no_model(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["gone", "short", "other", "json"])
-def test_a_broken_head_is_one_line(model: MultiTaskModel, tmp_path: Path, damage: str) -> None:
+def test_a_broken_head_gives_a_one_line_error(model: MultiTaskModel, tmp_path: Path, damage: str) -> None:
     model.save_pretrained(tmp_path / "m")
     manifest = tmp_path / "m" / "manifest.json"
     older = {key: value for key, value in json.loads(manifest.read_text()).items() if key not in ("files", "sha256")}
@@ -264,7 +264,7 @@ def test_heads_come_and_go(bert: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["type", "items", "training", "half", "_modules"])
-def test_a_task_may_be_named_like_a_part_of_a_module(bert: Path, tmp_path: Path, name: str) -> None:
+def test_a_task_may_be_named_like_an_attribute_of_a_module(bert: Path, tmp_path: Path, name: str) -> None:
     if name[0] == "_":
         with pytest.raises(ValueError, match="pattern"):
             Task.model_validate({**tiny.TASKS["cls-text"], "name": name})

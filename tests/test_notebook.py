@@ -1,4 +1,4 @@
-"""What a person sees of the library: names, short representations, HTML in notebooks, types in an editor."""
+"""What users see of the library: names, short representations, HTML in notebooks, types in an editor."""
 
 from __future__ import annotations
 

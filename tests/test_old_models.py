@@ -1,4 +1,4 @@
-"""What older versions saved: the same outputs, losses and predictions today, and a killed run that ends as it would."""
+"""What older versions saved: the same outputs, losses and predictions today; a killed run ends as it would have."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_predictions_of_an_exported_graph() -> None:
     assert_like(found, {name: wanted["predictions"][name] for name in names})
 
 
-def test_a_killed_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_killed_run_is_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(SAVED / "v1-run", tmp_path / "v1")
     monkeypatch.chdir(tmp_path / "v1")
     wanted = expected("v1-run")

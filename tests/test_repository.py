@@ -110,7 +110,7 @@ def test_help_is_the_default_target_and_lists_all() -> None:
         assert re.search(rf"make {target} +\S", shown)
 
 
-def test_every_command_stands_in_the_table_of_the_start_page() -> None:
+def test_every_command_is_in_the_table_of_the_start_page() -> None:
     page = (ROOT / "docs/index.md").read_text(encoding="utf-8")
     assert set(re.findall(r"^\| `([a-z]+)`", page, re.MULTILINE)) == set(COMMANDS.commands)
 

@@ -65,7 +65,7 @@ def test_a_file_of_the_first_release_is_read(tmp_path: Path) -> None:
         (json.dumps({"tasks": {}, "mean": {"tset": 1}, "provenance": {}}), "mean.tset"),
     ],
 )
-def test_what_is_no_result_is_refused_in_one_line(tmp_path: Path, text: str | None, message: str) -> None:
+def test_invalid_results_are_refused_in_one_line(tmp_path: Path, text: str | None, message: str) -> None:
     path = tmp_path / "metrics.json"
     if text is not None:
         path.write_text(text)

@@ -1,4 +1,4 @@
-"""Prepared folders: what is there, in which order, and what is wrong with it."""
+"""Prepared suites: their tasks, the order of these, and errors."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def change(key: str, value: Any) -> dict[str, Any]:
         ('{"id": "a", "doc_id": "a", "text": "\\ud800", "label": "drug"}', "f.jsonl:3: half a surrogate pair"),
     ],
 )
-def test_rows_that_are_wrong(tmp_path: Path, third: Any, message: str) -> None:
+def test_bad_rows(tmp_path: Path, third: Any, message: str) -> None:
     path = tiny.write_rows(tmp_path / "f.jsonl", tiny.records("cls-text", 2))
     line = third if isinstance(third, bytes) else (third if isinstance(third, str) else json.dumps(third)).encode()
     path.write_bytes(path.read_bytes() + line + b"\n")
@@ -109,7 +109,7 @@ def test_rows_that_are_wrong(tmp_path: Path, third: Any, message: str) -> None:
 
 
 @pytest.mark.parametrize("value", ["NaN", "Infinity", '"3"', "9", "null"])
-def test_scores_that_are_none(tmp_path: Path, value: str) -> None:
+def test_invalid_scores(tmp_path: Path, value: str) -> None:
     rows = tiny.records("reg-text", 2)
     path = tiny.write_rows(tmp_path / "f.jsonl", rows)
     path.write_text(path.read_text().replace(f'"score": {rows[1]["score"]}', f'"score": {value}', 2))
@@ -146,7 +146,7 @@ def test_options_of_a_recipe(small_suite: Path) -> None:
     assert default == HeadChoice(pairs="apart")
 
 
-def test_options_as_recipes_once_had_them(small_suite: Path, tmp_path: Path) -> None:
+def test_options_of_older_recipes(small_suite: Path, tmp_path: Path) -> None:
     """The head's name in the task's record, its options under the recipe's ``head``, by their old names."""
     shutil.copytree(small_suite, tmp_path / "suite")
     with (tmp_path / "suite" / "cls-text" / "task.yaml").open("a") as file:

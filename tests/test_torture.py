@@ -1,4 +1,4 @@
-"""Kills, damaged files and fuzzing in a form of seconds; the long form is ``make torture``."""
+"""A version of a few seconds of the trials with kills, damaged files and fuzzing; the long one is ``make torture``."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 @pytest.mark.slow
 def test_short_form(tmp_path: Path) -> None:
-    """No output torn or different, no traceback, no litter, no damage unseen."""
+    """No output is incomplete or different, no traceback, no leftover files, no undetected damage."""
     words = [sys.executable, "-m", "torture", "--short", "--results", str(tmp_path)]
     done = subprocess.run(
         words, cwd=ROOT, capture_output=True, text=True, env={**os.environ, "CUDA_VISIBLE_DEVICES": ""}
@@ -34,7 +34,7 @@ def test_short_form(tmp_path: Path) -> None:
     assert sum(counts["fuzz"]["inputs"].values()) >= SHORT["fuzz"]
 
 
-def test_results_are_taken_up_or_cleared(tmp_path: Path) -> None:
+def test_results_are_continued_or_cleared(tmp_path: Path) -> None:
     path = tmp_path / "kills.json"
     results = Results.open(path, 0, fresh=False)
     results.count(killed="train")
@@ -50,7 +50,7 @@ def test_problems_hold_no_folder_of_the_machine(tmp_path: Path) -> None:
     assert results.problems[0]["what"] == 'File "x.py", line 3: out/a.json, see https://example.org/a/b'
 
 
-def test_trees_tell_what_a_clock_changes_from_what_is_torn(tmp_path: Path) -> None:
+def test_trees_distinguish_changed_times_from_changed_content(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text('{"seconds": 1, "value": 2}')
     before = tree(tmp_path)
     (tmp_path / "a.json").write_text('{"seconds": 9, "value": 2}')

@@ -1,4 +1,4 @@
-"""Any kind of JSON at any place of any file of ours: the command that reads it succeeds, or says one line."""
+"""Any JSON value anywhere in any of our files: the command that reads it succeeds or gives a one-line error."""
 
 from __future__ import annotations
 

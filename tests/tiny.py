@@ -193,7 +193,7 @@ def task(name: str) -> Any:
 
 
 def head(name: str, **options: Any) -> Any:
-    """A task's head: the default one, or with options the one that they are of."""
+    """A task's head: the default one, or the one that the options belong to."""
     from biomtl.tasks.head import HeadChoice, split_record
 
     choice = HeadChoice.model_validate(split_record(TASKS[name])[1])

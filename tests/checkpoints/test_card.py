@@ -1,4 +1,4 @@
-"""The model card: scores and origin in text and metadata; no path, no machine, no markup of a user's."""
+"""The model card: scores and origin in text and metadata; no path, no machine name, no markup from users' strings."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_only_the_exported_tasks_scores_are_shown(tmp_path: Path) -> None:
     assert ModelCard(tagger).data.eval_results is None
 
 
-def test_a_users_strings_are_text(tmp_path: Path) -> None:
+def test_user_strings_are_plain_text(tmp_path: Path) -> None:
     labels = (
         "<script>alert(1)</script>",
         "[x](http://y)",

@@ -19,7 +19,7 @@ WEIGHT = "network.encoder.layer.0.output.dense.weight"
 
 @pytest.fixture
 def models(bert: Path, tmp_path: Path) -> list[Path]:
-    """Three models, trained further by chance; the last two have a task in common."""
+    """Three models with randomly changed weights; the last two have a task in common."""
     found = []
     for seed, names in enumerate((["cls-text"], ["tag-drug", "reg-text"], ["tag-drug"])):
         torch.manual_seed(seed)

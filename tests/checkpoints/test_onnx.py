@@ -52,7 +52,7 @@ def exported(model: MultiTaskModel, tmp_path_factory: pytest.TempPathFactory) ->
     return folder
 
 
-def test_words_are_cut_as_by_the_model(model: MultiTaskModel, exported: Path) -> None:
+def test_words_are_split_as_in_the_model(model: MultiTaskModel, exported: Path) -> None:
     onnx = OnnxEngine(exported)
     assert onnx.tasks["tag-drug"].words == HYPHENS
     text = "pola-rimu, zalpidine-suno."

@@ -19,7 +19,7 @@ from biomtl.errors import InputError
 
 
 class Hub(ThreadingHTTPServer):
-    """Takes the requests of an upload; every file comes in the commit itself."""
+    """Accepts the requests of an upload; every file is part of the commit request."""
 
     def __init__(self) -> None:
         self.made: dict[str, Any] = {}
@@ -98,7 +98,7 @@ def test_the_models_files_and_no_others_are_uploaded(
     assert card["pipeline_tag"] in ("text-classification", "token-classification")
 
 
-def test_what_the_hub_refuses_is_one_line(hub: Hub, small_model: Path, tmp_path: Path) -> None:
+def test_a_refusal_by_the_hub_gives_a_one_line_error(hub: Hub, small_model: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="repository 'a/b/c', expected OWNER/NAME"):
         push(small_model, "a/b/c")
     with pytest.raises(InputError):

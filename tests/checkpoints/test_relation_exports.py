@@ -1,4 +1,4 @@
-"""Relation tasks out of the library: as stock folders where a stock class has the head, as one graph in every view."""
+"""Exported relation tasks: as stock folders if a stock class has the head, and as one ONNX graph."""
 
 from __future__ import annotations
 

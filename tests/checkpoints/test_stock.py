@@ -1,4 +1,4 @@
-"""Stock folders out and in: every family and task type, equal logits, and what cannot go."""
+"""Stock folders, exported and imported: every family and task type, equal logits, and what is refused."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_adopted_pairs_and_names(model: MultiTaskModel, tmp_path: Path) -> None:
         convert(tmp_path / "My NLI!", tmp_path / "three", tasks="nli=triple")
 
 
-def test_an_encoder_is_no_fine_tuned_model(bert: Path, tmp_path: Path) -> None:
+def test_an_encoder_is_not_a_fine_tuned_model(bert: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"a BertModel, expected .*--encoder-only"):
         convert(bert, tmp_path / "out")
     report = convert(bert, tmp_path / "out", encoder_only=True)
@@ -122,7 +122,7 @@ def test_an_encoder_is_no_fine_tuned_model(bert: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("named", [[["a"]], {"a": 1}, [None], 3])
-def test_architectures_of_a_wrong_kind(bert: Path, tmp_path: Path, named: Any) -> None:
+def test_architectures_of_the_wrong_type(bert: Path, tmp_path: Path, named: Any) -> None:
     folder = Path(shutil.copytree(bert, tmp_path / "bert"))
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"architectures": named}))
@@ -164,7 +164,7 @@ def test_a_folder_without_tokenizer(bert: Path, tmp_path: Path) -> None:
         assert not list((tmp_path / target).glob("*vocab*"))
 
 
-def test_options_that_mean_nothing_are_refused(bert: Path, tmp_path: Path) -> None:
+def test_inapplicable_options_are_refused(bert: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--vocab, --lower or --cased for format hf"):
         convert(bert, tmp_path / "out", lower=True)
     with pytest.raises(InputError, match="--config for format hf"):

@@ -107,7 +107,7 @@ def test_every_format_into_every_other(command: Command, model: Path, tmp_path: 
         assert names == {"tag-drug", "cls-text", "multi-text"}
 
 
-def test_formats_say_the_same(command: Command, model: Path, tmp_path: Path) -> None:
+def test_all_formats_give_the_same_annotations(command: Command, model: Path, tmp_path: Path) -> None:
     path = write_source(tmp_path, "pubtator")
     for target in READ:
         assert command("annotate", model, path, "--out", tmp_path / target, "--to", target).code == 0
@@ -126,7 +126,7 @@ def test_formats_say_the_same(command: Command, model: Path, tmp_path: Path) -> 
         assert [(m.type, m.spans) for m in few.mentions] == drugs
 
 
-def test_what_was_there_can_stay(command: Command, model: Path, tmp_path: Path) -> None:
+def test_existing_annotations_can_be_kept(command: Command, model: Path, tmp_path: Path) -> None:
     path = write_source(tmp_path, "bioc")
     out = tmp_path / "out.json"
     ended = command("annotate", model, path, "--out", out, "--keep", "--task", "DDI2013-type", "--task", "tag-drug")
@@ -229,7 +229,7 @@ def test_the_input_is_never_replaced(command: Command, model: Path, tmp_path: Pa
     assert path.read_bytes() == before
 
 
-def test_arguments_that_nothing_has_are_said(command: Command, model: Path, tmp_path: Path) -> None:
+def test_arguments_that_nothing_provides_are_reported(command: Command, model: Path, tmp_path: Path) -> None:
     source = tmp_path / "in.pubtator"
     source.write_text("1|t|Pola met rimu.\n1|a|\n1\t0\t4\tPola\tChemical\tD1\n\n", encoding="utf-8")
     ended = command(

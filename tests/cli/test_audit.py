@@ -95,7 +95,7 @@ def prepared(tmp_path: Path) -> Path:
     return folder
 
 
-def test_normal_forms_forget_case_spacing_masks_and_marks() -> None:
+def test_normalisation_ignores_case_spacing_masks_and_punctuation() -> None:
     assert (
         normal("GHS-R ( type 1 ) binds @GENE$ .")
         == normal("ghs - r(type 1) binds @CHEM-GENE$")
@@ -103,7 +103,7 @@ def test_normal_forms_forget_case_spacing_masks_and_marks() -> None:
     )
 
 
-def test_what_names_a_document() -> None:
+def test_what_identifies_a_document() -> None:
     assert document_key("a", {"id": "1", "doc_id": "123"}) != document_key("b", {"id": "1", "doc_id": "123"})
     assert document_key("a", {"id": "1", "doc_id": "12345"}) == document_key("b", {"id": "2", "doc_id": "12345"})
     assert document_key("a", {"id": "a.tsv:7", "doc_id": "a.tsv:7"}) is None
@@ -228,12 +228,12 @@ def test_near_duplicates_are_what_brute_force_finds(queries: list, known: list) 
     assert found >= {pair for pair, value in pairs.items() if value >= 0.95}
 
 
-def test_no_suite_is_said(tmp_path: Path) -> None:
+def test_a_folder_without_a_suite_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no prepared task"):
         audit(tmp_path)
 
 
-def test_the_six_public_corpora_touch_each_other(shared: Path, tmp_path: Path) -> None:
+def test_overlap_of_the_public_corpora(shared: Path, tmp_path: Path) -> None:
     from biomtl.prepare import prepare
 
     prepare(shared / "data", tmp_path / "prepared", ["hoc", "chemprot", "biosses"])
@@ -253,7 +253,7 @@ def test_two_tasks_never_look_the_same_in_a_narrow_table() -> None:
     assert "".join(cells) == "bc5cdr-chem testbc5cdr-disease test"
 
 
-def test_the_tables_fit_a_terminal_and_the_first_line_says_what_was_found(
+def test_the_tables_fit_a_terminal_and_begin_with_a_summary(
     prepared: Path, command: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")

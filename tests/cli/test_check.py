@@ -54,7 +54,7 @@ def test_rows_labels_and_lengths_are_counted() -> None:
     assert '"text": "The rash cleared after two days of brentolol."' in output
 
 
-def test_a_compressed_files_task_has_its_bare_name(tmp_path: Path) -> None:
+def test_the_task_of_a_compressed_file_is_named_without_suffixes(tmp_path: Path) -> None:
     path = tmp_path / "devel.tsv.gz"
     path.write_bytes(gzip.compress(b"Lemidase\tB\nhelps\tO\n\nNo\tO\n"))
     _, output = run(str(path), "--type", "tagging")
@@ -131,7 +131,7 @@ def test_pieces_and_windows_of_an_encoder(bert: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("there", [True, False])
-def test_without_an_encoder_the_packaged_one_is_asked(bert: Path, monkeypatch: pytest.MonkeyPatch, there: bool) -> None:
+def test_without_an_encoder_the_packaged_one_is_used(bert: Path, monkeypatch: pytest.MonkeyPatch, there: bool) -> None:
     for module in ("biomtl.packaged", "biomtl.cli.check"):
         monkeypatch.setattr(f"{module}.packaged_encoder", lambda: bert if there else None)
     _, output = run(str(DATA / "pairs.csv"), "--type", "classification", "--max-length", "16")
@@ -162,7 +162,7 @@ def test_special_mentions_are_counted(tmp_path: Path) -> None:
         (["--type", "ranking"], "no column 'text'"),
     ],
 )
-def test_what_can_not_be_understood_is_one_line(arguments: list[str], said: str) -> None:
+def test_unreadable_input_gives_a_one_line_error(arguments: list[str], said: str) -> None:
     with pytest.raises(InputError) as caught:
         run(str(DATA / "classification.tsv"), *arguments)
     assert said in str(caught.value)

@@ -1,4 +1,4 @@
-"""``biomtl prepare`` as a user calls it: the table, and every bad input as one line and exit code 2."""
+"""``biomtl prepare`` as a user calls it: the table, and a one-line error with exit code 2 for every bad input."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_bad_input_is_one_line_and_nothing_is_written(run: Run, name: str) -> None:
+def test_bad_input_gives_a_one_line_error_and_nothing_is_written(run: Run, name: str) -> None:
     files, message = BAD[name]
     code, out, err = run(files)
     assert code == 2
@@ -131,14 +131,14 @@ def test_an_unknown_mention_policy_is_refused_whatever_the_task(run: Run) -> Non
         ("", "no task named"),
     ],
 )
-def test_tasks_that_are_not_there(run: Run, tasks: str, message: str) -> None:
+def test_missing_tasks(run: Run, tasks: str, message: str) -> None:
     code, _, err = run({"mednli/dev.tsv": NLI}, "--tasks", tasks)
     assert code == 2
     assert message in err
     assert not Path("out").exists()
 
 
-def test_plain_files_are_the_task_that_is_named(run: Run) -> None:
+def test_plain_files_belong_to_the_task_that_is_named(run: Run) -> None:
     code, _, _ = run({"dev.tsv": CPR}, "--tasks", "chemprot")
     assert code == 0
     assert Path("out/chemprot/dev.jsonl").read_text().count("\n") == 2

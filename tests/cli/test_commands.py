@@ -1,4 +1,4 @@
-"""The lazy group: what it says without importing a command is what the command says."""
+"""The lazy group: the help that it shows without importing a command is that of the command."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from biomtl.cli.commands import COMMANDS
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_the_tables_line_is_the_docstrings(name: str) -> None:
+def test_the_line_in_the_table_is_that_of_the_docstring(name: str) -> None:
     command = getattr(import_module(f"biomtl.cli.{name}"), name)
     first = (inspect.getdoc(command) or "").partition("\n\n")[0].replace("\n", " ")
     assert COMMANDS[name] == first
@@ -65,7 +65,7 @@ print("torch" in sys.modules, "biomtl.cli.embed" in sys.modules)
     assert heavy == "False False"
 
 
-def test_help_names_no_types_of_python(command: Any) -> None:
+def test_help_shows_no_python_types(command: Any) -> None:
     for words in ((), ("train",), ("predict",), ("study", "seeds"), ("finetune",)):
         out = command(*words, "--help").out
         assert "<bool>" not in out

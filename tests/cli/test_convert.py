@@ -54,7 +54,7 @@ def test_the_old_spelling(run: Run) -> None:
     assert transformers.AutoModel.from_pretrained("bert.pt")
 
 
-def test_every_option_of_the_new(run: Run) -> None:
+def test_every_option_of_the_new_spelling(run: Run) -> None:
     Path("tf/vocab.txt").rename("words.txt")
     Path("tf/bert_config.json").rename("settings.json")
     options = ["--from", "tf", "--vocab", "words.txt", "--config", "settings.json", "--cased", "--encoder-only"]

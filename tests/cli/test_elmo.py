@@ -1,4 +1,4 @@
-"""``elmoft``: the old command lines as they stand, and everything around them, on small invented data."""
+"""``elmoft``: the old command lines unchanged, and everything around them, on small invented data."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def place(tmp_path: Path, bilm: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty working folder and the two variables that the old page speaks of."""
+    """An empty working folder and the two environment variables that the old page uses."""
     monkeypatch.setattr(os, "environ", {**os.environ, "ELMO_DIR": str(bilm), "DATASET_DIR": str(data)})
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -112,7 +112,7 @@ def test_the_five_commands(
     assert any((place / ".cache" / "elmo").rglob("data.bin"))
 
 
-def test_the_old_line_as_it_stands(shared: Path, place: Path) -> None:
+def test_the_old_command_line_unchanged(shared: Path, place: Path) -> None:
     """Through a shell, from a folder with the checkout's ``elmoft.py``; the NER block has ``--maxlen 128\\`` in it."""
     shutil.copy(PAGE.parents[1] / "elmoft.py", place)
     (page,) = shared.glob("seeds/004_*.txt")
@@ -130,7 +130,7 @@ def test_early_stopping_stops(place: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert sum('"split"' in line for line in log) == 3
 
 
-def test_it_learns_and_the_epochs_cost_no_bilm(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_learns_and_epochs_do_not_run_the_bilm(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from biomtl.encoders.elmo import network
 
     passes = []
@@ -144,7 +144,7 @@ def test_it_learns_and_the_epochs_cost_no_bilm(place: Path, monkeypatch: pytest.
     assert sum(losses[-4:]) < 0.5 * sum(losses[:4])
 
 
-def test_protocol_reference_is_labelled_and_beside_blues(
+def test_scores_of_protocol_reference_are_labelled_and_beside_blues(
     place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     assert elmoft(monkeypatch, *short("bc5cdr-chem", "--protocol", "reference", "--do_crf", "--verbose")) == 0
@@ -182,7 +182,7 @@ def test_kfold(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert sorted(held_out) == sorted(f"n{i}" for i in range(elmo_data.ROWS["train"]))
 
 
-def test_an_earlier_cross_validation_stays_until_the_new_one_stands(
+def test_an_earlier_cross_validation_is_kept_until_the_new_one_is_complete(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from biomtl.elmoft import run
@@ -247,7 +247,7 @@ def test_kfold_replaces_the_whole_folder(
         (["--out", "taken"], "taken: the output exists already"),
     ],
 )
-def test_bad_input_is_one_line(
+def test_bad_input_gives_a_one_line_error(
     words: list[str], message: str, place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     (place / "model.pth").write_bytes(b"\x80\x02.")

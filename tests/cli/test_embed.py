@@ -89,7 +89,7 @@ def test_bad_line_leaves_no_file(run: Run, elmo: Path, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
 
 
-def test_blank_lines_are_passed_over_as_predict_does(run: Run, elmo: Path, tmp_path: Path) -> None:
+def test_blank_lines_are_skipped_as_in_predict(run: Run, elmo: Path, tmp_path: Path) -> None:
     (tmp_path / "in.txt").write_text("a word\n\n  \nanother\n")
     (tmp_path / "in.txt.gz").write_bytes(gzip.compress((tmp_path / "in.txt").read_bytes()))
     for name in ("in.txt", "in.txt.gz"):
@@ -136,7 +136,7 @@ def test_stateful_is_for_elmo(elmo: Path, bert: Path) -> None:
         embed(bert, SENTENCES, stateful=True)
 
 
-def test_bf16_is_near(elmo: Path, bert: Path) -> None:
+def test_bf16_is_close(elmo: Path, bert: Path) -> None:
     for model in (elmo, bert):
         exact, near = list(embed(model, SENTENCES)), list(embed(model, SENTENCES, bf16=True))
         for a, b in zip(exact, near, strict=True):
@@ -245,7 +245,7 @@ def test_chosen_layers_of_words(bert: Path, elmo: Path) -> None:
         (["--of", "text", "--words", "cut"], "--words for whole texts"),
     ],
 )
-def test_what_cannot_be_chosen(
+def test_options_that_are_refused(
     bert: Path, tmp_path: Path, command: Callable[..., Any], words: list[str], message: str
 ) -> None:
     (tmp_path / "in.txt").write_text("a word\n")

@@ -135,7 +135,7 @@ def test_tasks_without_the_split_are_named(
     assert "task cls-text has no dev split, expected one of: train, test" in ended.err
 
 
-def test_own_data_need_not_show_every_label(command: Command, bert: Path, tmp_path: Path) -> None:
+def test_own_data_need_not_contain_every_label(command: Command, bert: Path, tmp_path: Path) -> None:
     """Labels, tags and the score's range are the model's; the order of the labels, too."""
     labels = {"kind": ("zeta", "alpha", "none"), "tags": ("O", "B-Drug", "I-Drug", "B-Illness", "I-Illness")}
     tasks = [

@@ -144,7 +144,7 @@ def test_a_recipe_for_the_other_settings(command: Command, arguments: list[objec
     assert list(resolved.tasks) == ["tag-drug"]
 
 
-def test_without_dev_the_remedy_is_named(command: Command, arguments: list[object], tmp_path: Path) -> None:
+def test_without_dev_the_error_says_what_to_do(command: Command, arguments: list[object], tmp_path: Path) -> None:
     suite = tiny.write_suite(tmp_path / "no-dev", ("cls-text",))
     (suite / "cls-text" / "dev.jsonl").unlink()
     arguments[arguments.index("--data") + 1] = suite
@@ -154,7 +154,7 @@ def test_without_dev_the_remedy_is_named(command: Command, arguments: list[objec
     assert command(*arguments, "--task", "cls-text", "eval_strategy=no").code == 0
 
 
-def test_the_run_can_be_made_again_from_its_recipe(command: Command, arguments: list[object], tmp_path: Path) -> None:
+def test_the_run_can_be_repeated_from_its_recipe(command: Command, arguments: list[object], tmp_path: Path) -> None:
     assert command(*arguments, "--task", "tag-drug").code == 0
     again = ["train", tmp_path / "run" / "recipe.yaml", f"output={tmp_path / 'again'}"]
     assert command(*again).code == 0

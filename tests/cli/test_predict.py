@@ -73,7 +73,7 @@ def test_records_from_standard_input(command: Command, small_model: Path, tmp_pa
     assert lines(text.out)[0]["text"] == "{pola} is text."
 
 
-def test_a_text_with_a_line_end_of_unicode_stays_one_line(command: Command, small_model: Path) -> None:
+def test_a_unicode_line_separator_does_not_split_a_text(command: Command, small_model: Path) -> None:
     text = "pola\u2028rimu\x85zalpidine\u2029été ."
     ended = command("predict", small_model, "--task", "tag-drug", stdin=f"{text}\n".encode())
     (row,) = lines(ended.out)
@@ -122,7 +122,7 @@ def test_nothing(command: Command, small_model: Path, tmp_path: Path) -> None:
         ("in.jsonl", b'{"text": "\\ud800"}\n', "in.jsonl:1: half a surrogate pair"),
     ],
 )
-def test_input_that_is_none(
+def test_invalid_input(
     command: Command, small_model: Path, tmp_path: Path, name: str, content: bytes, message: str
 ) -> None:
     (tmp_path / name).write_bytes(content)

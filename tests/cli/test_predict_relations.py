@@ -38,9 +38,7 @@ def document(text: str, *mentions: tuple[str, str]) -> dict[str, Any]:
     return {"id": "d1", "text": text, "mentions": found}
 
 
-def test_records_with_two_mentions_get_the_answers_of_their_task(
-    command: Command, related: Path, tmp_path: Path
-) -> None:
+def test_records_with_two_mentions_are_labelled_by_their_task(command: Command, related: Path, tmp_path: Path) -> None:
     rows = tiny.records("rel-mask", 5)
     source = tiny.write_rows(tmp_path / "in.jsonl", rows)
     ended = command("predict", related, source)

@@ -82,7 +82,7 @@ def test_a_baseline_on_other_data(command: Command, runs: Path, bert: Path, smal
     assert "were scored on other data" in ended.err
 
 
-def test_what_evaluate_wrote(command: Command, runs: Path, small_suite: Path) -> None:
+def test_an_evaluate_folder(command: Command, runs: Path, small_suite: Path) -> None:
     out = runs / "scored"
     assert command("evaluate", runs / "eager", "--data", small_suite, "--out", out).code == 0
     assert command("report", out, "--without-texts").code == 0
@@ -95,7 +95,7 @@ def test_what_evaluate_wrote(command: Command, runs: Path, small_suite: Path) ->
     assert command("evaluate", runs / "eager", "--data", small_suite, "--out", out, "--overwrite").code == 2
 
 
-def test_data_that_are_gone(command: Command, runs: Path, tmp_path: Path, small_suite: Path) -> None:
+def test_missing_data(command: Command, runs: Path, tmp_path: Path, small_suite: Path) -> None:
     recipe = runs / "eager" / "recipe.yaml"
     recipe.write_text(recipe.read_text().replace(str(small_suite), str(tmp_path / "gone")))
     ended = command("report", runs / "eager")

@@ -1,4 +1,4 @@
-"""What commands print: whatever the strings, the terminal and the encoding."""
+"""What commands print, for any string, terminal and encoding."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def run(*arguments: str, **keys: object) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(words, timeout=120, **{"stderr": subprocess.PIPE, **keys})  # type: ignore[call-overload]
 
 
-def test_nothing_is_printed_past_the_two_functions() -> None:
-    """A string of the user's that is echoed as it is can hold codes that the terminal obeys."""
+def test_everything_is_printed_by_the_two_functions() -> None:
+    """A user's string that is printed unescaped may contain escape codes that the terminal obeys."""
     folder = Path(biomtl.cli.__file__).parent
     past = re.compile(r"typer\.echo\(|(?<![.\w])print\(|std(out|err)\.write\(")
     others = {path.name for path in folder.glob("*.py") if past.search(path.read_text(encoding="utf-8"))}

@@ -1,4 +1,4 @@
-"""``biomtl train``: one line for every mistake, and nothing half-written."""
+"""``biomtl train``: a one-line error for every mistake, and nothing half-written."""
 
 from __future__ import annotations
 
@@ -98,11 +98,11 @@ def test_without_encoder(command: Command, place: Path) -> None:
         ("early_stopping_threshold=1", "early_stopping_threshold without early_stopping_patience"),
     ],
 )
-def test_a_recipe_that_can_t_be(command: Command, place: Path, override: str, message: str) -> None:
+def test_an_impossible_recipe(command: Command, place: Path, override: str, message: str) -> None:
     assert_refused(command, place, message, overrides=(override,))
 
 
-def test_a_recipe_that_is_none(command: Command, place: Path) -> None:
+def test_a_file_that_is_not_a_recipe(command: Command, place: Path) -> None:
     assert_one_line(command("train", place / "missing.yaml"), f"{place / 'missing.yaml'}: no such file")
     (place / "r.yaml").write_text("seed: 1\nlearning_rat: 1\n")
     assert_refused(command, place, "r.yaml:2: unknown key 'learning_rat', did you mean 'learning_rate'?")
@@ -134,14 +134,12 @@ def change(path: Path, line: int, key: str, value: Any) -> None:
         ("tag-drug", "train", "offsets", [[0, 1]], "train.jsonl:4: "),
     ],
 )
-def test_a_row_that_is_wrong(
-    command: Command, place: Path, task: str, split: str, key: str, value: Any, message: str
-) -> None:
+def test_a_bad_row(command: Command, place: Path, task: str, split: str, key: str, value: Any, message: str) -> None:
     change(place / "suite" / task / f"{split}.jsonl", 4, key, value)
     assert_refused(command, place, message)
 
 
-def test_a_split_that_is_wrong(command: Command, place: Path) -> None:
+def test_a_bad_split(command: Command, place: Path) -> None:
     path = place / "suite" / "cls-text" / "dev.jsonl"
     whole = path.read_bytes()
     path.write_bytes(b"")
@@ -152,7 +150,7 @@ def test_a_split_that_is_wrong(command: Command, place: Path) -> None:
     assert command("train", place / "r.yaml").code == 0
 
 
-def test_a_task_that_is_wrong(command: Command, place: Path) -> None:
+def test_a_bad_task(command: Command, place: Path) -> None:
     path = place / "suite" / "cls-text" / "task.yaml"
     path.write_text(yaml.safe_dump({"name": "cls-text", **tiny.TASKS["cls-text"], "lables": []}))
     assert_refused(command, place, f"{path}: lables")
@@ -165,7 +163,7 @@ def test_a_task_that_is_wrong(command: Command, place: Path) -> None:
 
 
 def test_a_full_disk(command: Command, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The second checkpoint can't be written: the first one and the model are whole, and the run can go on."""
+    """The second checkpoint can't be written: the first one and the model are complete, and the run can be resumed."""
     import biomtl.training.checkpoint as checkpoint
 
     saved: list[Path] = []
@@ -275,7 +273,7 @@ def test_a_signal_where_no_checkpoint_is_wanted(place: Path) -> None:
 
 
 def test_few_steps_from_the_command_to_a_loss(command: Command, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What docs/architecture.md says: the files that a call passes through, each one named once."""
+    """As docs/architecture.md says: the files that a call passes through, each named once."""
     passed: list[str] = []
     loss = Head.loss
 

@@ -1,4 +1,4 @@
-"""Wrong arguments and options: one line, exit code 2."""
+"""Wrong arguments and options: a one-line error with exit code 2."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ def test_a_saved_dataset_gives_class_names(tmp_path: Path) -> None:
     assert [r["tags"] for r in read(folder, "tagging")] == [["B-Drug", "O"], ["O", "O", "O"]]
 
 
-def test_of_a_saved_dict_each_split_is_taken_by_its_name(tmp_path: Path) -> None:
+def test_splits_of_a_saved_dict_are_read_by_name(tmp_path: Path) -> None:
     for name, text in (("train", "seen"), ("validation", "unseen")):
         saved(tmp_path / "dict" / name, {**ROWS, "text": [f"{text} one", f"{text} two"]})
     (tmp_path / "dict/dataset_dict.json").write_text('{"splits": ["train", "validation"]}')
@@ -80,7 +80,7 @@ def test_parquet_with_and_without_class_names(tmp_path: Path) -> None:
     assert [r["label"] for r in read(tmp_path / "named.parquet")] == ["grave", "mild"]
 
 
-def test_a_chosen_or_broken_dataset_is_refused(tmp_path: Path) -> None:
+def test_a_dataset_with_selected_rows_or_broken_files_is_refused(tmp_path: Path) -> None:
     folder = saved(tmp_path / "set")
     state = json.loads((folder / "state.json").read_text())
     (folder / "state.json").write_text(json.dumps({**state, "_indices_files": [{"filename": "i.arrow"}]}))
@@ -96,7 +96,7 @@ def test_a_chosen_or_broken_dataset_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["[]", '"x"', '{"features": "x"}', "[" * 100_000])
-def test_odd_words_about_a_dataset_are_refused(tmp_path: Path, text: str) -> None:
+def test_odd_metadata_of_a_dataset_are_refused(tmp_path: Path, text: str) -> None:
     folder = saved(tmp_path / "set")
     (folder / "dataset_info.json").write_text(text)
     with pytest.raises(InputError, match="not a readable saved dataset"):
@@ -107,14 +107,14 @@ def test_odd_words_about_a_dataset_are_refused(tmp_path: Path, text: str) -> Non
         read(tmp_path / "odd.parquet")
 
 
-def test_of_two_columns_of_one_name_none_is_dropped_in_silence(tmp_path: Path) -> None:
+def test_duplicate_column_names_are_not_dropped_silently(tmp_path: Path) -> None:
     columns = [pa.array(["a", "b"]), pa.array(["c", "d"]), pa.array(["x", "y"])]
     parquet.write_table(pa.Table.from_arrays(columns, names=["text", "text", "label"]), tmp_path / "two.parquet")
     with pytest.raises(InputError, match="two columns named 'text'"):
         read(tmp_path / "two.parquet")
 
 
-def test_data_files_are_sought_in_the_folder_only(tmp_path: Path) -> None:
+def test_data_files_are_read_from_the_folder_only(tmp_path: Path) -> None:
     folder = saved(tmp_path / "set")
     (tmp_path / "secret.arrow").write_bytes((folder / "data-00000-of-00002.arrow").read_bytes())
     (folder / "state.json").write_text(json.dumps({"_data_files": [{"filename": "../secret.arrow"}]}))

@@ -1,4 +1,4 @@
-"""Own files that are not what their names or cells suggest: told by content, or said."""
+"""Own files that are not what their names or cells suggest: recognised by content, or reported."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def read(path: str, kind: str = "classification", **given: object) -> list[dict]
 
 
 def notes(path: str, kind: str = "classification", **given: object) -> tuple[str, ...]:
-    """What is said of a task."""
+    """The notes on a task."""
     return own(path, kind, **given).notes
 
 
@@ -44,7 +44,7 @@ TOKENS = "Aspirin\tB-Drug\nstops\tO\n\nsevere\tI-Pain\npain\tI-Pain\n\nNo\tO\n.\
 
 
 @pytest.mark.parametrize("name", ["a.tsv", "a.tab", "a.txt", "a"])
-def test_a_file_with_a_token_a_line_is_told_by_its_content(write, name: str) -> None:
+def test_a_file_with_one_token_per_line_is_recognised_by_its_content(write, name: str) -> None:
     records = read(write(name, TOKENS), "tagging")
     assert [record["tokens"] for record in records] == [["Aspirin", "stops"], ["severe", "pain"], ["No", "."]]
     assert records[1]["tags"] == ["B-Pain", "I-Pain"]
@@ -67,13 +67,13 @@ def test_chunks_are_not_joined_across_sentences_without_documents(write) -> None
     assert score_records(task, records, records).metrics["entity_f1_spans"].support == 2
 
 
-def test_a_word_a_row_is_refused_with_the_way_out(write) -> None:
+def test_one_word_per_row_is_refused_with_a_hint(write) -> None:
     path = write("a.csv", "word,tag\n" + "".join(f"w{i},O\n" for i in range(30)) + "x,B\n")
     with pytest.raises(InputError, match=r"31 of 31 rows hold one word, .* use `format: conll`"):
         read(path, "tagging", columns={"tokens": "word", "tags": "tag"})
 
 
-def test_cells_in_quotes_are_said_and_read(write) -> None:
+def test_quoted_cells_are_reported_and_read(write) -> None:
     text = 'text\tlabel\n"one ""two"" three"\tx\nfour\ty\nfi"ve\tx\n'
     path = write("a.tsv", text)
     assert read(path)[0]["text"] == '"one ""two"" three"'
@@ -84,7 +84,7 @@ def test_cells_in_quotes_are_said_and_read(write) -> None:
     assert read(write("d.csv", 'text,label\n"a" b,x\nc,y\n'), quoting="none")[0]["text"] == '"a" b'
 
 
-def test_labels_that_hold_a_separator_are_said(write) -> None:
+def test_labels_that_contain_a_separator_are_reported(write) -> None:
     path = write("a.tsv", "text\tlabels\none\ta;b\ntwo\tb;c\nthree\tc\n")
     (line,) = [note for note in notes(path, "multilabel") if "separator" in note]
     assert "2 of 3 labels hold a ';'" in line
@@ -110,7 +110,7 @@ def test_compressed_files(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("indent", [None, 2])
-def test_json_records_are_told_from_bioc(write, indent: int | None) -> None:
+def test_json_records_are_distinguished_from_bioc(write, indent: int | None) -> None:
     rows = [{"id": "1", "text": "one", "label": "x"}, {"id": "2", "text": "two", "label": "y"}]
     for text in (json.dumps(rows, indent=indent), "".join(json.dumps(row) + "\n" for row in rows)):
         assert [record["text"] for record in read(write("a.json", text))] == ["one", "two"]

@@ -1,4 +1,4 @@
-"""Own relations: from a table, from records and from annotated documents, and what is refused."""
+"""The user's own relations: from a table, from records and from annotated documents, and what is refused."""
 
 from __future__ import annotations
 
@@ -208,7 +208,7 @@ def test_documents_that_are_refused(write, text: str, given: dict[str, Any], sai
     assert said in message
 
 
-def test_masked_texts_are_read_as_such_and_by_no_other_view(write, bert: Path) -> None:
+def test_masked_texts_are_read_as_such_and_only_by_the_view_mask(write, bert: Path) -> None:
     data = own(write("a.tsv", "text\tlabel\n@drug$ cures @illness$.\tcures\n@drug$, @illness$.\tnone\n"))
     assert data.notes[0] == "task mine: train: no mentions, so its texts are read as masked already (view: mask)"
     processor, records = load_processor(bert, 32, None), {"mine": data.records("train")}
@@ -267,7 +267,7 @@ def test_rows_that_are_refused(write, row: str, given: dict[str, Any], said: str
     assert said in fault(write("a.tsv", HEAD + ROW + NONE + row), **given)
 
 
-def test_a_column_of_an_argument_that_is_missing(write) -> None:
+def test_a_missing_argument_column(write) -> None:
     path = write("a.tsv", "text\tstart_a\tend_a\tstart_b\tlabel\nKava.\t0\t4\t0\tx\n")
     assert "a.tsv:1: no column 'end_b' for an argument" in fault(path)
     rows = [{"text": "Kava.", "label": "x"}, {"text": "Kava.", "label": "none", "entities": []}]
@@ -303,7 +303,7 @@ JSON = st.recursive(
         max_size=3,
     )
 )
-def test_only_our_error_leaves_hostile_lines(tmp_path_factory: pytest.TempPathFactory, rows: list) -> None:
+def test_hostile_lines_raise_only_input_errors(tmp_path_factory: pytest.TempPathFactory, rows: list) -> None:
     path = tmp_path_factory.mktemp("fuzz") / "a.jsonl"
     path.write_text(lines(*rows), encoding="utf-8")
     with contextlib.suppress(InputError):

@@ -125,7 +125,7 @@ def test_several_files_make_one_split_and_all_have_checksums() -> None:
     assert list(map(len, checksums["dev"].values())) == [64]
 
 
-def test_files_lie_beside_the_recipe_wherever_it_is_resolved_to(tmp_path: Path) -> None:
+def test_files_are_relative_to_the_original_recipe(tmp_path: Path) -> None:
     recipe = load_recipe(DATA / "own.yaml")
     resolved = tmp_path / "recipe.yaml"
     resolved.write_text(dump_recipe(recipe), encoding="utf-8")
@@ -181,7 +181,7 @@ FORMATS = {
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_formats_are_told_by_name_and_content(write, name: str) -> None:
+def test_formats_are_recognised_by_name_and_content(write, name: str) -> None:
     assert [(r["label"], r["text"]) for r in read(write(name, FORMATS[name]))] == [("x", "one, two"), ("y", "three")]
 
 
@@ -217,7 +217,7 @@ def test_conll_columns_are_chosen_by_number(write) -> None:
         assert (record["tags"][0], record["doc_id"]) == (tag, "22750800")
 
 
-def test_labels_that_are_given_choose_and_order(write) -> None:
+def test_given_labels_select_and_order(write) -> None:
     pubtator = str(DATA / "tagging.pubtator")
     definition = TaskDefinition(type="tagging", files=Files(train=pubtator), labels=["Illness"])
     entry = load_suite("nowhere", ["mine"], {"mine": definition})["mine"]
@@ -258,7 +258,7 @@ def test_bad_rows_are_named(write, name: str, text: str | bytes, kind: str, said
     assert said in fault(write(name, text), kind)
 
 
-def test_labels_of_dev_that_train_lacks_are_bad(write) -> None:
+def test_dev_labels_that_train_lacks_are_errors(write) -> None:
     train, dev = write("t.tsv", "text\tlabel\na\tx\nb\ty\n"), write("d.tsv", "text\tlabel\na\tz\n")
     definition = TaskDefinition(type="classification", files=Files(train=train, dev=dev))
     entry = load_suite("nowhere", ["mine"], {"mine": definition})["mine"]
@@ -328,7 +328,7 @@ CELLS = st.text(st.characters(codec="utf-8", exclude_characters="\t\r\n\0\ufeff"
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(CELLS, st.sampled_from("xyz")), min_size=1, max_size=6))
-def test_what_reads_comes_back_and_nothing_else_is_raised(tmp_path_factory: pytest.TempPathFactory, rows: list) -> None:
+def test_rows_are_read_back_or_raise_an_input_error(tmp_path_factory: pytest.TempPathFactory, rows: list) -> None:
     path = tmp_path_factory.mktemp("fuzz") / "a.tsv"
     path.write_bytes("".join(f"{line}\n" for line in ["text\tlabel", *("\t".join(row) for row in rows)]).encode())
     try:
@@ -341,7 +341,7 @@ def test_what_reads_comes_back_and_nothing_else_is_raised(tmp_path_factory: pyte
 
 @settings(max_examples=60, deadline=None)
 @given(st.binary(max_size=60), st.sampled_from(["tsv", "csv", "jsonl", "conll", "pubtator", "bioc", "parquet"]))
-def test_only_our_error_leaves_a_reader(tmp_path_factory: pytest.TempPathFactory, content: bytes, format: str) -> None:
+def test_readers_raise_only_input_errors(tmp_path_factory: pytest.TempPathFactory, content: bytes, format: str) -> None:
     path = tmp_path_factory.mktemp("fuzz") / "file"
     path.write_bytes(content)
     with contextlib.suppress(InputError):
@@ -366,7 +366,7 @@ def test_the_separator_is_the_documented_one() -> None:
         ("files: {train: a.tsv}", "task mine: no type, known:"),
     ],
 )
-def test_what_is_wrong_with_a_recipe_names_it(tmp_path: Path, task: str, message: str) -> None:
+def test_errors_in_a_recipe_name_it(tmp_path: Path, task: str, message: str) -> None:
     path = tmp_path / "own.yaml"
     path.write_text(f"tasks:\n  - name: mine\n    {task}\n", encoding="utf-8")
     with pytest.raises(InputError) as caught:

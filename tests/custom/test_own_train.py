@@ -1,4 +1,4 @@
-"""From a recipe with own tasks alone to a run, its scores, and what else takes the same recipe."""
+"""From a recipe with only own tasks to a run, its scores, and other commands that accept the same recipe."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_every_task_has_a_score_and_every_file_a_checksum(trained: tuple[Path, s
     assert [set(row) for row in rows] == [{"id", "start", "end", "answer", "probability"}] * 4
 
 
-def test_the_runs_recipe_stands_for_itself(trained: tuple[Path, str]) -> None:
+def test_the_runs_recipe_is_self_contained(trained: tuple[Path, str]) -> None:
     folder, _ = trained
     assert (
         load_recipe(folder / "recipe.yaml").own_tasks["effect"].files

@@ -99,7 +99,7 @@ def test_check_and_the_plan_count_them(bert: Path, tmp_path: Path, command: Call
 
 
 def test_the_first_step_s_loss_is_the_weighted_mean(bert: Path, tmp_path: Path) -> None:
-    """Twice the weight of every row is twice the loss; that of a suite without weights is what it was."""
+    """Doubling every row's weight doubles the loss; without weights the loss is unchanged."""
     import biomtl
 
     first: dict[float, float] = {}

@@ -1,4 +1,4 @@
-"""SQuAD 1.1 and 2.0 as own data: reading, no answer in training and prediction, scores by the official rules."""
+"""SQuAD 1.1 and 2.0 as own data: reading, unanswerable questions in training and prediction, the official scores."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_both_versions_are_read(tmp_path: Path) -> None:
         ({"version": "v2.0", "data": ["x"]}, "another shape"),
     ],
 )
-def test_what_is_no_squad_is_said(tmp_path: Path, value: Any, message: str) -> None:
+def test_json_that_is_not_squad_is_refused(tmp_path: Path, value: Any, message: str) -> None:
     own = {"qa": TaskDefinition(type="span", files=Files(train=(str(write(tmp_path / "a.json", value)),)))}
     with pytest.raises(InputError, match=message):
         load_suite("nowhere", ["qa"], own)["qa"].records("train")
@@ -200,7 +200,7 @@ def test_random_answers_score_alike(seed: int) -> None:
     assert result.main.value == pytest.approx(sum(f1 for _, f1 in by_hand) / 60)
 
 
-def test_the_older_metrics_know_missing_answers() -> None:
+def test_the_older_metrics_handle_missing_answers() -> None:
     task = QA.model_copy(update={"metric": "span_token_f1", "metrics": ("span_exact_match",)})
     gold = [
         {"id": str(i), "text_a": CONTEXT, "start": s, "end": e} for i, (s, e) in enumerate([(0, 4), (None, None)] * 2)
@@ -248,7 +248,7 @@ def test_decisions_and_their_bias() -> None:
 
 
 def test_the_bias_is_fitted_on_dev() -> None:
-    """Two questions: no answer leads by 2 where there is one, and by 3 where there is none."""
+    """Two questions: "no answer" leads by 2 for the one with an answer, and by 3 for the one without."""
 
     def outputs(lead: float) -> np.ndarray:
         return np.array([[-1.0, -1.0], [-1.0 + lead / 2, -1.0 + lead / 2]], dtype=np.float32)

@@ -106,7 +106,7 @@ def test_truncated_answers_are_continued(server: Server, tmp_path: Path) -> None
     assert [asked for _, asked in server.asked] == [None, *(f"bytes={n}0000-" for n in (5, 10, 15, 20))]
 
 
-def test_a_later_call_goes_on_where_an_earlier_one_broke_off(server: Server, tmp_path: Path) -> None:
+def test_a_later_call_continues_where_an_earlier_one_broke_off(server: Server, tmp_path: Path) -> None:
     server.behave = lambda handler: handler.send_range(CONTENT, 70_000)
     with pytest.raises(InputError, match=r"ended at 70,000 of 204,800 bytes\) after 70,000 bytes, run the same"):
         get(server, tmp_path / "x")
@@ -252,7 +252,7 @@ def test_a_corpus_is_unpacked_with_a_receipt(server: Server, tmp_path: Path) -> 
     assert receipt["sources"]["file.zip"] == {"url": server.url, "sha256": hashlib.sha256(ARCHIVE).hexdigest()}
 
 
-def test_what_is_there_is_checked_and_not_downloaded_again(server: Server, tmp_path: Path) -> None:
+def test_existing_files_are_checked_and_not_downloaded_again(server: Server, tmp_path: Path) -> None:
     run(server, tmp_path, ARCHIVE)
     server.asked.clear()
     run(server, tmp_path, ARCHIVE)
@@ -329,7 +329,7 @@ def test_any_version_keeps_a_new_edition_and_says_so(server: Server, tmp_path: P
     assert result.warnings == ("another version of train.tsv, file.zip",)
 
 
-def test_the_second_address_helps_out(server: Server, tmp_path: Path) -> None:
+def test_the_second_address_is_a_fallback(server: Server, tmp_path: Path) -> None:
     server.behave = lambda handler: handler.send(b"", 404) if handler.path == "/old" else handler.send_range(ARCHIVE)
     remote = Remote(name="file.zip", urls=(server.url.replace("file.bin", "old"), server.url))
     known = {"mine": Corpus(tasks=("hoc",), homepage="x", files=(remote,))}

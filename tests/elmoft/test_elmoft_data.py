@@ -44,7 +44,7 @@ def test_own_folder_and_other_file_names(layout: Path, tmp_path: Path) -> None:
     assert len(load_data(task_of("hoc"), None, folder)["hoc"].records("dev")) == 1
 
 
-def test_a_prepared_suite_does_too(tmp_path: Path) -> None:
+def test_a_prepared_suite_also_works(tmp_path: Path) -> None:
     suite = tiny.write_suite(tmp_path / "suite", ("tag-drug",))
     place = (suite / "tag-drug").rename(suite / "bc5cdr-chem")
     record = {**tiny.TASKS["tag-drug"], "name": "bc5cdr-chem"}

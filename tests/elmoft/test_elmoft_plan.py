@@ -72,7 +72,7 @@ def test_classes_are_balanced_for_all_but_pairs(task: str, layout: Path) -> None
     assert plan_of(layout, task, rebalance="none").recipe.tasks[plan.task.name].rebalance is None
 
 
-def test_class_weights_are_those_of_the_rows_that_are_drawn(layout: Path) -> None:
+def test_class_weights_are_those_of_the_sampled_rows(layout: Path) -> None:
     balanced = options_of(plan_of(layout, "ddi", weight_class=True)).class_weights
     counted = options_of(plan_of(layout, "ddi", weight_class=True, rebalance="none")).class_weights
     labels = plan_of(layout, "ddi").task.labels
@@ -160,7 +160,7 @@ def test_every_task_has_a_plan(task: str, layout: Path) -> None:
         ({"seq2vec": "boe", "pool": "max"}, "--pool has no effect: --seq2vec"),
     ],
 )
-def test_what_has_no_effect_is_said(values: dict[str, Any], note: str, layout: Path) -> None:
+def test_flags_without_effect_are_reported(values: dict[str, Any], note: str, layout: Path) -> None:
     (said,) = plan_of(layout, "ddi", rebalance="none", **values).notes
     assert said.startswith(note)
 
@@ -169,7 +169,7 @@ def test_a_flag_without_effect_has_no_default_so_that_any_value_is_noticed() -> 
     assert {getattr(Flags(), name) for name in IDLE} == {None, False}
 
 
-def test_the_seeds_own_ner_command_needs_no_note(layout: Path) -> None:
+def test_the_original_ner_command_needs_no_note(layout: Path) -> None:
     assert plan_of(layout, "bc5cdr-chem", seq2vec="boe", rebalance="none").notes == ()
 
 
@@ -234,7 +234,7 @@ def test_flags_may_be_shortened(given: str, meant: str) -> None:
     assert in_full(given.split(), FLAGS) == meant.split()
 
 
-def test_a_beginning_of_several_flags_is_refused() -> None:
+def test_an_ambiguous_prefix_is_refused() -> None:
     with pytest.raises(
         InputError, match="flag --dist, expected one of --distbknd, --distrb, --disturl, write it in full"
     ):

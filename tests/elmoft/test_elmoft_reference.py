@@ -37,7 +37,7 @@ def test_pairs_keep_all_classes() -> None:
     assert rows["accuracy"] == {"name": "accuracy", "value": pytest.approx(2 / 3), "support": 3}
 
 
-def test_tokens_without_the_outside() -> None:
+def test_tokens_without_the_o_tag() -> None:
     gold = [{"tags": ["O", "B-Chemical", "O"]}, {"tags": ["B-Chemical", "I-Chemical"]}]
     found = [{"tags": ["B-Chemical", "B-Chemical", "O"]}, {"tags": ["O", "I-Chemical"]}]
     rows = by_name(reference_scores(get_task("bc5cdr-chem"), gold, found))
@@ -46,7 +46,7 @@ def test_tokens_without_the_outside() -> None:
     assert rows["accuracy"]["support"] == 3
 
 
-def test_several_labels_a_sentence() -> None:
+def test_several_labels_per_sentence() -> None:
     rows = by_name(report_sets(["a", "b", "c"], [["a", "b"], [], ["b"]], [["a"], ["b"], ["b"]]))
     assert list(rows) == ["a", "b", "micro avg", "macro avg", "weighted avg", "samples avg"]
     assert rows["b"]["precision"] == 0.5
@@ -55,7 +55,7 @@ def test_several_labels_a_sentence() -> None:
     assert rows["samples avg"]["precision"] == pytest.approx((1 + 0 + 1) / 3)
 
 
-def test_similarity_is_on_fifths() -> None:
+def test_similarity_scores_are_divided_by_five() -> None:
     rows = by_name(similarity([0.0, 2.5, 5.0], [0.5, 2.5, 4.0]))
     assert rows["Mean Absolute Error"]["value"] == pytest.approx(0.1)
     assert rows["Mean Squared Error"]["value"] == pytest.approx((0.01 + 0.04) / 3)
@@ -66,7 +66,7 @@ def test_similarity_is_on_fifths() -> None:
     assert rows["Pearson Correlation"]["value"] == pytest.approx(0.9966, abs=1e-4)
 
 
-def test_what_has_no_value_is_empty() -> None:
+def test_undefined_scores_are_empty() -> None:
     rows = by_name(similarity([1.0, 1.0], [-9.0, 2.0]))
     assert [name for name, row in rows.items() if row["value"] is None] == [
         "Mean Squared Log Error",

@@ -1,4 +1,4 @@
-"""``init_from``: tensors of another encoder, what was taken and what wasn't."""
+"""``init_from``: tensors of another encoder, those that were taken and those that weren't."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
     return load_file(folder / "model.safetensors")
 
 
-def test_all_of_a_like_one(bert: Path, other: Path) -> None:
+def test_all_tensors_of_a_matching_encoder(bert: Path, other: Path) -> None:
     model = fresh(bert)
     take(model, str(other))
     assert model.borrowed is not None
@@ -52,8 +52,8 @@ def test_all_of_a_like_one(bert: Path, other: Path) -> None:
         torch.testing.assert_close(value.detach(), theirs[name])
 
 
-def test_a_part_and_why_the_rest_stayed(bert: Path, other: Path, tmp_path: Path) -> None:
-    """A file with one layer under another prefix, an embedding of another shape, and a head that nobody wants."""
+def test_some_tensors_and_why_the_others_were_not_taken(bert: Path, other: Path, tmp_path: Path) -> None:
+    """A file with one layer under another prefix, an embedding of another shape, and an unused head."""
     theirs = weights(other)
     part = {f"bert.{name}": value for name, value in theirs.items() if "layer.0" in name}
     part["bert.embeddings.position_embeddings.weight"] = torch.zeros(7, 32)
@@ -76,7 +76,7 @@ def test_a_part_and_why_the_rest_stayed(bert: Path, other: Path, tmp_path: Path)
     assert not torch.equal(own[name.replace("1", "0", 1)].detach(), before[name.replace("1", "0", 1)])
 
 
-def test_word_embeddings_of_another_vocabulary_stay(bert: Path, tmp_path: Path) -> None:
+def test_word_embeddings_of_another_vocabulary_are_not_taken(bert: Path, tmp_path: Path) -> None:
     folder = tiny.write_encoder(tmp_path / "e", seed=3)
     path = folder / "tokenizer.json"
     written = json.loads(path.read_text())
@@ -89,7 +89,7 @@ def test_word_embeddings_of_another_vocabulary_stay(bert: Path, tmp_path: Path) 
     assert model.borrowed.left == {"embeddings.word_embeddings.weight": "of another vocabulary"}
 
 
-def test_a_run_says_it_and_records_it(bert: Path, other: Path, small_suite: Path, tmp_path: Path) -> None:
+def test_a_run_reports_and_records_it(bert: Path, other: Path, small_suite: Path, tmp_path: Path) -> None:
     keys: dict[str, Any] = {"encoder": str(bert), "suite": str(small_suite), "tasks": ["cls-text"], "max_length": 24}
     keys |= {
         "max_steps": 1,
@@ -113,7 +113,7 @@ def test_a_run_says_it_and_records_it(bert: Path, other: Path, small_suite: Path
     assert len(again.borrowed.taken) == 23
 
 
-def test_what_can_not_be_taken_is_said(bert: Path, encoders: dict[str, Path], tmp_path: Path) -> None:
+def test_what_cannot_be_taken_is_refused(bert: Path, encoders: dict[str, Path], tmp_path: Path) -> None:
     with pytest.raises(InputError, match="init_from changes the encoder below trained heads"):
         make_recipe({"init_from": "x", "heads": "trained"})
     with pytest.raises(InputError, match=r"none of its \d+ tensors fits"):

@@ -1,4 +1,4 @@
-"""T5 and its like: their encoder half is the encoder, with heads, saved, exported and embedded; others are one line."""
+"""The encoder half of T5 and similar models: with heads, saved, exported and embedded; others are refused."""
 
 from __future__ import annotations
 

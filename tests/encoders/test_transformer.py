@@ -140,7 +140,7 @@ def test_the_longest_row_can_be_encoded(encoders: dict[str, Path], name: str) ->
 
 @pytest.mark.parametrize(("kind", "padding", "longest"), [("mpnet", 1, 38), ("xlm-roberta", 3, 36), ("albert", 3, 40)])
 def test_longest_row_of_other_families(kind: str, padding: int, longest: int) -> None:
-    """Those that number positions from the padding id on take fewer."""
+    """Families that number positions from the padding id upwards take fewer."""
     sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
     config = transformers.AutoConfig.for_model(
         kind, vocab_size=20, max_position_embeddings=40, pad_token_id=padding, **sizes
@@ -177,7 +177,7 @@ def test_pickled_weights_are_not_read_beside_other_safetensors(bert: Path, tmp_p
 
 
 @pytest.mark.parametrize("size", [0, 5, 200, 10_000])
-def test_a_truncated_weights_file_is_one_line(bert: Path, tmp_path: Path, size: int) -> None:
+def test_a_truncated_weights_file_gives_a_one_line_error(bert: Path, tmp_path: Path, size: int) -> None:
     folder = copy_of(bert, tmp_path / "e")
     weights = folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:size])
@@ -186,7 +186,7 @@ def test_a_truncated_weights_file_is_one_line(bert: Path, tmp_path: Path, size: 
     assert "\n" not in str(caught.value)
 
 
-def test_weights_of_another_encoder_are_not_filled_with_noise(bert: Path, tmp_path: Path) -> None:
+def test_missing_weights_are_not_initialised_at_random(bert: Path, tmp_path: Path) -> None:
     folder = copy_of(bert, tmp_path / "e")
     tensors = load_file(folder / "model.safetensors")
     del tensors["encoder.layer.1.output.dense.weight"]
@@ -195,7 +195,7 @@ def test_weights_of_another_encoder_are_not_filled_with_noise(bert: Path, tmp_pa
         TransformerEncoder.load(folder)
 
 
-def test_a_missing_pooler_is_drawn_anew(bert: Path, tmp_path: Path) -> None:
+def test_a_missing_pooler_is_initialised_at_random(bert: Path, tmp_path: Path) -> None:
     folder = copy_of(bert, tmp_path / "e")
     tensors = load_file(folder / "model.safetensors")
     kept = {key: value for key, value in tensors.items() if "pooler" not in key}
@@ -205,7 +205,7 @@ def test_a_missing_pooler_is_drawn_anew(bert: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"model_type": "nothing-known"}'])
-def test_a_broken_configuration_is_one_line(bert: Path, tmp_path: Path, text: str) -> None:
+def test_a_broken_configuration_gives_a_one_line_error(bert: Path, tmp_path: Path, text: str) -> None:
     folder = copy_of(bert, tmp_path / "e")
     (folder / "config.json").write_text(text)
     with pytest.raises(InputError, match="no encoder could be loaded") as caught:
@@ -240,7 +240,7 @@ def test_gradient_checkpointing_gives_equal_gradients(
         torch.testing.assert_close(first, second)
 
 
-def test_saving_draws_no_bar_of_its_own(bert: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_saving_shows_no_progress_bar(bert: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     encoder = TransformerEncoder.load(bert)
     transformers.logging.enable_progress_bar()
     try:
@@ -250,7 +250,7 @@ def test_saving_draws_no_bar_of_its_own(bert: Path, tmp_path: Path, capsys: pyte
     assert capsys.readouterr().err == ""
 
 
-def test_a_model_with_a_decoder_is_one_line(tmp_path: Path) -> None:
+def test_a_model_with_a_decoder_gives_a_one_line_error(tmp_path: Path) -> None:
     sizes = {f"{side}_{name}": 1 for side in ("encoder", "decoder") for name in ("layers", "attention_heads")}
     config = transformers.BartConfig(vocab_size=20, d_model=8, encoder_ffn_dim=8, decoder_ffn_dim=8, **sizes)
     transformers.BartModel(config).save_pretrained(tmp_path / "bart")

@@ -65,7 +65,7 @@ def test_json_and_xml_say_the_same(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["y.xml", "y.json"])
-def test_concepts_of_pubtator_go_by_infons(tmp_path: Path, name: str) -> None:
+def test_pubtator_concepts_are_written_as_infons(tmp_path: Path, name: str) -> None:
     relation = Relation("R0", "CID", (("Chemical", "D1"), ("Disease", "D2")), (("note", "Novel"),))
     document = Document("7", "a", (), (), (relation,))
     bioc.write([document], tmp_path / name)
@@ -81,7 +81,7 @@ CONCEPTS = """<collection><document><id>7</id><passage><offset>0</offset><text>a
 </document></collection>"""
 
 
-def test_a_relation_between_concepts_has_those_that_its_mentions_have(tmp_path: Path) -> None:
+def test_a_relation_between_concepts_joins_the_concepts_of_its_mentions(tmp_path: Path) -> None:
     (document,) = read(tmp_path, CONCEPTS)
     assert document.relations == (
         Relation("R0", "CID", (("Chemical", "D1"), ("Disease", "D2")), (("sure", "no"),)),

@@ -55,7 +55,7 @@ def test_sample(tmp_path: Path) -> None:
 
 
 def test_what_is_read_is_written_and_read_again(tmp_path: Path) -> None:
-    """The names of identifiers are written first, wherever they stood."""
+    """The names of identifiers are written first, wherever they were."""
     ann = ANN.replace("one\ttwo", "one two").replace("right atrium\n", "right  atrium\n", 1)
     late = "M2\tSure T2 no\nN3\tReference T2 Y:2\tatrium\n"
     documents = list(brat.read(put(tmp_path / "in", ann + late)))
@@ -119,7 +119,7 @@ def test_missing_files(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["../x", "/x", "a/../b", "a//b", "a\\b", "", ".", "a\nb", "c:x", "x" * 300, ".hidden"])
-def test_an_id_that_is_no_file_name(tmp_path: Path, name: str) -> None:
+def test_an_id_that_is_not_a_file_name(tmp_path: Path, name: str) -> None:
     with pytest.raises(InputError, match="document id"):
         brat.write([Document(name, "x")], tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
@@ -140,7 +140,7 @@ def test_what_brat_cannot_hold(tmp_path: Path) -> None:
         brat.write([Document("a", "x"), Document("A", "y")], tmp_path / "out")
 
 
-def test_other_ids_are_numbered_anew(tmp_path: Path) -> None:
+def test_other_ids_are_renumbered(tmp_path: Path) -> None:
     mentions = (Mention("7", "X", ((0, 1),), "x"), Mention("8", "Y", ((0, 1),), "x"))
     relation = Relation("r", "Z", (("Arg1", "8"), ("Arg2", "7")))
     brat.write([Document("a", "x", (), mentions, (relation,))], tmp_path / "out")

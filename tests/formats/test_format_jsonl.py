@@ -1,4 +1,4 @@
-"""Documents as JSON lines: what may be left out, and what is said of a line that is no document."""
+"""Documents as JSON lines: optional keys, and errors for lines that are not documents."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def read(folder: Path, *lines: str) -> list[Document]:
     return list(jsonl.read(path))
 
 
-def test_only_the_text_has_to_be_there(tmp_path: Path) -> None:
+def test_only_the_text_is_required(tmp_path: Path) -> None:
     few, more = read(
         tmp_path,
         '{"text": "Pola rimu."}',
@@ -54,12 +54,12 @@ def test_only_the_text_has_to_be_there(tmp_path: Path) -> None:
         ('{"text": "\\u0000"}', r"U\+0000"),
     ],
 )
-def test_what_is_no_document(tmp_path: Path, line: str, message: str) -> None:
+def test_lines_that_are_not_documents(tmp_path: Path, line: str, message: str) -> None:
     with pytest.raises(InputError, match=rf"in.jsonl:2: .*{message}|in.jsonl: .*{message}"):
         read(tmp_path, '{"text": "a"}', line)
 
 
-def test_a_fault_can_be_noted(tmp_path: Path) -> None:
+def test_errors_can_be_collected(tmp_path: Path) -> None:
     path = tmp_path / "in.jsonl"
     path.write_text('{"text": "a"}\n{}\n{"text": "b"}\n')
     faults: list[InputError] = []

@@ -186,7 +186,7 @@ def test_delimited(name: str, plain: bool, rows: list[tuple[str, str]]) -> None:
 
 @given(documents(pieces=3))
 @FEW
-def test_no_writer_lets_another_error_out(document: Document) -> None:
+def test_writers_raise_only_input_errors(document: Document) -> None:
     bad = replace(
         document, text=document.text + "\ud800", mentions=(*document.mentions, Mention("T9", "x", ((0, 99),), "x"))
     )

@@ -49,7 +49,7 @@ def test_nested() -> None:
     assert applied("flatten", outer, mention("muscle")) == "heart/B muscle/I"
 
 
-def test_twice_the_same() -> None:
+def test_identical_mentions() -> None:
     assert special([mention("heart"), mention("heart")]) == {1: ["nested"]}
     assert applied("flatten", mention("heart", kind="X"), mention("heart", kind="Y")) == "heart/B"
 
@@ -62,7 +62,7 @@ def test_overlapping() -> None:
     assert applied("flatten", second, first) == "left/B and/I right/I"
 
 
-def test_a_mention_in_the_gap_of_another_is_nothing_special_until_it_is_flattened() -> None:
+def test_a_mention_in_the_gap_of_another_is_ordinary_unless_flattened() -> None:
     around, inside = mention("left", "atrium"), mention("right")
     assert special([around, inside]) == {0: ["discontinuous"]}
     assert applied("keep", around, inside) == "left/B right/B atrium/I"
@@ -124,7 +124,7 @@ def mentions(draw: st.DrawFn) -> tuple[Mention, ...]:
 
 @given(mentions())
 @settings(max_examples=100, deadline=None)
-def test_flatten_leaves_nothing_special_and_drops_only_what_collides(found: tuple[Mention, ...]) -> None:
+def test_flatten_leaves_ordinary_mentions_and_drops_only_overlaps(found: tuple[Mention, ...]) -> None:
     document, counts = apply_policy(Document("d", TEXT, (), found), "flatten", "x")
     assert special(document.mentions) == {}
     assert len(document.mentions) + counts["dropped"] == len(found)

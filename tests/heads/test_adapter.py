@@ -1,4 +1,4 @@
-"""A layer of the task's own: nothing at first, then what it learns, saved with its head."""
+"""The task-specific layer: the identity at first, then trained, and saved with its head."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ def outputs(model: MultiTaskModel, count: int = 4) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize("family", tiny.FAMILIES)
-def test_it_starts_as_nothing_and_travels_with_its_head(encoders: dict[str, Path], family: str, tmp_path: Path) -> None:
+def test_it_starts_as_the_identity_and_is_saved_with_its_head(
+    encoders: dict[str, Path], family: str, tmp_path: Path
+) -> None:
     tasks = [tiny.task(name) for name in NAMES]
     heads = {name: HeadChoice(adapter=12) for name in NAMES}
     model = MultiTaskModel.from_encoder(encoders[family], tasks, heads=heads, max_length=24)
@@ -64,7 +66,7 @@ def test_padding_is_not_attended_to() -> None:
     torch.testing.assert_close(found[:1, :3], layer(hidden[:1, :3], mask[:1, :3]))
 
 
-def test_a_recipe_gives_and_keeps_it(bert: Path, small_suite: Path, tmp_path: Path) -> None:
+def test_a_recipe_sets_and_keeps_it(bert: Path, small_suite: Path, tmp_path: Path) -> None:
     tasks = {"cls-text": {"adapter": 8}, "tag-drug": {}}
     run = train(tiny.write_recipe(tmp_path / "r.yaml", bert, small_suite, max_length=24, tasks=tasks))
     assert {name: choice.adapter for name, choice in run.model.choices.items()} == {"cls-text": 8, "tag-drug": 0}
@@ -81,7 +83,7 @@ def test_a_recipe_gives_and_keeps_it(bert: Path, small_suite: Path, tmp_path: Pa
         train({**keys, "output": str(tmp_path / "other"), "tasks": {"cls-text": {"adapter": 16}}})
 
 
-def test_where_it_has_no_place(bert: Path, tmp_path: Path) -> None:
+def test_where_it_is_refused(bert: Path, tmp_path: Path) -> None:
     choice = HeadChoice(adapter=8, pairs="apart")
     with pytest.raises(InputError, match="task reg-apart: an adapter under this head"):
         MultiTaskModel.from_encoder(bert, [tiny.task("reg-apart")], heads={"reg-apart": choice}, max_length=24)

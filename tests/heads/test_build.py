@@ -41,7 +41,7 @@ def test_unknown_heads_and_options(bert: Path) -> None:
 
 @pytest.mark.parametrize("name", ["reg-text", "reg-apart", "multi-text", "tag-drug"])
 def test_a_head_that_a_type_does_not_have(bert: Path, name: str) -> None:
-    """A SAN head gives log-probabilities of classes: no scores, no labels that hold together, no tags."""
+    """A SAN head gives log-probabilities of classes: it fits neither scores nor several labels at once nor tags."""
     task, encoder = tiny.task(name), TransformerEncoder.load(bert)
     with pytest.raises(InputError, match=rf"no head 'san' for type {task.type}, expected default, mlp"):
         build_head(task, encoder, HeadChoice(name="san"))
@@ -50,12 +50,12 @@ def test_a_head_that_a_type_does_not_have(bert: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("task", [RANKING, SPAN])
-def test_heads_that_are_not_there(bert: Path, task: Task) -> None:
+def test_missing_heads(bert: Path, task: Task) -> None:
     with pytest.raises(InputError, match=rf"no head 'mlp' for type {task.type}, expected default"):
         build_head(task, TransformerEncoder.load(bert), HeadChoice(name="mlp"))
 
 
-def test_a_pooler_of_the_task_itself(bert: Path) -> None:
+def test_a_task_specific_pooler(bert: Path) -> None:
     encoder = TransformerEncoder.load(bert)
     head = build_head(tiny.task("cls-text"), encoder, HeadChoice(name="pooler", options={"activation": "relu"}))
     network = head.network
@@ -69,7 +69,7 @@ def test_a_pooler_of_the_task_itself(bert: Path) -> None:
         build_head(tiny.task("cls-apart"), encoder, HeadChoice(name="pooler", pairs="apart"))
 
 
-def test_texts_apart_where_they_have_to_be_read_together(bert: Path) -> None:
+def test_separate_encoding_is_refused_where_texts_are_read_together(bert: Path) -> None:
     encoder = TransformerEncoder.load(bert)
     with pytest.raises(InputError, match="a SAN head over texts that are encoded separately"):
         build_head(tiny.task("cls-apart"), encoder, HeadChoice(name="san", pairs="apart"))
@@ -78,7 +78,7 @@ def test_texts_apart_where_they_have_to_be_read_together(bert: Path) -> None:
 
 
 @pytest.mark.parametrize("options", [{}, {"norm": "layer"}, {"crf": True}])
-def test_a_word_without_piece_is_outside_wherever_that_tag_stands(bert: Path, options: dict) -> None:
+def test_a_word_without_pieces_is_o_whatever_its_index(bert: Path, options: dict) -> None:
     task = tiny.task("tag-drug").model_copy(update={"labels": ("B-Drug", "I-Drug", "O")})
     choice = HeadChoice(name="mlp", options=options) if options else HeadChoice()
     model = MultiTaskModel.from_encoder(bert, [task], heads={"tag-drug": choice})

@@ -82,7 +82,7 @@ def test_rows_without_words() -> None:
     assert all(torch.isfinite(value.grad).all() for value in crf.parameters() if value.grad is not None)
 
 
-def test_padding_and_company_make_no_difference() -> None:
+def test_padding_and_other_rows_make_no_difference() -> None:
     crf, emissions, gold, mask = draw(3, [5, 2], seed=3, scale=2)
     alone = crf.loss(emissions[1:, :2], gold[1:, :2], mask[1:, :2])
     torch.testing.assert_close(crf.loss(emissions, gold, mask)[1:], alone)
@@ -103,7 +103,7 @@ def test_iob_transitions() -> None:
     assert crf.decode(emissions, torch.ones(1, 6)) == [[1, 2, 2, 2, 2, 2]]
 
 
-def test_learns_what_emissions_do_not_say() -> None:
+def test_it_learns_transitions_without_emissions() -> None:
     torch.manual_seed(0)
     crf = Crf(2)
     emissions, mask = torch.zeros(1, 6, 2), torch.ones(1, 6)

@@ -1,4 +1,4 @@
-"""Low-rank adapters of a task's own: nothing at first, then its own encoder, alone or in an export."""
+"""Task-specific low-rank adapters: no effect at first, then an encoder of its own for the task, alone or exported."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("name", "options"), CASES)
-def test_learns_saves_and_predicts_alone_as_in_company(
+def test_it_learns_saves_and_predicts_the_same_alone_and_in_a_batch(
     name: str, options: dict[str, Any], bert: Path, tmp_path: Path
 ) -> None:
     model, batch, rows = model_and_batch(bert, name, options)
@@ -114,7 +114,7 @@ def test_contrastive_loss_of_scores_is_that_of_distances(bert: Path) -> None:
     torch.testing.assert_close(answer.loss, contrastive_loss(distances, batch.tasks["reg-apart"].targets / 4))
 
 
-def test_balanced_weights_leave_the_size_of_the_loss(bert: Path) -> None:
+def test_balanced_weights_keep_the_size_of_the_loss(bert: Path) -> None:
     plain, batch, _ = model_and_batch(bert, "cls-text", {"dropout": 0.0})
     even, _, _ = model_and_batch(bert, "cls-text", {"dropout": 0.0, "class_weights": [1.0, 1.0]})
     even.load_state_dict(plain.state_dict())

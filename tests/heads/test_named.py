@@ -1,4 +1,4 @@
-"""Losses by name against their formulas in plain arithmetic, and which types have which."""
+"""Named losses against their formulas in plain arithmetic, and which task types have which."""
 
 from __future__ import annotations
 
@@ -90,20 +90,20 @@ def test_divergences_between_two_passes(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_an_output_that_is_surely_wrong_still_learns(name: str) -> None:
+def test_a_confidently_wrong_output_still_learns(name: str) -> None:
     outputs = torch.tensor([[-20.0, 20.0, 0.0]], requires_grad=True)
     NamedLoss(Classes(), name)(outputs, rows(torch.tensor([0]))).backward()
     assert outputs.grad is not None
     assert outputs.grad.isfinite().all()
 
 
-def test_which_types_have_which() -> None:
+def test_which_types_have_which_losses() -> None:
     assert loss_names(Scores(0, 5)) == ("mse",)
     assert loss_names(Spans()) == ("cross_entropy", "mse", "sym_kl", "js", "hellinger")
     assert loss_names(Classes()) == LOSSES
 
 
-def test_heads_take_and_refuse_them(bert: Path) -> None:
+def test_heads_accept_and_refuse_them(bert: Path) -> None:
     names = ["cls-text", "tag-drug", "reg-pair"]
     model = tiny.model(bert, names, max_length=24).eval()
     for name in names[:2]:
@@ -127,7 +127,7 @@ def test_heads_take_and_refuse_them(bert: Path) -> None:
         set_loss(chain.tasks["tag-drug"], chain.head("tag-drug"), "js")
 
 
-def test_a_run_trains_by_it(bert: Path, small_suite: Path, tmp_path: Path) -> None:
+def test_a_run_trains_with_a_named_loss(bert: Path, small_suite: Path, tmp_path: Path) -> None:
     import biomtl
 
     keys = {"encoder": str(bert), "suite": str(small_suite), "max_length": 24, "max_steps": 2, "eval_strategy": "no"}

@@ -1,4 +1,4 @@
-"""Two texts encoded apart."""
+"""Two separately encoded texts."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_windows_of_a_text_are_pooled_first() -> None:
 
 
 @pytest.mark.parametrize("name", ["reg-apart", "cls-apart", "multi-apart"])
-def test_apart_pairs_of_any_length(bert: Path, name: str) -> None:
+def test_separately_encoded_pairs_of_any_length(bert: Path, name: str) -> None:
     model = tiny.model(bert, [name], max_length=16).eval()
     rng = random.Random(0)
     texts = [" ".join(tiny.sentence(rng, n)) for n in (3, 50, 3, 7)]

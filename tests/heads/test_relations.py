@@ -52,7 +52,7 @@ def test_one_row_for_all_pairs_of_a_text_and_its_taggers(model: MultiTaskModel) 
     assert (answer.count, answer.loss is not None) == (8, True)
 
 
-def test_a_text_with_very_many_pairs_is_portioned(model: MultiTaskModel) -> None:
+def test_a_text_with_very_many_pairs_is_encoded_in_portions(model: MultiTaskModel) -> None:
     examples = encode_examples(
         model.processor, model.tasks, {"rel-spans": tiny.records("rel-spans", 4)}, targets=True, choices=model.choices
     )
@@ -80,9 +80,7 @@ def test_a_mention_without_pieces_is_not_trained_on(model: MultiTaskModel) -> No
         assert prediction["label"] in model.tasks[name].labels
 
 
-def test_very_many_pairs_attend_to_their_row_some_at_a_time(
-    model: MultiTaskModel, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_very_many_pairs_attend_to_their_row_in_chunks(model: MultiTaskModel, monkeypatch: pytest.MonkeyPatch) -> None:
     # Four pairs of one text, two of another, one of a third.
     records = [tiny.records("rel-spans", 12)[i] for i in (0, 1, 2, 3, 4, 6, 9)]
     together = predict_records(model, {"rel-spans": records})["rel-spans"]

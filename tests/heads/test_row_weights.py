@@ -62,7 +62,7 @@ def test_weights_are_factors_of_single_losses(bert: Path, name: str, options: di
     assert plain == pytest.approx(sum(loss * n for loss, n in single) / total, rel=1e-4, abs=1e-6)
 
 
-def test_methods_that_compute_losses_anew_weigh_them_too(bert: Path) -> None:
+def test_methods_that_recompute_losses_weight_them_too(bert: Path) -> None:
     model = tiny.model(bert, ["tag-drug"], max_length=40).eval()
     records = tiny.records("tag-drug", 4)
     batch = batch_of(model, "tag-drug", [{**record, "weight": w} for record, w in zip(records, WEIGHTS, strict=True)])

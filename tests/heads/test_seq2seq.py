@@ -11,7 +11,7 @@ from biomtl.heads.seq2seq import SEQ2SEQ_MODULES, build_seq2seq
 
 
 @pytest.mark.parametrize("name", SEQ2SEQ_MODULES)
-def test_padding_and_company_make_no_difference(name: str) -> None:
+def test_padding_and_other_rows_make_no_difference(name: str) -> None:
     torch.manual_seed(0)
     layer = build_seq2seq(name, 6, 4).eval()
     hidden, mask = torch.randn(3, 7, 6), torch.ones(3, 7)

@@ -18,7 +18,7 @@ def rows(lengths: list[int], dim: int = 6) -> tuple[Tensor, Tensor]:
 
 
 @pytest.mark.parametrize("name", SEQ2VEC_MODULES)
-def test_independent_of_padding_and_company(name: str) -> None:
+def test_independent_of_padding_and_other_rows(name: str) -> None:
     torch.manual_seed(1)
     seq2vec = build_seq2vec(name, 6, hidden=4)
     hidden, mask = rows([5, 1, 3, 9])
@@ -32,7 +32,7 @@ def test_independent_of_padding_and_company(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SEQ2VEC_MODULES)
-def test_trains_and_bears_empty_rows(name: str) -> None:
+def test_it_trains_and_accepts_empty_rows(name: str) -> None:
     torch.manual_seed(1)
     seq2vec = build_seq2vec(name, 6, hidden=4)
     hidden, mask = rows([2, 3])

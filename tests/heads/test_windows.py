@@ -1,4 +1,4 @@
-"""Pairs of mentions in texts longer than a row: read together where a window holds both, else from two, and counted."""
+"""Pairs of mentions in texts longer than a row: read from one window if it holds both, else from two, and counted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Taggers whose ``O`` isn't the first of their tags."""
+"""Taggers whose ``O`` isn't their first tag."""
 
 from __future__ import annotations
 

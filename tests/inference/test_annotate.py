@@ -1,4 +1,4 @@
-"""Annotated documents: offsets in the document, the path of evaluation, one encoder pass per text."""
+"""Annotated documents: offsets in the document, the same path as in evaluation, one encoder pass per text."""
 
 from __future__ import annotations
 
@@ -181,7 +181,7 @@ def test_labels_of_sentences_and_documents(predictor: Predictor) -> None:
 
 
 def asked(annotator: Annotator, documents: list[Document], monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
-    """The texts that relation tasks are asked about, as the view ``mask`` shows them."""
+    """The texts that relation tasks classify, as the view ``mask`` shows them."""
     found: dict[str, list[Any]] = {name: [] for name in annotator.relations}
     ask = annotator.predictor.ask
 
@@ -267,7 +267,7 @@ def test_many_candidates_are_classified_in_parts_and_far_too_many_left_out(
     assert not any(found.relations for found in without)
 
 
-def test_what_was_there_stays_only_if_asked(predictor: Predictor) -> None:
+def test_existing_annotations_are_kept_only_on_request(predictor: Predictor) -> None:
     (source,) = invented(5, 1)
     (found,) = Annotator(Predictor(predictor.engine, tasks=["tag-drug"]))([source])
     assert found.mentions
@@ -285,7 +285,7 @@ def test_what_was_there_stays_only_if_asked(predictor: Predictor) -> None:
     assert len({mention.id for mention in kept.mentions}) == len(kept.mentions)
 
 
-def test_one_mention_of_two_taggers(bert: Path) -> None:
+def test_a_mention_found_by_two_taggers(bert: Path) -> None:
     torch.manual_seed(1)
     tasks = [tiny.task("tag-drug"), tiny.task("tag-drug").model_copy(update={"name": "again"})]
     model = MultiTaskModel.from_encoder(bert, tasks)
@@ -301,7 +301,7 @@ def test_one_mention_of_two_taggers(bert: Path) -> None:
         assert values[0] == values[1]
 
 
-def test_what_is_not_applied_is_said(predictor: Predictor) -> None:
+def test_tasks_that_are_not_applied_are_reported(predictor: Predictor) -> None:
     annotator = Annotator(predictor, labels=False)
     assert annotator.sentences == list(TAGGERS)
     assert annotator.relations == ["ddi2013"]

@@ -1,4 +1,4 @@
-"""Which format documents are in, and what is done so that a format can hold them."""
+"""The format of documents, and the changes that make them fit a format."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MENTIONS = (Mention("m1", "two words", ((0, 4),), "Pola"), Mention("m2", "Gene",
 RELATED = Document("d", TEXT.text, (), MENTIONS, (Relation("r", "CPR:3", (("Arg1", "m1"), ("Arg2", "m2"))),))
 
 
-def test_formats_are_told_by_name_and_content(tmp_path: Path) -> None:
+def test_formats_are_recognised_by_name_and_content(tmp_path: Path) -> None:
     contents = {
         "a.txt": "Pola rimu.",
         "b": "Pola\trimu.",
@@ -91,7 +91,7 @@ def test_names_that_a_format_has_no_place_for(tmp_path: Path) -> None:
         write_documents([RELATED], tmp_path / "b.xml", "bioc")
 
 
-def test_text_for_people(tmp_path: Path) -> None:
+def test_plain_text_for_readers(tmp_path: Path) -> None:
     found = (("task", "drugs"), ("probability", "0.9"))
     mentions = (Mention("T0", "Drug", ((0, 3), (7, 9)), "ace x", (), found), Mention("T1", "Gene", ((4, 6),), "B\n"))
     relation = Relation("R0", "slows", (("Arg1", "T0"), ("Arg2", "T1")), (("task", "ddi"),))

@@ -126,7 +126,7 @@ def test_a_tagger_with_marks_of_pieces_is_scored(bert: Path, tmp_path: Path) -> 
     assert {tag for row in result.predictions["tag-drug"] for tag in row["tags"]} <= set(labels[:3])
 
 
-def test_outputs_that_are_no_numbers(bert: Path, small_suite: Path) -> None:
+def test_outputs_that_are_not_finite(bert: Path, small_suite: Path) -> None:
     model = MultiTaskModel.from_encoder(bert, [tiny.task("cls-text")])
     with torch.no_grad():
         next(model.head("cls-text").parameters()).fill_(float("nan"))

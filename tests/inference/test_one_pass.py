@@ -1,4 +1,4 @@
-"""Relations read from the states that their mentions were found in: as in two passes, and what takes a second."""
+"""Relations read from the states of their mentions: equal to two passes; and when a second pass is needed."""
 
 from __future__ import annotations
 
@@ -77,12 +77,12 @@ def test_one_pass_for_mentions_and_their_relations(bert: Path, kind: str, tmp_pa
 
 
 def counted(annotator: Annotator, documents: list[Document]) -> tuple[list[Document], Passes]:
-    """The annotated documents, and what the encoder read for them."""
+    """The annotated documents, and the number of rows that the encoder read for them."""
     annotator.predictor.engine.passes = Passes()
     return list(annotator(documents)), annotator.predictor.engine.passes
 
 
-def test_what_takes_a_second_pass(bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_which_tasks_need_a_second_pass(bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     predictor = related(bert, ("tag-drug", "tag-illness", "rel-spans", "rel-markers", "rel-mask", "rel-levitated"))
     annotator = Annotator(predictor)
     assert annotator.one_pass == ["rel-spans"]
@@ -138,7 +138,7 @@ def test_markers_of_found_mentions_take_one_more_row_for_all_pairs(bert: Path) -
     assert found.relations == alike.relations
 
 
-def test_arguments_that_nothing_has_are_said(bert: Path) -> None:
+def test_arguments_that_nothing_provides_are_reported(bert: Path) -> None:
     predictor = related(bert, ("cls-text", "rel-spans"))
     with pytest.raises(InputError, match=r"rel-spans: no tagger of the model finds its arguments \(drug\)"):
         Annotator(Predictor(predictor.engine, tasks=["rel-spans"]))

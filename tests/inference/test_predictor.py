@@ -1,4 +1,4 @@
-"""Raw text: offsets in the string that was given, every word tagged, the path that evaluation goes."""
+"""Raw text: offsets in the given string, every word tagged, the same path as in evaluation."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_pairs_go_to_the_tasks_over_two_texts(predictor: Predictor) -> None:
     assert set(single["tag-drug"].to_dict()) == {"mentions"}
 
 
-def test_nothing_to_do(predictor: Predictor) -> None:
+def test_empty_input(predictor: Predictor) -> None:
     assert predictor([]) == []
     (empty,) = predictor([""])
     assert empty["tag-drug"].mentions == ()
@@ -148,7 +148,7 @@ def test_progress_counts_texts(predictor: Predictor) -> None:
     assert sum(counts) == 2  # equal texts are read once
 
 
-def test_fields_that_only_one_type_has_stand_beside_the_others() -> None:
+def test_fields_of_a_single_task_type_are_in_the_dictionary() -> None:
     answer = {"start": 0, "end": 4, "answer": "here", "probability": 0.5}
     assert Result("where", other=answer).to_dict() == answer
 

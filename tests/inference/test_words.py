@@ -1,4 +1,4 @@
-"""Taggers cut new text as their training corpus was cut: tokens and text give the same mentions."""
+"""Taggers split new text as their training corpus was split: tokens and text give the same mentions."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_the_option(command: Callable[..., Any], folder: Path, choice: str, tmp_
     assert ended_in
 
 
-def test_a_model_saved_without_a_rule_has_our_words(folder: Path) -> None:
+def test_a_model_saved_without_a_rule_splits_words_by_our_rules(folder: Path) -> None:
     predictor = Predictor(folder, tasks=["genes"])
     model = predictor.engine.model
     model.tasks["genes"] = model.tasks["genes"].model_copy(update={"words": None})
@@ -129,7 +129,7 @@ def test_training_keeps_the_rule(command: Callable[..., Any], bert: Path, tmp_pa
     assert head["task"]["words"]["name"] == "corpus"
 
 
-def test_check_says_how_words_are_cut(command: Callable[..., Any], tmp_path: Path) -> None:
+def test_check_says_how_words_are_split(command: Callable[..., Any], tmp_path: Path) -> None:
     file = tiny.write_rows(tmp_path / "genes.jsonl", genia.records(60))
     ended = command("check", file, "--type", "tagging")
     assert "text is split by a rule learned from its tokens" in ended.out

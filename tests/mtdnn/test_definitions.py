@@ -121,7 +121,7 @@ def test_other_yaml(tmp_path: Path, text: str, message: str) -> None:
     assert not (tmp_path / "out.yaml").exists()
 
 
-def test_a_folder_is_no_recipe(definitions: Path, tmp_path: Path, command: Callable[..., Any]) -> None:
+def test_a_folder_is_not_a_recipe(definitions: Path, tmp_path: Path, command: Callable[..., Any]) -> None:
     ended = command("convert", definitions, tmp_path / "folder")
     assert ended.code == 2
     assert "a name that ends with .yaml" in ended.err

@@ -34,7 +34,7 @@ update_bert_opt vb_dropout warmup warmup_schedule weight_decay world_size
 """
 
 
-def test_every_flag_is_answered() -> None:
+def test_every_flag_has_a_key_or_a_note() -> None:
     assert {f"--{name}" for name in TRAINERS.split()} == set(FLAGS)
     for flag, entry in FLAGS.items():
         assert entry.get("key") or entry.get("note"), flag
@@ -103,7 +103,7 @@ def test_flags_of_mt_bluebert() -> None:
         ("epochs 3", "unknown 'epochs'"),
     ],
 )
-def test_flags_that_are_none(flags: str, message: str) -> None:
+def test_invalid_flags(flags: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         converted(flags)
 

@@ -1,4 +1,4 @@
-"""MT-DNN's data in each of its forms, as own tasks read them."""
+"""MT-DNN's data in each of its formats, as own tasks read them."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ JSON = {
 
 @pytest.mark.parametrize("suffix", ["json", "jsonl"])
 @pytest.mark.parametrize("name", JSON)
-def test_json_rows_are_told_by_their_keys(tmp_path: Path, name: str, suffix: str) -> None:
+def test_json_rows_are_recognised_by_their_keys(tmp_path: Path, name: str, suffix: str) -> None:
     kind, row, expected = JSON[name]
     labels = {"classification": ("no", "yes"), "tagging": ("O", "B-X", "I-X")}.get(kind)
     path = write(tmp_path / f"t.{suffix}", row)
@@ -112,7 +112,7 @@ def test_word_pieces_become_texts(tmp_path: Path, name: str) -> None:
     assert found == {"id": "7", **expected}
 
 
-def test_word_pieces_are_the_same_again(tmp_path: Path) -> None:
+def test_word_pieces_survive_a_round_trip(tmp_path: Path) -> None:
     from transformers import BertTokenizerFast
 
     write(tmp_path / "vocab.txt", *PIECES, "[MASK]")
@@ -146,7 +146,7 @@ def test_pairs_that_were_encoded_the_other_way_round(tmp_path: Path) -> None:
         ("regression", "7\tmuch\tA\tB", "could not convert string to float: 'much'"),
     ],
 )
-def test_bad_rows_are_one_line(tmp_path: Path, kind: str, row: str, message: str) -> None:
+def test_bad_rows_give_a_one_line_error(tmp_path: Path, kind: str, row: str, message: str) -> None:
     labels = {"classification": ("no", "yes"), "tagging": ("O",)}.get(kind)
     with pytest.raises(InputError, match=message) as caught:
         read(write(tmp_path / "t.tsv", row), kind, format="mtdnn", labels=labels)

@@ -62,7 +62,7 @@ def test_blocks_that_are_not_run_do_not_grow_in_number() -> None:
 
 
 @pytest.mark.parametrize("page", [*PAGES, *TUTORIAL], ids=lambda page: page.name)
-def test_no_command_stands_in_an_indented_block(page: Path) -> None:
-    """There nothing would run it."""
+def test_no_command_is_in_an_indented_block(page: Path) -> None:
+    """Commands in indented blocks would not be run."""
     outside = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
     assert re.findall(r"^ {4,}(?:biomtl|elmoft|python|pip|make|torchrun) .*", outside, re.MULTILINE) == []

@@ -1,4 +1,4 @@
-"""``prepare --blue``: files in BLUE's formats, which prepare again to the same."""
+"""``prepare --blue``: files in BLUE's formats, from which the same records are prepared."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Record = dict[str, Any]
 
 
 def there_and_back(task: Task, records: list[Record], folder: Path) -> list[Record]:
-    """The records that BLUE's reader reads of those written."""
+    """The records that BLUE's reader reads from the written files."""
     place = folder / task.name
     place.mkdir(parents=True)
     with BlueWriter(place / "train.tsv", task) as writer:
@@ -130,7 +130,7 @@ def test_real_corpora_prepare_to_the_same(shared: Path, tmp_path: Path, name: st
             assert seen(task, one) == seen(task, other)
 
 
-def test_ddi_is_written_as_blue_released_it_but_for_a_blank(shared: Path, tmp_path: Path) -> None:
+def test_ddi_is_written_as_blue_released_it_except_for_a_space(shared: Path, tmp_path: Path) -> None:
     prepare(shared / "data/ddi2013", tmp_path / "out", ["ddi2013"], blue=True)
     released = (shared / "data/ddi2013/blue_format/dev.tsv").read_text(encoding="utf-8").splitlines()
     written = (tmp_path / "out/ddi2013/dev.tsv").read_text(encoding="utf-8").splitlines()

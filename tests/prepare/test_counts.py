@@ -65,16 +65,14 @@ def test_an_option_explains_only_what_it_did() -> None:
 
 
 @pytest.mark.parametrize(("more", "left", "remarked"), [(3, 1, True), (4, 2, False), (2, 0, False)])
-def test_what_is_known_of_an_unexplained_row_is_a_remark_and_no_explanation(
-    more: int, left: int, remarked: bool
-) -> None:
+def test_a_remark_on_an_unexplained_row_does_not_explain_it(more: int, left: int, remarked: bool) -> None:
     line = explain(Line("ddi2013", "train", "DDI-false", 15842, 15842 + more), "original", ReadOptions())
     assert line.unexplained == left
     assert ("can't be told" in line.remark) is remarked
 
 
 @pytest.mark.parametrize(("dev", "parts"), [(85, [[-10], [10]]), (84, [[], []])])
-def test_a_drawn_split_explains_what_cancels_out(dev: int, parts: list[list[int]]) -> None:
+def test_a_sampled_split_explains_differences_that_cancel_out(dev: int, parts: list[list[int]]) -> None:
     rows = {"train": 665, "dev": dev, "test": 318}
     tallies = {split: tally("medsts", *[{"doc_id": "a"}] * count) for split, count in rows.items()}
     lines = compare(get_task("medsts"), tallies, "original")  # type: ignore[arg-type]
@@ -102,7 +100,7 @@ def test_lines_cover_every_expected_count_and_missing_splits() -> None:
     assert {line.difference for line in lines if line.split == "train"} == {None}
 
 
-def test_labels_that_nothing_is_expected_of_are_counted_too() -> None:
+def test_labels_without_expected_counts_are_counted_too() -> None:
     lines = list(compare(get_task("mednli"), {"dev": tally("mednli", {"doc_id": "a", "label": "neutral"})}, "blue"))
     dev = {line.label: (line.expected, line.found) for line in lines if line.split == "dev"}
     assert dev == {"pairs": (1395, 1), "contradiction": (None, 0), "entailment": (None, 0), "neutral": (None, 1)}

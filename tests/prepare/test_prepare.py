@@ -52,7 +52,7 @@ class Original:
 
 @pytest.fixture
 def original(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A source with BLUE files, and an original that a reader standing before them in the registry finds."""
+    """A source with BLUE files, and an original corpus whose reader comes first in the registry."""
     blue = registry.readers()
     monkeypatch.setattr(registry, "readers", lambda: (Original(), *blue))
     return corpus(tmp_path / "in") / "original.txt"
@@ -160,7 +160,7 @@ def test_tasks_in_the_order_asked_for_and_by_alias(tmp_path: Path) -> None:
     assert [task.task for task in report.tasks] == ["mednli", "chemprot"]
 
 
-def test_originals_go_before_blue_files(tmp_path: Path, original: Path) -> None:
+def test_originals_take_precedence_over_blue_files(tmp_path: Path, original: Path) -> None:
     original.write_text(json.dumps(GOOD))
     report = prepare(tmp_path / "in", tmp_path / "out")
     mednli = report.tasks[1]
@@ -205,7 +205,7 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
 
 
-def test_progress_is_told(tmp_path: Path) -> None:
+def test_progress_is_reported(tmp_path: Path) -> None:
     told: list[tuple[int, int, int]] = []
     prepare(corpus(tmp_path / "in"), tmp_path / "out", progress=lambda *numbers: told.append(numbers))
     assert told[-1] == (2, 2, 4)
@@ -271,7 +271,7 @@ def peak(source: Path, out: Path) -> int:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("invent", [many_ddi, many_chemprot])
-def test_memory_grows_by_names_and_ids_only(invent: Callable[[Path, int], None], tmp_path: Path) -> None:
+def test_only_names_and_ids_stay_in_memory(invent: Callable[[Path, int], None], tmp_path: Path) -> None:
     peaks = []
     for documents in (300, 3_000):
         (source := tmp_path / f"{documents}").mkdir()

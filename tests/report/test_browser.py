@@ -113,7 +113,7 @@ def markup(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def test_the_page_in_a_browser(browser: str, markup: str, tmp_path: Path) -> None:
-    """Everything that a hand can do, with the page's own security policy in force."""
+    """Everything that a user can do, with the page's own security policy in force."""
     digest = base64.b64encode(hashlib.sha256(PROBE.encode()).digest()).decode()
     allowed = markup.replace("script-src '", f"script-src 'sha256-{digest}' '", 1)
     (tmp_path / "page.html").write_text(allowed.replace("</body>", f"<script>{PROBE}</script></body>"))

@@ -40,7 +40,7 @@ def test_thresholds_of_a_task_with_a_negative_class() -> None:
     assert error == pytest.approx((abs(0.9 - 1) + 2 * abs(0.5 - 0) + abs(0.7 - 0)) / 4)
 
 
-def test_mentions_are_as_sure_as_their_least_sure_word() -> None:
+def test_a_mention_has_the_probability_of_its_least_certain_word() -> None:
     task = Task(name="t", type="tagging", inputs="tokens", metric="entity_f1_spans", labels=("O", "B-X", "I-X"))
     gold = [{"tags": ["B-X", "I-X", "O", "B-X"]}]
     predicted = [{"tags": ["B-X", "I-X", "B-X", "O"], "probabilities": [0.9, 0.6, 0.8, 0.7]}]

@@ -1,4 +1,4 @@
-"""The curves of a log, whatever stands in it."""
+"""The curves of a log, whatever it contains."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def written(path: Path, *lines: object) -> Path:
     return path
 
 
-def test_mixing_as_planned_and_as_it_happened(tmp_path: Path) -> None:
+def test_planned_and_actual_mixing(tmp_path: Path) -> None:
     steps = [{"step": i, "texts": {"a": 3} | ({"b": 1} if i % 2 else {})} for i in range(1, 201)]
     log = read_log(written(tmp_path / "log.jsonl", *steps))
     first, second = mixing_table(log, PLAN)
@@ -39,7 +39,7 @@ def test_a_log_of_an_older_version_has_no_mix(tmp_path: Path) -> None:
     assert [chart.id for chart in learning_charts(log)] == ["loss"]
 
 
-def test_what_cannot_be_drawn_is_passed_over(tmp_path: Path) -> None:
+def test_values_that_cannot_be_drawn_are_skipped(tmp_path: Path) -> None:
     lines = [
         {"step": "one", "losses": {"a": 1.0}},
         {"step": 1, "losses": {"a": "high", "b": 1e300, "c": 2.0}, "lr": float("inf")},

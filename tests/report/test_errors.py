@@ -46,7 +46,7 @@ def test_mentions(gold: str, predicted: str, expected: list[Any]) -> None:
     assert faults == [Fault(*fault) for fault in expected]
 
 
-def test_marks_are_places_in_the_shown_text() -> None:
+def test_marks_are_offsets_in_the_shown_text() -> None:
     [case] = tagged("B-X I-X O", "B-X O B-Y")
     assert case.texts == ("w0 w1 w2",)
     [gold] = case.gold_marks
@@ -54,7 +54,7 @@ def test_marks_are_places_in_the_shown_text() -> None:
     assert [(case.texts[0][m.start : m.end], m.label) for m in case.predicted_marks] == [("w0", "X"), ("w2", "Y")]
 
 
-def test_mixed_up_types_are_counted() -> None:
+def test_confused_types_are_counted() -> None:
     tokens = {"tokens": ["a", "b", "c"], "offsets": [[0, 1], [2, 3], [4, 5]]}
     gold = {"id": 1, **tokens, "tags": ["B-X", "B-Y", "B-Y"]}
     answers = Answers(TAGS, "test", [gold], [{"id": 1, "tags": ["B-Y", "B-Y", "O"]}])
@@ -107,7 +107,7 @@ def test_other_types(task: Task, gold: dict[str, Any], predicted: dict[str, Any]
     assert faults == [Fault(*fault) for fault in expected]
 
 
-def test_a_probability_that_is_no_number_is_left_out() -> None:
+def test_a_probability_that_is_not_a_number_is_left_out() -> None:
     gold = {"text": "x", "label": "a"}
     [known] = found(RELATION, gold, {"label": "b", "probabilities": {"a": 0.1, "b": 0.9, "none": 0.0}})
     [broken] = found(RELATION, gold, {"label": "b", "probabilities": {"b": float("nan")}})

@@ -31,7 +31,7 @@ from biomtl.tasks import suite_tasks
 
 
 class Page(HTMLParser):
-    """A page's elements, the addresses in them, its texts, and what stands in its scripts."""
+    """A page's elements, the addresses in them, its texts, and the contents of its scripts."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -153,7 +153,7 @@ def test_other_data_than_those_scored_are_not_shown(run: tuple[Path, Suite], tmp
     assert "names, test: the data have no such records" in text
 
 
-def test_a_baseline_stands_beside_the_scores(run: tuple[Path, Suite]) -> None:
+def test_a_baseline_is_shown_beside_the_scores(run: tuple[Path, Suite]) -> None:
     folder, suite = run
     page = Page(write_report(folder, suite, baseline=Baseline("before<b>", Results.read(folder / FILE))))
     assert "before<b>" in page.words
@@ -174,7 +174,7 @@ def blurb_results(folder: Path, left_out: str = "") -> Results:
     return results
 
 
-def test_blurbs_score_stands_in_the_page_and_what_a_run_lacks_for_it(tmp_path: Path) -> None:
+def test_the_page_shows_blurbs_score_or_the_missing_tasks(tmp_path: Path) -> None:
     whole = blurb_results(tmp_path / "whole")
     assert whole.suites["blurb"]["test"].value == pytest.approx(0.55)
     page = Page(write_report(tmp_path / "whole", baseline=Baseline("before", whole)))

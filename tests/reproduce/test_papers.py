@@ -1,4 +1,4 @@
-"""The papers' records, and what is said before anything runs and after the figures are known."""
+"""The papers' records, the plan before anything runs, and the verdict on the figures."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_tolerances_follow_from_the_published_spread() -> None:
             assert tolerance == math.ceil(round(2 * wanted, 6)) / 2
 
 
-def test_single_task_runs_are_trained_like_the_refinements(tmp_path: Path) -> None:
+def test_single_task_runs_are_trained_like_the_fine_tuned_ones(tmp_path: Path) -> None:
     recipe = plan("mt-bluebert", tmp_path, group="clinical").recipe
     runs = {(run.stage, run.task): run.recipe for run in plan_stages(recipe)}
     for task in GROUPS["clinical"]:
@@ -88,7 +88,7 @@ def test_the_elmo_recipe_is_elmofts_commands(old: str, more: dict[str, Any], tmp
         assert getattr(runs[task], key) == getattr(wanted, key), key
 
 
-def test_what_is_missing_is_one_line_before_anything_runs(tmp_path: Path, command: Callable[..., Any]) -> None:
+def test_missing_data_give_a_one_line_error_before_anything_runs(tmp_path: Path, command: Callable[..., Any]) -> None:
     out = tmp_path / "out"
     words = ["reproduce", "mt-bluebert", "--group", "clinical", "--out", out, f"suite={tmp_path / 'none'}", *ENCODER]
     missing = command(*words)

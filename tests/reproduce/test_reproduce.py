@@ -1,4 +1,4 @@
-"""Papers in one command: what is shown before, that it goes on where it was killed, and the verdict after."""
+"""Papers in one command: the plan, continuing after a kill, and the verdict."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ def test_chunks_as_conlleval_counts_them(tags: str, expected: list[tuple[int, in
     assert chunks(tags.split()) == expected
 
 
-def test_conlleval_wants_boundaries_and_type() -> None:
+def test_conlleval_requires_boundaries_and_type() -> None:
     gold = [["B-X", "I-X", "O", "B-Y"], ["B-X"]]
     predicted = [["B-X", "O", "O", "B-X"], ["I-X"]]
     counts = conlleval_counts(("X", "Y"), gold, predicted, np.array([0, 1]))
@@ -60,7 +60,7 @@ def test_a_mention_that_a_sentence_boundary_cuts_is_one_span_and_two_chunks() ->
     ("last", "first", "spans"),
     [("B-X", "B-X", 2), ("O", "I-X", 1), ("B-Y", "I-X", 2), ("I-X", "I-X", 1), ("I-X", "O", 1)],
 )
-def test_only_i_of_the_same_type_goes_on_across_the_boundary(last: str, first: str, spans: int) -> None:
+def test_only_i_of_the_same_type_continues_across_the_boundary(last: str, first: str, spans: int) -> None:
     assert len(tagged_mentions([("d", [(0, 1)], [last]), ("d", [(2, 3)], [first])])) == spans
 
 

@@ -35,7 +35,7 @@ def test_holms_correction() -> None:
 
 
 def test_randomisation_is_exact_where_all_exchanges_can_be_tried() -> None:
-    """Against every one of the 2^8 exchanges, tried by hand, with a metric that is no mean of documents."""
+    """Against every one of the 2^8 exchanges, tried by hand, with a metric that is not a mean over documents."""
     gold = ["yes", "no"] * 4
     first = ["yes", "no", "no", "yes", "no", "no", "no", "yes"]
     second = ["yes", "no", "yes", "no", "yes", "no", "no", "no"]

@@ -51,7 +51,7 @@ def test_gold_is_checked_as_well() -> None:
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf"), 1e300, 10**400, True, "3", None, [1]])
-def test_scores_that_are_no_numbers(bad: Any) -> None:
+def test_scores_that_are_not_numbers(bad: Any) -> None:
     gold = [{"id": "a", "score": 1.0}, {"id": "b", "score": 2}]
     with pytest.raises(InputError, match=r"^predicted:2: "):
         score("biosses", gold, [{"id": "a", "score": 1.0}, {"id": "b", "score": bad}])
@@ -176,12 +176,12 @@ def test_paths(tmp_path: Path) -> None:
             score("hoc", path, path)
 
 
-def test_an_unknown_task_is_said_before_files_are_read() -> None:
+def test_an_unknown_task_is_reported_before_files_are_read() -> None:
     with pytest.raises(InputError, match="unknown task 'chemprod', did you mean 'chemprot'"):
         score("chemprod", "no-file", "no-file")
 
 
-def test_probabilities_are_no_gold(tmp_path: Path) -> None:
+def test_probabilities_are_not_gold(tmp_path: Path) -> None:
     path = tmp_path / "test_results.tsv"
     path.write_text("0.2\t0.3\t0.5\n")
     with pytest.raises(InputError, match="expected gold labels with their ids"):

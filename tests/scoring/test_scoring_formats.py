@@ -148,7 +148,7 @@ def test_ddi_gold_standard_by_pair_id(write: Any) -> None:
         ("i2b2-2010", "n.n.con.l0.n.con.l{}", ["n.con.l0\tn.con.l0", "n.con.l0\tn.con.l1"], "TeRP"),
     ],
 )
-def test_gold_standards_of_sentences_want_every_pair_predicted(
+def test_gold_standards_of_sentences_require_every_pair_to_be_predicted(
     task: str, name: str, pairs: list[str], label: str, write: Any
 ) -> None:
     document = name.split(".con")[0].removesuffix(".s0.p{}").removesuffix(".n")
@@ -274,7 +274,7 @@ def test_disjoint_mentions_match_only_whole(write: Any) -> None:
     assert score("shareclefe", gold, parts).main.precision == 1 / 3
 
 
-def test_ner_files_meet_records_by_document_and_offset(write: Any) -> None:
+def test_ner_files_match_records_by_document_and_offset(write: Any) -> None:
     tokens = write("test.tsv", *TOKENS)
     records = [
         {"id": "a", "doc_id": "11", "offsets": [[0, 7], [8, 11], [12, 13]], "tags": ["B-Chemical", "O", "O"]},

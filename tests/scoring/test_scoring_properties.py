@@ -198,7 +198,7 @@ def test_correlations(pairs: list[tuple[float, float]]) -> None:
     st.lists(st.integers(0, 3), min_size=4, max_size=4),
 )
 def test_weights_mean_the_same_as_repeated_documents(rows: list[Any], times: list[int]) -> None:
-    """What the bootstrap does with weights equals scoring a corpus in which each document stands that often."""
+    """Bootstrap weights give the score of a corpus in which each document is repeated that often."""
 
     def measures(rows: list[Any], units: Any) -> list[Measure]:
         gold, predicted = [row[1] for row in rows], [row[2] for row in rows]

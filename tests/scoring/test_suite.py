@@ -47,7 +47,7 @@ def test_without_one_task_the_suite_has_no_score_but_its_other_parts_do() -> Non
         suite_score("blue", values)
 
 
-def test_word_f1_counts_words_of_each_type_and_ignores_how_they_are_cut() -> None:
+def test_word_f1_counts_words_of_each_type_and_ignores_chunk_boundaries() -> None:
     task = get_task("ebm-pico")
     gold = [{"id": "1", "tags": ["I-PAR", "I-PAR", "O", "I-INT", "I-OUT"]}, {"id": "2", "tags": ["O", "I-OUT"]}]
     predicted = [{"id": "1", "tags": ["I-PAR", "O", "I-PAR", "I-INT", "O"]}, {"id": "2", "tags": ["O", "I-OUT"]}]

@@ -33,7 +33,7 @@ def model(small_model: Path, tmp_path: Path) -> Path:
 
 
 def flip(path: Path) -> None:
-    """Change the lowest bit of the last byte: still a whole file of its format."""
+    """Change the lowest bit of the last byte: still a valid file of its format."""
     content = path.read_bytes()
     path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
 
@@ -151,7 +151,7 @@ def test_models_without_checksums_load(model: Path) -> None:
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 @pytest.mark.parametrize("name", ["model.safetensors", "heads/cls-text/head.safetensors"])
-def test_weights_that_are_no_numbers(
+def test_nan_and_infinite_weights(
     command: Command, model: Path, small_suite: Path, tmp_path: Path, name: str, value: float
 ) -> None:
     without_checksums(model)
@@ -198,7 +198,7 @@ def elmo_source(folder: Path, value: float) -> tuple[Path, str]:
 
 @pytest.mark.parametrize("value", [float("nan"), float("-inf")])
 @pytest.mark.parametrize("source", [tf_source, mtdnn_source, hf_source, pickled_source, elmo_source])
-def test_checkpoints_that_hold_no_numbers_are_not_converted(
+def test_checkpoints_with_nan_weights_are_not_converted(
     tmp_path: Path, source: Callable[[Path, float], tuple[Path, str]], value: float
 ) -> None:
     place, name = source(tmp_path / "in", value)
@@ -211,9 +211,7 @@ def test_checkpoints_that_hold_no_numbers_are_not_converted(
 
 
 @pytest.mark.parametrize("given", ["model", "encoder", "trained"])
-def test_training_refuses_weights_that_are_no_numbers_before_it_reads_data(
-    model: Path, tmp_path: Path, given: str
-) -> None:
+def test_training_refuses_nan_weights_before_it_reads_data(model: Path, tmp_path: Path, given: str) -> None:
     without_checksums(model)
     recipe: dict[str, Any] = {"suite": str(tmp_path / "nothing"), "output": str(tmp_path / "run")}
     passed = None
@@ -229,7 +227,7 @@ def test_training_refuses_weights_that_are_no_numbers_before_it_reads_data(
     assert not (tmp_path / "run").exists()
 
 
-def test_a_missing_pooler_is_not_drawn_at_random(model: Path) -> None:
+def test_a_missing_pooler_is_not_initialised_at_random(model: Path) -> None:
     without_checksums(model)
     edit(model / "model.safetensors", lambda tensors: [tensors.pop(key) for key in list(tensors) if "pooler" in key])
     with pytest.raises(InputError, match=r"the weights lack 2 of the encoder's tensors \(pooler"):

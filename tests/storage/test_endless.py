@@ -50,7 +50,7 @@ def test_no_command_waits_for_a_pipe_or_reads_a_device(
         assert ended.err.count("\n") == 1
 
 
-def test_a_socket_is_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_socket_is_not_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with socket.socket(socket.AF_UNIX) as made:
         made.bind("s")

@@ -1,4 +1,4 @@
-"""A write that fails is one line with the output's name, whichever library made it, and leaves nothing behind."""
+"""A failed write gives a one-line error that names the output, whichever library made it, and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_the_output_is_named(tmp_path: Path, library: str, form: Callable[[Path]
     assert not list(tmp_path.iterdir())
 
 
-def test_other_errors_stay_what_they_are(tmp_path: Path) -> None:
+def test_other_errors_are_unchanged(tmp_path: Path) -> None:
     def write() -> None:
         with atomic_folder(tmp_path / "out", "convert"):
             raise ValueError("a mistake")
@@ -46,7 +46,7 @@ def test_other_errors_stay_what_they_are(tmp_path: Path) -> None:
 def test_a_part_of_the_output_is_named_by_the_output(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, inner: str
 ) -> None:
-    """No temporary name, which is gone when the message is read, whether names are relative or absolute."""
+    """Never a temporary name, which is gone when the message is read, whether names are relative or absolute."""
     monkeypatch.chdir(tmp_path)
 
     def write() -> None:
@@ -68,7 +68,7 @@ def test_other_files_keep_their_names(tmp_path: Path) -> None:
     assert caught.value.filename == str(tmp_path / "in")
 
 
-def test_where_not_even_a_name_fits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_room_for_another_file_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file system without room for another file name."""
 
     def full(*_: object, **__: object) -> None:

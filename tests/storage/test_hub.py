@@ -1,4 +1,4 @@
-"""Models of the hub as sources, against a stand-in for it on this machine."""
+"""Models from the hub as sources, against a local stand-in for it."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def test_pickled_weights_become_safetensors(endpoint: tuple[str, Path], tmp_path
     assert again.returncode == 0, again.stderr
 
 
-def test_a_pickle_that_wants_to_run_something(endpoint: tuple[str, Path], tmp_path: Path) -> None:
+def test_a_pickle_that_would_run_code_is_refused(endpoint: tuple[str, Path], tmp_path: Path) -> None:
     url, root = endpoint
     ended = biomtl(url, tmp_path / "cache", "convert", "hub:lab/hostile", tmp_path / "out", HF_HUB_OFFLINE="0")
     assert ended.returncode == 2
@@ -138,7 +138,9 @@ def test_a_pickle_that_wants_to_run_something(endpoint: tuple[str, Path], tmp_pa
 
 
 @pytest.mark.parametrize("name", ["hub:lab/none", "hub:", "hub:a/b/c", "hub:lab/pickled@gone"])
-def test_offline_and_wrong_names_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_offline_and_wrong_names_give_a_one_line_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)

@@ -73,7 +73,7 @@ def snapshot(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_every_command_that_writes_is_walked() -> None:
+def test_every_command_that_writes_is_covered() -> None:
     known = {command.name for command in app.registered_commands}
     with_overwrite = known - SAY_ONLY
     assert with_overwrite - {"download"} <= {*WRITING, *OTHERS}, "give the new command a place in Place.words"
@@ -116,7 +116,7 @@ def test_the_same_command_may_replace_its_own(command: Command, place: Place, na
 
 
 @pytest.mark.parametrize("name", [*WRITING, *OTHERS])
-def test_inputs_and_what_holds_them_stay(command: Command, place: Place, name: str) -> None:
+def test_inputs_and_their_folders_stay(command: Command, place: Place, name: str) -> None:
     before = snapshot(place.root)
     for target in ("model", "suite", "encoder", "brat", "blue", "lines.txt", "recipe.yaml", "."):
         ended = command(name, *place.words(name, place.root / target), "--overwrite")
@@ -124,7 +124,7 @@ def test_inputs_and_what_holds_them_stay(command: Command, place: Place, name: s
         assert snapshot(place.root) == before, (name, target)
 
 
-def test_a_run_is_not_replaced_by_what_is_made_of_it(command: Command, place: Place) -> None:
+def test_a_run_is_not_replaced_by_output_made_from_it(command: Command, place: Place) -> None:
     run = place.root / "run"
     assert command("train", place.root / "recipe.yaml", f"output={run}").code == 0
     before = snapshot(run)
@@ -156,7 +156,7 @@ def test_home_and_the_current_folder_stay(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_another_kinds_output_stays(tmp_path: Path, kind: str) -> None:
+def test_output_of_another_command_stays(tmp_path: Path, kind: str) -> None:
     with atomic_folder(tmp_path / "out", kind) as work:
         (work / "a.json").write_text("{}")
     assert json.loads((tmp_path / "out" / OWNED).read_text())["files"] == ["a.json"]
@@ -243,7 +243,7 @@ FOREIGN = {
 
 
 @pytest.mark.parametrize("kind", FOREIGN)
-def test_a_folder_whose_names_are_all_alike_stays(tmp_path: Path, kind: str) -> None:
+def test_a_folder_with_only_known_names_stays(tmp_path: Path, kind: str) -> None:
     """For example a model from the hub, whose files have the same names as an export's."""
     for name, content in FOREIGN[kind].items():
         (tmp_path / "out" / name).parent.mkdir(parents=True, exist_ok=True)
@@ -253,7 +253,7 @@ def test_a_folder_whose_names_are_all_alike_stays(tmp_path: Path, kind: str) -> 
     assert len(snapshot(tmp_path / "out")) == len(FOREIGN[kind])
 
 
-def test_the_root_is_no_target(command: Command, place: Place) -> None:
+def test_the_root_is_not_a_target(command: Command, place: Place) -> None:
     for name in ("train", "finetune"):
         words = place.words(name, Path("/"))
         ended = command(name, *words, "--overwrite")

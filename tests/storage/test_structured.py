@@ -1,4 +1,4 @@
-"""JSON and YAML beyond the limits, or of other kinds, are one line."""
+"""JSON and YAML beyond the limits or of the wrong type give a one-line error."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ MERGES = "a0: &a0 {k: 1}\n" + "\n".join(f"a{i}: &a{i} {{<<: [{', '.join([f'*a{i 
         (None, "no such file, expected a thing"),
     ],
 )
-def test_json_that_is_none(tmp_path: Path, content: bytes | None, message: str) -> None:
+def test_invalid_json(tmp_path: Path, content: bytes | None, message: str) -> None:
     path = tmp_path / "input.json"
     if content is not None:
         path.write_bytes(content)
@@ -104,7 +104,7 @@ def test_fields_of_another_type_name_the_file() -> None:
 
 
 @pytest.mark.parametrize("text", ["a: !!int ''", "a: !!float ''", "a: !!bool ''", "a: !!null x\n? [b]\n: 1"])
-def test_a_tag_that_its_value_denies(text: str) -> None:
+def test_a_yaml_tag_that_contradicts_its_value(text: str) -> None:
     with pytest.raises(NotYamlError):
         parse_yaml(text)
 

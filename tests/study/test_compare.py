@@ -1,4 +1,4 @@
-"""Runs side by side: what is compared, what is refused, and the forms of the table."""
+"""Comparing runs: what is compared, what is refused, and the formats of the table."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def suite(tmp_path: Path) -> Path:
 def write_run(
     folder: Path, suite: Path, wrong: int, *, tasks: tuple[str, ...] = NAMES, seed: int = 42, **changes: Any
 ) -> Path:
-    """A finished run whose every ``wrong``-th answer is the negative one; 0: all right."""
+    """A finished run in which every ``wrong``-th prediction is the negative class; with 0, all are right."""
     loaded = load_suite(suite, tasks)
     predictions = {}
     for name in tasks:
@@ -162,6 +162,6 @@ def test_the_forms(tmp_path: Path, suite: Path) -> None:
     assert "mean rank" in said()
 
 
-def test_one_run_is_no_comparison(tmp_path: Path, suite: Path) -> None:
+def test_a_single_run_cannot_be_compared(tmp_path: Path, suite: Path) -> None:
     result = CliRunner().invoke(app, ["compare", str(write_run(tmp_path / "one", suite, 2))])
     assert isinstance(result.exception, InputError)

@@ -1,4 +1,4 @@
-"""Runs beside published scores: where they stand, what is said of them, and which are refused."""
+"""Runs beside published scores: their place, their notes, and which are refused."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from biomtl.study.leaderboard import leaderboard
 from scored import score, write_run
 
 
-def test_a_run_stands_among_the_published_scores(tmp_path: Path, command: Callable[..., Any]) -> None:
+def test_a_run_is_shown_among_the_published_scores(tmp_path: Path, command: Callable[..., Any]) -> None:
     run = write_run(
         tmp_path / "mine", {"chemprot": score("chemprot", 0.73, rows=17275), "ddi2013": score("ddi2013", 0.8)}
     )
@@ -46,7 +46,7 @@ def test_a_run_stands_among_the_published_scores(tmp_path: Path, command: Callab
     assert "BLUE benchmark, README table" in command("leaderboard", run).out
 
 
-def test_seeds_and_their_training_are_said(tmp_path: Path) -> None:
+def test_seeds_and_their_training_are_noted(tmp_path: Path) -> None:
     for seed, value in ((1, 0.90), (2, 0.92)):
         run = write_run(tmp_path / "seeds" / str(seed), {"bc5cdr-chem": score("bc5cdr-chem", value)}, seed)
         tiny.write_recipe(run / "recipe.yaml", Path("e"), Path("s"), tasks=["bc5cdr-chem"], train_on="train+dev")
@@ -57,7 +57,7 @@ def test_seeds_and_their_training_are_said(tmp_path: Path) -> None:
     assert ours.remarks == "trained on train + dev; mean of 2 runs"
 
 
-def test_what_does_not_belong_is_refused(tmp_path: Path) -> None:
+def test_runs_that_cannot_be_compared_are_refused(tmp_path: Path) -> None:
     small = write_run(tmp_path / "small", {"chemprot": score("chemprot", 0.9, rows=60)})
     with pytest.raises(
         InputError, match=r"small: chemprot: scored on other data .*60 rows where the benchmark has 16,943"

@@ -1,4 +1,4 @@
-"""Studies: what is trained, that nothing is trained twice, and their reports."""
+"""Studies: the runs, none trained twice, and the reports."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_without_each_method(recipe: Path, tmp_path: Path, monkeypatch: pytest.M
 
 
 @pytest.mark.slow
-def test_pairs_side_by_side(recipe: Path, tmp_path: Path) -> None:
+def test_pairs_in_parallel(recipe: Path, tmp_path: Path) -> None:
     words = ["study", "pairwise", str(recipe), "--out", str(tmp_path / "s"), "--workers", "2"]
     result = CliRunner().invoke(app, words)
     assert result.exit_code == 0, result.output
@@ -96,7 +96,7 @@ def test_pairs_side_by_side(recipe: Path, tmp_path: Path) -> None:
     ElementTree.parse(tmp_path / "s" / "transfer.svg")
 
 
-def test_names_follow_from_what_decides_a_run(recipe: Path, small_suite: Path, tmp_path: Path) -> None:
+def test_names_are_derived_from_what_determines_a_run(recipe: Path, small_suite: Path, tmp_path: Path) -> None:
     loaded = load_recipe(recipe)
 
     def name(**changes: Any) -> str:
@@ -164,7 +164,7 @@ def test_spaces_that_do_not_fit(space: dict[str, Any], message: str) -> None:
         make_recipe({"tune": space})
 
 
-def test_dotted_keys_keep_what_stands_beside_them() -> None:
+def test_dotted_keys_keep_their_siblings() -> None:
     recipe = make_recipe({"smart": {"steps": 2}})
     assert nested(recipe, {"smart.weight": 3.0, "seed": 1}) == {"smart": {"steps": 2, "weight": 3.0}, "seed": 1}
 
@@ -211,7 +211,7 @@ def test_what_an_ablation_changes() -> None:
             change_of(recipe, said)
 
 
-def test_stages_are_no_single_run(recipe: Path, tmp_path: Path) -> None:
+def test_stages_are_not_a_single_run(recipe: Path, tmp_path: Path) -> None:
     staged = load_recipe(recipe, ["stages=[joint]"])
     with pytest.raises(InputError, match="study pairwise with stages, which are several runs, add stages="):
         studies.pairwise(staged, tmp_path / "s", QUIET)
@@ -219,7 +219,7 @@ def test_stages_are_no_single_run(recipe: Path, tmp_path: Path) -> None:
         tune(staged, tmp_path / "s", 1, QUIET)
 
 
-def test_no_study_goes_into_somebodys_folder(tmp_path: Path) -> None:
+def test_a_study_refuses_a_foreign_folder(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")
     with pytest.raises(InputError, match="a folder that is no study's"):
         study_folder(tmp_path)

@@ -61,7 +61,7 @@ def test_a_task_of_the_same_corpus_names_the_other_and_has_its_labels() -> None:
         assert origin in SUITES["blue"]
 
 
-def test_no_name_stands_for_two_tasks() -> None:
+def test_no_two_tasks_share_a_name() -> None:
     names = [name for task in known_tasks().values() for name in (task.name, *task.aliases)]
     assert len(names) == len(set(names))
     assert not set(names) & set(SUITES)

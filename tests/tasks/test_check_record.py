@@ -73,7 +73,7 @@ def test_bad(task: str, change: dict[str, Any], message: str) -> None:
     assert message in str(check_record(get_task(task), GOOD[task] | change))
 
 
-def test_unknown_label_is_said_once() -> None:
+def test_unknown_label_is_reported_once() -> None:
     assert unknown_label("O", ("O", "B")) is None
     assert unknown_label("zzz", ("O", "B")) == "unknown label 'zzz', expected one of O, B"
 

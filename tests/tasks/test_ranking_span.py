@@ -123,7 +123,7 @@ def test_span_targets_and_windows(bert: Path) -> None:
     np.testing.assert_allclose(outputs.detach().exp().sum(0), [1, 1], atol=1e-5)
 
 
-def test_the_likeliest_span_ends_no_sooner_than_it_begins() -> None:
+def test_the_likeliest_span_does_not_end_before_it_begins() -> None:
     outputs = np.log(np.array([[0.1, 0.8], [0.7, 0.05], [0.2, 0.15]], dtype=np.float32))
     record = {"text_a": "ab cd ef", "text_b": "?"}
     found = type_of(SPAN).predict(outputs, record, SPAN)
@@ -170,12 +170,12 @@ def test_span_scores_by_hand() -> None:
         (SPAN, {"start": 0, "end": 1}, {"start": 0, "end": 1}, "no text"),
     ],
 )
-def test_what_can_not_be_scored_is_said(task: Task, gold: dict, found: dict, problem: str) -> None:
+def test_records_that_cannot_be_scored_are_refused(task: Task, gold: dict, found: dict, problem: str) -> None:
     with pytest.raises(InputError, match=problem):
         score_records(task, [{"id": "1", **gold}], [{"id": "1", **found}])
 
 
-def test_both_are_learnt_beside_each_other(bert: Path, tmp_path: Path) -> None:
+def test_both_are_learnt_jointly(bert: Path, tmp_path: Path) -> None:
     for split, seed in (("train", 1), ("dev", 2)):
         write_jsonl(tmp_path / f"pick-{split}.jsonl", ranking_rows(160 if split == "train" else 40, seed))
         write_jsonl(tmp_path / f"find-{split}.jsonl", span_rows(160 if split == "train" else 40, seed))
@@ -198,12 +198,12 @@ def test_both_are_learnt_beside_each_other(bert: Path, tmp_path: Path) -> None:
 
 
 def test_the_mean_of_a_step_is_over_answers_not_over_words() -> None:
-    """Steps of several batches weigh each batch's mean by what it is over; long texts have no more answers."""
+    """A step of several batches weights each batch's mean by its number of answers; long texts have no more of them."""
     kind = type_of(SPAN)
     assert kind.loss_denominator(np.array([0, 1, 0, 2, 0, 0, 0, 3, 0])) == 4
     assert kind.loss_denominator(np.array([-100, 2, 0])) == 1
 
 
-def test_scores_of_candidates_that_no_float_holds() -> None:
+def test_candidate_scores_beyond_the_range_of_floats() -> None:
     predicted = [{"id": "1", "label": 0, "probabilities": [10**400, 0]}]
     assert score_records(RANKING, [{"id": "1", "label": 0}], predicted).main.value == 1

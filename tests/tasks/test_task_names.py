@@ -41,7 +41,7 @@ def test_readers_are_entry_points_originals_first() -> None:
     assert [reader.preference for reader in found] == [0] * 19 + [1, 1]
 
 
-def test_relation_tasks_say_what_they_ask_about() -> None:
+def test_relation_tasks_define_their_arguments() -> None:
     relations = {name: task.relation for name, task in known_tasks().items() if task.relation}
     assert len(relations) == 6
     for task in known_tasks().values():
@@ -52,7 +52,7 @@ def test_relation_tasks_say_what_they_ask_about() -> None:
 
 
 def test_a_model_saved_as_a_classification_becomes_a_relation_task() -> None:
-    """Records of the first release, in saved heads, have another type, and may lack the arguments."""
+    """Records of the first release, in saved heads, have another type and may lack the arguments."""
     for task in known_tasks().values():
         if task.relation is None:
             continue

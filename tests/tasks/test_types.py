@@ -51,7 +51,7 @@ def test_multilabel_threshold() -> None:
     assert kind.decode(outputs, LABELS, strict)["labels"] == ["milo"]
 
 
-def test_extreme_outputs_stay_numbers() -> None:
+def test_extreme_outputs_stay_finite() -> None:
     huge = np.array([[1e30, -1e30, 0.0]], dtype=np.float32)
     assert softmax(huge).tolist() == [[1.0, 0.0, 0.0]]
     with np.errstate(over="raise"):
@@ -87,7 +87,7 @@ def test_records_are_checked_by_the_type() -> None:
         assert type_of(task).check({"id": "1"}, task) is not None
 
 
-def test_marks_of_pieces_are_no_tags() -> None:
+def test_marks_of_pieces_are_not_tags() -> None:
     """MT-BlueBERT's taggers may choose the class of later pieces or of [CLS] for a word."""
     task = TAGS.model_copy(update={"labels": (*TAGS.labels, "X", "CLS", "SEP")})
     kind = type_of(task)

@@ -44,7 +44,7 @@ def test_first_pieces() -> None:
     assert word_positions([row((0, 3), (3, 9), (10, 15), (16, 17))], words).tolist() == [[0, 1], [0, 3], [0, 4]]
 
 
-def test_a_piece_over_two_words_speaks_for_both() -> None:
+def test_a_piece_over_two_words_represents_both() -> None:
     assert word_positions([row((0, 4))], [(0, 2), (2, 4)]).tolist() == [[0, 1], [0, 1]]
 
 
@@ -63,7 +63,7 @@ def test_several_pieces_of_one_character() -> None:
     assert word_positions([row((0, 1), (0, 1), (0, 1), (2, 3))], [(0, 1), (2, 3)]).tolist() == [[0, 1], [0, 4]]
 
 
-def test_the_window_with_most_context_speaks() -> None:
+def test_the_window_with_most_context_is_used() -> None:
     words = [(i, i + 1) for i in range(8)]
     first, second = row(*words[:5]), row(*words[3:])
     positions = word_positions([first, second], words).tolist()
@@ -78,7 +78,7 @@ def test_a_window_that_opens_inside_a_word_has_only_its_rest() -> None:
 
 
 @pytest.mark.parametrize("side", [0, 1])
-def test_only_the_asked_side(side: int) -> None:
+def test_only_the_requested_side(side: int) -> None:
     offsets = np.array([(0, 0), (0, 2), (0, 0), (0, 2), (0, 0)], dtype=np.int32)
     pair = EncodedRow({}, offsets, np.array([-1, 0, -1, 1, -1], dtype=np.int8))
     assert word_positions([pair], [(0, 2)], side=side).tolist() == [[0, 1 + 2 * side]]

@@ -56,7 +56,7 @@ def test_chunks_are_the_same_in_every_scheme(tags: list[str]) -> None:
 
 
 @pytest.mark.parametrize("name", ["Mention", "Sentence", "Overlap", "Row", "chunks"])
-def test_one_name_is_one_thing(name: str) -> None:
+def test_each_name_is_defined_once(name: str) -> None:
     kinds = (ast.ClassDef, ast.FunctionDef)
     trees = [ast.parse(path.read_text(encoding="utf-8")) for path in Path(biomtl.__file__).parent.rglob("*.py")]
     assert sum(isinstance(node, kinds) and node.name == name for tree in trees for node in ast.walk(tree)) == 1

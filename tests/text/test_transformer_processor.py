@@ -129,7 +129,7 @@ def covered(encoded: EncodedText, side: int) -> set[tuple[int, int]]:
     return {tuple(o) for row in encoded.rows for o in row.offsets[row.sides == side].tolist()}
 
 
-def test_the_shorter_text_stands_whole_in_every_window() -> None:
+def test_the_shorter_text_is_complete_in_every_window() -> None:
     rng = random.Random(0)
     short, long = " ".join(tiny.sentence(rng, 6)), " ".join(tiny.sentence(rng, 90))
     for pair, side in (((short, long), 0), ((long, short), 1)):
@@ -142,7 +142,7 @@ def test_the_shorter_text_stands_whole_in_every_window() -> None:
             assert ids.tolist() == alone.rows[0].inputs["input_ids"][1:-1].tolist()
 
 
-def test_two_long_texts_are_cut_and_counted() -> None:
+def test_two_long_texts_are_truncated_and_counted() -> None:
     rng = random.Random(0)
     pair = tuple(" ".join(tiny.sentence(rng, 60)) for _ in range(2))
     (encoded,) = processor("bert", 48).encode([TextInput(pair)])
@@ -150,7 +150,7 @@ def test_two_long_texts_are_cut_and_counted() -> None:
     assert encoded.truncated == len(whole.rows[0]) - 48 > 0
 
 
-def test_apart_texts_are_rows_of_their_own() -> None:
+def test_separately_encoded_texts_have_their_own_rows() -> None:
     long = " ".join(tiny.sentence(random.Random(0), 40))
     (encoded,) = processor("bert").encode([TextInput(("pola .", long), apart=True)])
     assert [row.segment_id for row in encoded.rows] == [0] + [1] * (len(encoded.rows) - 1)
@@ -221,7 +221,7 @@ def test_a_folder_without_tokenizer(bert: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["short", "empty", "other json", "no json"])
-def test_a_broken_tokenizer_is_one_line(bert: Path, tmp_path: Path, damage: str) -> None:
+def test_a_broken_tokenizer_gives_a_one_line_error(bert: Path, tmp_path: Path, damage: str) -> None:
     for name in ("config.json", "tokenizer_config.json"):
         shutil.copy(bert / name, tmp_path / name)
     whole = (bert / "tokenizer.json").read_text()
@@ -232,7 +232,7 @@ def test_a_broken_tokenizer_is_one_line(bert: Path, tmp_path: Path, damage: str)
     assert "\n" not in str(caught.value)
 
 
-def test_settings_of_a_wrong_kind_are_one_line(bert: Path, tmp_path: Path) -> None:
+def test_settings_of_the_wrong_type_give_a_one_line_error(bert: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(bert, tmp_path / "bert"))
     settings = json.loads((folder / "tokenizer_config.json").read_text())
     (folder / "tokenizer_config.json").write_text(json.dumps(settings | {"model_max_length": {}}))
@@ -242,7 +242,7 @@ def test_settings_of_a_wrong_kind_are_one_line(bert: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("names", [[["input_ids"]], [], ["../.."], ["input_ids", "offset_mapping"], "input_ids"])
-def test_inputs_that_no_tokenizer_has_are_one_line(bert: Path, tmp_path: Path, names: Any) -> None:
+def test_unknown_model_inputs_give_a_one_line_error(bert: Path, tmp_path: Path, names: Any) -> None:
     folder = Path(shutil.copytree(bert, tmp_path / "bert"))
     settings = json.loads((folder / "tokenizer_config.json").read_text())
     (folder / "tokenizer_config.json").write_text(json.dumps(settings | {"model_input_names": names}))

@@ -1,4 +1,4 @@
-"""Words as a corpus has them: learned from its tokens, applied to new text."""
+"""A corpus's way to split words: learned from its tokens, applied to new text."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_a_corpus_with_our_words() -> None:
     assert learn_words(tiny.records("tag-drug", 30)).name == "ours"
 
 
-def test_a_corpus_cut_at_blanks() -> None:
+def test_a_corpus_split_at_spaces() -> None:
     texts = ["The pola-gene, (or milo) binds.", "Rimu's vono: 3 x 5% was 'dasu'.", "A (very) quari-suno; fenat."] * 4
     rows = []
     for text in texts:
@@ -58,7 +58,7 @@ def test_a_corpus_cut_at_blanks() -> None:
     assert any("at blanks" in line for line in describe(rule))
 
 
-def test_words_that_no_rule_gives_are_said() -> None:
+def test_words_that_no_rule_gives_are_reported() -> None:
     rows = []
     for number, record in enumerate(genia.records(80)):
         tokens = [token for i, token in enumerate(record["tokens"])]

@@ -142,7 +142,7 @@ def test_scored_texts_are_left_out_or_refused(bert: Path, tmp_path: Path) -> Non
     assert len(texts) == 2
 
 
-def test_texts_of_relations_stand_as_they_are(bert: Path, tmp_path: Path) -> None:
+def test_texts_of_relations_are_unchanged(bert: Path, tmp_path: Path) -> None:
     """A masked copy for each pair would fill the epoch, and no scored text would be found in it."""
     folder = tiny.write_suite(tmp_path / "suite", ("rel-mask",))
     suite, recipe = load_suite(folder), recipe_of(bert, folder, tmp_path / "run")

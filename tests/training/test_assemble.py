@@ -96,7 +96,7 @@ def test_what_contradicts_is_refused(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_place_by_another_name_is_no_contradiction(
+def test_another_path_to_the_same_folder_is_no_contradiction(
     bert: Path, small_suite: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(bert.parent)

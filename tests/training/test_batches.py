@@ -25,7 +25,7 @@ def corpus(entries: int = 6000, seed: int = 0):
 
 @settings(deadline=None)
 @given(lengths_of, st.data(), st.integers(1, 9), st.integers(0, 99))
-def test_budgets_are_kept_and_every_draw_occurs(values, data, pool_batches, seed):
+def test_budgets_are_kept_and_every_sample_occurs(values, data, pool_batches, seed):
     lengths = np.array(values)
     rows = np.array(data.draw(st.lists(st.integers(1, 4), min_size=len(values), max_size=len(values))))
     order = np.array(data.draw(st.lists(st.integers(0, len(values) - 1), max_size=200)), dtype=np.int64)

@@ -1,4 +1,4 @@
-"""Temperatures and thresholds: they mend what they should, change nothing else, and travel with the model."""
+"""Temperatures and thresholds: they correct what they should, change nothing else, and are saved with the model."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def outputs_of(name: str, records: list[dict[str, Any]], scale: float, noise: fl
 
 
 @pytest.mark.parametrize("name", ["cls-text", "multi-text", "tag-drug"])
-def test_the_temperature_mends_overconfidence_and_changes_no_decision(name: str) -> None:
+def test_the_temperature_corrects_overconfidence_and_changes_no_decision(name: str) -> None:
     task, records = tiny.task(name), tiny.records(name, 300)
     outputs = outputs_of(name, records, 12, 0.6)
     found = fit(task, DEFAULT_HEAD, records, outputs, decisions=False)
@@ -116,7 +116,7 @@ def test_a_head_without_corrections_is_written_as_before() -> None:
 
 
 def test_exports(bert: Path, tmp_path: Path) -> None:
-    """A graph has it and can leave it out; a stock class has no place for it, and that is said."""
+    """A graph contains it and can leave it out; a stock class can't express it, which is reported."""
     model = tiny.model(bert, ["cls-text", "multi-text"], max_length=24).eval()
     found = {
         "cls-text": Calibration(temperature=2.0, negative_bias=-0.5),

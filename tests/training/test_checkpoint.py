@@ -1,4 +1,4 @@
-"""Checkpoints: whole or not at all."""
+"""Checkpoints: complete or not at all."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class State:
         return TrainState(self.model, self.optimiser, self.schedule, progress)
 
 
-def test_what_is_loaded_goes_on_the_same(tmp_path: Path) -> None:
+def test_training_continues_the_same_after_loading(tmp_path: Path) -> None:
     state = State()
     state.step()
     progress = Progress(step=7, epoch=2, batch=3, seconds=1.5, best=0.25, best_step=6, stale=1, finished=True)
@@ -93,7 +93,7 @@ def test_the_newest_by_number(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["model.safetensors", "optimiser.safetensors", "random.safetensors", "progress.json"])
 @pytest.mark.parametrize("damage", ["gone", "short", "empty"])
-def test_a_damaged_checkpoint_is_one_line(tmp_path: Path, name: str, damage: str) -> None:
+def test_a_damaged_checkpoint_gives_a_one_line_error(tmp_path: Path, name: str, damage: str) -> None:
     state = State()
     state.step()
     folder = tmp_path / "step-000001"

@@ -43,7 +43,7 @@ def seen(batches: list[list[Any]]) -> Counter[tuple[str, int]]:
     )
 
 
-def test_every_row_once_an_epoch_and_every_epoch_anew(bert: Path, suite_folder: Path) -> None:
+def test_every_row_once_per_epoch_in_a_new_order(bert: Path, suite_folder: Path) -> None:
     data, _ = data_of(bert, suite_folder)
     every = {(name, i): 1 for name in BOTH for i in range(13 if name == "cls-text" else 12)}
     for epoch in range(3):
@@ -62,7 +62,7 @@ def test_another_process_gets_the_rest(bert: Path, suite_folder: Path) -> None:
     assert seen([batch for part in parts for batch in part]) == seen(data.epoch(0))
 
 
-def test_one_task_a_batch(bert: Path, suite_folder: Path) -> None:
+def test_one_task_per_batch(bert: Path, suite_folder: Path) -> None:
     data, _ = data_of(bert, suite_folder, mixing="batch")
     batches = data.epoch(0)
     assert all(len({task for example in batch for task in example.tasks}) == 1 for batch in batches)
@@ -105,7 +105,7 @@ def test_the_plan_says_what_is_long(bert: Path, suite_folder: Path) -> None:
     assert said in " ".join(capture.get().split())
 
 
-def test_the_plan_tells_rows_from_texts(bert: Path, tmp_path: Path) -> None:
+def test_the_plan_distinguishes_rows_and_texts(bert: Path, tmp_path: Path) -> None:
     """Three texts in seven rows, one of them with both labels, one with one label twice."""
     from rich.console import Console
 
@@ -147,7 +147,7 @@ def epochs_steps(data: TrainingData, epochs: int, world: int) -> int:
 
 @pytest.mark.parametrize("keys", [{"num_train_epochs": 1}, {"max_steps": 1}])
 def test_more_processes_than_texts_are_refused_at_once(bert: Path, suite_folder: Path, keys: dict[str, Any]) -> None:
-    """Before the run's folder is begun."""
+    """Before the run's folder is created."""
     recipe = make_recipe({"suite": str(suite_folder), **keys})
     with pytest.raises(InputError, match=r"training texts for 500 processes, .* use fewer processes"):
         TrainingData(TransformerProcessor.load(bert, 24), load_suite(suite_folder), recipe, 500)
@@ -172,7 +172,7 @@ def test_the_length_of_a_run_is_that_of_its_epochs(
     assert data_of(bert, suite_folder, **keys, max_steps=9)[0].run_length(world) == 9
 
 
-def test_steps_go_on_where_a_run_stands(bert: Path, suite_folder: Path) -> None:
+def test_steps_continue_where_a_run_stopped(bert: Path, suite_folder: Path) -> None:
     data, _ = data_of(bert, suite_folder, gradient_accumulation_steps=3)  # eight batches make steps of 3, 3 and 2
     every = [next(steps) for steps in [data.steps(Progress(), 0, 1)] for _ in range(7)]
     assert [(step.epoch, step.done, step.ends_epoch) for step in every[:4]] == [

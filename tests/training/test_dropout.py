@@ -120,7 +120,7 @@ def test_the_seed_decides() -> None:
     assert torch.equal(*results)
 
 
-def test_encoder_heads_and_a_task_apart(bert: Path) -> None:
+def test_encoder_heads_and_a_task_separately(bert: Path) -> None:
     model = tiny.model(bert, ["cls-text", "reg-pair"], max_length=24)
     keys = {"dropout": 0.3, "head_dropout": 0.2, "tasks": {"cls-text": {"dropout": 0.1}, "reg-pair": {}}}
     configure(model, make_recipe(keys))

@@ -1,4 +1,4 @@
-"""The life of a run folder: locked, begun, replaced, finished, and killed at every moment between."""
+"""The life of a run folder: locked, created, replaced, finished, and killed at every moment in between."""
 
 from __future__ import annotations
 
@@ -182,7 +182,7 @@ def test_a_moved_run_is_resumed_by_any_name(
     assert steps == [1, 2]
 
 
-def test_a_run_of_before_a_key_was_known_is_resumed(
+def test_a_run_from_before_a_key_existed_is_resumed(
     start: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patched:

@@ -14,7 +14,7 @@ from biomtl.training.loop import Step
 from biomtl.training.recipe_io import make_recipe
 
 
-def test_a_line_now_and_then(
+def test_a_line_from_time_to_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     now = [100.0]

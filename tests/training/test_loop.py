@@ -264,7 +264,7 @@ def test_early_stopping_by_the_training_loss() -> None:
         make_recipe(keys)
 
 
-def test_a_perfect_error_is_no_score_of_zero() -> None:
+def test_an_error_of_zero_is_not_a_score_of_zero() -> None:
     assert stop_after([-0.0] * 6, [0.5] * 6, errors=True) == (3, [])
     ended, notes = stop_after([0.0] * 6, [0.5] * 6)
     assert ended == 0
@@ -274,7 +274,7 @@ def test_a_perfect_error_is_no_score_of_zero() -> None:
     ]
 
 
-def test_a_score_of_nearly_nothing_is_none_if_it_is_no_improvement() -> None:
+def test_a_score_near_zero_counts_as_zero_if_it_is_no_improvement() -> None:
     tiny_gain = [0.0, 0.0013, 0.0, 0.0, 0.0, 0.0, 0.0]
     assert stop_after(tiny_gain, [0.5] * 7, early_stopping_threshold=0.005)[0] == 0
     assert stop_after(tiny_gain, [0.5] * 7)[0] == 4

@@ -21,7 +21,7 @@ def examples(mixer: Mixer, items: list[frozenset[str]], epoch: int) -> Counter[s
     return Counter(task for entry in mixer.epoch(epoch) for task in items[entry])
 
 
-def test_proportional_takes_every_entry_once_an_epoch():
+def test_proportional_takes_every_entry_once_per_epoch():
     for epoch in range(3):
         assert sorted(Mixer(ITEMS).epoch(epoch)) == list(range(225))
 
@@ -81,7 +81,7 @@ def test_every_entry_comes_once_before_any_comes_twice_across_epochs():
             assert max(counts) - min(counts) <= 1
 
 
-def test_every_pool_has_a_random_stream_of_its_own():
+def test_every_pool_has_its_own_random_stream():
     """Both pools lack a tenth of their entries in an epoch; with a single stream they would lack the same places."""
     drawn = set(Mixer(ITEMS, policy="sqrt").epoch(0).tolist())
     chem, ddi = ({place for place in range(100) if start + place not in drawn} for start in (0, 100))
@@ -98,7 +98,7 @@ def test_passes_over_a_pool_come_in_different_orders():
     assert seen[0] != seen[2]  # the second pass is not the first again
 
 
-def test_a_task_with_less_than_one_draw_an_epoch_is_not_starved():
+def test_a_task_with_less_than_one_sample_per_epoch_is_not_starved():
     items = [CHEM] * 1000 + [HOC]
     mixer = Mixer(items, policy="fixed", weights={"chem": 4000, "hoc": 1})
     assert sum(examples(mixer, items, epoch)["hoc"] for epoch in range(40)) == 10

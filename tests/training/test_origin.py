@@ -1,4 +1,4 @@
-"""Where scores come from: git's files and the counters of energy, as they may stand on a machine."""
+"""The provenance of scores: git's files and the energy counters, in the forms found on machines."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_energy_of_all_processors(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert energy.watt_hours() == pytest.approx((2_600_000_000 + 1_000_000_000 + 3_600_000_000) / 3.6e9, abs=1e-3)
 
 
-def test_a_system_that_does_not_tell(tmp_path: Path) -> None:
+def test_a_system_without_energy_counters(tmp_path: Path) -> None:
     (tmp_path / "intel-rapl:0").mkdir()
     (tmp_path / "intel-rapl:0" / "energy_uj").write_text("secret")
     energy = Energy(tmp_path)

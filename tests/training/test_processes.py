@@ -24,7 +24,7 @@ TRAIN = ("-m", "biomtl.cli.main", "train")
 
 
 def launched(launcher: list[str], *words: object) -> subprocess.CompletedProcess[str]:
-    """``python`` with these words by a launcher, on a CPU and without what another one may have left behind."""
+    """``python`` with these arguments under a launcher, on a CPU, without environment variables of another launcher."""
     known = ("WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT", "ACCELERATE_USE_CPU")
     kept = {name: value for name, value in os.environ.items() if name not in known}
     return subprocess.run(
@@ -131,7 +131,7 @@ def test_two_processes_equal_one(bert: Path, small_suite: Path, tmp_path: Path) 
 
 
 @pytest.mark.slow
-def test_a_refusal_is_every_processs(bert: Path, small_suite: Path, tmp_path: Path) -> None:
+def test_a_refusal_reaches_every_process(bert: Path, small_suite: Path, tmp_path: Path) -> None:
     """The first process finds the folder taken; none hangs or trains alone."""
     recipe = tiny.write_recipe(tmp_path / "r.yaml", bert, small_suite, max_length=24)
     (tmp_path / "run").mkdir()

@@ -1,4 +1,4 @@
-"""Classes in other proportions than the training data have them."""
+"""Classes in proportions other than those of the training data."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def message(write, text: str, *overrides: str) -> str:
     return str(caught.value).removeprefix(f"{path.parent}/")
 
 
-def test_an_empty_recipe_is_whole(write):
+def test_an_empty_recipe_is_complete(write):
     recipe = load_recipe(write("# nothing\n"))
     assert recipe.output == "runs/mine"
     assert (recipe.batch_tokens, recipe.batch_size) == (2048, None)
@@ -46,7 +46,7 @@ def test_an_empty_recipe_is_whole(write):
     assert (recipe.eval_strategy, recipe.metric_for_best_model) == ("epoch", "mean")
 
 
-def test_a_file_of_no_bytes_is_no_recipe(write):
+def test_an_empty_file_is_not_a_recipe(write):
     with pytest.raises(InputError, match="an empty file, expected `key: value` lines"):
         load_recipe(write(""))
 
@@ -194,7 +194,7 @@ def test_bad_overrides_name_the_command_line(write, override, expected):
     assert message(write, "batch_size: 3\ntasks: [ddi2013]", override).startswith(expected)
 
 
-def test_files_that_are_no_text(tmp_path):
+def test_files_that_are_not_text(tmp_path):
     with pytest.raises(InputError, match="no such file"):
         load_recipe(tmp_path / "absent.yaml")
     (tmp_path / "latin.yaml").write_bytes(b"seed: 1\nencoder: \xe9\n")
@@ -250,7 +250,7 @@ def test_dumped_recipes_read_back_equal(values):
     assert make_recipe(yaml.safe_load(dump_recipe(recipe))) == recipe
 
 
-def test_no_sample_suite_is_recorded_where_all_tasks_are_ones_own():
+def test_no_sample_suite_is_recorded_if_all_tasks_are_the_users_own():
     own = {"mood": {"type": "classification", "files": {"train": "a.tsv"}}}
     assert "suite" not in yaml.safe_load(dump_recipe(make_recipe({"tasks": own})))
     mixed = yaml.safe_load(dump_recipe(make_recipe({"tasks": {**own, "hoc": {}}})))

@@ -115,7 +115,7 @@ def test_the_joint_loss_of_an_epoch(bert: Path, tmp_path: Path) -> None:
         assert total == pytest.approx(expected.item(), rel=1e-3)
 
 
-def test_the_balance_of_scores_is_said_and_chosen() -> None:
+def test_the_balance_of_scores_is_reported_and_chosen() -> None:
     task = tiny.task("reg-pair")
     assert task.score_range == (0, 4)
     assert weight_of(task, {}) == 1
@@ -205,7 +205,7 @@ def test_schedules(bert: Path, keys: dict[str, Any], expected: list[float]) -> N
         ({"fp16": True, "smart": {}}, "both fp16 and smart are given"),
     ],
 )
-def test_settings_that_contradict(keys: dict[str, Any], message: str) -> None:
+def test_contradictory_settings(keys: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         make_recipe(keys)
 
@@ -234,7 +234,7 @@ def test_float16_scales_the_loss_and_resumes(bert: Path, small_suite: Path, tmp_
     assert all(torch.equal(a, b) for a, b in pairs)
 
 
-def test_a_gradient_that_overflows_leaves_the_step_out(
+def test_an_overflowing_gradient_skips_the_step(
     bert: Path, small_suite: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scale = torch.amp.GradScaler.__init__

@@ -46,7 +46,7 @@ def run(bert: Path, small_suite: Path, tmp_path: Path) -> Callable[..., Run]:
 
 
 def lines(folder: Path) -> list[dict[str, Any]]:
-    """The log without what a clock says."""
+    """The log without its times."""
     found = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
     return [{key: value for key, value in line.items() if key != "seconds"} for line in found]
 
@@ -208,7 +208,7 @@ def test_resuming_something_else(run: Callable[..., Run], monkeypatch: pytest.Mo
         run("other", resume=True, learning_rate=0.1)
 
 
-def test_the_newest_checkpoint_is_torn(
+def test_the_newest_checkpoint_is_damaged(
     run: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = run("whole", save_total_limit=3).folder

@@ -152,7 +152,7 @@ def test_a_frozen_encoder_stays(run: Callable[..., Run], bert: Path) -> None:
 def test_the_chosen_weights_are_saved_and_scored(
     run: Callable[..., Run], small_suite: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Dev likes the third of five steps best, after the first two: encoder, heads and scores are the third's."""
+    """The dev score is best at the third of five steps: encoder, heads and scores are those of the third step."""
     scores = iter([0.1, 0.2, 0.5, 0.4, 0.3])
     evaluated = Observer.evaluate
 
@@ -248,7 +248,7 @@ def test_an_existing_folder(run: Callable[..., Run], tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["folder", "file"])
-def test_what_is_no_run_is_never_deleted(run: Callable[..., Run], tmp_path: Path, kind: str) -> None:
+def test_a_folder_that_is_not_a_run_is_never_deleted(run: Callable[..., Run], tmp_path: Path, kind: str) -> None:
     target = tmp_path / "run"
     if kind == "folder":
         target.mkdir()
@@ -313,7 +313,7 @@ def test_one_task_without_dev_stops_no_other(bert: Path, tmp_path: Path) -> None
     assert "no dev split: cls-text; trained only on train" in console.file.getvalue()  # type: ignore[attr-defined]
 
 
-def test_an_error_chooses_the_lower(run: Callable[..., Run], tmp_path: Path) -> None:
+def test_an_error_metric_selects_the_lowest(run: Callable[..., Run], tmp_path: Path) -> None:
     suite = tiny.write_suite(tmp_path / "errors", ("reg-text",))
     (suite / "reg-text" / "task.yaml").write_text(yaml.safe_dump({"name": "reg-text", **tiny.SCORES, "metric": "mse"}))
     folder = run(suite=suite, max_steps=8, eval_steps=1, learning_rate=5e-2, warmup_steps=0, predict_test=False).folder

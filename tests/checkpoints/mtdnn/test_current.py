@@ -1,4 +1,4 @@
-"""Checkpoints as MT-DNN's trainer writes them today."""
+"""Checkpoints as the current MT-DNN trainer writes them."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_labels_that_do_not_fit_are_not_used(tmp_path: Path) -> None:
     assert MultiTaskModel.from_pretrained(tmp_path / "out").tasks["kind"].labels[0] == "LABEL_0"
 
 
-def test_a_converted_tagger_is_refined_on_data_without_marks(tmp_path: Path, command: Callable[..., Any]) -> None:
+def test_a_converted_tagger_is_fine_tuned_on_data_without_marks(tmp_path: Path, command: Callable[..., Any]) -> None:
     """Its labels have an ``X`` for continuation pieces, ours don't."""
     convert(write_current(tmp_path / "in" / "model.pt"), tmp_path / "model")
     rows = 'a.0\t["B-X", "O"]\t["pola", "vono"]\nb.0\t["O"]\t["rimu"]\n'
@@ -106,7 +106,7 @@ def test_a_converted_tagger_is_refined_on_data_without_marks(tmp_path: Path, com
     assert MultiTaskModel.from_pretrained(tmp_path / "run").tasks["ner"].labels == ("O", "B-X", "I-X", "X")
 
 
-def test_a_head_of_a_kind_that_is_not_ours_is_left_out(tmp_path: Path) -> None:
+def test_a_head_type_without_a_counterpart_is_left_out(tmp_path: Path) -> None:
     with packages() as kinds:
         tasks = definitions(kinds)
         tasks["rank"].loss, tasks["rank"].task_type = kinds.LossCriterion.Mlm, kinds.TaskType.MaskLM
@@ -136,8 +136,8 @@ def test_the_encoder_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("family", ["roberta", "electra"])
-def test_other_families_are_no_berts(tmp_path: Path, family: str) -> None:
-    """Their tensors have a BERT's names, but they number positions otherwise, or read embeddings of another width."""
+def test_other_encoder_families_are_not_read_as_bert(tmp_path: Path, family: str) -> None:
+    """Their tensors have a BERT's names, but they number positions differently, or have embeddings of another width."""
     small = {
         "vocab_size": 20, "hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 12,
         "max_position_embeddings": 18, "type_vocab_size": 1 if family == "roberta" else 2,

@@ -1,4 +1,4 @@
-"""MT-DNN files: every form of them, their heads as tasks, and pickles that want more than weights."""
+"""MT-DNN files in every format, their heads as tasks, and pickles that refer to more than weights."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_half_precision_is_widened(tmp_path: Path, expected: torch.Tensor) -> No
     torch.testing.assert_close(found, expected, rtol=0, atol=0.02)
 
 
-def test_averaged_weights_are_taken_if_there(tmp_path: Path, expected: torch.Tensor) -> None:
+def test_averaged_weights_are_used_if_present(tmp_path: Path, expected: torch.Tensor) -> None:
     source = write_pt(tmp_path / "m.pt", state=mtdnn_state(seed=1), ema=mtdnn_state())
     report = convert(source, tmp_path / "out", encoder_only=True)
     assert any("ema" in note for note in report.notes)
@@ -132,7 +132,7 @@ def test_the_files_own_task_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert [task.order for task in model.tasks.values()] == ["ba", "ba", "ab", "ba"]
 
 
-def test_pairs_are_fed_as_the_heads_were_trained(tmp_path: Path) -> None:
+def test_pairs_are_read_in_the_order_of_training(tmp_path: Path) -> None:
     convert(write_pt(tmp_path / "in" / "model.pt"), tmp_path / "out", tasks=TASKS)
     model = MultiTaskModel.from_pretrained(tmp_path / "out").eval()
     records = {"sts": [{"id": "1", "doc_id": "1", "text_a": "pola rimu", "text_b": "vono ."}]}
@@ -160,7 +160,7 @@ class Evaluates(Runs):
 
 @pytest.mark.parametrize("legacy", [False, True])
 @pytest.mark.parametrize(("kind", "name"), [(Runs, f"{os.name}.system"), (Evaluates, "eval")])
-def test_a_pickle_that_wants_to_run_something(tmp_path: Path, legacy: bool, kind: type[Runs], name: str) -> None:
+def test_a_pickle_that_would_run_code_is_refused(tmp_path: Path, legacy: bool, kind: type[Runs], name: str) -> None:
     target = tmp_path / "touched"
     source = write_pt(tmp_path / "m.pt", legacy=legacy, extra=kind(str(target)))
     with pytest.raises(InputError, match=f"the pickle refers to {name}, which is not allowed") as caught:
@@ -185,7 +185,7 @@ def test_other_classes_are_refused_by_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"words, no weights", b"PK\x03\x04 cut", b"\x80\x02 cut"])
-def test_files_of_something_else(tmp_path: Path, content: bytes) -> None:
+def test_files_that_are_not_checkpoints(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "m.pt").write_bytes(content)
     with pytest.raises(InputError, match=r"m\.pt: (neither a zip|a damaged torch file)"):
         convert(tmp_path / "m.pt", tmp_path / "out")
@@ -193,7 +193,7 @@ def test_files_of_something_else(tmp_path: Path, content: bytes) -> None:
 
 @pytest.mark.parametrize("legacy", [False, True])
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.95])
-def test_cut_files(tmp_path: Path, legacy: bool, share: float) -> None:
+def test_truncated_files(tmp_path: Path, legacy: bool, share: float) -> None:
     source = write_pt(tmp_path / "m.pt", legacy=legacy)
     source.write_bytes(source.read_bytes()[: int(share * source.stat().st_size)])
     with pytest.raises(InputError, match=r"m\.pt: "):

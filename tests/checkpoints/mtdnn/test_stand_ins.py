@@ -117,7 +117,7 @@ def test_attributes_that_shadow_methods_are_only_values(tmp_path: Path, key: str
 
 
 @pytest.mark.parametrize("label", ["", " ", "x\x1b[2J", "\ud800", "a\nb"])
-def test_labels_that_are_no_labels(tmp_path: Path, label: str) -> None:
+def test_labels_that_are_not_labels(tmp_path: Path, label: str) -> None:
     with packages() as kinds:
         tasks = definitions(kinds)
         tasks["kind"].label_vocab = kinds.Vocabulary("fine", "b", label)
@@ -126,7 +126,7 @@ def test_labels_that_are_no_labels(tmp_path: Path, label: str) -> None:
         convert(source, tmp_path / "out")
 
 
-def test_stand_ins_hold_no_more_than_values() -> None:
+def test_stand_ins_hold_only_values() -> None:
     """Each class that a pickle may name, called in every way that a pickle can call it."""
     for entry in stand_ins():
         kind = entry[0] if isinstance(entry, tuple) else entry
@@ -140,7 +140,7 @@ def test_stand_ins_hold_no_more_than_values() -> None:
                 kind(3)
 
 
-def test_the_message_says_what_files_of_mtdnn_hold(tmp_path: Path) -> None:
+def test_the_message_says_what_mtdnn_files_contain(tmp_path: Path) -> None:
     import argparse
 
     source = write_pt(tmp_path / "m.pt", config=argparse.Namespace(a=1))

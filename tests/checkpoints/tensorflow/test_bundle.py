@@ -1,4 +1,4 @@
-"""Bundles: every layout that TensorFlow writes, exact to the bit, and every kind of damage named."""
+"""Bundles: every layout that TensorFlow writes, read bit for bit, and every kind of damage reported."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_written_and_read(tmp_path: Path) -> None:
     assert_equal(Bundle(tmp_path / "x"), VALUES)
 
 
-def test_big_endian_arrays_are_turned(tmp_path: Path) -> None:
+def test_big_endian_arrays_are_byte_swapped(tmp_path: Path) -> None:
     write_bundle(tmp_path / "x", {"a": np.array([1, 2], dtype=">f4")})
     assert Bundle(tmp_path / "x").read("a").tolist() == [1, 2]
 
@@ -83,7 +83,7 @@ def test_missing_and_overlapping_slices(tmp_path: Path) -> None:
         Bundle(tmp_path / "x").read("f")
 
 
-def test_whole_dimensions_of_a_slice_may_go_unsaid() -> None:
+def test_full_dimensions_of_a_slice_may_be_omitted() -> None:
     part = np.ones((2, 3), dtype=np.float32)
     joined = slices.join((4, 3), [(((0, 2), (0, -1)), part), (((2, 2), (0, -1)), 2 * part)])
     assert joined[:, 0].tolist() == [1, 1, 2, 2]
@@ -160,7 +160,7 @@ def test_refusals(tmp_path: Path, header: Header, entry: Entry, message: str) ->
         Bundle(tmp_path / "x").read("v")
 
 
-def test_a_table_that_is_no_index(tmp_path: Path) -> None:
+def test_a_table_that_is_not_an_index(tmp_path: Path) -> None:
     (tmp_path / "x.index").write_bytes(write_table([(b"key", b"value")]))
     with pytest.raises(InputError, match="no header entry"):
         Bundle(tmp_path / "x")
@@ -262,7 +262,7 @@ def test_slices_that_share_their_data(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("shape", [(10**18,), (-1, 3), (2**59,), (2**30, 2**30), (1,) * 33])
 @pytest.mark.parametrize("sliced", [False, True])
-def test_sizes_that_no_file_has(tmp_path: Path, shape: tuple[int, ...], sliced: bool) -> None:
+def test_impossible_sizes(tmp_path: Path, shape: tuple[int, ...], sliced: bool) -> None:
     write_bundle(tmp_path / "x", {"a": np.zeros(3, dtype=np.float32)})
     table = read_table(tmp_path / "x.index")
     entry = protos.decode_entry(table[b"a"])

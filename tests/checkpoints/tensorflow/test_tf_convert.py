@@ -101,7 +101,7 @@ def test_other_object_based_checkpoints_are_refused(tmp_path: Path) -> None:
         convert(write_tf(tmp_path / "in", keys), tmp_path / "out")
 
 
-def test_there_and_back(tmp_path: Path) -> None:
+def test_round_trip(tmp_path: Path) -> None:
     variables = bert_variables("mlm", "nsp")
     source = write_tf(tmp_path / "in", variables)
     convert(source, tmp_path / "hf")
@@ -151,7 +151,7 @@ def test_lower_case_is_decided_from_the_vocabulary(tmp_path: Path) -> None:
     assert made("pola", "rimu")["input_ids"] == [2, 5, 3, 6, 3]
 
 
-def test_marks_written_in_a_text_are_text(tmp_path: Path) -> None:
+def test_special_tokens_written_in_a_text_are_text(tmp_path: Path) -> None:
     source = write_tf(tmp_path / "in", bert_variables())
     assert 3 not in tokenizer(source, tmp_path / "out")("pola [SEP] rimu", add_special_tokens=False)["input_ids"]
 

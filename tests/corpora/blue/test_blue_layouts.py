@@ -1,4 +1,4 @@
-"""Every layout of relation, pair and HoC files gives the records that DESIGN fixes. All text is invented."""
+"""Every layout of relation, pair and HoC files gives the documented records. All text is invented."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def test_similarity_takes_the_last_three_of_ten_whatever_their_names(read: Any) 
     assert (record["id"], record["text_a"], record["text_b"], record["score"]) == ("5", "One.", "Two.", 4.0)
 
 
-def test_similarity_goes_by_names_where_more_columns_follow(read: Any) -> None:
+def test_similarity_columns_are_found_by_name_if_more_follow(read: Any) -> None:
     rows = f"0\t{FILLERS}\tOne.\tTwo.\t3.2\tJo\r\n"
     record = one(read({"clinicalSTS/train.tsv": STS.replace("\r\n", "\tannotator\r\n") + rows}), "medsts")
     assert (record["text_a"], record["text_b"], record["score"]) == ("One.", "Two.", 3.2)
@@ -141,7 +141,7 @@ def test_similarity_goes_by_names_where_more_columns_follow(read: Any) -> None:
         ("BIOSSES/dev.tsv", "0\tOne.\tTwo.\tx\n", "no header, expected a header with the columns index, score"),
     ],
 )
-def test_a_missing_column_is_called_as_its_files_call_it(read: Any, name: str, text: str, message: str) -> None:
+def test_a_missing_column_is_named_as_in_its_files(read: Any, name: str, text: str, message: str) -> None:
     with pytest.raises(InputError, match=f"{name}:1: {message}"):
         read({name: text})
 
@@ -242,7 +242,7 @@ def test_the_most_complete_folder_wins(read: Any) -> None:
         ({"hoc/dev.tsv": "", "hoc/devel.tsv": ""}, "two files for dev: hoc/dev.tsv and hoc/devel.tsv"),
     ],
 )
-def test_which_of_two(read: Any, files: dict[str, str], message: str) -> None:
+def test_two_candidates_are_refused(read: Any, files: dict[str, str], message: str) -> None:
     with pytest.raises(InputError, match=message):
         read(files)
 

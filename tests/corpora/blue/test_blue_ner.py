@@ -43,7 +43,7 @@ def test_inside_after_outside_stays(read: Any) -> None:
     assert read({"clefe/Training.tsv": text})["shareclefe"]["train"][0]["tags"] == ["B-Disease", "O", "I-Disease"]
 
 
-def test_document_marks_of_hash_signs_are_passed_over(read: Any) -> None:
+def test_hash_sign_document_marks_are_skipped(read: Any) -> None:
     text = "###MEDLINE:1\nPain\tn\t0\tO\n###\nAche\t-\t5\tO\n"
     records = read({"clefe/Training.tsv": text})["shareclefe"]["train"]
     assert [record["tokens"] for record in records] == [["Pain"], ["Ache"]]

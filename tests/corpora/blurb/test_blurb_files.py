@@ -64,7 +64,7 @@ def test_blurbs_own_files(task: str, whole: Path) -> None:
 
 
 def test_a_folder_of_blurbs_files_is_read_as_blurb_alone(whole: Path) -> None:
-    """BLUE has folders of the same names; where only tokens are in them, its task is the same and comes first."""
+    """BLUE has folders of the same names; if they contain only tokens, BLUE's task is the same and takes precedence."""
     jobs = choose(Source(whole))
     assert {job.task.name for job in jobs} == {
         *SUITES["blurb"], "bc5cdr-chem", "bc5cdr-disease"
@@ -85,7 +85,7 @@ def test_linkberts_json_lines(task: str, tmp_path: Path) -> None:
 
 
 def test_iob_files_of_others(tmp_path: Path) -> None:
-    """Those of Crichton et al. 2017 have types, those of BioBERT none and another name of dev; both may have marks."""
+    """The files of Crichton et al. 2017 have types, BioBERT's have none and another dev name; both may have marks."""
     typed = columns("#-DOCSTART-\tO", "The/O abc/B-DNA xyz/B-protein", "Off/O", "#-DOCSTART-\tO", "T/B-cell_type")
     mtl = {f"JNLPBA/{split}.tsv": typed for split in ("train", "devel", "test")}
     rows = read(lay(mtl, tmp_path / "mtl"), "jnlpba")
@@ -99,7 +99,7 @@ def test_iob_files_of_others(tmp_path: Path) -> None:
 
 
 def mistakes() -> Iterator[tuple[str, str, str]]:
-    """Task, its dev file, and what is said of it."""
+    """Task, its dev file, and the expected error."""
     yield (
         "blurb-ddi",
         "DDI-DrugBank.d1.s2.p0\t@DRUG$ raises @DRUG$ .\tDDI-effect\n1\tx\n",

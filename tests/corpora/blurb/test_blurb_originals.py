@@ -1,4 +1,4 @@
-"""The corpora of BLURB from their owners' files: invented samples in the exact layouts, and real ones if present."""
+"""The corpora of BLURB from their original files: invented samples in the exact layouts, and real ones if present."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def read(name: str, folder: Path, **options: Any) -> dict[str, list[dict[str, An
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_each_reader_knows_its_own_files_only(name: str, tmp_path: Path) -> None:
+def test_each_reader_recognises_only_its_own_files(name: str, tmp_path: Path) -> None:
     source = Source(lay(originals()[name], tmp_path))
     assert [type(reader).__name__ for reader in readers() if reader.detect(source)] == [name]
 
@@ -55,7 +55,7 @@ def test_ncbi_disease_has_one_type_and_each_document_once(tmp_path: Path) -> Non
         read("NCBIDisease", lay(files, tmp_path / "bad"))
 
 
-def test_bc2gm_offsets_count_no_blanks_and_dev_is_of_the_list(tmp_path: Path) -> None:
+def test_bc2gm_offsets_count_no_spaces_and_dev_follows_the_list(tmp_path: Path) -> None:
     found = read("BC2GM", lay(originals()["BC2GM"], tmp_path))
     (train,), (dev,), (test,) = (found[split] for split in ("train", "dev", "test"))
     assert train["tokens"] == ["The", "abc", "-", "2", "gene", "."]
@@ -94,7 +94,7 @@ def test_jnlpba_joins_the_types_and_the_last_200_abstracts_are_dev(tmp_path: Pat
         read("JNLPBA", lay(files, tmp_path / "one"))
 
 
-def test_ebm_pico_takes_the_last_element_and_cuts_at_full_stops(tmp_path: Path) -> None:
+def test_ebm_pico_takes_the_last_element_and_splits_at_full_stops(tmp_path: Path) -> None:
     found = read("EBMNLP", lay(originals()["EBMNLP"], tmp_path))
     assert sorted(found) == ["dev", "test", "train"]
     one, two = found["train"]
@@ -105,7 +105,7 @@ def test_ebm_pico_takes_the_last_element_and_cuts_at_full_stops(tmp_path: Path) 
         read("EBMNLP", lay(files, tmp_path / "short"))
 
 
-def test_gad_is_divided_by_row(tmp_path: Path) -> None:
+def test_gad_is_split_by_row(tmp_path: Path) -> None:
     found = read("GAD", lay(originals()["GAD"], tmp_path))
     assert {split: len(records) for split, records in found.items()} == {"train": 4261, "dev": 2, "test": 1}
     assert [(r["id"], r["label"]) for r in found["dev"]] == [("0", "false"), ("1", "false")]
@@ -116,7 +116,7 @@ def test_gad_is_divided_by_row(tmp_path: Path) -> None:
     )
 
 
-def test_pubmedqa_is_divided_by_the_lists_in_the_package(tmp_path: Path) -> None:
+def test_pubmedqa_is_split_by_the_lists_in_the_package(tmp_path: Path) -> None:
     found = read("PubMedQA", lay(originals()["PubMedQA"], tmp_path))
     (train,) = found["train"]
     assert train == {"id": "1", "doc_id": "1", "text_a": "Is it?", "text_b": "One. Two.", "label": "yes"}
@@ -126,7 +126,7 @@ def test_pubmedqa_is_divided_by_the_lists_in_the_package(tmp_path: Path) -> None
         read("PubMedQA", lay(files, tmp_path / "odd"))
 
 
-def test_bioasq_draws_dev_unless_blurbs_lists_are_there(tmp_path: Path) -> None:
+def test_bioasq_samples_dev_unless_blurbs_lists_are_there(tmp_path: Path) -> None:
     found = read("BioASQ", lay(originals()["BioASQ"], tmp_path))
     assert {split: len(records) for split, records in found.items()} == {"train": 9, "dev": 1, "test": 2}
     assert found["test"][1] == {
@@ -183,7 +183,7 @@ def test_damaged_files_give_records_or_one_error_with_their_name(data: st.DataOb
     assert all(split in SPLITS for _, split, _ in rows)
 
 
-def test_ddi_and_hallmarks_as_blurb_divides_them(shared: Path) -> None:
+def test_ddi_and_hallmarks_as_blurb_splits_them(shared: Path) -> None:
     """Real files: the counts of the paper that don't depend on a list that only BLURB has."""
     found = {
         name: divided(name, shared / "data" / corpus) for name, corpus in (("BlurbDDI", "ddi2013"), ("BlurbHoC", "hoc"))
@@ -209,7 +209,7 @@ def divided(name: str, folder: Path) -> dict[str, list[dict[str, Any]]]:
 @pytest.mark.parametrize(
     ("name", "folder", "ending", "suffix"), [("BlurbHoC", "HoC", "pmid", ".txt"), ("BlurbDDI", "DDI", "files", ".xml")]
 )
-def test_blurbs_lists_of_documents_decide_if_they_are_there(
+def test_blurbs_lists_of_documents_are_used_if_present(
     name: str, folder: str, ending: str, suffix: str, tmp_path: Path
 ) -> None:
     document = (

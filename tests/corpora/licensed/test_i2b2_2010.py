@@ -75,14 +75,14 @@ def test_pairs_labels_and_masks(corpus: Path) -> None:
     ]
 
 
-def test_entities_stand_where_they_say(corpus: Path) -> None:
+def test_entity_offsets_match_their_text(corpus: Path) -> None:
     for _, _, record in read(corpus):
         assert len(record["entities"]) == 2
         for entity in record["entities"]:
             assert record["text"][entity["start"] : entity["end"]] == entity["text"]
 
 
-def test_parts_and_a_drawn_dev_document(corpus: Path) -> None:
+def test_splits_and_a_sampled_dev_document(corpus: Path) -> None:
     splits: dict[str, set[str]] = {}
     for task, split, record in read(corpus):
         assert task == "i2b2-2010"
@@ -93,7 +93,7 @@ def test_parts_and_a_drawn_dev_document(corpus: Path) -> None:
     assert {r["label"] for _, split, r in read(corpus) if split == "test"} == {"false"}
 
 
-def test_the_draw_hangs_on_the_seed_only(corpus: Path) -> None:
+def test_the_sample_depends_only_on_the_seed(corpus: Path) -> None:
     def dev(seed: int) -> set[str]:
         return {record["doc_id"] for _, split, record in read(corpus, seed=seed) if split == "dev"}
 
@@ -109,7 +109,7 @@ def test_dev_list(corpus: Path) -> None:
         read(corpus)
 
 
-def test_blue_dev_document_is_told_by_its_published_counts(corpus: Path) -> None:
+def test_blues_dev_document_is_identified_by_its_published_counts(corpus: Path) -> None:
     # 96 pairs (8 TeCP, 2 TrAP, 86 false): 16 lines of four concepts, six pairs each
     lines = [f"t{i} p{i} q{i} r{i}" for i in range(16)]
     con = [
@@ -216,5 +216,5 @@ def test_prepare_finds_and_writes_the_corpus(corpus: Path, tmp_path: Path) -> No
         ("reference_standard_for_test_data", "test"),
     ],
 )
-def test_a_part_is_told_by_its_folder(folder: str, part: str) -> None:
+def test_a_split_is_recognised_by_its_folder(folder: str, part: str) -> None:
     assert i2b2_2010._part(f"{folder}/rel/a.rel") == part

@@ -103,7 +103,7 @@ def test_medsts_has_blues_numbers(medsts: Path) -> None:
     assert first == {"id": "test.1", "doc_id": "test.1", "score": 0.0, "text_a": "He ate 0.", "text_b": "He drank 0."}
 
 
-def test_medsts_draw(medsts: Path) -> None:
+def test_medsts_dev_is_sampled(medsts: Path) -> None:
     def dev(seed: int) -> list[str]:
         return [record["id"] for _, split, record in read(MedSTS(), medsts, seed) if split == "dev"]
 

@@ -74,7 +74,7 @@ def tagged(rows: list[tuple[str, str, dict]], document: str) -> str:
     return " ".join(words)
 
 
-def test_keep_is_blues_way_with_disjoint_mentions(corpus: Path) -> None:
+def test_keep_treats_disjoint_mentions_as_blue_does(corpus: Path) -> None:
     rows = read(corpus)
     assert tagged(rows, "00009-note") == "chest/B pain/I left/B atrium/I dilated/I fever/B"
     assert tagged(rows, "00000-note") == "chest/B pain/I left/B dilated/I"
@@ -90,7 +90,7 @@ def test_refuse_names_file_and_mention(corpus: Path) -> None:
         read(corpus, mentions="refuse")
 
 
-def test_records_carry_the_counts_of_their_document(corpus: Path) -> None:
+def test_records_have_the_counts_of_their_document(corpus: Path) -> None:
     cases: Counter[str] = Counter()
     for _, split, record in read(corpus):
         if split == "test":
@@ -108,13 +108,13 @@ def test_offsets_are_those_of_the_note(corpus: Path) -> None:
         assert record["id"] == f"{record['doc_id']}.{record['offsets'][0][0]}"
 
 
-def test_hidden_names_and_rules() -> None:
+def test_deidentified_names_and_horizontal_rules() -> None:
     assert clean("a [**Hospital 1**] b") == "a " + " " * 9 + "PATTERN b"
     assert clean("x||||y___z~~") == "x    y   z  "
     assert clean("[****]") == "ATTERN"
 
 
-def test_no_sentence_runs_over_a_blank_line(corpus: Path) -> None:
+def test_no_sentence_crosses_a_blank_line(corpus: Path) -> None:
     texts = [" ".join(record["tokens"]) for _, _, record in read(corpus) if record["doc_id"] == "00009-note"]
     assert texts[-2:] == ["The left and right atrium are dilated .", "No fever today ."]
 

@@ -144,7 +144,7 @@ DISTRIBUTIONS: dict[str, Callable[[], Files]] = {
 
 
 def lay(files: Files, folder: Path, zipped: bool) -> Path:
-    """Write the files below ``folder``, as one zip inside it or as they are."""
+    """Write the files below ``folder``, zipped or not."""
     folder.mkdir(parents=True, exist_ok=True)
     if zipped:
         with zipfile.ZipFile(folder / "corpus.zip", "w", zipfile.ZIP_DEFLATED) as archive:
@@ -162,7 +162,7 @@ def reader_of(name: str) -> Reader:
 
 
 class Corpora:
-    """What the tests of this folder need of this module (they can't import it)."""
+    """What the tests of this folder need from this module (they can't import it)."""
 
     names = tuple(DISTRIBUTIONS)
     ddi_document = staticmethod(ddi_document)

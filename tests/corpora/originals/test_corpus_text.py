@@ -1,4 +1,4 @@
-"""Sentences, words, masks and ASCII text: what must hold of any text, and the cases that made the rules."""
+"""Sentences, words, masks and ASCII text: properties of any text, and the cases behind the rules."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_sentences_cover_the_text_and_nothing_else(text: str) -> None:
 
 @quiet
 @given(TEXTS, st.data())
-def test_sentences_of_a_part_stay_inside_it(text: str, data: st.DataObject) -> None:
+def test_sentences_of_a_passage_stay_inside_it(text: str, data: st.DataObject) -> None:
     start = data.draw(st.integers(0, len(text)))
     end = data.draw(st.integers(start, len(text)))
     for begin, stop in sentences(text, start, end):
@@ -104,7 +104,7 @@ def test_a_line_of_nothing_but_marks_takes_linear_time() -> None:
 @quiet
 @given(TEXTS)
 @example("patient's o'clock 5'-AMP ''s 's'")
-def test_words_lose_blanks_only(text: str) -> None:
+def test_splitting_into_words_loses_only_whitespace(text: str) -> None:
     spans = list(words(text))
     assert "".join(text[start:end] for start, end in spans) == "".join(text.split())
     assert all(end <= start for (_, end), (start, _) in pairwise(spans))

@@ -1,4 +1,4 @@
-"""The real distributions of the public six against BLUE: every count, every released row that we have."""
+"""The real distributions of the six public corpora against BLUE: every count, every released row that we have."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def test_ddi_counts(records: Any) -> None:
     assert "DDI-DrugBank.d236.s29.p0" not in train
 
 
-def test_ddi_dev_is_the_released_file_but_for_a_blank(records: Any, data: Path) -> None:
+def test_ddi_dev_is_the_released_file_except_for_a_space(records: Any, data: Path) -> None:
     released = blue(data / "ddi2013/blue_format/dev.tsv", quoting=csv.QUOTE_NONE)
     ours = records["ddi2013", "dev"]
     assert [row["id"] for row in ours] == [row["index"] for row in released]
@@ -200,7 +200,7 @@ def test_biosses_is_the_released_split(records: Any, data: Path, corpora: Any) -
         ]
 
 
-def test_every_record_is_sound(records: Any) -> None:
+def test_every_record_is_valid(records: Any) -> None:
     for (task, split), rows in records.items():
         assert len({row["id"] for row in rows}) == len(rows), (task, split)
         for row in rows:

@@ -49,7 +49,7 @@ def test_zipped_or_not_the_records_are_the_same(name: str, corpora: Any, tmp_pat
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_reader_knows_its_own_layout_only(name: str, corpora: Any, tmp_path: Path) -> None:
+def test_a_reader_recognises_only_its_own_layout(name: str, corpora: Any, tmp_path: Path) -> None:
     for other in NAMES:
         found = corpora.reader(name).detect(Source(corpora.lay(corpora.files(other), tmp_path / other, True)))
         assert bool(found) == (name == other)
@@ -71,7 +71,7 @@ def test_two_unpacked_copies_are_refused(name: str, corpora: Any, tmp_path: Path
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_file_that_is_missing_is_named(name: str, corpora: Any, tmp_path: Path) -> None:
+def test_every_missing_file_is_named(name: str, corpora: Any, tmp_path: Path) -> None:
     files = corpora.files(name)
     needed = [file for file in files if "DrugNER" not in file and "README" not in file and "docid" not in file]
     needed = [file for file in needed if not (name == "DDI2013" and "Train/" in file) and "13.txt" not in file]
@@ -112,7 +112,7 @@ def test_bc5cdr_counts_special_mentions(read: Any, corpora: Any) -> None:
     assert len(rows) > 1
 
 
-def test_bc5cdr_refuses_a_mention_of_another_kind(read: Any, corpora: Any) -> None:
+def test_bc5cdr_refuses_a_mention_of_another_type(read: Any, corpora: Any) -> None:
     files = {name: content.replace(b"\tDisease\t", b"\tGene\t") for name, content in corpora.files("BC5CDR").items()}
     with pytest.raises(InputError, match="'tremor' of type 'Gene', expected Chemical or Disease"):
         read("BC5CDR", files)
@@ -139,7 +139,7 @@ def test_ddi_rows_order_and_splits(read: Any) -> None:
     ]
 
 
-def test_ddi_dev_is_of_the_list_beside_the_corpus(read: Any, corpora: Any) -> None:
+def test_ddi_dev_follows_the_list_beside_the_corpus(read: Any, corpora: Any) -> None:
     listed = b"DDI-DrugBank.d9999.s2\r\n\r\nDDI-DrugBank.d9999.s10\n"
     rows = read("DDI2013", {**corpora.files("DDI2013"), "dev_sentence_ids.txt": listed})
     assert [r["id"] for r in of(rows, "ddi2013", "dev")] == ["DDI-DrugBank.d9999.s10.p0", "DDI-DrugBank.d9999.s2.p0"]
@@ -208,7 +208,7 @@ def test_chemprot_rows(read: Any) -> None:
     assert kinds[1] == [("T2", "CHEMICAL"), ("T3", "GENE-N")]
 
 
-def test_chemprot_given_sentences_rule_the_splits_they_know(read: Any, tmp_path: Path) -> None:
+def test_chemprot_given_sentences_apply_to_the_splits_they_cover(read: Any, tmp_path: Path) -> None:
     spans = tmp_path / "spans.tsv"
     spans.write_text("docid\tstart\tend\n79\t0\t5\n")
     with pytest.raises(InputError, match="which is in no split"):

@@ -103,7 +103,7 @@ def test_saved_and_loaded_to_equal_outputs(model: MultiTaskModel, bilm_folder: P
     assert all(torch.equal(wanted[name].outputs, got[name].outputs) for name in wanted)
 
 
-def test_the_store_changes_nothing_and_spares_the_bilm(
+def test_the_store_gives_equal_outputs_without_running_the_bilm(
     model: MultiTaskModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     encoder = model.encoder
@@ -132,7 +132,7 @@ def test_the_store_changes_nothing_and_spares_the_bilm(
     torch.stack([answer.outputs.sum() for answer in got.values()]).sum().backward()
 
 
-def test_unprepared_rows_enter_the_store_as_they_are_met(model: MultiTaskModel, tmp_path: Path) -> None:
+def test_unprepared_rows_are_stored_when_first_encoded(model: MultiTaskModel, tmp_path: Path) -> None:
     encoder = model.encoder
     assert isinstance(encoder, ElmoEncoder)
     encoder.keep_activations(tmp_path)

@@ -1,4 +1,4 @@
-"""The network against the plain implementation, and against itself in other batches."""
+"""The network against the plain implementation, and against itself with other batches."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_equals_the_plain_implementation(name: str, naive: ModuleType, tmp_path:
 
 
 def test_clips_act_in_the_small_model(bilm: Elmo) -> None:
-    """Or the test above would say nothing of them."""
+    """Otherwise the test above would not cover them."""
     layers = torch.cat(list(encode(bilm, SENTENCES)), dim=1)
     assert (layers[1].abs() == bilm.options.lstm.proj_clip).any()
     bilm.layers[0].cell_clip = None
@@ -72,7 +72,7 @@ sentences = st.lists(st.lists(words, max_size=12), min_size=1, max_size=8)
 @settings(max_examples=40, deadline=None)
 @given(sentences=sentences, order=st.randoms(use_true_random=False), budget=st.integers(1, 60))
 def test_stateless(sentences: list[list[str]], order: Any, budget: int, bilm_folder: Any) -> None:
-    """The same sentence gives the same vectors in any batch, order and company."""
+    """The same sentence gives the same vectors in any batch and order."""
     model = load_elmo(bilm_folder)
     alone = [next(encode(model, [sentence])) for sentence in sentences]
     places = list(range(len(sentences)))
@@ -82,7 +82,7 @@ def test_stateless(sentences: list[list[str]], order: Any, budget: int, bilm_fol
         torch.testing.assert_close(layers, alone[place], atol=1e-5, rtol=0)
 
 
-def test_layer_0_is_the_word_twice_wherever_it_stands(bilm: Elmo) -> None:
+def test_layer_0_is_the_word_twice_wherever_it_occurs(bilm: Elmo) -> None:
     layers = list(encode(bilm, [["a", "b", "a"], ["b", "a"]]))
     half = bilm.options.lstm.projection_dim
     assert torch.equal(layers[0][0, :, :half], layers[0][0, :, half:])
@@ -132,13 +132,13 @@ def test_gradients() -> None:
     assert torch.autograd.gradcheck(run, values, fast_mode=True)
 
 
-def test_long_runs_of_steps_are_cut_without_effect(bilm: Elmo, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_splitting_long_runs_of_steps_has_no_effect(bilm: Elmo, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = torch.cat(list(encode(bilm, SENTENCES)), dim=1)
     monkeypatch.setattr(lstm_module, "ROWS_AT_ONCE", 1)
     torch.testing.assert_close(torch.cat(list(encode(bilm, SENTENCES)), dim=1), whole, atol=1e-6, rtol=0)
 
 
-def test_bf16_is_near(bilm_folder: Any) -> None:
+def test_bf16_is_close(bilm_folder: Any) -> None:
     exact = torch.cat(list(encode(load_elmo(bilm_folder), SENTENCES)), dim=1)
     near = torch.cat(list(encode(load_elmo(bilm_folder, dtype=torch.bfloat16), SENTENCES)), dim=1)
     assert near.dtype == torch.bfloat16
@@ -178,7 +178,7 @@ def test_word_batch_from_words_and_from_ids() -> None:
 
 
 def test_a_distinct_word_is_computed_once(bilm: Elmo, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever the windows, and with state carried; unless there are more words than may be kept."""
+    """With any windows, and with carried state, unless there are more words than the limit."""
     seen: list[int] = []
     before = type(bilm.token).forward
     monkeypatch.setattr(type(bilm.token), "forward", lambda self, ids: seen.append(len(ids)) or before(self, ids))

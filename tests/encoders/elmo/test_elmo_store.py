@@ -95,7 +95,7 @@ def test_a_full_disk_is_no_error(bilm: Elmo, tmp_path: Path, monkeypatch: pytest
     check(again, bilm, SENTENCES[:1])
 
 
-def test_weights_and_format_have_stores_of_their_own(bilm: Elmo, bilm_folder: Path, tmp_path: Path) -> None:
+def test_each_model_and_precision_has_its_own_store(bilm: Elmo, bilm_folder: Path, tmp_path: Path) -> None:
     other = load_elmo(bilm_folder)
     assert fingerprint(other) == fingerprint(bilm)
     other.token.projection.bias[0] += 1

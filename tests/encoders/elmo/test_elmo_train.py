@@ -67,7 +67,7 @@ def test_train_predict_evaluate(run: Any, bilm_folder: Path, small_suite: Path, 
     assert results[1]["reg-pair"].score is not None
 
 
-def test_what_is_scored_is_announced_too(run: Any, small_suite: Path, tmp_path: Path) -> None:
+def test_evaluation_texts_are_announced_too(run: Any, small_suite: Path, tmp_path: Path) -> None:
     said = run("first")
     count = int(re.search(r"computing ([\d,]+) of", said)[1].replace(",", ""))  # type: ignore[index]
     (index,) = (tmp_path / "store").rglob("index.bin")

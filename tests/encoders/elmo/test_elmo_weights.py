@@ -183,7 +183,7 @@ def test_broken_files_are_named_in_one_line(name: str, bilm_folder: Path, tmp_pa
 
 
 @pytest.mark.parametrize("share", [0, 0.3, 0.99])
-def test_cut_safetensors(share: float, bilm: Elmo, tmp_path: Path) -> None:
+def test_truncated_safetensors(share: float, bilm: Elmo, tmp_path: Path) -> None:
     save_elmo(bilm, tmp_path / "elmo")
     data = (tmp_path / "elmo" / "model.safetensors").read_bytes()
     (tmp_path / "elmo" / "model.safetensors").write_bytes(data[: int(share * len(data))])
@@ -216,7 +216,7 @@ def test_scalar_mix(bilm: Elmo) -> None:
     torch.testing.assert_close(got, wanted)
 
 
-def test_changed_bytes_of_an_hdf5_file_are_one_line_or_harmless(bilm_folder: Path, tmp_path: Path) -> None:
+def test_changed_bytes_of_an_hdf5_file_give_a_one_line_error_or_do_no_harm(bilm_folder: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(bilm_folder, tmp_path / "elmo"))
     whole, said = (folder / "weights.hdf5").read_bytes(), []
     for seed in range(150):

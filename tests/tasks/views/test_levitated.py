@@ -75,7 +75,7 @@ def test_text_states_are_those_without_markers(processor: TransformerProcessor, 
         torch.testing.assert_close(states(encoder_of(family, processor, "eager"), inputs), found, atol=1e-4, rtol=1e-4)
 
 
-def test_a_marker_reads_the_text_and_its_pair_only(processor: TransformerProcessor) -> None:
+def test_a_marker_attends_only_to_the_text_and_its_pair(processor: TransformerProcessor) -> None:
     encoder = encoder_of("bert", processor)
     inputs = batch_of(processor, tiny.records(NAME, 4)).inputs
     (groups,) = inputs[GROUPS]
@@ -91,7 +91,7 @@ def test_a_marker_reads_the_text_and_its_pair_only(processor: TransformerProcess
         assert not torch.equal(states(encoder, {**inputs, changed: value})[0, first], found[first])
 
 
-def test_markers_share_the_places_of_their_mentions(processor: TransformerProcessor) -> None:
+def test_markers_share_the_positions_of_their_mentions(processor: TransformerProcessor) -> None:
     records = tiny.records(NAME, 4)
     batch = batch_of(processor, records)
     (row,), (groups,), (places,) = (batch.inputs[name] for name in ("input_ids", GROUPS, POSITIONS))

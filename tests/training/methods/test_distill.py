@@ -1,4 +1,4 @@
-"""Teachers: their outputs, when these are used, that they are computed once, and which teachers are refused."""
+"""Teachers: their outputs, when these are used and that they are computed once, and which teachers are refused."""
 
 from __future__ import annotations
 
@@ -183,8 +183,8 @@ def test_pairs_of_texts_of_other_tasks(bert: Path, suite: Path, teacher: Path, t
     torch.testing.assert_close(changed["reg-pair"], errors.square().mean())
 
 
-def test_a_text_that_words_do_not_give_back(bert: Path, suite: Path, teacher: Path, tmp_path: Path) -> None:
-    """A tagger reads words, so it can't read a thin space: such a text keeps to its own task."""
+def test_a_text_that_cannot_be_rebuilt_from_its_words(bert: Path, suite: Path, teacher: Path, tmp_path: Path) -> None:
+    """A tagger reads words, so it can't read a thin space: such a text is used for its own task only."""
     rows = tiny.records("cls-text", 4)
     rows[2]["text"] = rows[2]["text"].replace(" ", "\u2009", 1)
     tiny.write_rows(suite / "cls-text" / "train.jsonl", rows)
@@ -260,7 +260,7 @@ def test_several_teachers_are_averaged(bert: Path, suite: Path, teacher: Path, t
         np.testing.assert_allclose(mean, (first.astype(np.float32) + second) / 2, atol=1e-3)
 
 
-def test_who_is_no_teacher(bert: Path, suite: Path, teacher: Path, tmp_path: Path) -> None:
+def test_invalid_teachers(bert: Path, suite: Path, teacher: Path, tmp_path: Path) -> None:
     tasks = load_suite(suite).tasks
 
     def refused(teachers: Any, message: str, **keys: Any) -> None:
@@ -294,7 +294,7 @@ def test_a_refused_teacher_leaves_nothing(bert: Path, suite: Path, tmp_path: Pat
 
 
 def test_accumulation_equals_one_batch(bert: Path, suite: Path, teacher: Path, tmp_path: Path) -> None:
-    """Also with texts that some tasks have no gold for."""
+    """Also with texts for which some tasks have no gold."""
     recipe = recipe_of(suite, tmp_path, str(teacher), unlabelled="*", gold_from=0.5, dropout=0.0, max_grad_norm=0)
     model, data, _ = taught_data(recipe, bert)
     configure(model, recipe)

@@ -71,7 +71,7 @@ def test_frozen_weights_are_left_out(bert: Path) -> None:
     assert all(name.startswith("heads.") for name in method.state().tensors)
 
 
-def test_what_is_kept_is_taken_up(bert: Path) -> None:
+def test_the_saved_state_is_restored(bert: Path) -> None:
     model = model_of(bert)
     method, other = WeightAverage(0.9, model), WeightAverage(0.9, model)
     move(model)

@@ -82,7 +82,7 @@ def test_pcgrad_by_hand() -> None:
     torch.testing.assert_close(combined(load_rule("pcgrad", 2), rows @ rows.T) @ rows, one + other)
 
 
-def test_it_changes_the_encoder_alone(model: MultiTaskModel) -> None:
+def test_it_changes_only_the_encoder(model: MultiTaskModel) -> None:
     examples = examples_of(model)
     plain, changed = step(model, [examples], None), step(model, [examples], GradientAggregation("mgda", model))
     for name, value in plain.items():

@@ -68,7 +68,7 @@ def test_rates_fall_layer_by_layer(bert: Path) -> None:
     assert set(rates_of(model, plain).values()) == {1e-3}
 
 
-def test_the_schedule_scales_every_layer_alike_and_the_log_has_the_undiminished_rate(bert: Path) -> None:
+def test_the_schedule_scales_every_layer_alike_and_the_log_has_the_full_rate(bert: Path) -> None:
     model = model_of(bert)
     recipe = make_recipe({"learning_rate": 1e-3, "layer_decay": 0.5, "warmup_steps": 0, "max_steps": 4})
     optimiser = build_optimiser(model, recipe, make_methods(recipe, model).values())

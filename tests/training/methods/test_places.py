@@ -137,7 +137,7 @@ def run(bert: Path, small_suite: Path, tmp_path: Path) -> Callable[..., tuple[Mu
     return start
 
 
-def test_a_new_method_acts_at_every_place(
+def test_a_new_method_acts_at_every_hook(
     run: Callable[..., Any], bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(methods, "METHODS", {**methods.METHODS, "tug": Tug})

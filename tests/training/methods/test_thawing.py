@@ -73,7 +73,7 @@ def test_more_layers_than_there_are(bert: Path) -> None:
         configure(model, make_recipe({"gradual_thawing": 0.5}))
 
 
-def test_draws_follow_need(bert: Path, tmp_path: Path) -> None:
+def test_sampling_follows_need(bert: Path, tmp_path: Path) -> None:
     suite = load_suite(tiny.write_suite(tmp_path / "suite", ("cls-text", "reg-pair"), train=40))
     recipe = make_recipe(
         {
