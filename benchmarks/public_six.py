@@ -177,6 +177,12 @@ class Arms:
             [*self.needs("joint", "all"), *needs],
         )
 
+    def entities(self, seed: int) -> Run:
+        """Both entity tasks, from which a joint run starts."""
+        tasks = {name: TASKS[name] for name in ("bc5cdr-chem", "bc5cdr-disease")}
+        rate = self.rate("tagging", "bc5cdr-disease")
+        return Run(f"entities/{seed}", self.keys(seed, tasks, 5, batch_tokens=2048, predict_test=False, **rate))
+
     def viewed(self, view: str, task: str, seed: int) -> Run:
         """A relation task in another view; ``markers`` and ``levitated`` take the rates of ``mask`` and ``spans``."""
         kind = {"markers": "mask", "levitated": "spans"}.get(view, view)
@@ -205,6 +211,11 @@ class Arms:
             yield self.mixed("adapted-distilled", seed, (*after, f"adapt/{seed}"), encoder=adapted, distill=teach)
             yield self.mixed("adapted-joint", seed, (f"adapt/{seed}",), encoder=adapted)
             yield self.mixed("distilled", seed, after, distill=teach)
+            yield self.entities(seed)
+            first: dict[str, Any] = {"encoder": str(self.out / "entities" / str(seed)), "heads": "trained"}
+            first["num_train_epochs"] = JOINT_EPOCHS - 1  # five passes over the entities' texts cost about one of all
+            yield self.mixed("entities-first", seed, (f"entities/{seed}",), **first)
+            yield self.mixed("entities-first-distilled", seed, (*after, f"entities/{seed}"), distill=teach, **first)
         for arm in ("adapted-distilled", "joint"):
             for seed in SEEDS:
                 for task in TASKS:

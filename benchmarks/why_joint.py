@@ -30,18 +30,21 @@ TASKS: dict[str, dict[str, Any]] = {
 ENTRIES = {"bc5cdr-chem": 4546, "bc5cdr-disease": 4546, "ddi2013": 2851, "chemprot": 3714, "hoc": 10527, "biosses": 640}
 """Texts of a task in a pass; BIOSSES' 64 pairs are read ten times."""
 MEASURED = "bc5cdr-disease"
-SINGLE, SIX = 1024, 4096  # positions of a batch: the measured task has about as many in each step of both
+SINGLE, SIX = 1024, 2048  # positions of a batch
 VARIANTS: dict[str, Keys] = {
     "equal": {"loss_balance": "equal"},
+    "entities-4": {"loss_balance": "equal", "weights": {"bc5cdr-chem": 4, "bc5cdr-disease": 4}},
+    "scale": {"loss_balance": "scale"},
+    "smaller-batches": {"loss_balance": "equal", "batch_tokens": 1024},
     "shares": {},
     "one-task-per-batch": {"loss_balance": "equal", "mixing": "batch", "batch_tokens": 1024},
     "lower-half-frozen": {"loss_balance": "equal", "frozen_layers": 3},
-    "smaller-batches": {"loss_balance": "equal", "batch_tokens": 1024},
-    "twice-the-rate": {"loss_balance": "equal", "learning_rate": 4e-4},
-    "half-the-rate": {"loss_balance": "equal", "learning_rate": 1e-4},
-    "heads-1e-4": {"loss_balance": "equal", "head_learning_rate": 2e-4},
-    "own-layers": {"loss_balance": "equal", "adapter": 204},
     "own-lora": {"loss_balance": "equal", "lora": 8},
+    "half-the-rate": {"loss_balance": "equal", "learning_rate": 1e-4},
+    "twice-the-rate": {"loss_balance": "equal", "learning_rate": 4e-4},
+    "uncertainty": {"loss_balance": "uncertainty"},
+    "slower-heads": {"loss_balance": "equal", "head_learning_rate": 2e-4},
+    "own-layers": {"loss_balance": "equal", "adapter": 204},
     "pcgrad": {"loss_balance": "equal", "gradient_aggregation": "pcgrad"},
 }
 OWN = ("adapter", "lora")  # keys of each task
@@ -50,7 +53,10 @@ OWN = ("adapter", "lora")  # keys of each task
 def keys(options: argparse.Namespace, seed: int, names: tuple[str, ...], **more: Any) -> dict[str, Any]:
     """The recipe of a probe."""
     own = {key: more.pop(key) for key in OWN if key in more}
+    weights = more.pop("weights", {})
     tasks = {name: {**TASKS[name], **own, "mixing_weight": ENTRIES[name]} for name in names}
+    for name, weight in weights.items():
+        tasks[name]["weight"] = weight
     recipe = {
         "encoder": options.encoder,
         "suite": str(options.prepared.absolute()),
@@ -63,7 +69,7 @@ def keys(options: argparse.Namespace, seed: int, names: tuple[str, ...], **more:
         "batch_tokens": SINGLE if len(names) < len(TASKS) else SIX,
         "bf16": options.bf16,
         "num_threads": 1,
-        "eval_strategy": "no",
+        "eval_strategy": "epoch",
         "save_strategy": "no",
         "predict_test": False,
     }
@@ -74,17 +80,26 @@ def probes(options: argparse.Namespace) -> Iterator[Run]:
     """Every probe, the most telling first."""
     for seed in options.seeds:
         yield Run(f"{MEASURED}/{seed}", keys(options, seed, (MEASURED,)))
-        yield Run(f"all-equal/{seed}", keys(options, seed, tuple(TASKS), **VARIANTS["equal"]))
-        for other in ("bc5cdr-chem", "chemprot", "hoc", "ddi2013", "biosses"):
-            yield Run(f"{MEASURED}+{other}/{seed}", keys(options, seed, (MEASURED, other), loss_balance="equal"))
         for name, variant in VARIANTS.items():
-            if name != "equal":
-                yield Run(f"all-{name}/{seed}", keys(options, seed, tuple(TASKS), **variant))
+            yield Run(f"all-{name}/{seed}", keys(options, seed, tuple(TASKS), **variant))
+            if name == "equal":
+                yield from entities_first(options, seed, variant)
+                for other in ("bc5cdr-chem", "chemprot", "ddi2013", "hoc", "biosses"):
+                    yield Run(f"{MEASURED}+{other}/{seed}", keys(options, seed, (MEASURED, other), **variant))
         longer = keys(options, seed, tuple(TASKS), **VARIANTS["equal"])
         yield Run(f"all-twice-the-steps/{seed}", {**longer, "num_train_epochs": 2 * options.passes})
         for task in TASKS:
             if task != MEASURED:
                 yield Run(f"{task}/{seed}", keys(options, seed, (task,)))
+
+
+def entities_first(options: argparse.Namespace, seed: int, variant: Keys) -> Iterator[Run]:
+    """Both entity tasks alone for three passes, then all tasks from that encoder, the heads of entities kept."""
+    first = f"entities/{seed}"
+    recipe = keys(options, seed, ("bc5cdr-chem", "bc5cdr-disease"), **variant)
+    yield Run(first, {**recipe, "num_train_epochs": 3})
+    start = {"encoder": str(options.out.absolute() / first), "heads": "trained"}
+    yield Run(f"all-entities-first/{seed}", {**keys(options, seed, tuple(TASKS), **variant), **start}, [first])
 
 
 def scores(out: Path, passes: int) -> dict[str, Any]:
