@@ -17,6 +17,8 @@ import pytest
 
 import invented_run as invented
 from biomtl.report.page import write_report
+from biomtl.report.scores import Baseline, Tested
+from biomtl.results import FILE, Results
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 PROBE = """
@@ -80,6 +82,8 @@ frame.onload = () => {
   const outside = (one) => one.getBoundingClientRect().right > 361 && !one.closest(".wide");
   found.wide = [...inner.body.querySelectorAll("*")].filter(outside).map((one) => one.className || one.tagName);
   found.cases = inner.querySelectorAll(".case").length;
+  frame.style.width = "1200px";
+  found.hidden = [...inner.querySelectorAll(".wide")].map((part) => part.scrollWidth - part.clientWidth);
   document.body.dataset.found = JSON.stringify(found);
 };
 """
@@ -107,9 +111,13 @@ def browser() -> str:
 
 @pytest.fixture(scope="module")
 def markup(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A page with ten thousand errors."""
+    """A page with ten thousand errors, and a baseline."""
     folder = tmp_path_factory.mktemp("browser")
-    return write_report(folder / "first", invented.write(folder, 3200)).read_text(encoding="utf-8")
+    suite = invented.write(folder, 3200)
+    results = Results.read(folder / "first" / FILE)
+    tests = {("test", task): Tested(-0.012, -0.034, 0.056, 0.789) for task in results.tasks}
+    baseline = Baseline("a-run-with-a-long-name", results, tests)
+    return write_report(folder / "first", suite, baseline=baseline).read_text(encoding="utf-8")
 
 
 def test_the_page_in_a_browser(browser: str, markup: str, tmp_path: Path) -> None:
@@ -146,7 +154,7 @@ def test_the_page_in_a_browser(browser: str, markup: str, tmp_path: Path) -> Non
     assert found["folded"] == 0, "on paper everything is unfolded"
 
 
-def test_a_phone(browser: str, markup: str, tmp_path: Path) -> None:
+def test_a_phone_and_a_screen(browser: str, markup: str, tmp_path: Path) -> None:
     page = json.dumps(markup).replace("<", "\\u003c")
     script = PHONE.replace("PAGE", page)
     frame = "<iframe style='border:0;width:360px;height:800px'></iframe>"
@@ -154,4 +162,5 @@ def test_a_phone(browser: str, markup: str, tmp_path: Path) -> None:
     found = opened(browser, tmp_path / "frame.html", tmp_path / "profile")
     assert found["width"] <= found["room"] <= 360
     assert found["wide"] == []
+    assert found["hidden"][0] <= 0, "a screen shows all columns of the scores beside a baseline"
     assert found["cases"] == 40, "under the page's policy its script runs in a frame, too"

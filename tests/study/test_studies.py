@@ -79,6 +79,15 @@ def test_without_each_method(recipe: Path, tmp_path: Path, monkeypatch: pytest.M
         studies.ablate(loaded, tmp_path / "s", QUIET, keys=["r_drop"])
 
 
+@pytest.mark.parametrize("study", ["seeds", "ablate", "pairwise"])
+def test_what_is_not_scored_is_refused_before_anything_is_trained(recipe: Path, tmp_path: Path, study: str) -> None:
+    words = ["study", study, str(recipe), "--out", str(tmp_path / "s"), "eval_strategy=no"]
+    result = CliRunner().invoke(app, words)
+    assert isinstance(result.exception, InputError)
+    assert "a study on dev, but eval_strategy is no, so that nothing is scored on dev" in str(result.exception)
+    assert not (tmp_path / "s").exists()
+
+
 @pytest.mark.slow
 def test_pairs_in_parallel(recipe: Path, tmp_path: Path) -> None:
     words = ["study", "pairwise", str(recipe), "--out", str(tmp_path / "s"), "--workers", "2"]

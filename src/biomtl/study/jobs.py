@@ -28,6 +28,7 @@ from biomtl.training.checkpoint import latest_checkpoint
 from biomtl.training.folder import CHECKPOINTS, RECIPE, is_finished
 from biomtl.training.recipe import Recipe
 from biomtl.training.recipe_io import dump_recipe, make_recipe
+from biomtl.training.splits import scored_splits
 
 RUNS, INDEX = "runs", "study.json"
 POLL_SECONDS = 1.0
@@ -69,12 +70,19 @@ def job(arm: str, recipe: Recipe, out: Path, changes: Mapping[str, Any], *, spli
     """A run of the recipe with some keys changed; ``None`` takes a key out.
 
     Test is not looked at unless it is what the study compares.
+
+    Raises:
+        InputError: the run wouldn't score that split.
     """
     given = {key: getattr(recipe, key) for key in recipe.model_fields_set if key not in ("output", "tune")}
     values = {key: plain(value) for key, value in given.items()}
     values |= {"predict_test": split == "test", **changes}
     values = {key: value for key, value in values.items() if value is not None}
     made = make_recipe({**values, "output": "run"})
+    runs = [run.recipe for run in plan_stages(made) if run.stage in FINAL] if made.stages else [made]
+    if not all(split in scored_splits(run) for run in runs):
+        fix = "set eval_strategy: epoch or eval_steps, or compare on test with --split test"
+        raise InputError(f"a study on {split}, but eval_strategy is no, so that nothing is scored on {split}", fix=fix)
     return Job(arm, made.model_copy(update={"output": str(out / RUNS / content_name(made))}))
 
 

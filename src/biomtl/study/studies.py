@@ -157,7 +157,8 @@ def pairwise(
     }
     gains = {pair: test.difference for pair, test in tests.items()}
     sure = {pair for pair, p in corrected.items() if p < 0.05}
-    texts = {"transfer.svg": matrix_plot(tasks, gains, sure, f"gain on {split} over the task alone")}
+    alone = {task: arms[task].value(task, split) for task in tasks}
+    texts = {"transfer.svg": matrix_plot(tasks, gains, sure, alone, f"Gain on {split} over the task alone")}
     texts["study.md"] = _matrix(tasks, gains, sure)
     write_study(out, jobs, {"split": split, "gains": found}, texts)
     console.print(texts["study.md"], markup=False, highlight=False)

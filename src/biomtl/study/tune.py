@@ -109,7 +109,7 @@ def _report(optuna: Any, study: Any, out: Path, jobs: list[Job], console: Consol
     if len(complete) > 1 and len({trial.value for trial in complete}) > 1:
         evaluator = optuna.importance.PedAnovaImportanceEvaluator()
         found["importance"] = optuna.importance.get_param_importances(study, evaluator=evaluator)
-        texts["importance.svg"] = bar_plot(found["importance"], "importance of the keys for the dev score")
+        texts["importance.svg"] = bar_plot(found["importance"], "Importance of the keys for the dev score")
     write_study(out, jobs, found, texts)
     write_json(out / "best.json", found["best"])
     console.print(f"tune: best {study.best_value:.4f} with {study.best_params}", markup=False, highlight=False)

@@ -198,11 +198,13 @@ function startErrors(form) {
 
   const labels = new Set(data.cases.flatMap((one) => one[FAULTS].flatMap(([, gold, predicted]) => [gold, predicted])));
   for (const label of [...labels].filter(Boolean).sort()) named.append(make("option", "", label));
-  const words = data.cases.map((one) => {
-    const parts = [one[ID], one[GOLD], one[FOUND], ...one[TEXTS].map((index) => data.texts[index])];
+  const words = []; // what a search looks in, made when it first does
+  function wordsOf(index) {
+    const one = data.cases[index];
+    const parts = [one[ID], one[GOLD], one[FOUND], ...one[TEXTS].map((number) => data.texts[number])];
     for (const [kinds, gold, predicted] of one[FAULTS]) parts.push(kinds.join(" "), gold, predicted);
     return parts.join("\n").toLowerCase();
-  });
+  }
 
   function drawMore() {
     list.append(...matching.slice(drawn, drawn + PAGE).map((index) => draw(data.cases[index])));
@@ -216,7 +218,7 @@ function startErrors(form) {
     const fits = (fault) => (!kind || fault[0].includes(kind)) && (!label || fault[1] === label || fault[2] === label);
     matching = [...data.cases.keys()].filter((index) => {
       const one = data.cases[index];
-      return (!task || one[TASK] === task) && (!split || one[SPLIT] === split) && one[FAULTS].some(fits) && wanted.every((word) => words[index].includes(word));
+      return (!task || one[TASK] === task) && (!split || one[SPLIT] === split) && one[FAULTS].some(fits) && wanted.every((word) => (words[index] ??= wordsOf(index)).includes(word));
     });
     if (order === "sure") matching.sort((a, b) => (data.cases[b][SURE] ?? -1) - (data.cases[a][SURE] ?? -1));
     const counts = matching.reduce((sum, index) => sum + data.cases[index][FAULTS].filter(fits).length, 0);
