@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 import tiny
@@ -15,8 +17,9 @@ from biomtl.cli.main import app
 from biomtl.errors import InputError
 from biomtl.inference.evaluate import Evaluation
 from biomtl.results import Results
-from biomtl.scoring import score_records
-from biomtl.study.compare import MEAN, compare_runs
+from biomtl.scoring import paired, score_records
+from biomtl.study.compare import MEAN, Cell, Comparison, compare_runs
+from biomtl.study.tables import console_table
 from biomtl.suite import load_suite
 
 NAMES = ("cls-text", "tag-drug")
@@ -165,3 +168,17 @@ def test_the_forms(tmp_path: Path, suite: Path) -> None:
 def test_a_single_run_cannot_be_compared(tmp_path: Path, suite: Path) -> None:
     result = CliRunner().invoke(app, ["compare", str(write_run(tmp_path / "one", suite, 2))])
     assert isinstance(result.exception, InputError)
+
+
+def test_names_stay_whole_in_a_terminal_of_80_columns() -> None:
+    name = "bc5cdr-disease"
+    test = paired.Test(0.053, 0.029, 0.079, 0.001, 0.001, 50)
+    cells = {"alone": Cell(0.628, None), "joint": Cell(0.681, None, test, 0.0001, "win")}
+    arms, metrics, ranks = ("alone", "joint"), {name: "entity F1"}, {"alone": 2.0, "joint": 1.0}
+    found = Comparison("dev", arms, (name,), (), metrics, {name: cells, MEAN: cells}, ranks, 1, 100, 0, 0.05)
+    shown = io.StringIO()
+    Console(file=shown, width=80).print(console_table(found))
+    first = [line.split("│")[0].strip() for line in shown.getvalue().splitlines()]
+    assert {name, "mean rank", "win/tie/loss"} <= set(first)
+    assert "1/0/0" in shown.getvalue()
+    assert "win and loss: p < 0.05" in " ".join(shown.getvalue().split())

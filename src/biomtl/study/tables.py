@@ -40,13 +40,13 @@ def rows(comparison: Comparison) -> Iterator[list[str]]:
     yield ["mean rank", ranks[first], *(text for arm in others for text in (ranks[arm], "", ""))]
 
 
-def notes(comparison: Comparison) -> list[str]:
-    """How to read the table."""
+def notes(comparison: Comparison, marks: str = "+ and - mark") -> list[str]:
+    """How to read the table; ``marks`` says what stands at a difference that is more than chance."""
     lines = [f"{task}: {title}" for task, title in comparison.metrics.items()]
     tests = "Intervals: paired bootstrap over documents. p: approximate randomisation over documents, two-sided,"
     lines.append(f"Split {comparison.split}; differences from {comparison.arms[0]}, positive is better. {tests}")
     lines[-1] += " corrected by Holm over all tests of tasks (those of means apart);"
-    lines[-1] += f" {comparison.resamples:,} resamples, seed {comparison.seed}. + and - mark p < {comparison.level:g}."
+    lines[-1] += f" {comparison.resamples:,} resamples, seed {comparison.seed}. {marks} p < {comparison.level:g}."
     if comparison.runs > 1:
         lines.append(f"Means of {comparison.runs} runs with different seeds, ± their standard deviation.")
     if comparison.left_out:
@@ -66,10 +66,13 @@ def console_table(comparison: Comparison) -> Group:
             name = task if arm == comparison.arms[0] else ""
             table.add_row(name, arm, _value(cell), *_parts(cell), cell.outcome or "")
     table.add_section()
-    for arm in comparison.arms:
-        counts = "" if arm == comparison.arms[0] else "{} wins, {} ties, {} losses".format(*comparison.outcomes(arm))
-        table.add_row("mean rank" if arm == comparison.arms[0] else "", arm, f"{comparison.ranks[arm]:.2f}", "", counts)
-    return Group(table, Text("\n".join(notes(comparison)), style="dim"))
+    first, *others = comparison.arms
+    for arm, rank in comparison.ranks.items():
+        table.add_row("mean rank" if arm == first else "", arm, f"{rank:.2f}")
+    for arm in others:
+        counts = "/".join(map(str, comparison.outcomes(arm)))
+        table.add_row("win/tie/loss" if arm == others[0] else "", arm, "", counts)
+    return Group(table, Text("\n".join(notes(comparison, "win and loss:")), style="dim"))
 
 
 def markdown(comparison: Comparison) -> str:
