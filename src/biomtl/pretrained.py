@@ -48,8 +48,12 @@ def load_network(name: str | Path, class_name: str = "AutoModel", *, pickled: bo
     from biomtl.storage.tensors import refuse_nonfinite
 
     refuse_code(name)
+    config = _config(name)
+    for key in ("hidden_act", "hidden_activation", "activation"):  # in transformers 4 a number is an error in use only
+        if not isinstance(config.get(key), str | None):
+            raise InputError(f"{key} {config[key]!r} in config.json is no activation's name", path=name)
     if class_name == "AutoModel":
-        class_name = _encoder_class(name)
+        class_name = ENCODER_HALVES.get(str(config.get("model_type")), "AutoModel")
     with quiet(), _no_code(name):
         network, report = getattr(transformers, class_name).from_pretrained(
             str(name),
@@ -64,11 +68,11 @@ def load_network(name: str | Path, class_name: str = "AutoModel", *, pickled: bo
     return network, sorted(report["missing_keys"])
 
 
-def _encoder_class(name: str | Path) -> str:
+def _config(name: str | Path) -> dict[str, Any]:
     from transformers import PretrainedConfig
 
     config, _ = PretrainedConfig.get_config_dict(str(name))
-    return ENCODER_HALVES.get(str(config.get("model_type")), "AutoModel")
+    return dict(config)
 
 
 def layers_of(name: str | Path) -> int:

@@ -26,10 +26,13 @@ from biomtl.pretrained import ENCODER_HALVES, layers_of, load_network, quiet
 from biomtl.storage.structured import read_json
 from biomtl.text.levitated import GROUPS, POSITIONS, attention
 
-MARKED_FAMILIES = ("albert", "bert", "camembert", "electra", "roberta", "xlm-roberta")
+_TRANSFORMERS_4 = transformers.__version__.startswith("4.")
+_MARKED_FAMILIES = ("bert", "camembert", "electra", "roberta", "xlm-roberta")
+MARKED_FAMILIES = _MARKED_FAMILIES if _TRANSFORMERS_4 else ("albert", *_MARKED_FAMILIES)
 """Families whose attention takes a mask for each pair of positions, and positions in any order.
 
-Others place pieces by their distance in the row (DeBERTa, MPNet) or make masks of their own (ModernBERT, Longformer).
+Others place pieces by their distance in the row (DeBERTa, MPNet) or make masks of their own (ModernBERT, Longformer;
+ALBERT in transformers 4).
 """
 
 
@@ -112,7 +115,9 @@ class TransformerEncoder(Encoder):
     def _with_markers(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The network's inputs, where some positions are markers (see `text.levitated`)."""
         seen = attention(inputs["attention_mask"], inputs[GROUPS])
-        if self.config._attn_implementation != "sdpa":  # adds the mask to its scores
+        if _TRANSFORMERS_4:  # takes ones and zeros without an axis for heads
+            seen = seen[:, 0].to(inputs["attention_mask"].dtype)
+        elif self.config._attn_implementation != "sdpa":  # adds the mask to its scores
             seen = torch.zeros(seen.shape, device=seen.device).masked_fill(~seen, torch.finfo(torch.float32).min)
         accepted = {name: value for name, value in inputs.items() if name != GROUPS}
         return {**accepted, "attention_mask": seen, POSITIONS: inputs[POSITIONS] + self._first_position}
@@ -202,9 +207,8 @@ class StockHead(RowNetwork):
             raise InputError(problem, path=getattr(config, "_name_or_path", "") or None) from error
         setattr(stock, stock.base_model_prefix, _Stub())
         stock.to_empty(device="cpu")
-        for module in stock.modules():
-            if not isinstance(module, _Stub):
-                stock._init_weights(module)
+        # Parts first, as the families do: ModernBERT's head chooses other weights for its layers than any layer has.
+        stock.apply(lambda module: None if isinstance(module, _Stub) else stock._init_weights(module))
         self.stock = stock
 
     def forward(self, encoded: Encoded) -> Tensor:

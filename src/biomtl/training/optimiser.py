@@ -120,5 +120,7 @@ def set_dropout(model: torch.nn.Module, probability: float) -> None:
             module.p = probability
         elif isinstance(getattr(module, "attention_dropout", None), float):
             module.attention_dropout = probability  # type: ignore[assignment]
+        elif isinstance(getattr(module, "dropout_prob", None), float):  # its name in transformers 4
+            module.dropout_prob = probability  # type: ignore[assignment]
         elif hasattr(module, "relative_attention_num_buckets") and isinstance(module.dropout, float):  # T5's
             module.dropout = probability  # type: ignore[assignment]

@@ -118,11 +118,11 @@ def cut(share: float) -> Callable[[Path], None]:
 
 
 def bomb(folder: Path) -> None:
-    """A few kilobytes that would unpack to four gigabytes."""
+    """A few kilobytes that would unpack to two gigabytes."""
     with h5py.File(folder / "weights.hdf5", "a") as file:
         group = file["CNN_proj"]
         del group["b_proj"]
-        group.create_dataset("b_proj", (5,), "f4", chunks=(2**30,), maxshape=(None,), compression="gzip")
+        group.create_dataset("b_proj", (5,), "f4", chunks=(2**29,), maxshape=(None,), compression="gzip")
 
 
 BROKEN: dict[str, tuple[Callable[[Path], None], str]] = {
