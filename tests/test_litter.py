@@ -98,7 +98,7 @@ def test_what_a_killed_run_left_inside_its_folder_does_not_stop_overwriting(tmp_
         assert sorted(path.name for path in run.rglob("*") if path.is_file()) == ["recipe.yaml"]
     (run / "mine.txt").write_text("mine")
     with (
-        pytest.raises(InputError, match=r"mine\.txt: a file that is no part of a run"),
+        pytest.raises(InputError, match=r"mine\.txt: a file that is not part of a run"),
         claim(run, resume=False, overwrite=True),
     ):
         pass

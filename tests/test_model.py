@@ -187,7 +187,7 @@ def test_the_saved_folder(model: MultiTaskModel, tmp_path: Path) -> None:
         assert HeadChoice.model_validate(saved["head"]) == model.choices[name]
     assert {path.name for path in folder.iterdir()} >= {"config.json", "model.safetensors", "tokenizer.json", "heads"}
     assert [path.name for path in tmp_path.joinpath("deep").iterdir()] == ["model"]
-    with pytest.raises(InputError, match="exists already"):
+    with pytest.raises(InputError, match="already exists"):
         model.save_pretrained(folder)
     model.save_pretrained(folder, overwrite=True)
 
@@ -220,9 +220,9 @@ def test_a_broken_manifest_gives_a_one_line_error(tmp_path: Path, content: str) 
 
 
 def test_no_model(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"no biomtl model, expected manifest\.json"):
+    with pytest.raises(InputError, match=r"not a biomtl model, expected manifest\.json"):
         MultiTaskModel.from_pretrained(tmp_path)
-    with pytest.raises(InputError, match="no biomtl model"):
+    with pytest.raises(InputError, match="not a biomtl model"):
         MultiTaskModel.from_pretrained(tmp_path / "nothing")
 
 

@@ -360,7 +360,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     path = folder / MANIFEST
     if not path.exists():
         fix = "give a run folder or its model/ folder; an encoder alone is trained by `biomtl train RECIPE encoder=…`"
-        raise InputError("no biomtl model", path=folder, expected=MANIFEST, fix=fix)
+        raise InputError("not a biomtl model", path=folder, expected=MANIFEST, fix=fix)
     manifest = read_json(path, "a model's manifest", COPY)
     checksums.verify_seal(manifest, path, fix=COPY)
     version = manifest.get("format")

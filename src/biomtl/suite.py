@@ -320,7 +320,7 @@ def _load_task(path: Path) -> TaskData:
     task, head = read_task(path)
     if upgraded(task, head)[0] is not task:
         problem = f"task {task.name} with masked texts, as biomtl 0.1 prepared it"
-        expected = "the texts as they stand, with their two mentions"
+        expected = "the unchanged texts, with their two mentions"
         raise InputError(problem, path=path, expected=expected, fix="run `biomtl prepare` again")
     type_of(task)
     metrics_of(task)  # report a metric that doesn't fit now, not after an epoch
@@ -355,7 +355,7 @@ def read_records(path: Path, task: Task, *, gold: bool = True) -> list[Record]:
     seen: dict[Any, int] = {}
     for line, record in read_jsonl(path):
         if gold and (problem := record_type.check(record, task)):
-            raise InputError(problem, path=path, line=line, fix="mend the row or prepare the data again")
+            raise InputError(problem, path=path, line=line, fix="correct the row or prepare the data again")
         identifier = json.dumps(record.get("id"))
         if gold and identifier in seen:
             raise InputError(f"id {identifier} already occurs in line {seen[identifier]}", path=path, line=line)

@@ -99,8 +99,8 @@ def test_every_format_into_every_other(command: Command, model: Path, tmp_path: 
     said = ended.err.splitlines()
     assert "biomtl: reg-pair is not applied: it compares two texts" in said
     assert sum("chemprot is not applied: no tagger of the model finds its arguments" in line for line in said) == 1
-    assert any("multi-text is not applied: the format has no place" in line for line in said) == (target == "pubtator")
-    left_out = f"biomtl: the 3 annotations of {path} are left out (--keep keeps them)"
+    assert any("multi-text is not applied: the format can't store" in line for line in said) == (target == "pubtator")
+    left_out = f"biomtl: the 3 annotations of {path} are dropped (--keep keeps them)"
     assert (left_out in said) == (source != "text")
     if target != "pubtator":
         names = {value for d in found for m in d.mentions for key, value in m.attributes if key == "task"}
@@ -147,7 +147,7 @@ def test_json_lines_keep_their_other_keys(command: Command, model: Path, tmp_pat
     assert [{key: row[key] for key in ("id", "doc_id", "year", "text")} for row in found[:1]] == rows[:1]
     assert (found[1]["id"], found[1]["text"]) == ("2", "Rimu é korinosis.")
     ended = command("annotate", model, source, "--out", tmp_path / "out.xml")
-    assert "biomtl: bioc has no place for doc_id, year\n" in ended.err
+    assert "biomtl: bioc can't store doc_id, year\n" in ended.err
     assert [document.id for document in bioc.read(tmp_path / "out.xml")] == ["7", "2"]
 
 
@@ -160,7 +160,7 @@ def test_a_text_file_is_one_document(command: Command, model: Path, tmp_path: Pa
     (document,) = brat.read(tmp_path / "out")
     sentences = {m.text for m in document.mentions if m.type == "Sentence"}
     assert sentences <= {"Pola zalpidine .", "Rimu vono", "Korinosis milo"}
-    # brat marks nothing across line ends, so that a mention has a piece a line.
+    # brat marks nothing across line ends, so that a mention has one piece per line.
     assert not any(c in document.text[start:end] for m in document.mentions for start, end in m.spans for c in "\r\n")
     assert sentences
 
@@ -191,7 +191,7 @@ def test_mistakes(command: Command, model: Path, tmp_path: Path) -> None:
 
     path, out = write_source(tmp_path, "pubtator"), tmp_path / "out.jsonl"
     assert "nothing.txt: no such file" in refused(model, tmp_path / "nothing.txt", "--out", out)
-    assert "no biomtl model" in refused(tmp_path, path, "--out", out)
+    assert "not a biomtl model" in refused(tmp_path, path, "--out", out)
     assert "did you mean 'tag-drug'?" in refused(model, path, "--out", out, "--task", "tag-drugs")
     assert "'conll' is not one of" in refused(model, path, "--out", out, "--to", "conll")
     assert "a file's name for brat" in refused(model, path, "--out", tmp_path / "out.txt", "--to", "brat")
@@ -201,7 +201,7 @@ def test_mistakes(command: Command, model: Path, tmp_path: Path) -> None:
     only = refused(model, path, "--out", out, "--task", "reg-pair")
     assert "no task that can annotate documents (reg-pair: it compares two texts)" in only
     out.write_text("precious")
-    assert "exists already" in refused(model, path, "--out", out)
+    assert "already exists" in refused(model, path, "--out", out)
     assert "not the kind of file" in refused(model, path, "--out", out, "--overwrite")
     out.write_text('{"text": "precious"}')
     path.write_text(path.read_text() + "d2\t0\t99999\tPola\tDrug\n")

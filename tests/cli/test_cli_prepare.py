@@ -153,7 +153,7 @@ def test_existing_output(run: Run) -> None:
     assert run({"mednli/dev.tsv": NLI})[0] == 0
     before = Path("out/mednli/dev.jsonl").read_bytes()
     code, _, err = run({"mednli/dev.tsv": NLI + "broken"})
-    assert (code, err) == (2, "biomtl: error: out: the output exists already, choose another name or add --overwrite\n")
+    assert (code, err) == (2, "biomtl: error: out: the output already exists, choose another name or add --overwrite\n")
     assert run({}, "--overwrite")[0] == 2  # the bad row: what was there stays
     assert Path("out/mednli/dev.jsonl").read_bytes() == before
     assert run({"mednli/dev.tsv": NLI.replace("p1", "p2")}, "--overwrite")[0] == 0

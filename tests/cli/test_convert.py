@@ -95,7 +95,7 @@ def test_back_to_tensorflow(run: Run) -> None:
         ((), "no SRC and DEST"),
         (("tf",), "no DEST"),
         (("nowhere", "out"), "nowhere: no such checkpoint"),
-        (("tf", "mt"), "mt: the output exists already"),
+        (("tf", "mt"), "mt: the output already exists"),
         (("tf", "out", "--tasks", "a=regression:1"), "--tasks for a checkpoint of format tf"),
         (("mt", "out"), "4 heads without a name"),
         (("--tf_checkpoint_root", "tf"), "a mixture of old and new options"),

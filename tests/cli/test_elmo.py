@@ -243,8 +243,8 @@ def test_kfold_replaces_the_whole_folder(
         (["--weights_path", "nowhere.hdf5"], "nowhere.hdf5: no such file"),
         (["--pretrained", "nowhere"], "nowhere: no such folder"),
         (["--resume", "model.pth"], "model.pth: a file, expected a run or model folder"),
-        (["--resume", "nowhere"], "nowhere: no biomtl model"),
-        (["--out", "taken"], "taken: the output exists already"),
+        (["--resume", "nowhere"], "nowhere: not a biomtl model"),
+        (["--out", "taken"], "taken: the output already exists"),
     ],
 )
 def test_bad_input_gives_a_one_line_error(

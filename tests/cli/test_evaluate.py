@@ -49,7 +49,7 @@ def test_a_split_and_some_tasks(command: Command, small_model: Path, small_suite
     assert files == ["predictions/cls-text/dev.jsonl", "predictions/tag-drug/dev.jsonl"]
     ended = command(*base)
     assert ended.code == 2
-    assert ended.err == f"biomtl: error: {tmp_path / 'out'}: the output exists already, " + (
+    assert ended.err == f"biomtl: error: {tmp_path / 'out'}: the output already exists, " + (
         "choose another name or add --overwrite\n"
     )
     assert command(*base, "--overwrite").code == 0
@@ -65,7 +65,7 @@ def test_mistakes(command: Command, small_model: Path, small_suite: Path, tmp_pa
         assert not out.exists()
         return str(ended.err)
 
-    assert "no biomtl model" in refused(tmp_path, "--data", small_suite)
+    assert "not a biomtl model" in refused(tmp_path, "--data", small_suite)
     assert "no such folder" in refused(small_model, "--data", tmp_path / "nothing")
     assert "did you mean 'cls-text'?" in refused(small_model, "--data", small_suite, "--task", "cls-txt")
     said = refused(small_model, "--data", small_suite, "--max-length", "99")

@@ -72,8 +72,8 @@ def test_one_onnx_file(run: Run) -> None:
     [
         (("run", "out"), "2 tasks, expected one: --task NAME"),
         (("run", "out", "--task", "tag-drugs"), "did you mean 'tag-drug'?"),
-        (("run", "run", "--task", "tag-drug"), "run: the output exists already"),
-        (("nowhere", "out"), "no biomtl model"),
+        (("run", "run", "--task", "tag-drug"), "run: the output already exists"),
+        (("nowhere", "out"), "not a biomtl model"),
         (("run", "out", "--encoder-only", "--task", "cls-text"), "either the encoder or heads"),
         (("run", "out", "--task", "cls-text", "--int8"), "expected --to onnx"),
         (("run", "out", "--to", "onnx", "--task", "cls-text", "--data", "x"), "x: no such folder"),

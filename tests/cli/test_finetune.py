@@ -89,7 +89,7 @@ def test_mistakes(
     said = refused(*arguments, "--task", "tag-drug", "max_length=65")
     assert "max_length 65, expected at most the encoder's 64 positions" in said
     rest = ["--task", "tag-drug", "--data", small_suite, "--out", tmp_path / "run"]
-    assert "no biomtl model, expected manifest.json" in refused("finetune", tmp_path, *rest)
+    assert "not a biomtl model, expected manifest.json" in refused("finetune", tmp_path, *rest)
     said = refused("finetune", small_model, *rest, "--recipe", tmp_path / "none.yaml")
     assert "none.yaml: no such file" in said
 
@@ -127,7 +127,7 @@ def test_from_an_encoder_alone(command: Command, arguments: list[object], bert: 
     arguments[1] = bert
     ended = command(*arguments, "--task", "cls-text", "max_length=24")
     assert ended.code == 0, ended.err
-    assert "is an encoder without heads: cls-text gets a fresh one" in ended.out
+    assert "is an encoder without heads: cls-text gets a new one" in ended.out
     assert list(MultiTaskModel.from_pretrained(tmp_path / "run").tasks) == ["cls-text"]
 
 

@@ -62,7 +62,7 @@ def test_a_run(command: Command, place: Path) -> None:
     assert facts["command"] == f"biomtl train {place / 'r.yaml'} seed=3"
     assert facts["seed"] == 3
     assert sorted(MultiTaskModel.from_pretrained(place / "run").tasks) == sorted(tiny.FOUR)
-    assert_refused(command, place, f"{place / 'run'}: the output exists already", "--overwrite")
+    assert_refused(command, place, f"{place / 'run'}: the output already exists", "--overwrite")
 
 
 def test_without_tokenizer(command: Command, place: Path) -> None:

@@ -258,7 +258,7 @@ def test_existing_files_are_checked_and_not_downloaded_again(server: Server, tmp
     run(server, tmp_path, ARCHIVE)
     assert server.asked == []
     (tmp_path / "mine/top/train.tsv").write_text("changed")
-    with pytest.raises(InputError, match="exists already"):
+    with pytest.raises(InputError, match="already exists"):
         run(server, tmp_path, ARCHIVE)
     run(server, tmp_path, ARCHIVE, overwrite=True)
     assert (tmp_path / "mine/top/train.tsv").read_text() == "train"

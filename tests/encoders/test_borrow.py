@@ -69,7 +69,7 @@ def test_some_tensors_and_why_the_others_were_not_taken(bert: Path, other: Path,
     assert model.borrowed.unused == ("cls.weight",)
     note = model.borrowed.note()
     assert "16 of 39 tensors taken; not taken, not there: embeddings.word_embeddings.weight, " in note
-    assert "not taken, of another shape: embeddings.position_embeddings.weight; not used of it: cls.weight" in note
+    assert "not taken, of another shape: embeddings.position_embeddings.weight; unused: cls.weight" in note
     own = dict(model.encoder.network.named_parameters())  # type: ignore[union-attr,operator]
     name = "encoder.layer.1.output.dense.weight"
     torch.testing.assert_close(own[name].detach(), before[name])
@@ -102,7 +102,7 @@ def test_a_run_reports_and_records_it(bert: Path, other: Path, small_suite: Path
     recipe = {**keys, "init_from": str(other), "output": str(tmp_path / "run")}
     run = biomtl.train(recipe, console=console)
     said = console.export_text()
-    assert f"init_from {other}: 23 of 23 tensors taken; not used of it: encoder.layer.1" in " ".join(said.split())
+    assert f"init_from {other}: 23 of 23 tensors taken; unused: encoder.layer.1" in " ".join(said.split())
     assert run.metrics is not None
     assert len(run.metrics.provenance["init_from"]["taken"]) == 23
     name = "encoder.layer.0.output.dense.weight"

@@ -102,7 +102,7 @@ def test_written_text_keeps_its_offsets(tmp_path: Path) -> None:
     pubtator.write([Document("7", text, (), (mention,), (relation,))], tmp_path / "out.txt")
     content = (tmp_path / "out.txt").read_text()
     assert content == "7|t|First line\n7|a|second  line\n7\t0\t10\tFirst line\tX\tD1\n7\tY\tD1\tD1\n"
-    with pytest.raises(InputError, match="exists already"):
+    with pytest.raises(InputError, match="already exists"):
         pubtator.write([], tmp_path / "out.txt")
 
 

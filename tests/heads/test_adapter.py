@@ -79,7 +79,7 @@ def test_a_recipe_sets_and_keeps_it(bert: Path, small_suite: Path, tmp_path: Pat
     }
     keys |= {"tasks": ["cls-text"], "output": str(tmp_path / "on"), "num_train_epochs": 1}
     assert train(keys).model.choices["cls-text"].adapter == 8
-    with pytest.raises(InputError, match="adapter: 16 for cls-text, whose trained head was built otherwise"):
+    with pytest.raises(InputError, match="adapter: 16 for cls-text, whose trained head was built differently"):
         train({**keys, "output": str(tmp_path / "other"), "tasks": {"cls-text": {"adapter": 16}}})
 
 

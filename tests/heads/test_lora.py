@@ -124,7 +124,7 @@ def _has_torchjd() -> bool:
 
 
 def test_what_is_refused(bert: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="task cls-text: lora: the encoder is no transformer"):
+    with pytest.raises(InputError, match="task cls-text: lora: the encoder is not a transformer"):
         MultiTaskModel.from_encoder(
             elmo_data.write_bilm(tmp_path / "bilm"), [tiny.task("cls-text")], heads={"cls-text": HeadChoice(lora=2)}
         )
@@ -135,5 +135,5 @@ def test_what_is_refused(bert: Path, tmp_path: Path) -> None:
             configure(adapted(bert), make_recipe({key: value}))
     for place in ("one", "two"):
         adapted(bert).save_pretrained(tmp_path / place)
-    with pytest.raises(InputError, match="low-rank adapters of task tag-drug's own, of which there is no mean"):
+    with pytest.raises(InputError, match="task tag-drug's own low-rank adapters, which can't be averaged"):
         merge([tmp_path / "one", tmp_path / "two"])

@@ -308,7 +308,7 @@ def test_tasks_that_are_not_applied_are_reported(predictor: Predictor) -> None:
     assert annotator.skipped["reg-pair"] == "it compares two texts"
     assert annotator.skipped["chemprot"].startswith("no tagger of the model finds its arguments (gene-n, gene-y)")
     assert annotator.skipped["i2b2-2010"].endswith("(problem, test, treatment)")
-    assert {annotator.skipped[name] for name in TEXTS} == {"the format has no place for labels of texts"}
+    assert {annotator.skipped[name] for name in TEXTS} == {"the format can't store labels of texts"}
     assert set(Annotator(predictor, keep=True).skipped) == {"reg-pair"}
     with pytest.raises(InputError, match=r"no task that can annotate documents \(reg-pair: it compares two texts\)"):
         Annotator(Predictor(predictor.engine, tasks=["reg-pair"]))

@@ -87,7 +87,7 @@ def test_names_that_a_format_has_no_place_for(tmp_path: Path) -> None:
     assert write_documents([RELATED], tmp_path / "b.xml", "bioc") == 1
     (document,) = bioc.read(tmp_path / "b.xml")
     assert (document.mentions, document.relations) == (RELATED.mentions, RELATED.relations)
-    with pytest.raises(InputError, match="exists already"):
+    with pytest.raises(InputError, match="already exists"):
         write_documents([RELATED], tmp_path / "b.xml", "bioc")
 
 
@@ -102,7 +102,7 @@ def test_plain_text_for_readers(tmp_path: Path) -> None:
         "1\nace B\n x\n0-3;7-9\tDrug\tace x\ttask=drugs, probability=0.9\n4-6\tGene\tB\n"
         "ace x - B\tslows\ttask=ddi\n\n2\nnone\n"
     )
-    with pytest.raises(InputError, match="exists already"):
+    with pytest.raises(InputError, match="already exists"):
         write_documents(documents, out, "text")
 
 

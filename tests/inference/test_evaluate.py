@@ -130,5 +130,5 @@ def test_outputs_that_are_not_finite(bert: Path, small_suite: Path) -> None:
     model = MultiTaskModel.from_encoder(bert, [tiny.task("cls-text")])
     with torch.no_grad():
         next(model.head("cls-text").parameters()).fill_(float("nan"))
-    with pytest.raises(InputError, match="outputs for task cls-text are no numbers, it diverged in training"):
+    with pytest.raises(InputError, match="outputs for task cls-text are not finite numbers, it diverged in training"):
         evaluate(model, load_suite(small_suite, ["cls-text"]), "dev")

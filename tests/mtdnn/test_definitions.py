@@ -73,7 +73,7 @@ def test_a_recipe_of_every_task_that_has_a_counterpart(definitions: Path, tmp_pa
     assert (recipe.tasks["kind"].negative, recipe.tasks["kind"].metric) == ("0", "micro_f1_positive")
     remarks = "\n".join(made.remarks)
     for said in (
-        "nli: one file a split, so these are left out: mismatched_dev",
+        "nli: one file per split, so these are left out: mismatched_dev",
         "kind: metrics without a counterpart: CMAT",
         "mlm: left out, MaskLM over MLM has no counterpart",
         "squad: left out, no squad_<split>.tsv or .json",

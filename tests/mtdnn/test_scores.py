@@ -69,7 +69,7 @@ def test_tags_of_pieces(tmp_path: Path) -> None:
         (KIND, PREDICTED | {"uids": [7]}, "1 uids, 3 predictions, 9 scores, expected as many of each"),
         (KIND, PREDICTED | {"predictions": [1, 0, 3]}, "prediction 3, expected a label of no, yes, other"),
         (KIND, PREDICTED | {"predictions": [1, 0, None]}, "prediction None"),
-        (KIND, PREDICTED | {"predictions": "abc"}, "values that are no lists"),
+        (KIND, PREDICTED | {"predictions": "abc"}, "values that are not lists"),
         (KIND, PREDICTED | {"uids": [7, 8, 10]}, "unknown id '10'"),
         (STS.model_copy(update={"type": "ranking"}), PREDICTED, "a score file for type ranking"),
     ],

@@ -44,7 +44,7 @@ def test_a_pair_of_concepts_has_a_label_if_any_pair_of_its_mentions_has_it() -> 
     # gold: (d1 C1 C9), (d2 C2 C9), (d2 C3 C9); predicted: (d1 C1 C9), (d1 C2 C9)
     assert (result.precision, result.recall, result.support) == (pytest.approx(1 / 2), pytest.approx(1 / 3), 3)
     assert result.value == pytest.approx(2 / 5)
-    assert result.notes == ("left out for want of a concept identifier: 1 of 6 rows",)
+    assert result.notes == ("left out, without a concept identifier: 1 of 6 rows",)
 
 
 def test_an_undirected_pair_is_one_whichever_comes_first() -> None:

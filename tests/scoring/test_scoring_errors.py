@@ -21,11 +21,11 @@ GOLD = [{"id": "a", "label": "neutral"}, {"id": "b", "label": "entailment"}]
     [
         (
             [],
-            r"predicted: 2 of 2 gold ids have no prediction, first 'a' \(gold:1\), expected one prediction a gold row",
+            r"predicted: 2 of 2 gold ids have no prediction, first 'a' .gold:1., expected one prediction per gold row",
         ),
         ([GOLD[0]], "predicted: 1 of 2 gold ids have no prediction, first 'b'"),
         ([*GOLD, {"id": "c", "label": "neutral"}], "predicted:3: unknown id 'c', expected the ids of gold"),
-        ([*GOLD, GOLD[0]], "predicted:3: id 'a' stands in row 1 already, expected each id once"),
+        ([*GOLD, GOLD[0]], "predicted:3: id 'a' already occurs in row 1, expected each id once"),
         ([{"label": "neutral"}, GOLD[1]], 'predicted:1: no id, expected a text under "id"'),
         ([{"id": 1, "label": "neutral"}, GOLD[1]], 'predicted:1: id 1 is a number, expected text, write "id": "1"'),
         ([GOLD[0], {"id": "b"}], "predicted:2: no label, expected one of contradiction, entailment, neutral"),
@@ -44,7 +44,7 @@ def test_rows_of_a_classification(predicted: list[dict[str, Any]], message: str)
 def test_gold_is_checked_as_well() -> None:
     with pytest.raises(InputError, match="gold: no gold rows"):
         score("mednli", [], [])
-    with pytest.raises(InputError, match="gold:2: id 'a' stands in row 1 already"):
+    with pytest.raises(InputError, match="gold:2: id 'a' already occurs in row 1"):
         score("mednli", [GOLD[0], GOLD[0]], GOLD)
     with pytest.raises(InputError, match="gold:1: unknown label 'x'"):
         score("mednli", [{"id": "a", "label": "x"}], [{"id": "a", "label": "neutral"}])
@@ -63,7 +63,7 @@ TAGGED = [{"id": "s", "doc_id": "d", "offsets": [[0, 1], [2, 3]], "tags": ["B-Ch
 @pytest.mark.parametrize(
     ("predicted", "message"),
     [
-        ({"tags": ["O"]}, "predicted:1: 1 tags for 's', expected 2, one a token"),
+        ({"tags": ["O"]}, "predicted:1: 1 tags for 's', expected 2, one per token"),
         ({"tags": ["O", "B-Disease"]}, "predicted:1: unknown tag 'B-Disease', expected one of O, B-Chemical"),
         ({"tags": ["O", "X"]}, "predicted:1: unknown tag 'X'"),
         ({"tags": "O O"}, "predicted:1: tags 'O O', expected a list of tags"),

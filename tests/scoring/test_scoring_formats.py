@@ -69,7 +69,7 @@ def test_blueberts_probabilities_by_row_order(write: Any) -> None:
     assert "row order" in result.notes[0]
     with pytest.raises(InputError, match=r"1 rows of probabilities, expected 2"):
         score("chemprot", gold, write("short.tsv", "0\t1\t0\t0\t0\t0"))
-    with pytest.raises(InputError, match=r"wide.tsv:1: 2 numbers 0.5 …, expected 6 probabilities, one a label"):
+    with pytest.raises(InputError, match=r"wide.tsv:1: 2 numbers 0.5 …, expected 6 probabilities, one per label"):
         score("chemprot", gold, write("wide.tsv", "0.5\t0.5", "0.5\t0.5"))
 
 

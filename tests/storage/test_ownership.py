@@ -111,7 +111,7 @@ def test_the_same_command_may_replace_its_own(command: Command, place: Place, na
         before = snapshot(out)
         ended = command(name, *words, "--overwrite")
         assert ended.code == 2
-        assert f"{out / 'notes.txt'}: a file that is no part of" in ended.err
+        assert f"{out / 'notes.txt'}: a file that is not part of" in ended.err
         assert snapshot(out) == before
 
 

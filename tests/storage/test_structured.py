@@ -20,7 +20,7 @@ MERGES = "a0: &a0 {k: 1}\n" + "\n".join(f"a{i}: &a{i} {{<<: [{', '.join([f'*a{i 
     ("content", "message"),
     [
         (b"{", "not JSON (Expecting property name"),
-        (b"[1]", "a JSON list, expected a thing, mend it"),
+        (b"[1]", "a JSON list, expected a thing, correct it"),
         (b"1", "a JSON int"),
         (b"\xff", "not JSON ('utf-8' codec can't decode byte 0xff"),
         (b'{"a": NaN}', "not JSON (NaN is not a JSON number)"),
@@ -36,7 +36,7 @@ def test_invalid_json(tmp_path: Path, content: bytes | None, message: str) -> No
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(InputError) as caught:
-        read_json(path, "a thing", "mend it")
+        read_json(path, "a thing", "correct it")
     assert str(caught.value).startswith(f"{path}: {message}")
     assert "\n" not in str(caught.value)
 
@@ -99,8 +99,8 @@ def test_fields_of_another_type_name_the_file() -> None:
         size: int
 
     assert validated(Thing, {"size": 3}, "a.json", "a thing").size == 3
-    with pytest.raises(InputError, match=r"a\.json: size: Input should be .*, expected a thing, mend it"):
-        validated(Thing, {"size": "x"}, "a.json", "a thing", "mend it")
+    with pytest.raises(InputError, match=r"a\.json: size: Input should be .*, expected a thing, correct it"):
+        validated(Thing, {"size": "x"}, "a.json", "a thing", "correct it")
 
 
 @pytest.mark.parametrize("text", ["a: !!int ''", "a: !!float ''", "a: !!bool ''", "a: !!null x\n? [b]\n: 1"])

@@ -101,7 +101,7 @@ def test_all_stages_stopped_and_resumed(
             other = tmp_path / "broken" / path.relative_to(tmp_path / "whole")
             assert path.read_bytes() == other.read_bytes(), path
     assert json.loads((tmp_path / "broken" / "comparison.json").read_text()) == table
-    with pytest.raises(InputError, match="the output exists already"):
+    with pytest.raises(InputError, match="the output already exists"):
         train_stages(recipe, console=QUIET)
     with pytest.raises(InputError, match="another recipe, resume with the recipe as it was"):
         train_stages(recipe.model_copy(update={"seed": 7}), resume=True, console=QUIET)

@@ -161,7 +161,7 @@ def _keys(path: Path) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("space", "message"),
     [
-        ({"learning_rat": [1, 2]}, "tune names 'learning_rat', which is no key of a recipe"),
+        ({"learning_rat": [1, 2]}, "tune names 'learning_rat', which is not a recipe key"),
         ({"smart.wait": [1, 2]}, r"tune names 'smart\.wait'"),
         ({"learning_rate": {"low": 1, "high": 0.1}}, "low 1 is not below high 0.1"),
         ({"learning_rate": {"low": 0, "high": 0.1, "log": True}}, "log needs a low above 0"),
@@ -230,7 +230,7 @@ def test_stages_are_not_a_single_run(recipe: Path, tmp_path: Path) -> None:
 
 def test_a_study_refuses_a_foreign_folder(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")
-    with pytest.raises(InputError, match="a folder that is no study's"):
+    with pytest.raises(InputError, match="a folder that doesn't belong to a study"):
         study_folder(tmp_path)
     with pytest.raises(InputError, match="a file, expected a folder"):
         study_folder(tmp_path / "thesis.txt")

@@ -176,7 +176,7 @@ def test_trained_heads_by_recipe(small_model: Path, small_suite: Path, bert: Pat
     weights = zip(fresh.head("cls-text").state_dict().values(), start.head("cls-text").state_dict().values())  # noqa: B905
     assert not all(torch.equal(a, b) for a, b in weights)
     assert all(torch.equal(a, b) for a, b in zip(fresh.encoder.parameters(), start.encoder.parameters(), strict=True))
-    with pytest.raises(InputError, match=r"no biomtl model, expected manifest\.json"):
+    with pytest.raises(InputError, match=r"not a biomtl model, expected manifest\.json"):
         assemble(make_recipe({**keys, "encoder": str(bert), "heads": "trained"}))
 
 
@@ -209,9 +209,9 @@ def test_heads_that_can_t_be_kept(bert: Path, small_suite: Path) -> None:
 
     with pytest.raises(InputError, match=r"trained on other labels \(the head lacks more\), expected "):
         keep_heads(model, with_task(labels=("none", "drug", "more")))
-    with pytest.raises(InputError, match="head option turns for cls-text, whose trained head was built otherwise"):
+    with pytest.raises(InputError, match="head option turns for cls-text, whose trained head was built differently"):
         keep_heads(model, Suite([suite["cls-text"].with_head(HeadChoice(options={"turns": 2}))]))
-    with pytest.raises(InputError, match="head mlp for cls-text, whose trained head was built otherwise"):
+    with pytest.raises(InputError, match="head mlp for cls-text, whose trained head was built differently"):
         keep_heads(model, Suite([suite["cls-text"].with_head(HeadChoice(name="mlp"))]))
     keep_heads(model, load_suite(small_suite, ["tag-drug"]))  # a task that the model doesn't know yet
     assert list(model.tasks) == ["tag-drug"]

@@ -129,7 +129,7 @@ def test_exports(bert: Path, tmp_path: Path) -> None:
     result = CliRunner().invoke(app, words)
     assert result.exit_code == 0, result.output
     said = " ".join(result.output.split())
-    assert "left out, as stock classes have no place for it: temperature 2; bias -0.5 of the negative class" in said
+    assert "left out, as stock classes can't express it: temperature 2; bias -0.5 of the negative class" in said
     assert "of cls-text" in said
     assert "multi-text" not in said
 

@@ -92,7 +92,7 @@ def test_files_put_into_the_older_run_meanwhile_are_kept(
 ) -> None:
     stop_replacing(start, monkeypatch)
     (tmp_path / "run" / "thesis.txt").write_text("years of work")
-    with pytest.raises(InputError, match=r"thesis\.txt: a file that is no part of a run folder, move it away"):
+    with pytest.raises(InputError, match=r"thesis\.txt: a file that is not part of a run folder, move it away"):
         start(seed=2, resume=True)
     assert seed_of(tmp_path / "run") == 1
     (tmp_path / "run" / "thesis.txt").rename(tmp_path / "thesis.txt")
@@ -150,7 +150,7 @@ def test_the_rest_is_completed(
     assert start(resume=True).metrics is not None
     assert is_finished(folder)
     assert (folder / "metrics.json").read_bytes() == written  # test was scored once
-    with pytest.raises(InputError, match=r"the run is finished, see metrics\.json; train anew with --overwrite, or"):
+    with pytest.raises(InputError, match=r"the run is finished, see metrics\.json; train again with --overwrite, or"):
         start(resume=True)
 
 

@@ -137,7 +137,7 @@ def test_a_refusal_reaches_every_process(bert: Path, small_suite: Path, tmp_path
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "thesis.txt").write_text("years of work")
     said = [done.stderr for done in by_two_machines(*TRAIN, recipe) if done.returncode != 0]
-    assert ["".join(said).count(f"biomtl: error: {tmp_path / 'run'}: the output exists already")] == [len(said)] == [2]
+    assert ["".join(said).count(f"biomtl: error: {tmp_path / 'run'}: the output already exists")] == [len(said)] == [2]
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["thesis.txt"]
 
 
@@ -159,7 +159,7 @@ def test_fsdp_is_refused(bert: Path, small_suite: Path, tmp_path: Path) -> None:
     recipe = tiny.write_recipe(tmp_path / "r.yaml", bert, small_suite, max_length=24)
     done = launched(["-m", "accelerate.commands.launch", "--use_fsdp", "--num_processes", "2"], *TRAIN, recipe)
     assert done.returncode != 0
-    assert "biomtl: error: FSDP divides the weights among the processes, expected whole weights" in done.stderr
+    assert "biomtl: error: FSDP shards the weights across the processes, expected full weights" in done.stderr
     assert "launch without it (DDP)" in done.stderr
     assert not (tmp_path / "run").exists()
 
@@ -167,8 +167,8 @@ def test_fsdp_is_refused(bert: Path, small_suite: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("environment", "said"),
     [
-        ({"ACCELERATE_USE_DEEPSPEED": "true"}, "DeepSpeed divides the weights among the processes"),
-        ({"WORLD_SIZE": "2"}, "WORLD_SIZE is 2, but this process finds itself alone, start it with `torchrun"),
+        ({"ACCELERATE_USE_DEEPSPEED": "true"}, "DeepSpeed shards the weights across the processes"),
+        ({"WORLD_SIZE": "2"}, "WORLD_SIZE is 2, but this process is alone, start it with `torchrun"),
         (
             {"WORLD_SIZE": "2", "RANK": "0"},
             r"torchrun --standalone --nproc_per_node 2 -m biomtl.cli.main train RECIPE`, or unset",

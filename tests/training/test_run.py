@@ -237,7 +237,7 @@ def test_a_second_run_in_the_same_session(run: Callable[..., Run]) -> None:
 def test_an_existing_folder(run: Callable[..., Run], tmp_path: Path) -> None:
     run(predict_test=False)
     before = (tmp_path / "run" / "metrics.json").read_bytes()
-    with pytest.raises(InputError, match="the output exists already"):
+    with pytest.raises(InputError, match="the output already exists"):
         run()
     assert (tmp_path / "run" / "metrics.json").read_bytes() == before
     with pytest.raises(InputError):  # a mistake doesn't cost the old run

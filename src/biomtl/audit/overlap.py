@@ -1,4 +1,4 @@
-"""Texts and documents that occur both in training data and in scored data, across all tasks of a suite."""
+"""Texts and documents that occur in both training and evaluation data, across all tasks of a suite."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ def adopt(folder: Path, tasks: str | None) -> tuple[MultiTaskModel, Report]:
     config = read_config(folder)
     architecture = _architecture(config)
     if not architecture.endswith((_SEQUENCE, _TOKEN)):
-        fix = "add --encoder-only to take the encoder alone"
+        fix = "add --encoder-only to take only the encoder"
         expected = f"a model {_SEQUENCE} or {_TOKEN}"
         raise InputError(f"a {architecture or 'model without architecture'}", path=folder, expected=expected, fix=fix)
     class_suffix = _TOKEN if architecture.endswith(_TOKEN) else _SEQUENCE

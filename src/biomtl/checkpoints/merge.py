@@ -133,7 +133,7 @@ def _take_heads(merged: MultiTaskModel, model: MultiTaskModel, name: str | Path)
             counts[task] = 1
             continue
         if head.lora is not None:
-            problem = f"low-rank adapters of task {task}'s own, of which there is no mean"
+            problem = f"task {task}'s own low-rank adapters, which can't be averaged"
             raise InputError(problem, path=name, expected="one model with this task")
         before = merged.head(task).state_dict()
         unlike = (merged.tasks[task].type, merged.tasks[task].labels) != (record.type, record.labels)

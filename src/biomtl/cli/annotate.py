@@ -97,7 +97,7 @@ def annotate(
     if (plan := annotator.plan()) is not None:
         note(plan)
     if write_as not in HOLD_LABELS:
-        note(f"{write_as} has no place for probabilities and names of tasks")
+        note(f"{write_as} can't store probabilities and names of tasks")
     left: Counter[str] = Counter()
     with bar("annotate") as advance:
         documents = annotator(counted(read_documents(source, read_as), left), advance=advance)
@@ -107,11 +107,11 @@ def annotate(
     if annotator.unrelated:
         sentences, first = sum(annotator.unrelated.values()), next(iter(annotator.unrelated))
         where = f"{sentences:,} sentences (the first in document {first})"
-        note(f"no relations are looked for in {where}: they hold too many mentions to classify every pair")
+        note(f"no relations are predicted in {where}: they contain too many mentions to classify every pair")
     if not keep and (old := left["mentions"] + left["relations"]):
-        note(f"the {old:,} annotations of {source} are left out (--keep keeps them)")
+        note(f"the {old:,} annotations of {source} are dropped (--keep keeps them)")
     if write_as != "jsonl" and (lost := sorted(name[1:] for name in left if name.startswith("."))):
-        note(f"{write_as} has no place for {', '.join(lost)}")
+        note(f"{write_as} can't store {', '.join(lost)}")
     say(f"{out}: {count:,} documents, {write_as}")
 
 

@@ -45,7 +45,7 @@ def audit(
     no_verify: NoVerify = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing folder.")] = False,
 ) -> None:
-    """Find documents and texts that occur in training data and in scored data; count sizes and lengths.
+    """Find documents and texts that occur in both training and evaluation data; count sizes and lengths.
 
     Texts are compared by their words: equal, or with at least 70 % of word bigrams in common. Example:
 

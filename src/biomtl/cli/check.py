@@ -77,7 +77,7 @@ def check(
 ) -> None:
     """Show how biomtl reads your own data: rows, labels, lengths, the first record, and every bad row.
 
-    The exit code is 2 if a row is bad. The options are the keys of own tasks in a recipe (docs/own-tasks.md). Example:
+    The exit code is 2 if a row is bad. The options are keys of your own tasks in a recipe (docs/own-tasks.md). Example:
 
         biomtl check train.tsv --type classification --columns text=sentence,label=gold
     """

@@ -24,26 +24,26 @@ COMMANDS: Mapping[str, str] = {
         "Download the freely distributable corpora; for licensed ones, say whom to ask and where to put the files."
     ),
     "prepare": (
-        "Turn original corpora, or files in BLUE's or BLURB's format, into a prepared suite, and compare its counts."
+        "Turn original corpora, or files in BLUE's or BLURB's format, into a prepared suite, and check its counts."
     ),
     "check": ("Show how biomtl reads your own data: rows, labels, lengths, the first record, and every bad row."),
-    "audit": ("Find documents and texts that occur in training data and in scored data; count sizes and lengths."),
+    "audit": ("Find documents and texts that occur in both training and evaluation data; count sizes and lengths."),
     "train": "Train one encoder on all tasks of a recipe; select on dev, score test once.",
     "recipes": "List the recipes that come with biomtl, or print one to start your own from.",
-    "finetune": "Fine-tune a multi-task model on one of its tasks (or on a new one, with a fresh head).",
+    "finetune": "Fine-tune a multi-task model on one of its tasks (or on a new one, with a new head).",
     "evaluate": "Predict a split and score it by the benchmark's rules, with 95 % intervals.",
     "score": "Score predictions by the rules of the benchmarks, with rows per label and 95 % intervals.",
-    "report": "Write `report.html` of a run anew: scores, curves, confusion, errors and provenance on one page.",
+    "report": "Write a run's `report.html` again: scores, curves, confusion, errors and provenance on one page.",
     "compare": "Compare runs task by task with the first: differences, paired tests, wins and ranks.",
     "leaderboard": "Show runs beside published scores: test split, with the sources and where the protocols differ.",
     "study": (
-        "Train many runs of one recipe: over seeds, without each method, over pairs of tasks, or in search of values."
+        "Train many runs of one recipe: over seeds, without each method, over pairs of tasks, or to tune values."
     ),
     "reproduce": "Run a paper's experiments and compare the figures with the published ones.",
     "merge": "Merge models that were trained from one encoder into one model with the heads of all.",
     "predict": "Label raw text with every task of a model, in one encoder pass; one JSON line per text.",
     "annotate": ("Annotate documents with every task of a model, in one encoder pass per text, with document offsets."),
-    "embed": ("Write every layer's word vectors: one dataset per sentence, numbered from 0, layers x words x dim."),
+    "embed": ("Write word vectors from every layer: one dataset per sentence, numbered from 0, layers x words x dim."),
     "convert": "Convert a TensorFlow BERT, an MT-DNN `.pt`, an ELMo or a fine-tuned Hugging Face model.",
     "export": "Write a task's head as a stock `transformers` model, or heads as one ONNX graph.",
     "push": "Upload a model with its card to the Hugging Face hub, into a private repository unless you say otherwise.",

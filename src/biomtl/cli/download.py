@@ -62,7 +62,7 @@ def download(
         if not corpus.files:
             _explain(name, corpus, out, console)
     if chosen and not free:
-        raise BiomtlError("nothing was downloaded: these corpora have to be fetched from their owners")
+        raise BiomtlError("nothing was downloaded: these corpora have to be requested from their owners")
 
 
 def _explain(name: str, corpus: Corpus, out: Path, console: Console) -> None:

@@ -72,7 +72,7 @@ def embed(
     no_verify: NoVerify = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
 ) -> None:
-    """Write every layer's word vectors: one dataset per sentence, numbered from 0, layers x words x dim.
+    """Write word vectors from every layer: one dataset per sentence, numbered from 0, layers x words x dim.
 
     Blank lines are skipped and not counted. JSONL lines have `tokens`, words as given, or `text`; with `--of text` or
     `pooled` also `text_a` and `text_b`. In text, a tab or `|||` separates a pair.

@@ -75,7 +75,7 @@ def export(
     say(f"written: {target} ({opens})")
     for name, choice in loaded.choices.items():
         if choice.calibration is not None:
-            say(f"left out, as stock classes have no place for it: {_corrections(choice.calibration)} of {name}")
+            say(f"left out, as stock classes can't express it: {_corrections(choice.calibration)} of {name}")
 
 
 def _corrections(found: Calibration) -> str:
@@ -120,7 +120,7 @@ def _to_onnx(
                 _show(losses, split)
     say(f"written: {target} (outputs {', '.join(model.tasks)}; logits within {difference:.1e} of torch's)")
     if int8 and data is None:
-        say("the loss in score was not measured: add --data DIR (a prepared suite)")
+        say("the drop in score was not measured: add --data DIR (a prepared suite)")
 
 
 def _losses(model: MultiTaskModel, folder: Path, data: str, split: SplitName) -> dict[str, dict[str, float | str]]:

@@ -32,19 +32,19 @@ def finetune(
     ] = None,
     recipe: Annotated[Path | None, typer.Option("--recipe", help="Take the other settings from this recipe.")] = None,
     fresh_head: Annotated[
-        bool, typer.Option("--fresh-head", help="Use a fresh head for the task instead of the trained one.")
+        bool, typer.Option("--fresh-head", help="Use a new head for the task instead of the trained one.")
     ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run folder's newest checkpoint.")] = False,
     no_verify: NoVerify = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing run folder.")] = False,
 ) -> None:
-    """Fine-tune a multi-task model on one of its tasks (or on a new one, with a fresh head).
+    """Fine-tune a multi-task model on one of its tasks (or on a new one, with a new head).
 
     Example: `biomtl finetune runs/joint --task ddi2013 --data prepared --out runs/ddi learning_rate=5e-5`
     """
     plain = _is_encoder(model)
     if plain:
-        say(f"{model} is an encoder without heads: {task} gets a fresh one")
+        say(f"{model} is an encoder without heads: {task} gets a new one")
     trained = {} if plain else {"max_length": read_manifest(model_folder(model))["max_length"]}
     heads = "fresh" if fresh_head or plain else "trained"
     fixed = {"encoder": str(model), "heads": heads, "suite": data, "tasks": [task], "output": str(out)}

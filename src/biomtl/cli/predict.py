@@ -51,7 +51,7 @@ def predict(
 
     Lines of text are for tasks over one text, lines with a tab for tasks over two. Records (JSONL) have `text` (and
     `candidates`, for ranking, or two `entities`, for relations), `text_a` and `text_b`, or `tokens` (then the tags are
-    written too); their `id` is kept. Documents with `mentions` give a line for each pair that relation tasks ask about.
+    written too); their `id` is kept. Documents with `mentions` give a line for each pair that relation tasks classify.
     Mentions have character offsets in the input.
 
     Example: `echo "Naloxone reverses the effect of clonidine." | biomtl predict runs/quickstart`
@@ -165,9 +165,9 @@ def related_text(record: dict[str, Any], source: str, number: int) -> RelationTe
     """
     entities = record["entities"]
     if not isinstance(entities, list) or len(entities) != 2:
-        found = f"{len(entities)} entities" if isinstance(entities, list) else "entities that are no list"
+        found = f"{len(entities)} entities" if isinstance(entities, list) else "entities that are not a list"
         raise InputError(found, path=source, line=number, expected="the two mentions, first argument first")
     completed = with_entities({"text": record["text"], "entities": entities}, None)
     if problem := check_entities(completed):
-        raise InputError(problem, path=source, line=number, fix="mend the record")
+        raise InputError(problem, path=source, line=number, fix="correct the record")
     return RelationText.with_entities(record["text"], completed["entities"])

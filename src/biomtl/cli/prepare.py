@@ -46,9 +46,9 @@ def prepare(
     seed: Annotated[int, typer.Option(help="Seed for splits that are sampled because none was published.")] = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a prepared suite at the output.")] = False,
 ) -> None:
-    """Turn original corpora, or files in BLUE's or BLURB's format, into a prepared suite, and compare its counts.
+    """Turn original corpora, or files in BLUE's or BLURB's format, into a prepared suite, and check its counts.
 
-    Original distributions are preferred to files made from them. Where BLUE and BLURB divide a corpus in different
+    Original distributions are preferred to files made from them. Where BLUE and BLURB split a corpus in different
     ways, BLUE's task is taken unless `--tasks` names the other. Examples:
 
         biomtl prepare corpora/ --out prepared/ --tasks bc5cdr-chem,ddi2013

@@ -15,7 +15,7 @@ def push(
     model: Annotated[Path, typer.Argument(metavar="RUN", help="Model or run folder.", show_default=False)],
     repo: Annotated[str, typer.Argument(metavar="REPO", help="Repository on the hub, OWNER/NAME.", show_default=False)],
     public: Annotated[
-        bool, typer.Option("--public", help="Make a new repository public; a model can repeat what it was trained on.")
+        bool, typer.Option("--public", help="Make a new repository public; a model can reproduce its training data.")
     ] = False,
     message: Annotated[str | None, typer.Option("--message", help="Message of the commit.")] = None,
 ) -> None:

@@ -39,7 +39,7 @@ def report(
         bool, typer.Option("--figures", help="Also write every figure as SVG and PNG, into RUN/figures.")
     ] = False,
 ) -> None:
-    """Write `report.html` of a run anew: scores, curves, confusion, errors and provenance on one page.
+    """Write a run's `report.html` again: scores, curves, confusion, errors and provenance on one page.
 
     Example: `biomtl report runs/joint --against runs/alone`
     """

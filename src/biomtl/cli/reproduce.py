@@ -24,7 +24,7 @@ def reproduce(
         typer.Argument(metavar="KEY=VALUE", help="Recipe keys to set, above all `suite=FOLDER` and `encoder=FOLDER`."),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Folder for all; default reproduced/NAME.", show_default=False)
+        Path | None, typer.Option("--out", help="Output folder; default reproduced/NAME.", show_default=False)
     ] = None,
     group: Annotated[
         str | None, typer.Option("--group", help="biomedical, clinical or all tasks.", show_default=False)
@@ -40,14 +40,18 @@ def reproduce(
     ] = None,
     system: Annotated[
         str | None,
-        typer.Option("--system", help="Published system that the encoder is, such as 'BioBERT'.", show_default=False),
+        typer.Option(
+            "--system", help="Published system that the encoder belongs to, such as 'BioBERT'.", show_default=False
+        ),
     ] = None,
-    workers: Annotated[int, typer.Option("--workers", help="Runs of pairs side by side, each a process.", min=1)] = 1,
+    workers: Annotated[
+        int, typer.Option("--workers", help="Runs of pairs in parallel, each in its own process.", min=1)
+    ] = 1,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show plan, needs and cost; run nothing.")] = False,
 ) -> None:
     """Run a paper's experiments and compare the figures with the published ones.
 
-    What you have to bring and what it costs is shown first. Started again, it goes on where it was stopped. Examples:
+    First shows what it needs and what it costs. Run it again to continue where it was stopped. Examples:
 
         biomtl reproduce mt-bluebert --group biomedical --dry-run
 

@@ -29,7 +29,7 @@ def score_suite(
     Raises:
         InputError: not a suite in parts, none of its tasks, or a task whose predictions are missing or bad.
     """
-    suite_score(suite, {})  # a suite without a score is said before files are read
+    suite_score(suite, {})  # a suite without a score is reported before files are read
     sides = suite_sides(gold, predicted, suite, split)
     scores = {task.name: compute(task, rows, file, seed=seed, resamples=resamples) for task, rows, file in sides}
     whole = suite_score(suite, {name: score.main.value for name, score in scores.items()})

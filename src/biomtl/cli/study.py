@@ -17,17 +17,17 @@ from biomtl.training.recipe_io import load_recipe
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown", no_args_is_help=True)
 RecipePath = Annotated[Path, typer.Argument(help="Recipe file (YAML).", show_default=False)]
 Out = Annotated[
-    Path, typer.Option("--out", help="Folder of the study; what is finished in it is kept.", show_default=False)
+    Path, typer.Option("--out", help="Folder of the study; finished runs in it are kept.", show_default=False)
 ]
 Overrides = Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Recipe keys to set.")]
-Count = Annotated[int, typer.Option("--seeds", help="Seeds of each run, from the recipe's on.", min=1)]
-Where = Annotated[SplitName, typer.Option("--split", help="Split to compare on; test is not looked at otherwise.")]
-Workers = Annotated[int, typer.Option("--workers", help="Runs side by side, each a process.", min=1)]
+Count = Annotated[int, typer.Option("--seeds", help="Number of seeds for each run, from the recipe's on.", min=1)]
+Where = Annotated[SplitName, typer.Option("--split", help="Split to compare on; test is not used otherwise.")]
+Workers = Annotated[int, typer.Option("--workers", help="Runs in parallel, each in its own process.", min=1)]
 
 
 @app.callback()
 def study() -> None:
-    """Train many runs of one recipe: over seeds, without each method, over pairs of tasks, or in search of values."""
+    """Train many runs of one recipe: over seeds, without each method, over pairs of tasks, or to tune values."""
 
 
 @app.command()
@@ -39,7 +39,7 @@ def seeds(
     split: Where = SplitName.dev,
     workers: Workers = 1,
 ) -> None:
-    """Mean, standard deviation and interval of every score over several seeds."""
+    """Compute mean, standard deviation and interval of every score over several seeds."""
     studies.seeds(
         load_recipe(recipe, overrides or []),
         study_folder(out),
@@ -63,7 +63,7 @@ def ablate(
     split: Where = SplitName.dev,
     workers: Workers = 1,
 ) -> None:
-    """The recipe as it is against itself without each of its methods."""
+    """Compare the recipe with the same recipe without each of its methods."""
     loaded = load_recipe(recipe, overrides or [])
     studies.ablate(
         loaded, study_folder(out), table_console(), keys=key or [], count=count, split=split.value, workers=workers
@@ -79,7 +79,7 @@ def pairwise(
     split: Where = SplitName.dev,
     workers: Workers = 1,
 ) -> None:
-    """What each task gains from each other one: all pairs against all single tasks, with a heat map."""
+    """Measure what each task gains from each other one: all pairs against all single tasks, with a heat map."""
     loaded = load_recipe(recipe, overrides or [])
     studies.pairwise(loaded, study_folder(out), table_console(), count=count, split=split.value, workers=workers)
 

@@ -22,7 +22,7 @@ from biomtl.text.words import words
 def arguments_of(task: str) -> RelationArguments:
     """The arguments of a relation task that comes with the package."""
     relation = known_tasks()[task].relation
-    assert relation is not None, f"{task} is no relation task"
+    assert relation is not None, f"{task} is not a relation task"
     return relation
 
 

@@ -86,9 +86,9 @@ class Source:
         for info in archive.infolist():
             member = PurePosixPath(info.filename.replace("\\", "/"))
             if member.is_absolute() or ".." in member.parts or ":" in "".join(member.parts[:1]):
-                raise InputError(f"archive member {info.filename!r} points outside", path=where, fix="don't trust it")
+                raise InputError(f"archive member {info.filename!r} points outside", path=where, fix="don't use it")
             if stat.S_ISLNK(info.external_attr >> 16):
-                raise InputError(f"archive member {info.filename!r} is a link", path=where, fix="don't trust it")
+                raise InputError(f"archive member {info.filename!r} is a link", path=where, fix="don't use it")
             if info.is_dir() or "__MACOSX" in member.parts:
                 continue
             listed, place = f"{name}/{member.as_posix()}", Place(file, name, info.filename)

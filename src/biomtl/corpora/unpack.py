@@ -42,7 +42,7 @@ def unpack(archive: Path, folder: Path, shown: str | Path | None = None) -> list
             continue
         inner = path.with_suffix("")
         if inner.exists() and not inner.is_dir():
-            raise InputError(f"both {inner.name} and {path.name}", path=shown, fix="don't trust it")
+            raise InputError(f"both {inner.name} and {path.name}", path=shown, fix="don't use it")
         inner.mkdir(exist_ok=True)
         for deeper, deeper_size in _members(path, inner, f"{shown}/{path.name}", budget):
             budget -= deeper_size
@@ -83,9 +83,9 @@ def _parts(info: zipfile.ZipInfo, shown: str | Path) -> tuple[str, ...]:
         or not path.parts
         or any(":" in component or "\0" in component for component in path.parts)
     ):
-        raise InputError(f"archive member {info.filename!r} points outside", path=shown, fix="don't trust it")
+        raise InputError(f"archive member {info.filename!r} points outside", path=shown, fix="don't use it")
     if file_type not in (0, stat.S_IFREG, stat.S_IFDIR):
-        raise InputError(f"archive member {info.filename!r} is a link or a device", path=shown, fix="don't trust it")
+        raise InputError(f"archive member {info.filename!r} is a link or a device", path=shown, fix="don't use it")
     return path.parts
 
 
@@ -98,13 +98,13 @@ def _write(opened: zipfile.ZipFile, info: zipfile.ZipInfo, target: Path, shown: 
             while block := source.read(_BLOCK):
                 size += len(block)
                 if size > budget:
-                    raise InputError(f"over {MAX_UNPACKED:,} bytes unpacked", path=shown, fix="don't trust it")
+                    raise InputError(f"over {MAX_UNPACKED:,} bytes unpacked", path=shown, fix="don't use it")
                 stream.write(block)
     except (FileExistsError, NotADirectoryError) as error:
-        raise InputError(f"archive member {info.filename!r} occurs twice", path=shown, fix="don't trust it") from error
+        raise InputError(f"archive member {info.filename!r} occurs twice", path=shown, fix="don't use it") from error
     except OSError as error:
         if error.errno not in _BAD_ARCHIVE:
             raise
         problem = f"archive member {info.filename[:60]!r} can't be written ({error.strerror})"
-        raise InputError(problem, path=shown, fix="don't trust it") from error
+        raise InputError(problem, path=shown, fix="don't use it") from error
     return size

@@ -106,7 +106,7 @@ def _sort_out(report: CheckReport, task: Task, definition: TaskDefinition, task_
     for record in raw_records(task_type, definition, task.inputs, "train", report.bad.append):
         if problem := task_type.check(record, task) or rules.problem(record):
             path, line = record.where  # type: ignore[attr-defined]
-            report.bad.append(InputError(problem, path=path, line=line, fix="mend the row"))
+            report.bad.append(InputError(problem, path=path, line=line, fix="correct the row"))
         else:
             _count(report, record, task_type, task.name)
     report.bad.sort(key=lambda error: (str(error.path), error.line or 0))

@@ -13,7 +13,7 @@ from biomtl.storage.structured import read_yaml
 
 
 def read_definitions(path: Path) -> dict[str, TaskDefinition]:
-    """The own tasks in a recipe by name, with file names relative to the recipe's folder.
+    """The user's own tasks in a recipe by name, with file names relative to the recipe's folder.
 
     Raises:
         InputError: not YAML, no own task in it, or an invalid definition.

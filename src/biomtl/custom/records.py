@@ -129,7 +129,7 @@ def table_records(
                 fields = with_entities(fields, columns.definition.relation)
             yield Located((str(path), row.line), **_finished(fields))
         except ValueError as error:
-            on_error(InputError(str(error), path=path, line=row.line, fix="mend the row"))
+            on_error(InputError(str(error), path=path, line=row.line, fix="correct the row"))
 
 
 def _finished(fields: dict[str, Any]) -> dict[str, Any]:

@@ -70,7 +70,7 @@ class OwnTask:
             if problem is None and record["id"] in seen:
                 problem = f"id {record['id']!r} already occurs in {seen[record['id']]}"
             if problem is not None:
-                on_error(InputError(problem, path=path, line=line, fix="mend the row"))
+                on_error(InputError(problem, path=path, line=line, fix="correct the row"))
                 continue
             seen[record["id"]] = f"{path}:{line}"
             yield record

@@ -75,7 +75,7 @@ def _fetch(url: str, partial: Path, progress: Progress, timeout: float, attempts
         if left <= 0:
             break
         time.sleep(pause * 2 ** (attempts - left))
-    fix = "run the same command again: it goes on from there"
+    fix = "run the same command again: it continues from there"
     raise InputError(f"download failed ({reason}) after {max(size, 0):,} bytes", path=url, fix=fix)
 
 

@@ -69,7 +69,7 @@ LIMITS: dict[str, tuple[Any, str]] = {
 IDLE = {
     "droplast": "all rows are used for training, and the last batch of an epoch may be smaller",
     "lm_loss": "the released weights have no word predictor, so there is no language-model loss",
-    "lmcoef": "there is no language-model loss to weigh",
+    "lmcoef": "there is no language-model loss to weight",
     "fmt": "tables are written as xlsx and csv",
     "spfmt": "nothing is written in a sparse format",
     "avg": "the tables hold every average",
@@ -145,5 +145,5 @@ def notes(flags: Flags, task: Task, rates: Rates | None) -> Iterable[str]:
         rows = {"labels": "rows without a label", "tags": "sentences without a mention"}
         yield (
             f"{rows.get(type_of(task).answer, 'rows of the most frequent class')} are undersampled in training, as in "
-            "elmoft.py (--rebalance none draws all); dev and test are scored on all rows, by BLUE's rules"
+            "elmoft.py (--rebalance none uses all); dev and test are scored on all rows, by BLUE's rules"
         )

@@ -47,7 +47,7 @@ class Flags:
     options_path: Annotated[Path | None, data("bilm-tf's options.json.", "--options_path")] = None
     weights_path: Annotated[Path | None, data("bilm-tf's weights.hdf5.", "--weights_path")] = None
     pretrained: Annotated[str | None, data("A biLM's folder, instead of the two files.", "--pretrained")] = None
-    maxlen: Annotated[int, data("Words per row; longer texts become overlapping windows.", "--maxlen")] = 128
+    maxlen: Annotated[int, data("Words per row; longer texts are split into overlapping windows.", "--maxlen")] = 128
 
     seq2vec: Annotated[
         str | None,

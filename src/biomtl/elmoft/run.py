@@ -57,7 +57,7 @@ def run(flags: Flags, command: str, console: Console, say: Any) -> Path:
     if flags.resume:
         return score_again(flags, suite, command, console)
     plan = make_plan(flags, suite)
-    model = None  # whatever is wrong with its files is said before anything else
+    model = None  # whatever is wrong with its files is reported before anything else
     if not flags.kfold:
         refuse_existing(Path(plan.recipe.output), flags.overwrite, output="run", inputs=(flags.data_dir,))
         model = build_model(flags, plan)

@@ -47,7 +47,7 @@ class Borrowed:
         for name, reason in self.left.items():
             reasons.setdefault(reason, []).append(name)
         parts = [f"not taken, {reason}: {_some(names)}" for reason, names in reasons.items()]
-        parts += [f"not used of it: {_some(self.unused)}"] * bool(self.unused)
+        parts += [f"unused: {_some(self.unused)}"] * bool(self.unused)
         return "; ".join([line, *parts])
 
     def facts(self) -> dict[str, Any]:

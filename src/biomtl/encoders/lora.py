@@ -18,7 +18,7 @@ def add_lora(encoder: nn.Module, *, rank: int, alpha: float, dropout: float, att
     LoRA of Hu et al. (2021, arXiv 2106.09685): a layer computes ``W x + alpha / rank * B A x`` and learns A and B.
 
     Raises:
-        InputError: peft isn't installed, or the encoder is no transformer or has no layers.
+        InputError: peft isn't installed, or the encoder is not a transformer or has no layers.
     """
     peft = _peft()
     names, network = linear_layers(encoder)
@@ -35,12 +35,12 @@ def linear_layers(encoder: nn.Module) -> tuple[list[str], Any]:
     """The names of the linear layers in the encoder's layers, and the network that they are of.
 
     Raises:
-        InputError: the encoder is no transformer or has no layers.
+        InputError: the encoder is not a transformer or has no layers.
     """
     network: Any = getattr(encoder, "network", None)
     lists = [(n, m) for n, m in encoder.named_modules() if isinstance(m, nn.ModuleList) and n.startswith("network.")]
     if not hasattr(network, "get_input_embeddings") or not lists:
-        raise InputError("lora: the encoder is no transformer", fix="leave lora out")
+        raise InputError("lora: the encoder is not a transformer", fix="leave lora out")
     prefix, _ = max(lists, key=lambda entry: sum(weight.numel() for weight in entry[1].parameters()))
     inside = f"{prefix.removeprefix('network.')}."
     return [n for n, m in network.named_modules() if isinstance(m, nn.Linear) and n.startswith(inside)], network

@@ -42,7 +42,7 @@ def read_squad(path: Path, on_error: OnError = fail) -> Iterator[tuple[int, dict
                 try:
                     yield number, _record(article, paragraph, question, number, version2)
                 except ValueError as error:
-                    on_error(InputError(f"question {number}: {error}", path=path, line=number, fix="mend it"))
+                    on_error(InputError(f"question {number}: {error}", path=path, line=number, fix="correct it"))
 
 
 def _mappings(value: Any, path: Path) -> list[dict[str, Any]]:

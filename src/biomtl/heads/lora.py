@@ -34,7 +34,7 @@ class TaskLora(nn.Module):
         rank: rows of A and columns of B.
 
     Raises:
-        InputError: the encoder is no transformer or has no layers.
+        InputError: the encoder is not a transformer or has no layers.
     """
 
     def __init__(self, encoder: Encoder, rank: int) -> None:

@@ -132,7 +132,7 @@ def set_loss(task: Task, head: Head, name: str | None, divergence: str | None = 
     if name is not None:
         assert soft is not None
         if not is_plain(head) and named_loss(head) is None:
-            problem = f"task {task.name}: loss {name} for a head with a loss of its own (crf, class_weights or compare)"
+            problem = f"task {task.name}: loss {name} for a head with its own loss (crf, class_weights or compare)"
             raise InputError(problem, fix="leave out one of them")
         if name != loss_names(soft)[0]:
             head.objective = NamedLoss(soft, name)

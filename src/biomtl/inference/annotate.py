@@ -87,7 +87,7 @@ class Annotator:
         if task.inputs == "pair":
             return "it compares two texts"
         if task.inputs == "candidates" or type_of(task).answer == "other":
-            return f"documents have no place for its answers ({task.type})"
+            return f"documents can't store its answers ({task.type})"
         if task.name in self.arguments:
             arguments = self.arguments[task.name]
             there = {arguments.type_of(mention_type) for mention_type in found_types}
@@ -95,7 +95,7 @@ class Annotator:
             if lacking and not self.keep:
                 return f"no tagger of the model finds its arguments ({', '.join(sorted(lacking[0]))})"
         elif task.inputs == "text" and not self.labels:
-            return "the format has no place for labels of texts"
+            return "the format can't store labels of texts"
         return None
 
     def _view(self, name: str) -> View:

@@ -121,7 +121,7 @@ def batch_outputs(
     """
     for name, values in engine.outputs(encoded, tasks).items():
         if np.isnan(values).any():
-            problem = f"the model's outputs for task {name} are no numbers"
+            problem = f"the model's outputs for task {name} are not finite numbers"
             raise InputError(problem, fix="it diverged in training: train with a lower learning_rate")
         ends = np.cumsum(tasks[name].output_counts)[:-1]
         for example, own in zip(examples[name], np.split(values, ends), strict=True):

@@ -122,7 +122,7 @@ def _task(
     options: dict[str, Any] = {"type": kind, "format": "mtdnn"}
     files, left_out = _files(name, entry, data, base)
     if left_out:
-        yield f"one file a split, so these are left out: {', '.join(left_out)}"
+        yield f"one file per split, so these are left out: {', '.join(left_out)}"
     if not files:
         yield f"left out, no {name}_<split>.tsv or .json in {data}"
         return

@@ -37,7 +37,9 @@ class Pieces:
             raise InputError("no such file", path=path, expected="the vocab.txt of the tokenizer", fix="check the path")
         pieces = tuple(line for _, line in read_lines(path))
         if not set(MARKS) <= set(pieces):
-            raise InputError("no [CLS], [SEP] and [PAD]", path=path, expected="the vocab.txt of a BERT, a piece a line")
+            raise InputError(
+                "no [CLS], [SEP] and [PAD]", path=path, expected="the vocab.txt of a BERT, one piece per line"
+            )
         return cls(pieces, next(char for char in _RARE if char not in pieces))
 
     def texts(self, ids: Sequence[int], types: Sequence[int]) -> list[str]:

@@ -76,7 +76,9 @@ def _row(path: Path, number: int, on_error: OnError, make: Callable[[], dict[str
         row = Row(number, make())
     except (ValueError, TypeError, LookupError, SyntaxError, RecursionError, MemoryError) as error:
         problem = str(error).splitlines()[0] if isinstance(error, ValueError) and str(error) else "a malformed row"
-        on_error(InputError(problem, path=path, line=number, expected="a row as MT-DNN writes it", fix="mend the row"))
+        on_error(
+            InputError(problem, path=path, line=number, expected="a row as MT-DNN writes it", fix="correct the row")
+        )
         return
     yield row
 

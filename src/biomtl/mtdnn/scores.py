@@ -42,14 +42,14 @@ def read_scores(record: Mapping[str, Any], task: Task, where: str) -> list[Recor
     """
     uids, predictions, scores = (record[key] for key in ("uids", "predictions", "scores"))
     if not all(isinstance(value, list) for value in (uids, predictions, scores)):
-        raise InputError("values that are no lists", path=where, expected=EXPECTED)
+        raise InputError("values that are not lists", path=where, expected=EXPECTED)
     answer = type_of(task).answer
     if answer not in ("label", "score", "tags"):
         raise InputError(f"a score file for type {task.type}", path=where, expected="our JSON lines")
     per_row = {"label": len(task.labels), "score": 1}.get(answer)
     if len(uids) != len(predictions) or (per_row and len(scores) != per_row * len(uids)):
         lengths = f"{len(uids)} uids, {len(predictions)} predictions, {len(scores)} scores"
-        raise InputError(lengths, path=where, expected=f"as many of each, and {per_row} scores a row")
+        raise InputError(lengths, path=where, expected=f"as many of each, and {per_row} scores per row")
     records = []
     for row, uid in enumerate(uids):
         fields: Record = {"id": str(uid)}
@@ -94,7 +94,7 @@ def check_writable(task: Task) -> None:
     """
     if type_of(task).answer not in ("label", "score", "tags"):
         problem = f"task {task.name}: MT-DNN has no score file for type {task.type}"
-        raise InputError(problem, expected="one label, score or tags a row", fix="leave out --format, or the task")
+        raise InputError(problem, expected="one label, score or tags per row", fix="leave out --format, or the task")
 
 
 def write_scores(

@@ -105,7 +105,7 @@ def prepare(
             of a task are both found, the original is read.
         out: the folder to write; it appears only when complete.
         tasks: names or aliases, or suites, of which the tasks found are taken; default every task found, and where two
-            benchmarks divide a corpus in different ways, as BLUE does.
+            benchmarks split a corpus in different ways, as BLUE does.
         options: options of the readers; the defaults give BLUE's records.
         overwrite: replace a prepared suite at ``out``.
         blue: write the files in BLUE's format, too: ``<task>/{train,dev,test}.tsv``.

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from biomtl.errors import visible
 
-PIPED = 160  # columns: rich takes 80 where there is no terminal, and folds names and addresses that nobody asked it to
+PIPED = 160  # columns: without a terminal rich assumes 80 and folds names and addresses
 
 
 class PlainConsole(Console):

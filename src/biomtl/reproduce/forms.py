@@ -30,7 +30,7 @@ def show_plan(
     """Print what is run, what the user brings, and what it costs."""
     paper = reproduction.paper
     console.print(f"{paper.title}\n{paper.citation}")
-    console.print(f"\nWhat you bring (data in {reproduction.recipe.suite})")
+    console.print(f"\nWhat it needs (data in {reproduction.recipe.suite})")
     console.print(_needs_table(reproduction, needs, rows))
     problem = f"missing: {needs.encoder}. Bring {paper.weights}." if needs.encoder else "there, or on the hub"
     console.print(f"encoder {reproduction.recipe.encoder}: {problem}")

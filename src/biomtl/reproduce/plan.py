@@ -94,7 +94,7 @@ def plan(
         overrides: ``key=value`` for the recipe.
         group: a variant of the paper.
         tasks: only these tasks.
-        system: the published system that the encoder is.
+        system: the published system that the encoder belongs to.
 
     Raises:
         InputError: an unknown paper, group, task or system; keys that contradict each other.
@@ -170,7 +170,7 @@ def with_baseline(recipe: Recipe, paper: Paper) -> Recipe:
 
 
 def systems_of(paper: Paper, variant: Variant, recipe: Recipe, system: str | None) -> tuple[str, ...]:
-    """The published systems that the encoder is; the paper's own for a folder, unless any encoder will do.
+    """The published systems that the encoder belongs to; the paper's own for a folder, unless any encoder will do.
 
     Raises:
         InputError: no score of the named system is published for the tasks.

@@ -114,7 +114,7 @@ def train(reproduction: Reproduction, console: Console, workers: int, command: s
             begun = (place / RECIPE).is_file()
             train_stages(reproduction.recipe, resume=begun, console=console, command=command)
     except Ended as end:
-        raise Ended(end.number, f"{SAID[end.number]}, the same command goes on where it was stopped") from end
+        raise Ended(end.number, f"{SAID[end.number]}, run the same command again to continue") from end
     return [path.read_text(encoding="utf-8") for path in tables if path.is_file()]
 
 
@@ -136,7 +136,7 @@ def refuse_other(reproduction: Reproduction) -> None:
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
     if not (out / MARK).is_file():
-        raise InputError("a folder that is no reproduction's", path=out, fix=fix)
+        raise InputError("a folder that doesn't belong to a reproduction", path=out, fix=fix)
     said = read_json(out / MARK, "the name of a reproduction")
     if said != identity(reproduction):
         raise InputError(f"another reproduction: {json.dumps(said)}", path=out, fix=fix)

@@ -65,7 +65,7 @@ def read_answers(table: Table, task: Task) -> list[Answer]:
     """Each row's ``start``, ``end`` and text, or a predicted ``answer`` alone; no answer is ``null`` twice, or "".
 
     Raises:
-        InputError: an invalid span, or answers that are no texts.
+        InputError: an invalid span, or answers that are not texts.
     """
     return [_read_answer(table, row, record) for row, record in enumerate(table.records)]
 

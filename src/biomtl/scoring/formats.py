@@ -72,7 +72,7 @@ def load(path: str | Path, task: Task, *, may_be_empty: bool = False) -> Loaded:
     if first is None:
         raise InputError("an empty file", path=path, expected="one record per row")
     if first.lstrip().startswith("[{") or (first.strip() == "[" and answer != "tags"):
-        raise InputError("a JSON list", path=path, line=1, expected="JSON lines: one object a line")
+        raise InputError("a JSON list", path=path, line=1, expected="JSON lines: one object per line")
     if first.lstrip().startswith("{"):
         lines, records = zip(*parse_jsonl(source.lines(name), path), strict=True)
         if mtdnn.is_scores(records[0]) or mtdnn.is_row(records[0]):
@@ -243,7 +243,7 @@ def _probabilities(where: str, rows: Sequence[tsv.Row], task: Task) -> Table:
         if not values:
             raise InputError("no header", path=where, line=number, expected=f"a header with index and {answer}")
         if len(values) != len(task.labels) or not all(0 <= value <= 1.000001 for value in values):
-            expected = f"{len(task.labels)} probabilities, one a label"
+            expected = f"{len(task.labels)} probabilities, one per label"
             raise InputError(f"{len(values)} numbers {cells[0]:.20} …", path=where, line=number, expected=expected)
         records.append({"label": task.labels[values.index(max(values))], "probabilities": values})
     return Table(records, where, [number for number, _ in rows])

@@ -60,7 +60,7 @@ def _concept_pairs(rows: Matched) -> Measure:
     counts = concept_counts(rows.labels, rows.concepts, rows.gold, rows.predicted, rows.unit_of)
     measure = f1(counts.only([label for label in rows.labels if label != rows.task.negative]), "micro")
     without = sum(not pairs for pairs in rows.concepts)
-    note = f"left out for want of a concept identifier: {without:,} of {len(rows.concepts):,} rows"
+    note = f"left out, without a concept identifier: {without:,} of {len(rows.concepts):,} rows"
     return replace(measure, notes=(note,)) if without else measure
 
 

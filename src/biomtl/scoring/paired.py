@@ -56,7 +56,7 @@ class Pairing:
     """
 
     def __init__(self, metric: Metric, first: Sequence[Matched], second: Sequence[Matched]) -> None:
-        # Rows without a document are no documents that another task might have too.
+        # Rows without a document are not documents that another task might share.
         task = first[0].task.name
         named = [f"{task} {name}" if name.startswith("row ") else name for name in first[0].documents]
         self.documents = tuple(sorted(named))

@@ -138,7 +138,7 @@ def _same_lengths(
         if len(gold_tags[row]) != len(predicted_tags[row]):
             name = gold.records[row]["id"]
             raise predicted.error(
-                at, f"{len(predicted_tags[row])} tags for {name!r}", expected=f"{len(gold_tags[row])}, one a token"
+                at, f"{len(predicted_tags[row])} tags for {name!r}", expected=f"{len(gold_tags[row])}, one per token"
             )
 
 

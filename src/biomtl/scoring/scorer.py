@@ -84,7 +84,7 @@ class Compared(NamedTuple):
 
 def _compared(task: Task, gold: Rows, predicted: Rows) -> Compared:
     answer = type_of(task).answer
-    metrics = metrics_of(task)  # a task that can't be scored is said before files are read
+    metrics = metrics_of(task)  # a task that can't be scored is reported before files are read
     left = _loaded(task, gold, "gold")
     # Against gold mentions an empty file is valid: it predicts none.
     right = _loaded(task, predicted, "predicted", may_be_empty=left.shape == "mentions")

@@ -49,7 +49,7 @@ class Table:
                 raise self.error(row, "no id", expected='a text under "id"')
             if name in rows:
                 first = self.lines[rows[name]] if self.lines else rows[name] + 1
-                raise self.error(row, f"id {name!r} stands in row {first} already", expected="each id once")
+                raise self.error(row, f"id {name!r} already occurs in row {first}", expected="each id once")
             rows[name] = row
         return rows
 
@@ -72,7 +72,9 @@ def match(gold: Table, predicted: Table) -> list[int]:
     if missing:
         line = gold.lines[wanted[missing[0]]] if gold.lines else wanted[missing[0]] + 1
         problem = f"{len(missing)} of {len(wanted)} gold ids have no prediction, first {missing[0]!r}"
-        raise InputError(f"{problem} ({gold.where}:{line})", path=predicted.where, expected="one prediction a gold row")
+        raise InputError(
+            f"{problem} ({gold.where}:{line})", path=predicted.where, expected="one prediction per gold row"
+        )
     return [given[name] for name in wanted]
 
 

@@ -46,7 +46,7 @@ def refuse_existing(
     if not os.path.lexists(target):
         return
     if not overwrite:
-        raise InputError("the output exists already", path=target, fix="choose another name or add --overwrite")
+        raise InputError("the output already exists", path=target, fix="choose another name or add --overwrite")
     refuse_replacing(target, output, inputs)
 
 

@@ -18,7 +18,7 @@ _STANDARD = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/")
 
 
 def refuse_endless(path: str | Path, *, once: bool = True) -> None:
-    """Refuse what is no file or folder: a device might never end, and a pipe without a writer never begins.
+    """Refuse what is not a file or folder: a device might never end, and a pipe without a writer never begins.
 
     Args:
         path: what is to be read; if it doesn't exist, whoever opens it says so.

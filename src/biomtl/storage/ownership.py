@@ -104,7 +104,7 @@ def refuse_replacing(target: Path, output: str | None, inputs: Iterable[str | Pa
     Args:
         target: the existing file or folder.
         output: a key of ``KINDS`` or ``FILES``, or ``None`` for a file of any content.
-        inputs: files and folders that the command reads; what is no path (``sample``) is passed over.
+        inputs: files and folders that the command reads; what is not a path (``sample``) is skipped.
 
     Raises:
         InputError: names what must not be replaced.
@@ -129,7 +129,7 @@ def refuse_foreign(target: Path, output: str | None) -> None:
     foreign = [name for name in names if own is not None and not own(name)]
     if foreign:
         more = f" (and {len(foreign) - 1:,} more)" if foreign[1:] else ""
-        problem = f"a file that is no part of {_NAMES[output]}{more}"
+        problem = f"a file that is not part of {_NAMES[output]}{more}"
         raise InputError(problem, path=target / foreign[0], fix=f"move it away or {FIX}")
 
 

@@ -58,7 +58,7 @@ def _value(said: str, text: str) -> Any:
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise InputError(f"--key {said}: the value is no YAML") from error
+        raise InputError(f"--key {said}: the value is not YAML") from error
 
 
 def _stages(recipe: Recipe, stage: Stage, inner: str, value: Any) -> list[Mapping[str, Any]]:

@@ -1,4 +1,4 @@
-"""Runs side by side: each task's difference from a baseline, tested on the same documents."""
+"""Comparing runs: each task's difference from a baseline, tested on the same documents."""
 
 from __future__ import annotations
 

@@ -120,7 +120,7 @@ def study_folder(out: Path) -> Path:
         InputError: a folder that holds something else.
     """
     if out.is_dir() and any(out.iterdir()) and not any((out / name).exists() for name in (RUNS, INDEX, "trials.log")):
-        raise InputError("a folder that is no study's", path=out, fix="choose another --out")
+        raise InputError("a folder that doesn't belong to a study", path=out, fix="choose another --out")
     if out.exists() and not out.is_dir():
         raise InputError("a file", path=out, expected="a folder", fix="choose another --out")
     return out

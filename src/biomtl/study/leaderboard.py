@@ -130,7 +130,7 @@ def _entry(column: Column, arm: Arm, first: Arm) -> Entry:
 def _refuse_same_names(names: Sequence[str]) -> None:
     for name in names:
         if names.count(name) > 1:
-            raise InputError(f"two systems named {name!r}", fix="name the run otherwise: NAME=FOLDER")
+            raise InputError(f"two systems named {name!r}", fix="give the run another name: NAME=FOLDER")
 
 
 def _means(places: Sequence[Place]) -> dict[str, float]:

@@ -309,7 +309,7 @@ def _claim(folder: Path, recipe: Recipe, *, resume: bool, overwrite: bool) -> No
     if path.is_file() and not overwrite:
         if not resume:
             fix = "go on with --resume, or add --overwrite"
-            raise InputError("the output exists already", path=folder, fix=fix)
+            raise InputError("the output already exists", path=folder, fix=fix)
         if load_recipe(path) != recipe:
             raise InputError("another recipe", path=path, fix="resume with the recipe as it was")
         return

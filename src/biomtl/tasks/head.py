@@ -24,9 +24,7 @@ class HeadChoice(BaseModel):
     name: str = Field(DEFAULT, description="the encoder family's own head, or `mlp`, `pooler` or `san`")
     options: dict[str, Any] = Field(default_factory=dict, description="settings of a named head")
     pairs: Pairs = Field("together", description="two texts as one sequence, or encoded separately and compared")
-    adapter: int = Field(
-        0, ge=0, description="width of an attention layer of the task's own below its head; 0 for none"
-    )
+    adapter: int = Field(0, ge=0, description="width of a task-specific attention layer below the head; 0 for none")
     lora: int = Field(0, ge=0, description="rank of the task's own low-rank adapters in the encoder; 0 for none")
     calibration: Calibration | None = Field(None, description="corrections of a trained head's outputs")
     view: View | None = Field(

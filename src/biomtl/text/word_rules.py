@@ -135,7 +135,7 @@ def describe(rule: WordRule) -> list[str]:
     missed = 1 - rule.agreement.get(rule.name, 1.0)
     if missed > ODD:
         lines.append(
-            f"warning: the rule misses {missed:.1%} of the training tokens, which costs accuracy on such words"
+            f"warning: the rule misses {missed:.1%} of the training tokens, which lowers accuracy on such words"
         )
     return lines
 

@@ -80,7 +80,7 @@ def _refuse_alone(world: int) -> None:
     """Refuse to run alone if several processes were started: each would train by itself in the same folder."""
     if world > 1:
         fix = f"start it with `{LAUNCHER.format(count=world)}`, or unset WORLD_SIZE"
-        raise InputError(f"WORLD_SIZE is {world}, but this process finds itself alone", fix=fix)
+        raise InputError(f"WORLD_SIZE is {world}, but this process is alone", fix=fix)
     if "ACCELERATE_MIXED_PRECISION" in os.environ and "MASTER_PORT" in os.environ and "RANK" not in os.environ:
         # Without GPUs and MPI, `accelerate launch --num_processes 2` starts a single process with these variables.
         fix = f"use `{LAUNCHER.format(count='N')}`"
@@ -91,8 +91,8 @@ def _refuse_divided_weights() -> None:
     """Refuse the ways of ``accelerate launch`` that leave each process with a part of the weights."""
     for name, way in DIVIDED.items():
         if os.environ.get(name, "false").lower() in ("1", "true", "yes", "y", "on"):
-            problem = f"{way} divides the weights among the processes"
-            expected = "whole weights in each, which scoring on dev, saving and the training methods read"
+            problem = f"{way} shards the weights across the processes"
+            expected = "full weights in each, which scoring on dev, saving and the training methods need"
             fix = "launch without it (DDP); bf16, gradient_checkpointing, lora and a smaller batch_tokens save memory"
             raise InputError(problem, expected=expected, fix=fix)
 

@@ -171,7 +171,7 @@ def keep_heads(model: MultiTaskModel, suite: Suite) -> None:
         if problem := _difference(old, task):
             raise InputError(f"the model's head for {name} was trained on {problem}", fix=fresh)
         if changed := _changed(model.choices[name], suite.heads[name]):
-            problem = f"{changed} for {name}, whose trained head was built otherwise"
+            problem = f"{changed} for {name}, whose trained head was built differently"
             raise InputError(problem, fix=f"leave it out or {fresh}")
         model.tasks[name] = old.model_copy(update={"order": task.order, "unanswerable": task.unanswerable})
     model.keep_tasks(suite.tasks)

@@ -185,7 +185,7 @@ def _resumable(output: Path) -> Path:
         raise InputError("nothing to resume: the new run has no checkpoint yet", path=output, fix=fix)
     if is_finished(output):
         on = f"encoder={output} heads=trained and another output"
-        fix = f"see {FILE}; train anew with --overwrite, or on from it with {on}"
+        fix = f"see {FILE}; train again with --overwrite, or continue from it with {on}"
         raise InputError("the run is finished", path=output, fix=fix)
     expected = "a run folder with checkpoints/step-…"
     raise InputError("nothing to resume", path=output, expected=expected, fix="output=FOLDER says where it is")

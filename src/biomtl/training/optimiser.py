@@ -104,7 +104,7 @@ def configure(model: MultiTaskModel, recipe: Recipe) -> None:
         freeze_layers(model, recipe.frozen_layers)
     if recipe.gradient_checkpointing:
         if not model.one_pass:
-            problem = "gradient_checkpointing with low-rank adapters of a task's own, which are gone when it recomputes"
+            problem = "gradient_checkpointing with a task's own low-rank adapters, which are missing when it recomputes"
             raise InputError(problem, fix="leave gradient_checkpointing or tasks.NAME.lora out")
         try:
             model.encoder.gradient_checkpointing()

@@ -22,7 +22,7 @@ def number(value: Any) -> Any:
 
 
 def _counted(value: int) -> int:
-    """Larger integers are no exact floats, and planning an epoch computes with floats."""
+    """Larger integers are not exact as floats, and planning an epoch computes with floats."""
     if value >= 2**53:
         raise PydanticCustomError("too_large", "Input should be less than 9007199254740992")
     return value
@@ -73,10 +73,10 @@ class ObjectiveOptions(Options):
 class SmartOptions(Options):
     """``smart``: smoothness-inducing adversarial regularisation."""
 
-    weight: NotNegative = Field(1.0, description="Factor of the divergence from the outputs for disturbed embeddings.")
-    noise: Amount = Field(1e-5, description="Standard deviation of the first disturbance.")
-    step_size: Amount = Field(1e-3, description="Largest change of an embedding's element by a step of ascent.")
-    steps: Count = Field(1, description="Steps of ascent; each costs a pass.")
+    weight: NotNegative = Field(1.0, description="Factor of the divergence from the outputs for perturbed embeddings.")
+    noise: Amount = Field(1e-5, description="Standard deviation of the initial noise.")
+    step_size: Amount = Field(1e-3, description="Largest change of an embedding's element in one ascent step.")
+    steps: Count = Field(1, description="Ascent steps; each costs a pass.")
     proximal: NotNegative = Field(0.0, description="Factor of the divergence from the averaged weights' outputs.")
     proximal_decay: Decay = Field(0.99, description="Decay of that average.")
 
@@ -108,7 +108,7 @@ class DistillOptions(Options):
     )
     pairs: Natural = Field(
         0,
-        description="For each of these tasks that compares two texts, so many pairs of neighbouring texts of the "
+        description="For each of these tasks that compares two texts, this many pairs of neighbouring texts of the "
         "others, which only its teachers label.",
     )
     folder: str | None = Field(
@@ -121,12 +121,12 @@ class AdaptOptions(Options):
     """``adapt``: further pre-training of the encoder on text, the stage `adapt`."""
 
     mask_share: Annotated[float, BeforeValidator(number), Field(gt=0, lt=0.9)] = Field(
-        0.15, description="Share of the words that are to be guessed; of these 80 % are masked and 10 % replaced."
+        0.15, description="Share of the words to predict; of these 80 % are masked and 10 % replaced."
     )
     corpus: str | None = Field(
-        None, description="Text file with a passage per line; default the texts of the tasks' training splits."
+        None, description="Text file with one passage per line; default the texts of the tasks' training splits."
     )
-    allow_test_text: bool = Field(False, description="Take a corpus although it holds texts that the run scores.")
+    allow_test_text: bool = Field(False, description="Accept a corpus although it contains texts that the run scores.")
 
 
 class LoraOptions(Options):
@@ -144,9 +144,9 @@ CONTRADICTIONS = (
     ("distill", "r_drop", "both replace the tasks' losses"),
     ("frozen_layers", "freeze_encoder", "both freeze"),
     ("lora", "freeze_encoder", "adapters are trained in the encoder"),
-    ("lora", "gradual_thawing", "what doesn't learn at all can't begin to"),
+    ("lora", "gradual_thawing", "layers that are never trained can't be unfrozen"),
     ("gradient_aggregation", "freeze_encoder", "a frozen encoder has no gradient"),
-    ("gradient_aggregation", "gradient_checkpointing", "each task's backward pass would compute all anew"),
-    ("gradual_thawing", "freeze_encoder", "a frozen encoder doesn't thaw"),
+    ("gradient_aggregation", "gradient_checkpointing", "each task's backward pass would recompute everything"),
+    ("gradual_thawing", "freeze_encoder", "a frozen encoder can't be unfrozen"),
 )
 """Pairs of the recipe's keys of which only one may be given, with the reason."""

@@ -72,7 +72,7 @@ class Recipe(BaseModel):
         "of those of `encoder` with the same name and shape; the plan says which. Not with `heads: trained`.",
     )
     num_hidden_layers: Count | None = Field(
-        None, description="Keep only so many of the encoder's first layers; default all. Not with `heads: trained`."
+        None, description="Keep only this many of the encoder's first layers; default all. Not with `heads: trained`."
     )
     suite: str = Field("sample", min_length=1, description="Prepared folder, or `sample` for the bundled suite.")
     tasks: dict[str, TaskOptions] = Field(
@@ -87,15 +87,15 @@ class Recipe(BaseModel):
     seed: Seed = Field(42, description="Seed of weights, order, mixing and dropout.")
     stages: Stages = Field(
         (),
-        description="Several runs in turn: `adapt`, `alone`, `joint`, `each`, by name or as `{NAME: {KEY: VALUE}}`; "
+        description="Several runs in sequence: `adapt`, `alone`, `joint`, `each`, as names or `{NAME: {KEY: VALUE}}`; "
         "default one run.",
     )
     adapt: AdaptOptions | None = Field(
-        None, description="The stage `adapt`: guessing masked words of the tasks' texts."
+        None, description="The stage `adapt`: masked language modelling on the tasks' texts."
     )
     tune: Space = Field(
         default_factory=dict,
-        description="Space of `biomtl study tune`: key to a list of values, or to `{low, high, log, whole}`.",
+        description="Search space of `biomtl study tune`: key to a list of values, or to `{low, high, log, whole}`.",
     )
     train_on: Literal["train", "train+dev"] = Field(
         "train",
@@ -106,7 +106,7 @@ class Recipe(BaseModel):
     )
     predict_test: bool = Field(True, description="Score the test split once, with the final model.")
 
-    max_length: Count = Field(128, description="Word pieces per row; longer texts become overlapping windows.")
+    max_length: Count = Field(128, description="Word pieces per row; longer texts are split into overlapping windows.")
     stride: Natural = Field(
         32, description="Word pieces shared by neighbouring windows; default a quarter of `max_length`."
     )
@@ -118,7 +118,7 @@ class Recipe(BaseModel):
     mixing: Literal["instance", "batch"] = Field(
         "instance", description="Tasks mixed within a batch, or one task per batch as in MT-DNN."
     )
-    policy: Policy = Field("proportional", description="How an epoch's draws are divided among the tasks.")
+    policy: Policy = Field("proportional", description="How an epoch's samples are divided among the tasks.")
     temperature: Amount | None = Field(None, description="T of `policy: temperature`: share ~ rows^(1/T).")
 
     num_train_epochs: Count | None = Field(None, description="Epochs to train (default 3); or use `max_steps`.")
@@ -133,10 +133,10 @@ class Recipe(BaseModel):
     )
     lr_power: Amount = Field(1.0, description="Power of `lr_scheduler_type: polynomial`.")
     lr_gamma: Decay | None = Field(
-        None, description="Factor of a fall: `exponential` (default 0.95), `multi_step` (0.1), `plateau` (0.5)."
+        None, description="Factor of each decay: `exponential` (default 0.95), `multi_step` (0.1), `plateau` (0.5)."
     )
     lr_patience: Natural = Field(
-        3, description="Evaluations on dev without a better score that `lr_scheduler_type: plateau` bears."
+        3, description="Evaluations on dev without a better score that `lr_scheduler_type: plateau` waits for."
     )
     lr_milestones: tuple[Count, ...] | None = Field(
         None, description="Epochs after which `lr_scheduler_type: multi_step` lowers the rate."
@@ -169,13 +169,15 @@ class Recipe(BaseModel):
         )
     )
     need_sampling: Portion | None = Field(
-        None, description="Part of an epoch's draws by the tasks' need on dev, the rest by `policy`; default none."
+        None,
+        description="Part of an epoch's samples that follows the tasks' distance from their targets on dev; the rest "
+        "follows `policy`; default none.",
     )
     objective: ObjectiveOptions | None = Field(
         None, description="Label smoothing, class weights, focal loss; default plain cross-entropy."
     )
     distill: DistillOptions | None = Field(
-        None, description="Learn from the outputs of trained models (teachers) too; default from gold alone."
+        None, description="Also learn from the outputs of trained models (teachers); default only from gold."
     )
     lora: LoraOptions | None = Field(
         None, description="Train low-rank adapters instead of the encoder's own weights (extra `lora`); default none."
@@ -188,14 +190,14 @@ class Recipe(BaseModel):
     )
     task_stopping: TaskStoppingOptions | None = Field(None, description="Early stopping of single tasks; default none.")
     frozen_layers: Natural | None = Field(
-        None, description="Leave the embeddings and so many of the encoder's first layers as they are; default none."
+        None, description="Freeze the embeddings and this many of the encoder's first layers; default none."
     )
     gradual_thawing: Portion | None = Field(
         None,
-        description="Share of the run over which the encoder's layers begin to learn, last first; default at once.",
+        description="Share of the run over which the encoder's layers are unfrozen, last first; default at once.",
     )
     calibrate: bool = Field(
-        False, description="In the end fit temperatures and decision thresholds on dev, and keep them in the model."
+        False, description="After training, fit temperatures and decision thresholds on dev and save them in the model."
     )
     dropout: Share | None = Field(None, description="Dropout of encoder and heads; default the encoder's own.")
     head_dropout: Share | None = Field(None, description="Dropout of the heads; default `dropout`.")
@@ -211,7 +213,7 @@ class Recipe(BaseModel):
     activations_gb: Amount = Field(32.0, description="Maximum size of these layers in gigabytes.")
     bf16: bool = Field(False, description="Compute in bfloat16, keep weights in float32.")
     fp16: bool = Field(
-        False, description="Train in float16 with a scaled loss, for GPUs without bfloat16; weights stay in float32."
+        False, description="Train in float16 with loss scaling, for GPUs without bfloat16; weights stay in float32."
     )
     gradient_checkpointing: bool = Field(
         False, description="Recompute activations in the backward pass to save memory."

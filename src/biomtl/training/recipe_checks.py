@@ -145,9 +145,7 @@ def check_methods(recipe: Any) -> None:
                 text = f"{key} and tasks.{name}.lora are given, choose one: {key} needs one encoder pass for all tasks"
                 raise contradiction(text, key, f"tasks.{name}.lora")
     if recipe.objective is not None and recipe.objective == ObjectiveOptions():
-        raise contradiction(
-            "objective changes nothing, give label_smoothing, class_weights or focal_gamma", "objective"
-        )
+        raise contradiction("objective has no effect, give label_smoothing, class_weights or focal_gamma", "objective")
 
 
 def check_classes(recipe: Any) -> None:

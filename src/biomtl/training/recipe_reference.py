@@ -50,7 +50,7 @@ no prepared suite.
 METHODS = """
 ## Options of methods
 
-Keys with several options are mappings, on the command line with dots (`smart.weight=0.5`); what they do stands in
+Keys with several options are mappings, on the command line with dots (`smart.weight=0.5`); see
 [training methods](training-methods.md).
 """
 

@@ -23,7 +23,7 @@ class TaskOptions(TaskDefinition):
     weight: NotNegative = Field(1.0, description="Factor of the task's mean loss in the step's loss.")
     loss_scale: Literal["range", "score"] = Field(
         "range",
-        description="Unit of a regression's squared error: the score range, so that 0 to 5 weighs no more than 0 to 1, "
+        description="Unit of a regression's squared error: the score range, so that 0 to 5 counts no more than 0 to 1, "
         "or the score itself, as in MT-DNN.",
     )
     loss: LossName | None = Field(
@@ -36,9 +36,9 @@ class TaskOptions(TaskDefinition):
         description="How `smart` and `r_drop` compare two passes of the task: `sym_kl`, `js`, `hellinger`, `mse` or "
         "`cosine`; default the mean of both Kullback-Leibler divergences.",
     )
-    mixing_weight: Amount | None = Field(None, description="Share of the draws under `policy: fixed`, in any unit.")
+    mixing_weight: Amount | None = Field(None, description="Share of the samples under `policy: fixed`, in any unit.")
     target_score: Amount | None = Field(
-        None, description="Dev score from which on the task needs no more draws (`need_sampling`); default 1."
+        None, description="Dev score at which the task needs no further samples (`need_sampling`); default 1."
     )
     max_rows: Count | None = Field(None, description="Train on this many rows, sampled once by `seed`; default all.")
     rebalance: Literal["undersample", "oversample", "class_weights"] | None = Field(
@@ -68,11 +68,11 @@ class TaskOptions(TaskDefinition):
         "taggers (`{Chemical: drug}`); they are added to the `types` of the task's record.",
     )
     adapter: Natural | None = Field(
-        None, description="Width of an attention layer of the task's own below its head, such as 204; default none."
+        None, description="Width of a task-specific attention layer below the head, such as 204; default none."
     )
     lora: Natural | None = Field(
         None,
-        description="Rank of low-rank adapters of the task's own in the encoder's layers, such as 8; default none.",
+        description="Rank of the task's own low-rank adapters in the encoder's layers, such as 8; default none.",
     )
     head: str | None = Field(
         None,

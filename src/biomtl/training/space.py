@@ -42,7 +42,7 @@ def space_problem(space: Mapping[str, TuneRange | tuple[Any, ...]], fields: Mapp
         known: Mapping[str, FieldInfo] = fields
         for part in key.split("."):
             if part not in known or part in NOT_SEARCHED:
-                return f"tune names {key!r}, which is no key of a recipe that can be searched"
+                return f"tune names {key!r}, which is not a recipe key that can be searched"
             kinds = [k for k in get_args(known[part].annotation) if isinstance(k, type) and issubclass(k, BaseModel)]
             known = kinds[0].model_fields if kinds else {}
         if isinstance(values, tuple):

@@ -18,7 +18,7 @@ class Stage(Options):
     name: StageName = Field(
         description="`adapt`, `alone` (a run per task), `joint`, `each` (a run per task, from joint)."
     )
-    keys: dict[str, Any] = Field(default_factory=dict, description="Keys of the recipe that are other in this stage.")
+    keys: dict[str, Any] = Field(default_factory=dict, description="Recipe keys that this stage overrides.")
     by_task: dict[str, dict[str, Any]] = Field(
         default_factory=dict, description="Further keys for the runs of single tasks, in `alone` and `each`."
     )

@@ -112,7 +112,7 @@ def test_a_head_type_without_a_counterpart_is_left_out(tmp_path: Path) -> None:
         tasks["rank"].loss, tasks["rank"].task_type = kinds.LossCriterion.Mlm, kinds.TaskType.MaskLM
         source = write_current(tmp_path / "in" / "model.pt", kinds=kinds, task_def_list=list(tasks.values()))
     report = convert(source, tmp_path / "out")
-    assert "rank: a head of a kind that has no counterpart here is left out" in report.notes
+    assert "rank: a head without a counterpart here is left out" in report.notes
     assert "scoring_list.4.1.weight" in report.skipped
     assert list(MultiTaskModel.from_pretrained(tmp_path / "out").tasks) == ["nli", "kind", "sts", "ner"]
 

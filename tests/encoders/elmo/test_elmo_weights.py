@@ -71,7 +71,7 @@ def test_what_is_saved_is_loaded(bilm: Elmo, tmp_path: Path) -> None:
     save_elmo(bilm, tmp_path / "saved")
     again = load_elmo(tmp_path / "saved")
     assert all(torch.equal(value, again.state_dict()[name]) for name, value in bilm.state_dict().items())
-    with pytest.raises(InputError, match="exists already"):
+    with pytest.raises(InputError, match="already exists"):
         save_elmo(bilm, tmp_path / "saved")
 
 

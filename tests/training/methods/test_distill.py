@@ -268,7 +268,7 @@ def test_invalid_teachers(bert: Path, suite: Path, teacher: Path, tmp_path: Path
             teachers_of(recipe_of(suite, tmp_path, teachers, **keys).distill, tasks)
 
     refused({"cls-tex": str(teacher)}, r"distill\.teachers: the run has no task 'cls-tex', did you mean 'cls-text'")
-    refused(str(tmp_path), "no biomtl model")
+    refused(str(tmp_path), "not a biomtl model")
     refused(str(teacher), r"distill\.unlabelled: the run has no task 'hoc'", unlabelled="hoc")
     changed = {"cls-text": tasks["cls-text"].model_copy(update={"labels": ("drug", "none")})}
     with pytest.raises(InputError, match=r"the teacher's labels of cls-text: none, drug, expected drug, none"):
@@ -288,7 +288,7 @@ def test_invalid_teachers(bert: Path, suite: Path, teacher: Path, tmp_path: Path
 
 def test_a_refused_teacher_leaves_nothing(bert: Path, suite: Path, tmp_path: Path) -> None:
     path = tiny.write_recipe(tmp_path / "r.yaml", bert, suite, distill={"teachers": str(tmp_path / "none")})
-    with pytest.raises(InputError, match="no biomtl model"):
+    with pytest.raises(InputError, match="not a biomtl model"):
         train(path, console=Console(quiet=True))
     assert not (tmp_path / "run").exists()
 

@@ -74,7 +74,7 @@ def test_a_run_gives_an_ordinary_model(bert: Path, small_suite: Path, tmp_path: 
 
 def test_what_is_refused(bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     elmo = MultiTaskModel.from_encoder(elmo_data.write_bilm(tmp_path / "bilm"), [tiny.task("cls-text")])
-    with pytest.raises(InputError, match="lora: the encoder is no transformer"):
+    with pytest.raises(InputError, match="lora: the encoder is not a transformer"):
         configure(elmo, make_recipe({"lora": {}}))
     with pytest.raises(InputError, match="lora and freeze_encoder are given, choose one"):
         make_recipe({"lora": {}, "freeze_encoder": True})

@@ -228,7 +228,7 @@ def test_a_task_that_is_held_at_its_best(model: MultiTaskModel) -> None:
 def test_what_does_not_suit_the_model(bert: Path) -> None:
     heads = {"tag-drug": tiny.head("tag-drug", crf=True)}
     crf = MultiTaskModel.from_encoder(bert, [tiny.task("tag-drug")], heads=heads, max_length=24)
-    with pytest.raises(InputError, match=r"objective: the head of tag-drug has a loss of its own"):
+    with pytest.raises(InputError, match=r"objective: the head of tag-drug has its own loss"):
         configure(crf, make_recipe({"objective": {"label_smoothing": 0.1}}))
     with pytest.raises(InputError, match=r"task_stopping: tag-drug can't be distilled"):
         configure(crf, make_recipe({"task_stopping": {"then": "distill"}}))

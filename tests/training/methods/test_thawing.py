@@ -117,7 +117,7 @@ def test_sampling_follows_need(bert: Path, tmp_path: Path) -> None:
     [
         ({"need_sampling": 0.5}, "need_sampling changes the length of epochs, so give max_steps"),
         ({"need_sampling": 0.5, "max_steps": 9, "eval_strategy": "no"}, "need_sampling needs scores on dev"),
-        ({"objective": {}}, "objective changes nothing"),
+        ({"objective": {}}, "objective has no effect"),
         ({"objective": {"label_smoothing": 0.1}, "r_drop": 1}, "objective and r_drop are given, choose one"),
         ({"frozen_layers": 2, "freeze_encoder": True}, "frozen_layers and freeze_encoder are given"),
         (

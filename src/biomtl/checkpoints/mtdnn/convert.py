@@ -204,5 +204,7 @@ def _remarks(task: Task, head: Head) -> list[str]:
         activation = head.choice.options["activation"]
         notes.append(f"{task.name}: the activation of its pooler is {activation}, by the version that wrote the file")
     if task.order == "ba":
-        notes.append(f"{task.name}: order ba, its pairs were encoded as (second, first); give yours as they stand")
+        notes.append(
+            f"{task.name}: order ba, its pairs were encoded as (second, first); give yours in their normal order"
+        )
     return notes

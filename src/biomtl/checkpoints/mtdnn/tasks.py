@@ -77,7 +77,7 @@ def own_tasks(
         given = named[head.number]
         if given.type is None or not head.outputs:
             tasks.append(None)
-            notes.append(f"{given.name}: a head of a kind that has no counterpart here is left out")
+            notes.append(f"{given.name}: a head without a counterpart here is left out")
             continue
         if given.labels and len(given.labels) != head.outputs:
             notes.append(f"{given.name}: {len(given.labels)} labels for {head.outputs} outputs, so they are not used")

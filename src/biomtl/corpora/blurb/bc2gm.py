@@ -62,7 +62,7 @@ def _documents(source: Source, name: str) -> Iterator[tuple[Document, str]]:
             continue
         identifier, blank, sentence = text.partition(" ")
         if not blank or not sentence.strip():
-            raise InputError(f"{text[:60]!r}", path=source.where(name), line=line, expected="an id, a blank, a text")
+            raise InputError(f"{text[:60]!r}", path=source.where(name), line=line, expected="an id, a space, a text")
         mentions = _mentions(sentence, genes.pop(identifier, []), where)
         yield Document(identifier, sentence, (Passage("sentence", 0, len(sentence)),), mentions), where
     for identifier, rows in genes.items():

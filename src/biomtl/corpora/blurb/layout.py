@@ -102,5 +102,5 @@ def twins() -> dict[str, Format]:
 
 
 def split_of(task: Task) -> str | None:
-    """The task whose corpus a task divides in another way."""
+    """The task whose corpus a task splits in another way."""
     return task.catalogue.split_of if task.catalogue else None

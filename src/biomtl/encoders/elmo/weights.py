@@ -183,7 +183,7 @@ def _datasets(group: Any, path: Path) -> Iterator[str]:
         item = group[key]
         if isinstance(item, h5py.Group):
             if name.count("/") > DEEPEST:
-                raise InputError("groups in groups without end", path=path, fix="download it again")
+                raise InputError("groups nested without end", path=path, fix="download it again")
             yield from _datasets(item, path)
         elif isinstance(item, h5py.Dataset):
             if item.external or item.is_virtual:

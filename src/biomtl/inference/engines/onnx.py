@@ -113,7 +113,7 @@ def _refuse_long(task: str, batch: Batch, count: int) -> None:
     size = count * next(iter(batch.inputs.values())).shape[1]
     if size > MAX_POSITIONS and count > (batch.rows_at_once or count):
         problem = f"task {task}: a pair of {size:,} positions in {count:,} windows"
-        fix = "predict with the model itself, or cut the texts"
+        fix = "predict with the model itself, or split the texts"
         raise InputError(problem, expected=f"at most {MAX_POSITIONS:,} for an ONNX graph that compares texts", fix=fix)
 
 

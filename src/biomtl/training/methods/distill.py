@@ -38,7 +38,7 @@ class Distillation(Method):
             head = model.head(name)
             if soft is None or not (is_plain(head) or named_loss(head) is not None):
                 problem = f"distill: {name} can't be distilled (a crf, class_weights or another loss of its own)"
-                raise InputError(problem, fix="give it a head without, or teachers to the other tasks alone")
+                raise InputError(problem, fix="give it a head without these, or teachers only to the other tasks")
             self.kinds[name] = soft
 
     def begin(self, course: Course, model: MultiTaskModel) -> None:

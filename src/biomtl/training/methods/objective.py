@@ -46,7 +46,7 @@ class Objective(Method):
             soft = soft_of(task) if only is None or name in only else None
             if isinstance(soft, Classes | Labels) and not isinstance(soft, Candidates):
                 if not is_plain(model.head(name)):
-                    problem = f"{self.key}: the head of {name} has a loss of its own (crf, class_weights or loss)"
+                    problem = f"{self.key}: the head of {name} has its own loss (crf, class_weights or loss)"
                     raise InputError(problem, fix=f"leave out {self.key}, or these options of the task")
                 self.kinds[name] = soft
         if not self.kinds:

@@ -39,10 +39,12 @@ class Smart(Method):
         self.average: dict[str, Tensor] = {}
         network: Any = getattr(model.encoder, "network", None)
         if model.encoder.frozen or not hasattr(network, "get_input_embeddings"):
-            problem = "smart: the encoder is frozen, or has no word embeddings to disturb"
+            problem = "smart: the encoder is frozen, or has no word embeddings to perturb"
             raise InputError(problem, fix="train a transformer (freeze_encoder: false), or leave smart out")
         if not model.one_pass:
-            problem = "smart: a task has low-rank adapters of its own, so its rows are encoded apart from the others"
+            problem = (
+                "smart: a task has low-rank adapters of its own, so its rows are encoded separately from the others"
+            )
             raise InputError(problem, fix="leave smart or tasks.NAME.lora out")
         self.kinds = {name: soft_of(task) for name, task in model.tasks.items()}
         self.apart = {name: divergence_of(task, model.head(name)) for name, task in model.tasks.items()}

@@ -42,7 +42,7 @@ class TaskStopping(Method):
         self.kinds = {name: soft_of(task) for name, task in model.tasks.items()}
         for name, soft in self.kinds.items():
             if value.then == "distill" and (soft is None or not is_plain(model.head(name))):
-                problem = f"task_stopping: {name} can't be distilled (its head has a loss of its own)"
+                problem = f"task_stopping: {name} can't be distilled (its head has its own loss)"
                 raise InputError(problem, fix="use then: freeze")
 
     @property
