@@ -95,7 +95,7 @@ def test_a_model_without_relation_tasks_reads_the_text(command: Command, small_m
     ("entities", "said"),
     [
         ([{"type": "Drug", "start": 0, "end": 4}], ":1: 1 entities, expected the two mentions, first argument first"),
-        ({"a": 1}, ":1: entities that are no list"),
+        ({"a": 1}, ":1: entities that are not a list"),
         ([{"type": "Drug", "start": 0, "end": 4}] * 2, ":1: no task of the model takes mentions of types 'Drug' and"),
         ([{"type": "Drug", "start": 0, "end": 4}, {"type": "Illness", "start": 5, "end": 99}], ":1: entity 'e2' at"),
         (

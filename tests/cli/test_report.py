@@ -59,7 +59,7 @@ def test_beside_a_baseline(command: Command, runs: Path) -> None:
     ended = command("report", runs / "eager", "--against", runs / "plain")
     assert ended.code == 0, ended.err
     page = (runs / "eager" / "report.html").read_text()
-    assert '<th class="n">plain</th>' in page
+    assert '<th class="n whose">plain</th>' in page
     assert "paired over documents, 2,000 resamples" in page
     assert page.count(", p 0.") + page.count(", p 1.") > 3
 
