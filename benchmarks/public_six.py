@@ -121,6 +121,8 @@ class Arms:
         tasks["hoc"]["weight"] = 4
         if more.get("loss_balance"):
             del tasks["hoc"]["weight"]
+        if (weight := more.pop("entity_weight", None)) is not None:
+            tasks["bc5cdr-chem"]["weight"] = tasks["bc5cdr-disease"]["weight"] = weight
         return self.keys(seed, tasks, JOINT_EPOCHS, **{"policy": "fixed", "batch_tokens": 4096, **more})
 
     def rate(self, kind: str, task: str) -> Keys:
@@ -211,6 +213,8 @@ class Arms:
             yield self.mixed("adapted-distilled", seed, (*after, f"adapt/{seed}"), encoder=adapted, distill=teach)
             yield self.mixed("adapted-joint", seed, (f"adapt/{seed}",), encoder=adapted)
             yield self.mixed("distilled", seed, after, distill=teach)
+            yield self.mixed("weighted", seed, entity_weight=4)  # docs/why-joint.md
+            yield self.mixed("weighted-distilled", seed, after, distill=teach, entity_weight=4)
             yield self.entities(seed)
             first: dict[str, Any] = {"encoder": str(self.out / "entities" / str(seed)), "heads": "trained"}
             first["num_train_epochs"] = JOINT_EPOCHS - 1  # five passes over the entities' texts cost about one of all
