@@ -18,15 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from forked_runs import Keys, Queue, Run, preload
+from public_six import TASKS
 
-TASKS: dict[str, dict[str, Any]] = {
-    "bc5cdr-chem": {},
-    "bc5cdr-disease": {},
-    "ddi2013": {"view": "spans"},
-    "chemprot": {"view": "spans"},
-    "hoc": {},
-    "biosses": {"pairs": "apart"},
-}
 ENTRIES = {"bc5cdr-chem": 4546, "bc5cdr-disease": 4546, "ddi2013": 2851, "chemprot": 3714, "hoc": 10527, "biosses": 640}
 """Texts of a task in a pass; BIOSSES' 64 pairs are read ten times."""
 MEASURED = "bc5cdr-disease"

@@ -139,6 +139,14 @@ def test_search_side_by_side(recipe: Path, tmp_path: Path) -> None:
     assert reported == {0, 1}  # while they ran, so that hopeless ones can be given up
 
 
+def test_trials_with_the_same_values_do_not_meet(recipe: Path, tmp_path: Path) -> None:
+    pytest.importorskip("optuna")
+    loaded = make_recipe({**_keys(recipe), "tune": {"policy": ["sqrt", "uniform"]}})
+    found = tune(loaded, tmp_path / "s", 3, QUIET, workers=3)
+    assert {trial["state"] for trial in found["trials"]} == {"COMPLETE"}
+    assert len(list((tmp_path / "s" / "runs").glob("*/metrics.json"))) <= 2
+
+
 def test_what_a_watcher_raises_stops_the_run(recipe: Path, tmp_path: Path) -> None:
     one = job("a", make_recipe({**_keys(recipe), "num_train_epochs": 1000}), tmp_path, {}, split="dev")
 

@@ -188,15 +188,16 @@ def run_in_process(
 
 
 def _dev_lines(path: Path, process: subprocess.Popen[bytes]) -> Iterator[Mapping[str, Any]]:
-    """What a run logs about dev, as it does so."""
-    seen, ended = 0, False
+    """What a run logs about dev, as it does so; a resumed run begins with what is known of it."""
+    last, ended = 0, False
     while not ended:
         ended = process.poll() is not None
-        lines = (
-            path.read_text(encoding="utf-8").split("\n")[:-1] if path.is_file() else []
-        )  # the last may be half a line
-        yield from (line for line in map(json.loads, lines[seen:]) if line.get("split") == "dev")
-        seen = len(lines)
+        text = path.read_text(encoding="utf-8") if path.is_file() else ""
+        complete = text.split("\n")[:-1]
+        for line in map(json.loads, (line for line in complete if '"split"' in line)):
+            if line["split"] == "dev" and line["step"] > last:
+                last = line["step"]
+                yield line
         if not ended:
             time.sleep(POLL_SECONDS)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import threading
+from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -53,6 +55,7 @@ def tune(recipe: Recipe, out: Path, trials: int, console: Console, *, workers: i
     finished = [trial for trial in study.trials if trial.state.is_finished()]
     study.sampler = optuna.samplers.TPESampler(seed=recipe.seed + len(finished))  # no trial of an earlier call again
     jobs: dict[int, Job] = {}
+    busy: defaultdict[Path, threading.Lock] = defaultdict(threading.Lock)
 
     def objective(trial: Any) -> float:
         changes = {key: _suggest(trial, key, space) for key, space in recipe.tune.items()}
@@ -67,11 +70,14 @@ def tune(recipe: Recipe, out: Path, trials: int, console: Console, *, workers: i
             if trial.should_prune():
                 raise optuna.TrialPruned
 
-        if not made.finished and workers > 1:
-            run_in_process(made, trial.number, workers, lambda line: watch(line["step"], logged_score(recipe, line)))
-        elif not made.finished:
-            begun = made.begun
-            train(made.recipe, overwrite=not begun, resume=begun, console=Console(quiet=True), watch=watch)
+        with busy[made.folder]:  # two trials with the same values are one run
+            if not made.finished and workers > 1:
+                run_in_process(
+                    made, trial.number, workers, lambda line: watch(line["step"], logged_score(recipe, line))
+                )
+            elif not made.finished:
+                begun = made.begun
+                train(made.recipe, overwrite=not begun, resume=begun, console=Console(quiet=True), watch=watch)
         value = dev_score(made)
         console.print(f"tune: trial {trial.number}: {value:.4f} with {changes}", markup=False, highlight=False)
         return value
