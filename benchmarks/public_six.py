@@ -34,6 +34,7 @@ TASKS: dict[str, dict[str, Any]] = {
 EPOCHS = {"bc5cdr-chem": 10, "bc5cdr-disease": 10, "ddi2013": 10, "chemprot": 10, "hoc": 6, "biosses": 20}
 VIEW_EPOCHS = {"mask": 6, "markers": 6, "levitated": 6}
 JOINT_EPOCHS, ADAPT_EPOCHS = 12, 3
+EVAL_STEPS = {"bc5cdr-chem": 176, "bc5cdr-disease": 176, "ddi2013": 288, "chemprot": 448}  # two passes
 BATCH = {"spans": 1024, "levitated": 1024, "mask": 4096, "markers": 4096}  # positions
 RATES: dict[str, tuple[Keys, ...]] = {
     "spans": (
@@ -70,15 +71,12 @@ class Arms:
         prepared: the prepared suite.
         out: folder of all runs.
         encoder: what every arm starts from.
-        views: the views of relations to compare with ``spans``.
         tune: choose the rates anew.
         small: one pass and few rows, to try the program itself.
     """
 
-    def __init__(
-        self, prepared: Path, out: Path, encoder: str, views: tuple[str, ...], *, tune: bool, small: bool
-    ) -> None:
-        self.out, self.encoder, self.views, self.tune, self.small = out, encoder, views, tune, small
+    def __init__(self, prepared: Path, out: Path, encoder: str, *, tune: bool, small: bool) -> None:
+        self.out, self.encoder, self.tune, self.small = out, encoder, tune, small
         self.common: dict[str, Any] = {
             "suite": str(prepared),
             "head_learning_rate": 1e-3,
@@ -111,7 +109,9 @@ class Arms:
         if task == "biosses":
             more = {"learning_rate": 5e-5, **more}
             batch = 1024
-        return self.keys(seed, {task: options}, max(1, round(times * epochs)), **{"batch_tokens": batch, **more})
+        passes = max(1, round(times * epochs))
+        steps = EVAL_STEPS.get(task) if view == "spans" and passes > 6 else None
+        return self.keys(seed, {task: options}, passes, **{"batch_tokens": batch, "eval_steps": steps, **more})
 
     def joint(self, seed: int, **more: Any) -> dict[str, Any]:
         """All tasks together."""
@@ -123,7 +123,17 @@ class Arms:
             del tasks["hoc"]["weight"]
         if (weight := more.pop("entity_weight", None)) is not None:
             tasks["bc5cdr-chem"]["weight"] = tasks["bc5cdr-disease"]["weight"] = weight
-        return self.keys(seed, tasks, JOINT_EPOCHS, **{"policy": "fixed", "batch_tokens": 4096, **more})
+        if (width := more.pop("adapter", None)) is not None:
+            tasks["bc5cdr-chem"]["adapter"] = tasks["bc5cdr-disease"]["adapter"] = width
+        best = [name for name in TASKS if name != "biosses"]  # whose 16 dev pairs are noise
+        more = {
+            "metric_for_best_model": best,
+            "policy": "fixed",
+            "batch_tokens": 4096,
+            "eval_steps": 560 if more.get("distill") else 480,
+            **more,
+        }
+        return self.keys(seed, tasks, JOINT_EPOCHS, **more)
 
     def rate(self, kind: str, task: str) -> Keys:
         """The rates that were best on dev."""
@@ -201,43 +211,79 @@ class Arms:
             keys = self.keys(seed, TASKS, ADAPT_EPOCHS, **ADAPT)
             yield Run(f"adapt/{seed}", keys, done="model/config.json", adapts=True)
         for seed in SEEDS:
-            for task in ("chemprot", "ddi2013", "hoc", "bc5cdr-chem", "bc5cdr-disease", "biosses"):
+            for task in ("chemprot", "ddi2013", "bc5cdr-chem", "bc5cdr-disease", "hoc", "biosses"):
                 yield self.single("alone", task, seed)
-            yield self.mixed("joint", seed)
-        teach: dict[str, Any] = {"gold_from": 0.0, "gold_to": 0.5, "unlabelled": "*", "pairs": 1500}
         for seed in SEEDS:
-            teachers = [str(self.out / "alone" / task / str(seed)) for task in TASKS]
-            teach = {**teach, "teachers": teachers, "folder": str(self.out / "teachers" / str(seed))}
-            after = tuple(f"alone/{task}/{seed}" for task in TASKS)
-            adapted = str(self.out / "adapt" / str(seed) / "model")
-            yield self.mixed("adapted-distilled", seed, (*after, f"adapt/{seed}"), encoder=adapted, distill=teach)
-            yield self.mixed("adapted-joint", seed, (f"adapt/{seed}",), encoder=adapted)
-            yield self.mixed("distilled", seed, after, distill=teach)
+            yield from self.distilled(seed)
+        for arm in ("adapted-weighted-distilled", "weighted-distilled"):
+            for seed in SEEDS:
+                yield from self.each(arm, seed)
+        for seed in SEEDS:
+            for task in RELATIONS:
+                yield self.viewed("levitated", task, seed)
+        for seed in SEEDS:
             yield self.mixed("weighted", seed, entity_weight=4)  # docs/why-joint.md
-            yield self.mixed("weighted-distilled", seed, after, distill=teach, entity_weight=4)
+        for seed in SEEDS:
+            yield self.mixed("joint", seed)
+        for seed in SEEDS:
+            adapted = str(self.out / "adapt" / str(seed) / "model")
+            yield self.mixed("adapted-joint", seed, (f"adapt/{seed}",), encoder=adapted)
+        for task in RELATIONS:
+            for seed in SEEDS:
+                yield self.viewed("mask", task, seed)
+        yield from self.variants("weight-8", "weight-4-own-layers")
+        for task in TASKS:
+            for seed in SEEDS:
+                yield self.single("alone-longer", task, seed, times=2)
+        yield from self.variants("weight-2", "weight-4", "scale", "uncertainty", "weight-4-half-rate")
+        for task in RELATIONS:
+            for seed in SEEDS:
+                yield self.viewed("markers", task, seed)
+        for seed in SEEDS:
             yield self.entities(seed)
             first: dict[str, Any] = {"encoder": str(self.out / "entities" / str(seed)), "heads": "trained"}
             first["num_train_epochs"] = JOINT_EPOCHS - 1  # five passes over the entities' texts cost about one of all
             yield self.mixed("entities-first", seed, (f"entities/{seed}",), **first)
-            yield self.mixed("entities-first-distilled", seed, (*after, f"entities/{seed}"), distill=teach, **first)
-        for arm in ("adapted-distilled", "joint"):
-            for seed in SEEDS:
-                for task in TASKS:
-                    start = {"encoder": str(self.out / arm / str(seed) / "model"), "heads": "trained", "times": 0.5}
-                    yield self.single(f"{arm}-each", task, seed, (f"{arm}/{seed}",), **start)
-        for view in self.views:
-            for seed in SEEDS:
-                for task in RELATIONS:
-                    yield self.viewed(view, task, seed)
         for seed in SEEDS:
-            for task in TASKS:
-                yield self.single("alone-longer", task, seed, times=2)
-        for seed in SEEDS:
+            yield from self.each("joint", seed)
             for task in TASKS:
                 adapted = str(self.out / "adapt" / str(seed) / "model")
                 yield self.single("adapted-alone", task, seed, (f"adapt/{seed}",), encoder=adapted)
 
+    def distilled(self, seed: int) -> Iterator[Run]:
+        """Joint runs whose teachers are the single-task models of the same seed."""
+        teach: dict[str, Any] = {"gold_from": 0.0, "gold_to": 0.5, "unlabelled": "*", "pairs": 1500}
+        teach["teachers"] = [str(self.out / "alone" / task / str(seed)) for task in TASKS]
+        teach["folder"] = str(self.out / "teachers" / str(seed))
+        after = tuple(f"alone/{task}/{seed}" for task in TASKS)
+        adapted = str(self.out / "adapt" / str(seed) / "model")
+        from_adapted: dict[str, Any] = {"needs": (*after, f"adapt/{seed}"), "encoder": adapted}
+        yield self.mixed("adapted-weighted-distilled", seed, **from_adapted, distill=teach, entity_weight=4)
+        yield self.mixed("weighted-distilled", seed, after, distill=teach, entity_weight=4)
+        yield self.mixed("distilled", seed, after, distill=teach)
+        yield self.mixed("adapted-distilled", seed, **from_adapted, distill=teach)
 
+    def each(self, arm: str, seed: int) -> Iterator[Run]:
+        """Every task by itself, from a joint run and with its head."""
+        for task in TASKS:
+            start = {"encoder": str(self.out / arm / str(seed) / "model"), "heads": "trained", "times": 0.5}
+            yield self.single(f"{arm}-each", task, seed, (f"{arm}/{seed}",), **start)
+
+    def variants(self, *names: str) -> Iterator[Run]:
+        """Other weights and balances, on dev, with the seed of the tuning."""
+        for name in names:
+            yield self.mixed(f"variant/{name}", TUNING_SEED, predict_test=False, **VARIANTS[name])
+
+
+VARIANTS: dict[str, dict[str, Any]] = {
+    "weight-8": {"entity_weight": 8},
+    "weight-2": {"entity_weight": 2},
+    "weight-4": {"entity_weight": 4},
+    "scale": {"loss_balance": "scale"},
+    "uncertainty": {"loss_balance": "uncertainty"},
+    "weight-4-half-rate": {"entity_weight": 4, "learning_rate": 1e-4},
+    "weight-4-own-layers": {"entity_weight": 4, "adapter": 204},
+}
 ADAPT: Keys = {
     "learning_rate": 1e-4,
     "batch_tokens": 4096,
@@ -258,7 +304,6 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--minutes", type=float, default=float("inf"))
     parser.add_argument("--encoder", default="all-MiniLM-L6-v2")
-    parser.add_argument("--views", nargs="*", default=["mask", "levitated", "markers"])
     parser.add_argument("--only", default="", help="only runs with this pattern in their name, and nothing they need")
     parser.add_argument("--tune", action="store_true", help="choose the rates anew, on dev")
     parser.add_argument("--small", action="store_true", help="one pass over 40 rows, to try the program")
@@ -266,8 +311,7 @@ def main() -> None:
     parser.add_argument("--list", action="store_true")
     options = parser.parse_args()
     out = options.out.absolute()
-    views = tuple(options.views)
-    arms = Arms(options.prepared.absolute(), out, options.encoder, views, tune=options.tune, small=options.small)
+    arms = Arms(options.prepared.absolute(), out, options.encoder, tune=options.tune, small=options.small)
     arms.common["bf16"] = options.bf16
     runs = list(arms.all())
     if options.list:

@@ -345,10 +345,10 @@ def read_head(record: Mapping[str, Any], path: Path) -> tuple[Task, HeadChoice]:
 
 
 def model_folder(folder: str | Path) -> Path:
-    """The model's own folder: the given one, ``model/`` in a run folder, or that of ``hub:OWNER/NAME``, fetched."""
+    """The model's own folder: the given one, a run's (of stages: its joint run's), or `hub:OWNER/NAME`'s, fetched."""
     folder = fetch_model(folder) if is_hub(folder) else Path(folder)
-    is_run = not (folder / MANIFEST).is_file() and (folder / "model" / MANIFEST).is_file()
-    return folder / "model" if is_run else folder
+    places = (folder, folder / "model", folder / "joint" / "model")
+    return next((place for place in places if (place / MANIFEST).is_file()), folder)
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

@@ -12,10 +12,12 @@ from rich.console import Console
 
 import biomtl
 from biomtl.errors import InputError
+from biomtl.model import model_folder
 from biomtl.recipes import packaged_recipes
 from biomtl.study.stages import plan_stages, train_stages
 from biomtl.training.log import RunLog
 from biomtl.training.recipe_io import dump_recipe, load_recipe, make_recipe
+from biomtl.training.selection import selecting_tasks
 
 TASKS = ["cls-text", "tag-drug"]
 QUIET = Console(quiet=True)
@@ -77,6 +79,7 @@ def test_all_stages_stopped_and_resumed(
     whole = biomtl.train(keys_of(bert, small_suite, tmp_path / "whole", stages=FOUR), console=QUIET)
     assert whole.folder == tmp_path / "whole"
     assert list(whole.model.tasks) == TASKS
+    assert model_folder(tmp_path / "whole") == tmp_path / "whole" / "joint" / "model"
     table = json.loads((tmp_path / "whole" / "comparison.json").read_text())
     assert (table["arms"], table["tasks"], table["split"]) == (["alone", "joint", "each"], TASKS, "test")
     assert "| mean |" in (tmp_path / "whole" / "comparison.md").read_text()
@@ -168,3 +171,20 @@ def test_the_whole_protocol_of_mt_bluebert_is_one_recipe() -> None:
     )
     assert runs["joint", None].tasks["mednli"].order == "ba"
     assert {run.heads for (stage, _), run in runs.items() if stage == "each"} == {"fresh"}
+
+
+def test_the_joint_recipe_of_the_public_tasks_distils_its_own_single_task_models() -> None:
+    recipe = load_recipe("blue-public-minilm")
+    runs = {(run.stage, run.task): run.recipe for run in plan_stages(recipe)}
+    alone = {task: run for (stage, task), run in runs.items() if stage == "alone"}
+    assert set(alone) == set(recipe.tasks)
+    assert {alone[task].tasks[task].weight for task in recipe.tasks} == {1}
+    assert {run.metric_for_best_model for run in alone.values()} == {"mean"}
+    assert (alone["hoc"].num_train_epochs, alone["biosses"].learning_rate) == (6, 5e-5)
+    joint = runs["joint", None]
+    assert joint.distill is not None
+    assert (
+        set(joint.distill.teachers) == set(recipe.tasks) == {*selecting_tasks(joint.metric_for_best_model), "biosses"}
+    )
+    plain = load_recipe("blue-public-minilm", ["stages=null"])
+    assert (plain.stages, plain.distill, plain.tasks) == ((), None, recipe.tasks)

@@ -17,8 +17,9 @@ from biomtl.scoring.metrics import METRICS
 from biomtl.storage.files import write_json
 from biomtl.study.jobs import Job, job, refuse_stages, run_in_process, write_study
 from biomtl.study.plots import bar_plot
-from biomtl.training.recipe import MEAN, Recipe
+from biomtl.training.recipe import Recipe
 from biomtl.training.run import train
+from biomtl.training.selection import selecting_score
 from biomtl.training.space import TuneRange
 
 JOURNAL = "trials.log"
@@ -96,11 +97,9 @@ def dev_score(made: Job) -> float:
 
 def logged_score(recipe: Recipe, line: Mapping[str, Any]) -> float:
     """The score that selects a model, higher is better, from a line of a run's log about dev."""
-    chosen = recipe.metric_for_best_model
-    if chosen in (None, MEAN):
-        return float(line["mean"])
-    score = line["scores"][chosen]
-    return float(score["value"] if METRICS[score["metric"]].higher_is_better else -score["value"])
+    higher = {name: METRICS[score["metric"]].higher_is_better for name, score in line["scores"].items()}
+    gains = {name: float(s["value"] if higher[name] else -s["value"]) for name, s in line["scores"].items()}
+    return selecting_score(recipe.metric_for_best_model, gains, float(line["mean"]))
 
 
 def _report(optuna: Any, study: Any, out: Path, jobs: list[Job], console: Console) -> dict[str, Any]:

@@ -15,7 +15,8 @@ from biomtl.training.log import RunLog
 from biomtl.training.loop import Step
 from biomtl.training.origin import Energy
 from biomtl.training.progress import DevScores, Progress
-from biomtl.training.recipe import MEAN, Recipe
+from biomtl.training.recipe import Recipe
+from biomtl.training.selection import selecting_score
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -65,10 +66,10 @@ class Observer:
         scores = {name: {"metric": s.main.id, "value": s.main.value} for name, s in result.scores.items()}
         self.log.evaluation(progress.step, progress.seconds, "dev", scores, result.mean)
         self._latest = result.predictions
-        chosen = self.recipe.metric_for_best_model
         gains = {name: result.gain(name) for name in result.scores}
         errors = any(not METRICS[score.main.id].higher_is_better for score in result.scores.values())
-        return DevScores(result.mean if chosen in (None, MEAN) else gains[str(chosen)], gains, errors)
+        chosen = selecting_score(self.recipe.metric_for_best_model, gains, result.mean)
+        return DevScores(chosen, gains, errors)
 
     def note(self, line: str) -> None:
         """Tell the user something in the middle of the run."""

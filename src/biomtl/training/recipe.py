@@ -31,8 +31,9 @@ from biomtl.training.options import (
     listed,
     number,
 )
-from biomtl.training.recipe_checks import MEAN, RULES
+from biomtl.training.recipe_checks import RULES
 from biomtl.training.recipe_tasks import TaskOptions, contradiction, only_group, tasks_by_name
+from biomtl.training.selection import MEAN
 from biomtl.training.space import Space
 from biomtl.training.stage import Stages
 
@@ -222,8 +223,10 @@ class Recipe(BaseModel):
 
     eval_strategy: Strategy = Field("epoch", description="Score dev every epoch, every `eval_steps` steps, or never.")
     eval_steps: Count | None = Field(None, description="Optimiser steps between two evaluations on dev.")
-    metric_for_best_model: str | None = Field(
-        None, description="Dev score for model selection: `mean` of the tasks' main metrics (default), or a task."
+    metric_for_best_model: str | Annotated[tuple[str, ...], Field(min_length=1)] | None = Field(
+        None,
+        description="Dev score for model selection: `mean` of the tasks' main metrics (default), a task, or a list of "
+        "tasks for their mean.",
     )
     early_stopping_patience: Count | None = Field(
         None, description="Stop after this many evaluations on dev without improvement; default never."

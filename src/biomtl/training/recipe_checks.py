@@ -8,9 +8,8 @@ from typing import Any
 from biomtl.tasks.task import name_problem
 from biomtl.training.options import CONTRADICTIONS, ObjectiveOptions
 from biomtl.training.recipe_tasks import contradiction
+from biomtl.training.selection import MEAN, selecting_tasks
 from biomtl.training.space import space_problem
-
-MEAN = "mean"  # the dev aggregate: mean of every task's main metric
 
 
 def check_own(recipe: Any) -> None:
@@ -60,10 +59,10 @@ def check_selection(recipe: Any) -> None:
     for key in ("early_stopping_threshold", "early_stopping_on"):
         if getattr(recipe, key) is not None and not stopping:
             raise contradiction(f"{key} without early_stopping_patience, add the patience", key)
-    best = recipe.metric_for_best_model
-    if recipe.tasks and best not in (None, MEAN, *recipe.tasks):
-        text = f"metric_for_best_model is {best!r}, choose {MEAN} or one of the tasks: {', '.join(recipe.tasks)}"
-        raise contradiction(text, "metric_for_best_model")
+    for name in selecting_tasks(recipe.metric_for_best_model):
+        if recipe.tasks and name not in recipe.tasks:
+            text = f"metric_for_best_model is {name!r}, choose {MEAN} or one of the tasks: {', '.join(recipe.tasks)}"
+            raise contradiction(text, "metric_for_best_model")
 
 
 def check_schedule(recipe: Any) -> None:

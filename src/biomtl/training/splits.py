@@ -11,7 +11,8 @@ from biomtl.suite import Suite
 from biomtl.tasks.task import Split
 from biomtl.tasks.types.base import Record, type_of
 from biomtl.tasks.types.regression import score_range
-from biomtl.training.recipe import MEAN, Recipe
+from biomtl.training.recipe import Recipe
+from biomtl.training.selection import few_rows_note, selecting_tasks
 
 REMEDY = "add a dev file, or set eval_strategy=no to train to the end without one"
 
@@ -39,15 +40,20 @@ def check_splits(suite: Suite, recipe: Recipe) -> list[str]:
         for split in used.intersection(entry.files):
             entry.records(split)
     best, choosing = recipe.metric_for_best_model, recipe.eval_strategy != "no"
-    if best not in (None, MEAN, *suite.tasks):
-        raise InputError(f"metric_for_best_model {best!r}", expected="mean or one of: " + ", ".join(suite.tasks))
+    for name in selecting_tasks(best):
+        if name not in suite.tasks:
+            raise InputError(f"metric_for_best_model {name!r}", expected="mean or one of: " + ", ".join(suite.tasks))
     without = {split: [name for name in suite.tasks if split not in suite[name]] for split in used}
     if choosing and len(without["dev"]) == len(suite.tasks):
         raise InputError(f"no dev split for model selection ({', '.join(suite.tasks)})", fix=REMEDY)
-    if choosing and best in without["dev"]:
-        fix = "name another task, or mean"
-        raise InputError(f"metric_for_best_model {best!r} has no dev split", fix=fix)
+    for name in selecting_tasks(best) if choosing else ():
+        if name in without["dev"]:
+            fix = "name another task, or mean"
+            raise InputError(f"metric_for_best_model {name!r} has no dev split", fix=fix)
     notes = []
+    if choosing:
+        rows = {name: len(suite[name].records("dev")) for name in suite.tasks if name not in without["dev"]}
+        notes += [note] if (note := few_rows_note(rows, best)) else []
     if names := ", ".join(without.get("dev", ())):
         notes.append(
             f"no dev split: {names}; not used for model selection ({REMEDY})"
