@@ -44,9 +44,17 @@ fi
 mkdir -p "$place/empty"
 cd "$place/empty"
 "$place/venv/bin/python" -c 'import biomtl, sys; assert biomtl.__file__.startswith(sys.argv[1]), biomtl.__file__' "$place/venv"
-names=$("$place/venv/bin/python" -c 'import typer; from biomtl.cli.main import app; print(*typer.main.get_command(app).commands)')
-helps=(); for name in $names; do helps+=("$name --help"); done
-for command in "--help" "${helps[@]}" "tasks" "recipes" "train sample num_train_epochs=1 output=run --overwrite"; do
+# In one process, because importing torch takes seconds.
+"$place/venv/bin/python" -c '
+import typer
+from typer.testing import CliRunner
+from biomtl.cli.main import app
+for name in typer.main.get_command(app).commands:
+    result = CliRunner().invoke(app, [name, "--help"], catch_exceptions=False)
+    assert result.exit_code == 0 and "Usage:" in result.output, (name, result.output)
+    print(f"biomtl {name} --help")
+'
+for command in "--help" "tasks" "recipes" "train sample num_train_epochs=1 output=run --overwrite"; do
   begun=$SECONDS
   # shellcheck disable=SC2086
   "$place/venv/bin/biomtl" $command > "$place/said.txt" 2>&1 || { cat "$place/said.txt"; exit 1; }
