@@ -81,16 +81,16 @@ def draw_rooms() -> str:
     ]
     for source, target in arrows:
         top, bottom = place[source] + 4, place[target] - 4
-        reach = 482 + abs(bottom - top) * 0.42
+        reach = 652 + abs(bottom - top) * 0.31
         css = ' class="back"' if (source, target) in upward else ""
-        curve = f"M470 {top} C{reach:.0f} {top} {reach:.0f} {bottom} 470 {bottom}"
+        curve = f"M640 {top} C{reach:.0f} {top} {reach:.0f} {bottom} 640 {bottom}"
         parts.append(f'<path{css} d="{curve}"><title>{source} imports {target}</title></path>')
     for room in order:
         y = place[room]
-        parts.append(f'<rect x="10" y="{y - 15}" width="460" height="30" rx="4"/>')
+        parts.append(f'<rect x="10" y="{y - 15}" width="630" height="30" rx="4"/>')
         parts.append(f'<text class="code name" x="18" y="{y - 2}">{escape(room)}</text>')
-        parts.append(f'<text class="small" x="18" y="{y + 11}">{shown(purposes[room], 76)}</text>')
-    return sheet(760, 44 + 34 * len(order), parts)
+        parts.append(f'<text class="small" x="18" y="{y + 11}">{shown(purposes[room], 114)}</text>')
+    return sheet(930, 44 + 34 * len(order), parts)
 
 
 def room_imports(rooms: dict[str, int]) -> set[tuple[str, str]]:
@@ -143,9 +143,9 @@ def draw_way() -> str:
     for number, (module, name) in enumerate(WAY):
         y = 14 + 58 * number
         returns, purpose = definition(module, name)
-        parts.append(f'<rect x="10" y="{y}" width="520" height="38" rx="4"/>')
+        parts.append(f'<rect x="10" y="{y}" width="720" height="38" rx="4"/>')
         parts.append(f'<text class="code name" x="20" y="{y + 16}">{escape(f"{module}.{name}")}</text>')
-        parts.append(f'<text class="small" x="20" y="{y + 31}">{shown(purpose, 84)}</text>')
+        parts.append(f'<text class="small" x="20" y="{y + 31}">{shown(purpose, 130)}</text>')
         if number + 1 < len(WAY):
             parts.append(f'<path stroke-width="2" d="M270 {y + 38} v16 m-4 -5 l4 5 l4 -5"/>')
             parts.append(f'<text class="small code" x="282" y="{y + 52}">{escape(returns)}</text>')

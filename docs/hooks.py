@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import re
 import subprocess
 import sys
-from typing import Any
-
-from mkdocs.structure.files import File, Files
+from typing import TYPE_CHECKING, Any
 
 import biomtl
 from biomtl.tasks import known_tasks
 
+if TYPE_CHECKING:
+    from mkdocs.structure.files import Files
+
+URL = re.compile(r"https?://[^\s;,()]+")
+INLINE = re.compile(r"(?<!</span><code>)(?<!<pre><code>)(?<=<code>)[^<]+(?=</code>)")
+HYPHENED = re.compile(r"(?:&#?\w+;|[^\s/&]){0,30}-(?:&#?\w+;|[^\s/&]){1,30}")  # phones have room for no more
+CELL = re.compile(r"(?<=<td>)[^<]+(?=</td>)")
+INTERVAL = re.compile(r"\(?[-+]?\d[\d.,]*(?:-| to )[-+]?\d[\d.,]*\)?")
 # The Python reference: a page per object, the ones that people need first at the top; page -> what stands on it.
 PAGES = {
     "Predictor": (
@@ -45,11 +52,20 @@ PAGES = {
 
 def on_files(files: Files, config: Any) -> Files:
     """Add the task catalogue, the command line's reference and the Python reference."""
+    from mkdocs.structure.files import File  # here, so that tests import this file without mkdocs
+
     generated = {"tasks.md": _tasks(), "reference/cli.md": _cli(), "reference/python.md": _python()}
     generated |= {f"reference/{name}.md": _object(name) for name in PAGES}
     for name, page in generated.items():
         files.append(File.generated(config, name, content=page))
     return files
+
+
+def on_page_content(html: str, **_: Any) -> str:
+    """Keep whole what a browser would break: in inline code after a hyphen, in tables intervals (0.834-0.868)."""
+    for text, part in ((INLINE, HYPHENED), (CELL, INTERVAL)):
+        html = text.sub(lambda found, part=part: part.sub(r'<span class="whole">\g<0></span>', found[0]), html)
+    return html
 
 
 def _tasks() -> str:
@@ -58,8 +74,10 @@ def _tasks() -> str:
         rows.append(f"| `{task.name}` | {', '.join(task.aliases)} | {task.type} | {task.metric} | {task.licence} |")
     for task in known_tasks().values():
         if task.catalogue:
-            rows += ["", f"## {task.name}", "", task.catalogue.title + ".", "", f"Get it: {task.catalogue.obtain}"]
-            rows += ["", f"Labels: {', '.join(task.labels)}" if task.labels else f"Score: {task.score_range}"]
+            low, high = task.score_range or (0, 1)
+            rows += ["", f"## {task.name}", "", task.catalogue.title + "."]
+            rows += ["", "Get it: " + URL.sub(r"<\g<0>>", task.catalogue.obtain)]
+            rows += ["", f"Labels: {', '.join(task.labels)}" if task.labels else f"Score: {low:g} to {high:g}"]
             rows += ["", f"Cite: {task.catalogue.citation}"]
     return "\n".join(rows) + "\n"
 

@@ -28,12 +28,12 @@ from biomtl.training.recipe_io import load_recipe
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PAGES = sorted({*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")})
-_hooks = (ROOT / "docs/hooks.py").read_text(encoding="utf-8")  # not imported: it needs mkdocs
-REFERENCE = next(
-    ast.literal_eval(node.value)
-    for node in ast.parse(_hooks).body
-    if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "PAGES"
-)
+_spec = importlib.util.spec_from_file_location("hooks", ROOT / "docs/hooks.py")
+assert _spec is not None
+assert _spec.loader is not None
+hooks = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(hooks)
+REFERENCE = hooks.PAGES
 COMMANDS = typer.main.get_command(app)
 
 
@@ -159,6 +159,25 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)\s#]+)[^)]*\)", page.read_text(encoding="utf-8")):
         if "://" not in target and target not in generated:
             assert (page.parent / target).exists(), target
+
+
+def test_the_site_keeps_names_whole_and_blocks_as_they_are() -> None:
+    whole = '<span class="whole">'
+    inline = "<p>bc5-chem <code>biomtl score --task blurb-hoc</code></p>"
+    expected = f"<p>bc5-chem <code>biomtl score {whole}--task</span> {whole}blurb-hoc</span></code></p>"
+    assert hooks.on_page_content(inline) == expected
+    assert hooks.on_page_content("<code>&lt;a-b&gt;</code>") == f"<code>{whole}&lt;a-b&gt;</span></code>"
+    cell = f"<td>0.852 {whole}(0.834-0.868)</span></td>"
+    assert hooks.on_page_content("<td>0.852 (0.834-0.868)</td>") == cell
+    for same in ("<code>a_b</code>", "<pre><code>a-b</code></pre>", "<pre><span></span><code>a-b</code></pre>"):
+        assert hooks.on_page_content(same) == same
+
+
+def test_the_catalogue_links_to_sources() -> None:
+    page = hooks._tasks()
+    assert "Get it: <https://github.com/gizemsogancioglu/biosses> (authors' repository)" in page
+    assert "Score: 0 to 4" in page
+    assert not re.search(r"(?<!<)https?://", page)
 
 
 def test_every_public_name_has_its_place_in_the_reference() -> None:

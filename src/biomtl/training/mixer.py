@@ -91,7 +91,7 @@ class Mixer:
         self._counted = (0, np.zeros(len(self.pools)))  # an epoch, and the draws from each pool before it
 
     def epoch(self, epoch: int) -> Index:
-        """Entry numbers of epoch ``epoch`` (from 0) in random order; an entry may occur several times."""
+        """One epoch's entry numbers in random order (``epoch`` counts from 0); an entry may occur several times."""
         self._next = epoch + 1
         start, end = self._drawn(epoch), self._drawn(epoch + 1)
         drawn = [self._draw(number, start[number], end[number]) for number in range(len(self.pools))]
