@@ -123,6 +123,8 @@ class Arms:
             del tasks["hoc"]["weight"]
         if (weight := more.pop("entity_weight", None)) is not None:
             tasks["bc5cdr-chem"]["weight"] = tasks["bc5cdr-disease"]["weight"] = weight
+        if (weight := more.pop("biosses_weight", None)) is not None:
+            tasks["biosses"]["weight"] = weight
         if (width := more.pop("adapter", None)) is not None:
             tasks["bc5cdr-chem"]["adapter"] = tasks["bc5cdr-disease"]["adapter"] = width
         best = [name for name in TASKS if name != "biosses"]  # whose 16 dev pairs are noise
@@ -215,14 +217,15 @@ class Arms:
                 yield self.single("alone", task, seed)
         for seed in SEEDS:
             yield from self.distilled(seed)
-        for arm in ("adapted-weighted-distilled", "weighted-distilled"):
+        for arm in ("balanced-distilled", "weighted-distilled", "adapted-weighted-distilled"):
             for seed in SEEDS:
                 yield from self.each(arm, seed)
         for seed in SEEDS:
             for task in RELATIONS:
                 yield self.viewed("levitated", task, seed)
         for seed in SEEDS:
-            yield self.mixed("weighted", seed, entity_weight=4)  # docs/why-joint.md
+            yield self.mixed("balanced", seed, entity_weight=8, biosses_weight=8)
+            yield self.mixed("weighted", seed, entity_weight=4)
         for seed in SEEDS:
             yield self.mixed("joint", seed)
         for seed in SEEDS:
@@ -258,8 +261,10 @@ class Arms:
         after = tuple(f"alone/{task}/{seed}" for task in TASKS)
         adapted = str(self.out / "adapt" / str(seed) / "model")
         from_adapted: dict[str, Any] = {"needs": (*after, f"adapt/{seed}"), "encoder": adapted}
-        yield self.mixed("adapted-weighted-distilled", seed, **from_adapted, distill=teach, entity_weight=4)
+        balanced: dict[str, Any] = {"entity_weight": 8, "biosses_weight": 8}  # docs/why-joint.md
+        yield self.mixed("balanced-distilled", seed, after, distill=teach, **balanced)
         yield self.mixed("weighted-distilled", seed, after, distill=teach, entity_weight=4)
+        yield self.mixed("adapted-weighted-distilled", seed, **from_adapted, distill=teach, entity_weight=4)
         yield self.mixed("distilled", seed, after, distill=teach)
         yield self.mixed("adapted-distilled", seed, **from_adapted, distill=teach)
 

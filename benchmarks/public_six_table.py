@@ -30,12 +30,17 @@ ARMS = {
     "joint": "joint, losses weighted equally",
     "weighted": "joint, entities with weight 4",
     "adapted-joint": "adapted, then joint",
+    "balanced": "joint, entities and BIOSSES with weight 8",
     "weighted-distilled": "joint, weight 4, distilled",
+    "balanced-distilled": "joint, weight 8 with BIOSSES, distilled",
     "adapted-weighted-distilled": "adapted, then joint, weight 4, distilled",
+    "balanced-distilled-each": "joint, weight 8 with BIOSSES, distilled, then each task",
     "weighted-distilled-each": "joint, weight 4, distilled, then each task",
     "adapted-weighted-distilled-each": "adapted, joint, weight 4, distilled, then each task",
 }
 NEEDED = {
+    "balanced-distilled": ("alone",),
+    "balanced-distilled-each": ("balanced-distilled",),
     "adapted-joint": ("adapt",),
     "weighted-distilled": ("alone",),
     "adapted-weighted-distilled": ("adapt", "alone"),
@@ -139,6 +144,8 @@ def table(runs: Mapping[str, Any], split: str) -> str:
     base = by_seed(scores(runs, "alone", split), TASKS)
     for arm, title in ARMS.items():
         found = scores(runs, arm, split)
+        if not found:
+            continue
         cells = [spread(found.get(task, {}).values()) for task in TASKS]
         means = by_seed(found, TASKS)
         lines.append(f"| {title} | " + " | ".join([*cells, spread(means.values()), difference(means, base)]) + " |")
@@ -170,11 +177,12 @@ def main() -> None:
     print("| test, points | " + " | ".join(shown for shown, _ in TASKS.values()) + " | mean without BIOSSES |")
     print("| --- " * (len(TASKS) + 2) + "|")
     for arm in ARMS:
-        if arm not in ("alone", "alone-longer"):
+        if arm not in ("alone", "alone-longer") and of_arm(runs, arm):
             print(gaps(runs, arm, "test"))
     print("\n| arm | millions of tokens |\n| --- | --- |")
     for arm, title in ARMS.items():
-        print(f"| {title} | {tokens(runs, arm):.1f} |")
+        if of_arm(runs, arm):
+            print(f"| {title} | {tokens(runs, arm):.1f} |")
 
 
 if __name__ == "__main__":

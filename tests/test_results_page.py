@@ -1,0 +1,38 @@
+"""The tables of docs/results.md and the README are those that the kept scores give."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SCORES = ROOT / "benchmarks/results/public_six.json"
+
+
+@pytest.fixture(scope="module")
+def rows() -> list[str]:
+    made = [sys.executable, str(ROOT / "benchmarks/public_six_table.py"), str(SCORES)]
+    printed = subprocess.run(made, check=True, capture_output=True, text=True).stdout
+    return [line for line in printed.splitlines() if line.startswith("| ") and "---" not in line]
+
+
+def test_the_results_page_has_every_row(rows: list[str]) -> None:
+    page = (ROOT / "docs/results.md").read_text(encoding="utf-8").splitlines()
+    assert len(rows) > 30
+    assert [row for row in rows if row.replace("+0.0 (+0.0 to +0.0)", "") not in page] == []
+
+
+def test_the_readme_has_the_means(rows: list[str]) -> None:
+    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    test = {row.split(" | ")[0].removeprefix("| "): row for row in rows[:10]}
+    for arm in (
+        "six models, each task alone",
+        "joint, losses weighted equally",
+        "joint, weight 4, distilled",
+        "joint, weight 4, distilled, then each task",
+    ):
+        means = [cell.split(" ± ")[0] for cell in test[arm].split(" | ")[1:7]]
+        assert " | ".join(means) in page, arm
