@@ -34,7 +34,8 @@ def write_setting(folder: Path) -> None:
     for name in ("all-MiniLM-L6-v2", "path-or-hub-name"):  # a folder of that name goes before the packaged encoder
         write_encoder(folder / name)
     write_prepared(folder / "prepared")
-    elmo_data.write_layout(folder / "corpora")
+    elmo_data.write_layout(folder / "blue-files")
+    write_corpora(folder / "corpora")
     elmo_data.write_bilm(folder / "elmo_pubmed")
     bluebert = folder / "NCBI_BERT_pubmed_mimic_uncased_L-12_H-768_A-12"
     old_checkpoints.write_tf(bluebert, old_checkpoints.bert_variables())
@@ -43,6 +44,34 @@ def write_setting(folder: Path) -> None:
     write_texts(folder)
     recipe = {"suite": "prepared", "tasks": ["bc5cdr-chem", "hoc"], "output": "runs/elmo", "max_length": 32}
     (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
+
+
+def write_corpora(folder: Path) -> None:
+    """The corpora of BLUE's ten tasks, DDI and ChemProt in their original form, which has the mentions."""
+    elmo_data.write_layout(folder, [task for task in elmo_data.FOLDERS if task not in ("ddi", "chemprot")])
+    text, drug = "Zalpidine raises milo.", '<entity id="{0}.s0.e{1}" charOffset="{2}" type="drug" text="{3}"/>'
+    # One of BLUE's dev sentences is in the document d64, the others are in train.
+    for document, number, place in (
+        ("d64", 3, "Train"),
+        ("d9998", 0, "Train"),
+        ("d9999", 0, "Train"),
+        ("d1", 0, "Test"),
+    ):
+        name = f"DDI-DrugBank.{document}"
+        drugs = drug.format(name, 0, "0-8", "Zalpidine") + drug.format(name, 1, "17-20", "milo")
+        pair = f'<pair id="{name}.s0.p0" e1="{name}.s0.e0" e2="{name}.s0.e1" ddi="true" type="effect"/>'
+        sentence = f'<sentence id="{name}.s0" text="{text}">{drugs}{pair}</sentence>'.replace(".s0", f".s{number}")
+        path = folder / "DDI" / place / "DrugBank" / f"{document}.xml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f'<document id="{name}">{sentence}</document>', encoding="utf-8")
+    tables = {
+        "abstracts": "7\tZalpidine blocks MILO1.\tIt does.\n",
+        "entities": "7\tT1\tCHEMICAL\t0\t9\tZalpidine\n7\tT2\tGENE-Y\t17\t22\tMILO1\n",
+        "gold_standard": "7\tCPR:4\tArg1:T1\tArg2:T2\n",
+    }
+    for part in ("training", "development", "test"):
+        for table, rows in tables.items():
+            (folder / f"chemprot_{part}_{table}.tsv").write_text(rows, encoding="utf-8")
 
 
 def write_encoder(folder: Path) -> None:

@@ -25,7 +25,7 @@ MOST_LEFT_OUT = 17
 def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     with served_commands(tmp_path_factory.mktemp("commands")) as commands:
         path = f"{commands}{os.pathsep}{os.environ['PATH']}"
-        yield {**os.environ, "PATH": path, "ELMO_DIR": "elmo_pubmed", "DATASET_DIR": "corpora"}
+        yield {**os.environ, "PATH": path, "ELMO_DIR": "elmo_pubmed", "DATASET_DIR": "blue-files"}
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ import yaml
 from rich.console import Console
 
 import biomtl
+import tiny
 from biomtl.errors import InputError
 from biomtl.model import model_folder
 from biomtl.recipes import packaged_recipes
@@ -142,6 +143,20 @@ def test_stages_that_do_not_fit(
     values = {key: v for key, v in keys_of(bert, small_suite, tmp_path / "run", **keys).items() if v is not None}
     with pytest.raises(InputError, match=message):
         biomtl.train(values, console=QUIET)
+    assert not (tmp_path / "run").exists()
+
+
+def test_data_of_a_late_stage_are_checked_before_the_first_trains(bert: Path, tmp_path: Path) -> None:
+    rows = [{"id": str(i), "text": f"@DRUG$ lowers @DRUG$ {i}.", "label": "no"} for i in range(4)]
+    masked = tiny.write_rows(tmp_path / "masked.jsonl", rows)
+    files = {split: str(masked) for split in ("train", "dev", "test")}
+    other = {"type": "classification", "labels": ["no", "yes"], "files": files}
+    relation = {"type": "relation", "negative": "no", "relation": {"first": "drug", "second": "drug"}, "view": "spans"}
+    tasks = {"plain": other, "masked": {**other, **relation}}
+    keys = keys_of(bert, tmp_path, tmp_path / "run", tasks=tasks, stages=["alone", "joint"])
+    del keys["suite"]
+    with pytest.raises(InputError, match="task masked: record '0' has no entities, expected two mentions for view"):
+        biomtl.train(keys, console=QUIET)
     assert not (tmp_path / "run").exists()
 
 

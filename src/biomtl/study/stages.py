@@ -21,10 +21,11 @@ from biomtl.results import FILE, Results
 from biomtl.storage.files import atomic_file, refuse_existing
 from biomtl.study.compare import compare_runs
 from biomtl.study.tables import console_table, markdown
-from biomtl.suite import Suite
+from biomtl.suite import Suite, load_suite
 from biomtl.tasks.task import Split
 from biomtl.training.accelerator import make_accelerator, on_main_process
 from biomtl.training.adapt import adapt, is_adapted
+from biomtl.training.assemble import with_task_names
 from biomtl.training.checkpoint import latest_checkpoint
 from biomtl.training.folder import CHECKPOINTS, RECIPE, is_finished
 from biomtl.training.methods import METHODS
@@ -33,6 +34,7 @@ from biomtl.training.recipe import Recipe
 from biomtl.training.recipe_io import dump_recipe, load_recipe, make_recipe
 from biomtl.training.run import Run
 from biomtl.training.run import train as train_run
+from biomtl.training.splits import check_readable
 from biomtl.training.stage import Stage
 
 # A stage's key replaces what the recipe says in another key of the same kind.
@@ -141,6 +143,7 @@ def train_stages(
     runs = list(plan_stages(recipe))
     folder = Path(recipe.output)
     accelerator = make_accelerator(recipe)
+    _check_data(recipe)
     on_main_process(accelerator, lambda: _claim(folder, recipe, resume=resume, overwrite=overwrite))
     for run in runs:
         if run.finished and not overwrite:
@@ -302,6 +305,12 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _plain(inner) for key, inner in value.items()}
     return value.model_dump(exclude_unset=True, exclude_none=True) if hasattr(value, "model_dump") else value
+
+
+def _check_data(recipe: Recipe) -> None:
+    """Find what is wrong with a late stage's data before the first one trains for hours."""
+    suite = load_suite(recipe.suite, list(recipe.tasks), recipe.own_tasks)
+    check_readable(suite.with_options(with_task_names(recipe, suite).tasks))
 
 
 def _claim(folder: Path, recipe: Recipe, *, resume: bool, overwrite: bool) -> None:

@@ -28,6 +28,18 @@ def scored_splits(recipe: Recipe) -> list[Split]:
     return [split for split, scored in wanted.items() if scored]
 
 
+def check_readable(suite: Suite) -> None:
+    """Whether the chosen heads and views can read the records, by the first one of each split.
+
+    Raises:
+        InputError: masked texts, but a view that needs the mentions.
+    """
+    for name, task in suite.tasks.items():
+        for split in suite[name].files:
+            for record in suite[name].records(split)[:1]:
+                type_of(task).text(record, task, suite.heads[name])
+
+
 def check_splits(suite: Suite, recipe: Recipe) -> list[str]:
     """Read all required data before anything is written; returns messages for the user, one line each.
 
