@@ -148,7 +148,8 @@ def table(runs: Mapping[str, Any], split: str) -> str:
             continue
         cells = [spread(found.get(task, {}).values()) for task in TASKS]
         means = by_seed(found, TASKS)
-        lines.append(f"| {title} | " + " | ".join([*cells, spread(means.values()), difference(means, base)]) + " |")
+        gap = "" if arm == "alone" else difference(means, base)
+        lines.append(f"| {title} | " + " | ".join([*cells, spread(means.values()), gap]) + " |")
     return "\n".join(lines)
 
 

@@ -347,8 +347,8 @@ def read_head(record: Mapping[str, Any], path: Path) -> tuple[Task, HeadChoice]:
 def model_folder(folder: str | Path) -> Path:
     """The model's own folder: the given one, a run's (of stages: its joint run's), or `hub:OWNER/NAME`'s, fetched."""
     folder = fetch_model(folder) if is_hub(folder) else Path(folder)
-    places = (folder, folder / "model", folder / "joint" / "model")
-    return next((place for place in places if (place / MANIFEST).is_file()), folder)
+    inner = ["model", "joint/model"] if (folder / "recipe.yaml").is_file() else ["model"]
+    return next((place for place in (folder, *map(folder.joinpath, inner)) if (place / MANIFEST).is_file()), folder)
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

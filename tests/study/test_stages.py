@@ -81,6 +81,9 @@ def test_all_stages_stopped_and_resumed(
     assert whole.folder == tmp_path / "whole"
     assert list(whole.model.tasks) == TASKS
     assert model_folder(tmp_path / "whole") == tmp_path / "whole" / "joint" / "model"
+    (tmp_path / "whole").rename(tmp_path / "joint")
+    assert model_folder(tmp_path) == tmp_path  # a folder of runs is none of them
+    (tmp_path / "joint").rename(tmp_path / "whole")
     table = json.loads((tmp_path / "whole" / "comparison.json").read_text())
     assert (table["arms"], table["tasks"], table["split"]) == (["alone", "joint", "each"], TASKS, "test")
     assert "| mean |" in (tmp_path / "whole" / "comparison.md").read_text()
@@ -198,8 +201,7 @@ def test_the_joint_recipe_of_the_public_tasks_distils_its_own_single_task_models
     assert (alone["hoc"].num_train_epochs, alone["biosses"].learning_rate) == (6, 5e-5)
     joint = runs["joint", None]
     assert joint.distill is not None
-    assert (
-        set(joint.distill.teachers) == set(recipe.tasks) == {*selecting_tasks(joint.metric_for_best_model), "biosses"}
-    )
+    assert set(joint.distill.teachers) == set(recipe.tasks)
+    assert {*selecting_tasks(joint.metric_for_best_model), "biosses"} == set(recipe.tasks)
     plain = load_recipe("blue-public-minilm", ["stages=null"])
     assert (plain.stages, plain.distill, plain.tasks) == ((), None, recipe.tasks)

@@ -97,8 +97,8 @@ def dev_score(made: Job) -> float:
 
 def logged_score(recipe: Recipe, line: Mapping[str, Any]) -> float:
     """The score that selects a model, higher is better, from a line of a run's log about dev."""
-    higher = {name: METRICS[score["metric"]].higher_is_better for name, score in line["scores"].items()}
-    gains = {name: float(s["value"] if higher[name] else -s["value"]) for name, s in line["scores"].items()}
+    signs = {name: 1 if METRICS[score["metric"]].higher_is_better else -1 for name, score in line["scores"].items()}
+    gains = {name: sign * float(line["scores"][name]["value"]) for name, sign in signs.items()}
     return selecting_score(recipe.metric_for_best_model, gains, float(line["mean"]))
 
 

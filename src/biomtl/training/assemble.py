@@ -23,7 +23,6 @@ from biomtl.tasks.task import Task
 from biomtl.training.recipe import Recipe
 from biomtl.training.recipe_io import located, make_recipe
 from biomtl.training.recipe_tasks import TaskOptions
-from biomtl.training.selection import selecting_tasks
 
 IN_PYTHON = "made in Python"  # the recipe's value for an encoder or data that can't be loaded from anywhere
 
@@ -99,8 +98,10 @@ def with_task_names(recipe: Recipe, suite: Suite) -> Recipe:
         if name not in suite.tasks:
             raise InputError(f"no data for task {name!r}", expected="one of: " + ", ".join(suite.tasks))
     best = recipe.metric_for_best_model
-    if selecting_tasks(best):
-        best = names.get(best, best) if isinstance(best, str) else tuple(names.get(n, n) for n in selecting_tasks(best))
+    if isinstance(best, str):
+        best = names.get(best, best)
+    elif best is not None:
+        best = tuple(names.get(name, name) for name in best)
     tasks = {names[name]: options for name, options in recipe.tasks.items()}
     return recipe.model_copy(update={"tasks": tasks, "metric_for_best_model": best})
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 MEAN = "mean"
 """The dev aggregate: mean of every task's main metric."""
 FEW_ROWS = 50
+"""Below this many dev rows, chance moves a score by several points from one evaluation to the next."""
 Chosen = str | tuple[str, ...] | None
 """``mean`` or ``None`` for all tasks, a task, or several."""
 
