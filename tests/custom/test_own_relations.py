@@ -150,6 +150,18 @@ def test_relations_between_concepts_label_every_pair_of_their_mentions(write) ->
     assert triples(own(path.with_name("c.jsonl"))) == expected
 
 
+def test_variants_and_composite_mentions_are_arguments(write) -> None:
+    """A variant's notation has the separator of composite mentions; a composite argument is a mention of all of it."""
+    text = "V12 of GENA and GENB with ague, or GENA with dropsy."
+    places = [(0, 3, "Gene", "p|SUB|R|12|Q"), (7, 20, "Gene", "61,62"), (26, 30, "Ill", "D1"), (35, 39, "Gene", "61")]
+    rows = [f"7\t{start}\t{end}\t{text[start:end]}\t{of}\t{concept}" for start, end, of, concept in places]
+    relations = ["7\tAssociation\tp|SUB|R|12|Q\tD1\tNovel", "7\tBind\t61|62\tD1\tNo"]
+    path = write("x.pubtator", "\n".join((f"7|t|{text}", "7|a|", *rows, *relations)) + "\n")
+    data = own(path, {"first": "gene", "second": "ill"})
+    expected = [("V12", "ague", "Association"), ("GENA and GENB", "ague", "Bind"), ("GENA", "ague", "none")]
+    assert triples(data) == expected
+
+
 def test_pairs_of_one_type_come_once_or_both_ways(write) -> None:
     drugs = document(
         "Kava, tavrixan, kava.", ("Drug", "Kava"), ("Chemical", "tavrixan"), relations=(("raises", "T1", "T0"),)

@@ -189,3 +189,22 @@ def test_an_element_of_absurd_size_is_refused(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr("biomtl.formats.xml.MAX_LINE", 10_000)
     with pytest.raises(InputError, match=r"a <document> of over 10,000 characters"):
         read(tmp_path, collection("<x>" + "y" * 20_000 + "</x>"))
+
+
+def test_the_json_of_pubtator_3(tmp_path: Path) -> None:
+    """Another name for the documents, objects as arguments, and nodes that name no annotation."""
+    annotations = [
+        {"id": "3", "infons": {"identifier": "MESH:D1", "type": "Chemical"}, "text": "ab"},
+        {"id": "4", "infons": {"identifier": "tmVar:p|SUB|R|12|Q;RS#:7", "type": "Variant"}, "text": "cd"},
+    ]
+    for at, annotation in zip((0, 3), annotations, strict=True):
+        annotation["locations"] = [{"offset": at, "length": 2}]
+    roles = [{"identifier": "MESH:D1", "type": "Chemical"}, {"identifier": "RS#:7", "type": "Variant"}]
+    infons = {"score": "0.9", "role1": roles[0], "role2": roles[1], "type": "Association"}
+    relation = {"id": "R1", "infons": infons, "nodes": [{"refid": "0", "role": "0,1"}, {"refid": "1", "role": "1,0"}]}
+    passage = {"infons": {"type": "title"}, "offset": 0, "text": "ab cd", "annotations": annotations}
+    content = {"PubTator3": [{"id": "7", "pmid": 7, "passages": [passage], "relations": [relation]}]}
+    (document,) = read(tmp_path, json.dumps(content), "x.json")
+    assert [mention.identifiers for mention in document.mentions] == [("MESH:D1",), ("tmVar:p|SUB|R|12|Q;RS#:7",)]
+    arguments = (("role1", "MESH:D1"), ("role2", "RS#:7"))
+    assert document.relations == (Relation("R1", "Association", arguments, (("score", "0.9"),)),)

@@ -12,7 +12,7 @@ from typing import Any
 from biomtl.custom.config import Format
 from biomtl.custom.tables import DICT, STATE
 from biomtl.errors import InputError
-from biomtl.formats import brat, conll
+from biomtl.formats import bioc, brat, conll
 from biomtl.formats.squad import is_squad
 from biomtl.mtdnn.rows import is_mtdnn
 from biomtl.storage.files import read_lines, suffix_of
@@ -103,5 +103,5 @@ def _first_object(path: Path) -> dict[str, Any] | None:
     try:
         first, _ = json.JSONDecoder().raw_decode(start, match.end() - 1)
     except (ValueError, RecursionError):  # continues beyond these lines: a BioC collection is one long object
-        return {} if match[1] == "[" and '"documents"' not in start else None
-    return first if isinstance(first, dict) and "documents" not in first else None
+        return {} if match[1] == "[" and not any(f'"{key}"' in start for key in bioc.COLLECTIONS) else None
+    return first if isinstance(first, dict) and set(first).isdisjoint(bioc.COLLECTIONS) else None

@@ -16,8 +16,9 @@ from biomtl.custom.documents import READERS, document_name
 from biomtl.errors import InputError, OnError
 from biomtl.formats.mentions import apply_policy
 from biomtl.formats.model import Document, Mention, Relation
-from biomtl.tasks.relation import RelationArguments, concepts_of
+from biomtl.tasks.relation import RelationArguments
 from biomtl.text.base import Span
+from biomtl.text.concepts import concepts_of
 
 ONE_LINE = str.maketrans("\t\r\n", "   ")  # one for one, so that offsets stay valid; annotation reads texts alike
 Pair = tuple[int, int]  # indices of two of a document's mentions, first argument first
@@ -171,12 +172,17 @@ class DocumentPairs:
             if len(named) > 1:
                 problem = f"two mentions with the id {value[:40]!r}"
                 raise self._error(relation, problem, expected="one", fix="number the mentions anew")
-            found = named or self.by_concept.get(value, [])
+            found = named or self._of_concepts(value)
             if not found and value not in self.others:
                 what = "an id of a mention, or a concept that a mention has" if self.by_id else "a mention's concept"
                 raise self._error(relation, f"no mention {value[:40]!r}", expected=what)
             sides.append(found)
         return sides[0], sides[1]
+
+    def _of_concepts(self, value: str) -> list[int]:
+        """The mentions of a concept, or of all concepts of a composite one (``D001|D002``)."""
+        sides = [self.by_concept.get(concept, []) for concept in concepts_of([value])]
+        return [i for i in sides[0] if all(i in side for side in sides)] if sides else []
 
     def _pairs(self, relation: Relation, firsts: Sequence[int], seconds: Sequence[int]) -> list[Pair]:
         """The pairs of mentions with the task's types, in the task's order."""

@@ -5,8 +5,9 @@ the document's start. XML is streamed, a JSON file is read at once. Gaps between
 every offset stays valid. The infons ``type`` and ``identifier`` (several joined by ``|``) have their own fields;
 other infons of annotations and relations become attributes. A relation without nodes holds between concepts, as in
 BC5CDR's own BioC: its arguments are the infons with a mention's identifier (or, if there are none, its only two
-infons), and its type may be called ``relation``. Infons of collections, documents and passages other than a passage's
-``type`` are not kept.
+infons), and its type may be called ``relation``. The JSON of PubTator 3 is read, too: its list of documents has another
+name, and a relation's arguments are objects with an ``identifier``. Infons of collections, documents and passages other
+than a passage's ``type`` are not kept.
 """
 
 from __future__ import annotations
@@ -32,7 +33,10 @@ from biomtl.formats.model import (
 from biomtl.formats.model import offset as whole_number
 from biomtl.formats.xml import Element, elements
 from biomtl.storage.files import BROKEN_GZ, MAX_LINE, open_binary, suffix_of
+from biomtl.text.concepts import concepts_of, split_identifiers
 
+COLLECTIONS = ("documents", "PubTator3")  # the list of documents in JSON; the second is the service's own name
+ROLES = ["role1", "role2"]  # a relation's arguments in PubTator 3
 Node = dict[str, Any]  # an object of BioC JSON; from XML it also has its "line"
 
 write = bioc_write.write
@@ -83,9 +87,10 @@ def _json_documents(stream: BinaryIO, where: str | Path) -> Iterator[Node]:
     except (ValueError, RecursionError) as error:
         raise InputError(f"not JSON ({error})", path=where, line=getattr(error, "lineno", None)) from error
     for collection in value if isinstance(value, list) else [value]:
-        if not isinstance(collection, dict) or not isinstance(collection.get("documents"), list):
+        named = [collection[key] for key in COLLECTIONS if key in collection] if isinstance(collection, dict) else []
+        if not named or not isinstance(named[0], list):
             raise InputError("no 'documents'", path=where, expected="a BioC collection or a list of them")
-        yield from collection["documents"]
+        yield from named[0]
 
 
 _LISTS = {"passage": "passages", "sentence": "sentences", "annotation": "annotations", "relation": "relations"}
@@ -136,7 +141,7 @@ class _Builder:
         made = tuple(self._relation(relation, concepts) for relation in relations)
         known = {mention.id for mention in mentions} | {relation.id for relation in made}
         for relation, source in zip(made, relations, strict=True):
-            named = relation.arguments if source.get("nodes") else ()
+            named = relation.arguments if source.get("nodes") and not concepts.issuperset(_values(relation)) else ()
             if missing := [value for _, value in named if value not in known]:
                 raise self._error(source, f"relation {relation.id} refers to {missing[0]!r}, which doesn't exist")
         whole = passages == [Passage("passage", 0, len(text))]
@@ -168,9 +173,7 @@ class _Builder:
             raise self._error(node, f"annotation {name!r} without a location")
         spans = tuple((start, start + length) for start, length in locations)
         mention_type, identifier = infons.pop("type", ""), infons.pop("identifier", "")
-        mention = Mention(
-            name, mention_type, spans, said, tuple(identifier.split("|")) if identifier else (), _pairs(infons)
-        )
+        mention = Mention(name, mention_type, spans, said, split_identifiers(identifier), _pairs(infons))
         check_mention(mention, text, self.where, node.get("line"), exact=len(spans) == 1)
         here = covered(text, spans)
         if re.sub(r"\W+", "", said) != re.sub(r"\W+", "", here):  # pieces are joined by spaces, dots or semicolons
@@ -182,11 +185,12 @@ class _Builder:
     def _relation(self, node: Node, concepts: frozenset[str]) -> Relation:
         infons = self._infons(node)
         name, nodes = self._string(node, "id", default=""), self._list(node, "nodes")
-        if nodes:
+        named = {key: concepts_of([value]) for key, value in infons.items()}
+        roles = tuple(pair for pair in infons.items() if named[pair[0]] and concepts.issuperset(named[pair[0]]))
+        if nodes and [role for role, _ in roles] != ROLES:  # it has nodes, too, which name no annotations
             arguments = tuple((self._string(item, "role", default=""), self._string(item, "refid")) for item in nodes)
             return Relation(name, infons.pop("type", ""), arguments, _pairs(infons))
         relation_type = infons.pop("type", None) or infons.pop("relation", "")
-        roles = tuple(pair for pair in infons.items() if concepts.issuperset(_parts(pair[1])))
         if len(roles) < 2:
             roles = tuple(pair for pair in infons.items() if pair[0] != "note")
             roles = roles if len(roles) == 2 else ()
@@ -205,7 +209,8 @@ class _Builder:
 
     def _infons(self, node: Node) -> dict[str, str]:
         value = self._object(node.get("infons") or {}, "infons")
-        return {str(key): "" if item is None else str(item) for key, item in value.items()}
+        plain = {key: item.get("identifier") if isinstance(item, dict) else item for key, item in value.items()}
+        return {str(key): "" if item is None else str(item) for key, item in plain.items()}
 
     def _string(self, node: Node, name: str, default: str | None = None) -> str:
         value = node.get(name, default)
@@ -227,16 +232,12 @@ class _Builder:
 
 def _concepts(mentions: tuple[Mention, ...]) -> frozenset[str]:
     """The concept identifiers of a document's mentions; files may also name them by their database (``MESH``)."""
-    return frozenset(
-        concept
-        for mention in mentions
-        for value in (*mention.identifiers, *(value for _, value in mention.attributes))
-        for concept in _parts(value)
-    )
+    values = [(*mention.identifiers, *(value for _, value in mention.attributes)) for mention in mentions]
+    return frozenset(concept for own in values for concept in concepts_of(own))
 
 
-def _parts(identifier: str) -> list[str]:
-    return re.split(r"[|;,]", identifier)
+def _values(relation: Relation) -> list[str]:
+    return [concept for _, value in relation.arguments for concept in concepts_of([value])]
 
 
 def _pairs(infons: dict[str, str]) -> Attributes:

@@ -18,6 +18,7 @@ from pathlib import Path
 from biomtl.errors import InputError, OnError, fail
 from biomtl.formats.model import Document, Mention, Passage, Relation, check_mention, check_writable, offset
 from biomtl.storage.files import atomic_file, read_lines
+from biomtl.text.concepts import split_identifiers
 
 _TEXT_LINE = re.compile(r"([^|\t]+)\|([ta])\|(.*)", re.DOTALL)
 _TABLE_SAFE = str.maketrans("\t\r\n", "   ")  # one for one, so that offsets stay valid
@@ -39,7 +40,8 @@ def parse(lines: Iterable[Line], where: str | Path, on_error: OnError = fail) ->
     """Stream the documents of numbered lines (``Source.lines``, ``files.read_lines``).
 
     Mention lines have 6 columns or more (5 without identifier), relation lines 4 (or 5 with a note). Identifiers are
-    split at ``|``; mention ids are ``T0``, ``T1`` … and relation ids ``R0``, ``R1`` … in the document's order.
+    split at ``|``, except variants (``p|SUB|R|12|Q``); mention ids are ``T0``, ``T1`` … and relation ids ``R0``,
+    ``R1`` … in the document's order.
     ``on_error`` is called with the first error in a document; if it returns, the document is skipped.
 
     Raises:
@@ -118,7 +120,7 @@ def _mention(columns: list[str], name: str, where: str | Path, line: int) -> Men
         expected = "4 (a relation) or at least 6 (a mention: document, start, end, text, type, identifier)"
         raise InputError(problem, path=where, line=line, expected=expected, fix="are the columns separated by tabs?")
     start, end = offset(columns[0], where, line), offset(columns[1], where, line)
-    identifiers = tuple(columns[4].split("|")) if len(columns) > 4 and columns[4] else ()
+    identifiers = split_identifiers(columns[4]) if len(columns) > 4 else ()
     return Mention(name, columns[3], ((start, end),), columns[2], identifiers, _rest("names", columns[5:]))
 
 

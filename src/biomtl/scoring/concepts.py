@@ -10,8 +10,8 @@ import numpy as np
 from biomtl.scoring.labels import LabelCounts, count_sets
 from biomtl.scoring.measure import Ints
 from biomtl.scoring.table import Table
-from biomtl.tasks.relation import concepts_of
 from biomtl.tasks.task import Task
+from biomtl.text.concepts import concepts_of
 
 ConceptPair = tuple[str, str]
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 Unit = Literal["sentence", "joined-sentences", "passage", "document"]
-NO_CONCEPT = frozenset({"", "-", "-1"})  # of a mention that was not normalised
-_SEVERAL = re.compile(r"[|;,]")
 
 
 def _listed(value: Any) -> Any:
@@ -91,9 +88,3 @@ class RelationArguments(BaseModel):
 
     def _translations(self) -> dict[str, str]:
         return {name.lower(): target.lower() for name, target in self.types.items()}
-
-
-def concepts_of(identifiers: Iterable[str]) -> tuple[str, ...]:
-    """The concepts in a mention's identifiers, each once; a composite mention has several in one identifier."""
-    parts = (part.strip() for identifier in identifiers for part in _SEVERAL.split(identifier))
-    return tuple(dict.fromkeys(part for part in parts if part not in NO_CONCEPT))
