@@ -104,6 +104,7 @@ LATE = {
     "cli/elmo.py": "devices are chosen before torch is imported",
     "pretrained.py": "needs torch",
     "training/__init__.py": "recipes are read without torch",
+    "training/accelerator.py": "FSDP takes a second to import, and few use it",
 }
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -14,44 +15,48 @@ from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
 from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs, broadcast_object_list
 
 from biomtl.errors import BiomtlError, InputError, nearest
+from biomtl.training.processes import FSDP, Processes
 from biomtl.training.recipe import Recipe
 
 LAUNCHER = "torchrun --standalone --nproc_per_node {count} -m biomtl.cli.main train RECIPE"
 RANKS = ("RANK", "LOCAL_RANK", "MASTER_ADDR")  # set by torchrun together with WORLD_SIZE
-DIVIDED = {
-    "ACCELERATE_USE_FSDP": "FSDP",
-    "ACCELERATE_USE_DEEPSPEED": "DeepSpeed",
-    "ACCELERATE_USE_MEGATRON_LM": "Megatron-LM",
-}
+REFUSED = {"ACCELERATE_USE_DEEPSPEED": "DeepSpeed", "ACCELERATE_USE_MEGATRON_LM": "Megatron-LM"}
 """Set by ``accelerate launch``."""
 T = TypeVar("T")
 
 
-def make_accelerator(recipe: Recipe) -> Accelerator:
+def make_accelerator(recipe: Recipe) -> Processes:
     """The Accelerator for a recipe; the run starts its trackers once the folder exists.
 
     Raises:
-        InputError: a tracker that Accelerate doesn't know or that isn't installed; or several processes were launched
-            that don't know of each other, or that are to have a part of the weights each (FSDP).
+        InputError: a tracker that Accelerate doesn't know or that isn't installed; several processes were launched
+            that don't know of each other; or weights are to be divided (FSDP) and the recipe needs whole ones.
     """
     check_trackers(recipe.report_to)
-    _refuse_divided_weights()
+    _refuse_other_ways()
     world = _world()
+    kind: type[Processes] = Processes
+    if world > 1 and _is_set(FSDP):
+        from biomtl.training import sharding
+
+        sharding.refuse_unsuitable(recipe)
+        kind = sharding.DividedProcesses
     started = all(name in os.environ for name in RANKS)
     # If a batch has no row of some task, its head gets no gradient.
     handlers: list[Any] = [DistributedDataParallelKwargs(find_unused_parameters=True)]
     if recipe.stages:  # where all wait for the first process to score a stage before the next one begins
         handlers.append(InitProcessGroupKwargs(timeout=timedelta(hours=3)))
-    accelerator = Accelerator(
-        # On a machine without an accelerator, Accelerate assumes a single process unless told to use the CPU.
-        cpu=world > 1 and started and not torch.accelerator.is_available(),
-        # Accelerate would fix one precision for the whole process and leave the model wrapped in it; the loop has its
-        # own autocast instead.
-        mixed_precision="no",
-        log_with=list(recipe.report_to) or None,
-        project_dir=recipe.output,
-        kwargs_handlers=handlers,
-    )
+    with _unset(FSDP):  # Accelerate's own way takes no model whose heads are sometimes idle
+        accelerator = kind(
+            # On a machine without an accelerator, Accelerate assumes a single process unless told to use the CPU.
+            cpu=world > 1 and started and not torch.accelerator.is_available(),
+            # Accelerate would fix one precision for the whole process and leave the model wrapped in it; the loop has
+            # its own autocast instead.
+            mixed_precision="no",
+            log_with=list(recipe.report_to) or None,
+            project_dir=recipe.output,
+            kwargs_handlers=handlers,
+        )
     if accelerator.num_processes == 1:
         _refuse_alone(world)
     atexit.unregister(_part)
@@ -87,14 +92,27 @@ def _refuse_alone(world: int) -> None:
         raise InputError("accelerate launch was asked for several processes and started one", fix=fix)
 
 
-def _refuse_divided_weights() -> None:
-    """Refuse the ways of ``accelerate launch`` that leave each process with a part of the weights."""
-    for name, way in DIVIDED.items():
-        if os.environ.get(name, "false").lower() in ("1", "true", "yes", "y", "on"):
-            problem = f"{way} shards the weights across the processes"
-            expected = "full weights in each, which scoring on dev, saving and the training methods need"
-            fix = "launch without it (DDP); bf16, gradient_checkpointing, lora and a smaller batch_tokens save memory"
-            raise InputError(problem, expected=expected, fix=fix)
+def _refuse_other_ways() -> None:
+    """Refuse the ways of ``accelerate launch`` that replace the model or the optimiser."""
+    for name, way in REFUSED.items():
+        if _is_set(name):
+            fix = "bf16, gradient_checkpointing, lora and a smaller batch_tokens save memory"
+            raise InputError(f"processes launched with {way}", expected="DDP or FSDP", fix=fix)
+
+
+@contextlib.contextmanager
+def _unset(name: str) -> Iterator[None]:
+    """Without this variable in the environment."""
+    value = os.environ.pop(name, None)
+    try:
+        yield
+    finally:
+        if value is not None:
+            os.environ[name] = value
+
+
+def _is_set(name: str) -> bool:
+    return os.environ.get(name, "false").lower() in ("1", "true", "yes", "y", "on")
 
 
 def on_main_process(accelerator: Accelerator, action: Callable[[], T]) -> T:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -27,13 +27,20 @@ PROGRESS = "progress.json"
 AGAIN = "delete it with its folder and resume"
 
 
-def save_checkpoint(folder: Path, state: TrainState, random: Sequence[Mapping[str, Tensor]]) -> None:
+def save_checkpoint(
+    folder: Path,
+    state: TrainState,
+    random: Sequence[Mapping[str, Tensor]],
+    weights: Mapping[str, Tensor] | None = None,
+    moments: Mapping[str, Tensor] | None = None,
+) -> None:
     """Write ``folder``: the whole state, and every process's random state.
 
-    Weights that are not trained are in a separate file, which all checkpoints of a run share.
+    Weights that are not trained are in a separate file, which all checkpoints of a run share. ``weights`` and
+    ``moments`` replace those of a state that holds only a part of them.
     """
     frozen = {name for name, value in state.model.named_parameters() if not value.requires_grad}
-    weights = state.model.state_dict()
+    weights = state.weights() if weights is None else weights
     before = latest_checkpoint(folder.parent)
     with disk_errors(folder), atomic_folder(folder, "checkpoint", overwrite=True) as work:
         save_tensors({name: weights[name] for name in weights if name not in frozen}, work / "model.safetensors")
@@ -44,9 +51,7 @@ def save_checkpoint(folder: Path, state: TrainState, random: Sequence[Mapping[st
             shared = {FROZEN: written[FROZEN]} if FROZEN in written else {}
         elif frozen:
             save_tensors({name: weights[name] for name in frozen}, work / FROZEN)
-        moments = state.optimiser.state_dict()["state"]
-        tensors = {f"{i}.{k}": v for i, entry in moments.items() for k, v in entry.items()}
-        save_tensors(tensors, work / "optimiser.safetensors")
+        save_tensors(dict(state.moments() if moments is None else moments), work / "optimiser.safetensors")
         states = {_of_process(i, name): value for i, own in enumerate(random) for name, value in own.items()}
         save_tensors(states, work / "random.safetensors")
         methods = {key: method.state() for key, method in state.methods.items()}
@@ -64,8 +69,16 @@ def save_checkpoint(folder: Path, state: TrainState, random: Sequence[Mapping[st
         write_json(work / PROGRESS, checksums.sealed(facts))
 
 
-def load_checkpoint(folder: Path, state: TrainState, process: int = 0, processes: int = 1) -> None:
+def load_checkpoint(
+    folder: Path,
+    state: TrainState,
+    process: int = 0,
+    processes: int = 1,
+    like: Callable[[Tensor, Tensor], Tensor] = lambda value, other: value,
+) -> None:
     """Restore everything saved by ``save_checkpoint``, in process ``process`` of ``processes``.
+
+    ``like`` makes of a saved tensor what takes the place of one of the state's.
 
     Raises:
         InputError: a file is missing or broken, or belongs to another model or number of processes.
@@ -80,11 +93,13 @@ def load_checkpoint(folder: Path, state: TrainState, process: int = 0, processes
             raise InputError(problem, path=folder, expected=f"{processes}", fix="resume with as many as before")
         frozen = load_file(folder / FROZEN) if (folder / FROZEN).is_file() else {}
         # A weight that began to learn later is in both files.
-        state.model.load_state_dict(frozen | load_file(folder / "model.safetensors"))
+        weights, own = frozen | load_file(folder / "model.safetensors"), state.model.state_dict()
+        state.model.load_state_dict({name: like(value, own.get(name, value)) for name, value in weights.items()})
+        parameters = [parameter for group in state.optimiser.param_groups for parameter in group["params"]]
         moments: dict[int, dict[str, Tensor]] = {}
         for key, value in load_file(folder / "optimiser.safetensors").items():
             number, _, name = key.partition(".")
-            moments.setdefault(int(number), {})[name] = value
+            moments.setdefault(int(number), {})[name] = like(value, parameters[int(number)])
         groups = state.optimiser.state_dict()["param_groups"]
         state.optimiser.load_state_dict({"state": moments, "param_groups": groups})
         state.schedule.load_state_dict(saved["schedule"])

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator
 from accelerate.utils import gather_object
 from torch import Tensor
 
@@ -31,6 +30,7 @@ from biomtl.training.dropout import FastDropout
 from biomtl.training.methods import Course, make_methods
 from biomtl.training.optimiser import build_optimiser, build_schedule, current_rate
 from biomtl.training.plateau import see_score
+from biomtl.training.processes import Processes
 from biomtl.training.progress import DevScores, Progress
 from biomtl.training.recipe import Recipe
 from biomtl.training.recipe_tasks import TaskOptions
@@ -70,7 +70,7 @@ def fit(
     model: MultiTaskModel,
     data: TrainingData,
     recipe: Recipe,
-    accelerator: Accelerator,
+    accelerator: Processes,
     hooks: Hooks,
     checkpoints: Path,
     *,
@@ -86,16 +86,17 @@ def fit(
         Ended: after SIGINT or SIGTERM; the step was completed and, unless the recipe forbids it, a checkpoint written.
     """
     total = data.run_length(accelerator.num_processes)
-    methods = make_methods(recipe, model)
-    wrapped = accelerator.prepare(model)
-    optimiser = build_optimiser(model, recipe, methods.values())
+    trained = accelerator.trained(model)
+    methods = make_methods(recipe, trained)
+    wrapped = accelerator.prepare(trained)
+    optimiser = build_optimiser(trained, recipe, methods.values())
     scaler = torch.amp.GradScaler(accelerator.device.type) if recipe.fp16 else None
-    state = TrainState(model, optimiser, build_schedule(optimiser, recipe, total), methods=methods, scaler=scaler)
+    state = TrainState(trained, optimiser, build_schedule(optimiser, recipe, total), methods=methods, scaler=scaler)
     for method in methods.values():
-        method.begin(Course(recipe, data, total), model)
+        method.begin(Course(recipe, data, total), trained)
     newest = latest_checkpoint(checkpoints) if resume else None
     if newest is not None:
-        load_checkpoint(newest, state, accelerator.process_index, accelerator.num_processes)
+        load_checkpoint(newest, state, accelerator.process_index, accelerator.num_processes, accelerator.like)
     progress = state.progress
     hooks.on_start(progress, total)
     started = time.monotonic() - progress.seconds
@@ -115,11 +116,11 @@ def fit(
             refuse_divergence(progress.step, done["loss"])
             last = progress.step >= total
             if due(recipe.eval_strategy, recipe.eval_steps, progress.step, planned.ends_epoch, last):
-                with evaluation_weights(state):
+                with evaluation_weights(state), accelerator.gathered(trained, model):
                     scores = select(progress, hooks, recipe)
                     see_score(state.schedule, scores.chosen)
                     for method in methods.values():
-                        method.after_evaluation(scores.tasks, progress.step, model)
+                        method.after_evaluation(scores.tasks, progress.step, trained)
             progress.seconds = time.monotonic() - started
             last = last or progress.finished
             stop, late = agreed(accelerator, signals.received is not None, overdue(recipe, saved))
@@ -129,15 +130,16 @@ def fit(
             if stop:
                 raise ended(signals.received or signal.SIGTERM, progress, recipe, accelerator)
     if recipe.eval_strategy == "no":
-        with evaluation_weights(state):
+        with evaluation_weights(state), accelerator.gathered(trained, model):
             hooks.save_best()
     if at_zero(progress, recipe) and progress.at_zero > 1 and not waited(progress, recipe):
         hooks.note(zero_note(progress))
+    model.to(accelerator.device)
     return progress
 
 
 def optimise(
-    state: TrainState, wrapped: Any, step_examples: list[list[Any]], recipe: Recipe, accelerator: Accelerator
+    state: TrainState, wrapped: Any, step_examples: list[list[Any]], recipe: Recipe, accelerator: Processes
 ) -> dict[str, Any]:
     """One optimiser step over one batch, or over several whose gradients are added."""
     model = state.model.train()
@@ -180,7 +182,7 @@ def optimise(
 
 
 def loss_weights(
-    batches: list[Batch], state: TrainState, recipe: Recipe, accelerator: Accelerator
+    batches: list[Batch], state: TrainState, recipe: Recipe, accelerator: Processes
 ) -> tuple[list[dict[str, float]], list[list[float]]]:
     """The factor of each task's mean loss in each batch, and the number of outputs in each mean.
 
@@ -213,7 +215,7 @@ def backward(
     batch: Batch,
     weights: Mapping[str, float],
     recipe: Recipe,
-    accelerator: Accelerator,
+    accelerator: Processes,
 ) -> tuple[dict[str, Tensor], Tensor]:
     """One encoder pass, the losses of all tasks, their gradients; returns the losses and their weighted sum."""
     device = accelerator.device.type
@@ -240,7 +242,7 @@ def summary(
     loss: Tensor,
     sums: Tensor,
     counts: list[list[float]],
-    accelerator: Accelerator,
+    accelerator: Processes,
 ) -> dict[str, Any]:
     """The figures of a step for ``log.jsonl``, over all its batches and processes."""
     examples = sum(len(rows) for batch in batches for rows in batch.examples.values())
@@ -355,23 +357,23 @@ def overdue(recipe: Recipe, saved: float) -> bool:
     return 0 < 60 * recipe.save_minutes <= time.monotonic() - saved
 
 
-def agreed(accelerator: Accelerator, *wishes: bool) -> list[bool]:
+def agreed(accelerator: Processes, *wishes: bool) -> list[bool]:
     """Combine the requests of all processes, so that all of them do the same."""
     votes = torch.tensor(wishes, dtype=torch.float32, device=accelerator.device)
     return [bool(count) for count in accelerator.reduce(votes, "sum").tolist()]
 
 
-def save(state: TrainState, recipe: Recipe, accelerator: Accelerator, checkpoints: Path) -> None:
+def save(state: TrainState, recipe: Recipe, accelerator: Processes, checkpoints: Path) -> None:
     """Write a checkpoint, and delete those that are no longer needed."""
-
     random = gather_object([random_state()])
+    weights, moments = state.weights(accelerator.whole), state.moments(accelerator.whole)
     if accelerator.is_main_process:
-        save_checkpoint(checkpoints / f"step-{state.progress.step:06d}", state, random)
+        save_checkpoint(checkpoints / f"step-{state.progress.step:06d}", state, random, weights, moments)
         drop_old(checkpoints, recipe.save_total_limit)
     accelerator.wait_for_everyone()
 
 
-def ended(number: int, progress: Progress, recipe: Recipe, accelerator: Accelerator) -> Ended:
+def ended(number: int, progress: Progress, recipe: Recipe, accelerator: Processes) -> Ended:
     """The exception that ends the run after a signal; only the first process has a message."""
     how = "nothing is saved (save_strategy: no)" if recipe.save_strategy == "no" else "go on with --resume"
     said = f"{SAID[number]} after step {progress.step}, {how}"

@@ -29,13 +29,14 @@ def build_optimiser(model: MultiTaskModel, recipe: Recipe, methods: Iterable[Met
 
     Each group notes as ``factor`` what the methods make of its rate.
     """
-    groups: dict[tuple[bool, bool, float], list[torch.nn.Parameter]] = {}
+    groups: dict[tuple[bool, bool, float, type], list[torch.nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             # A pooler is treated like a head, since some encoders' pooler was never trained.
             is_head = name.startswith("heads.") or ".pooler." in name
             factor = math.prod(method.rate(name) for method in methods)
-            groups.setdefault((is_head, parameter.ndim >= 2, factor), []).append(parameter)
+            kind = type(parameter)  # one operation for many takes whole tensors or divided ones, not both
+            groups.setdefault((is_head, parameter.ndim >= 2, factor, kind), []).append(parameter)
     return OPTIMISERS[recipe.optim](
         [
             {
@@ -45,7 +46,7 @@ def build_optimiser(model: MultiTaskModel, recipe: Recipe, methods: Iterable[Met
                 "weight_decay": recipe.weight_decay if decays else 0.0,
                 "factor": factor,
             }
-            for (is_head, decays, factor), parameters in groups.items()
+            for (is_head, decays, factor, _), parameters in groups.items()
         ],
         recipe,
     )

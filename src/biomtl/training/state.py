@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,11 @@ from biomtl.training.progress import Progress
 
 if TYPE_CHECKING:
     from biomtl.training.methods.base import Method
+
+
+def as_it_is(value: Any) -> Any:
+    """The same."""
+    return value
 
 
 @dataclass
@@ -34,6 +39,15 @@ class TrainState:
     progress: Progress = field(default_factory=Progress)
     methods: Mapping[str, Method] = field(default_factory=dict)
     scaler: torch.amp.GradScaler | None = None
+
+    def weights(self, whole: Callable[[Any], Any] = as_it_is) -> dict[str, Tensor]:
+        """The model's weights by name, each as ``whole`` makes it."""
+        return {name: whole(value) for name, value in self.model.state_dict().items()}
+
+    def moments(self, whole: Callable[[Any], Any] = as_it_is) -> dict[str, Tensor]:
+        """The optimiser's state of every parameter, by its number and name: ``0.exp_avg``."""
+        states = self.optimiser.state_dict()["state"]
+        return {f"{i}.{name}": whole(value) for i, state in states.items() for name, value in state.items()}
 
 
 def random_state() -> dict[str, Tensor]:

@@ -40,8 +40,8 @@ class LayerDecay(Method):
         return 1.0 if ".pooler." in name else self.factors.get(name, 1.0)
 
 
-def layer_numbers(encoder: nn.Module) -> tuple[dict[str, int], int]:
-    """The layer of each of the encoder's parameters, 0 below the first, and the number of layers.
+def layer_list(encoder: nn.Module) -> tuple[str, nn.ModuleList]:
+    """The encoder's layers and their name: its largest list of modules.
 
     Raises:
         InputError: the encoder has no list of modules.
@@ -50,7 +50,16 @@ def layer_numbers(encoder: nn.Module) -> tuple[dict[str, int], int]:
     if not lists:
         problem = f"layer_decay: a {type(encoder).__name__} has no layers"
         raise InputError(problem, fix="leave layer_decay out")
-    prefix, layers = max(lists, key=lambda entry: sum(weight.numel() for weight in entry[1].parameters()))
+    return max(lists, key=lambda entry: sum(weight.numel() for weight in entry[1].parameters()))
+
+
+def layer_numbers(encoder: nn.Module) -> tuple[dict[str, int], int]:
+    """The layer of each of the encoder's parameters, 0 below the first, and the number of layers.
+
+    Raises:
+        InputError: the encoder has no list of modules.
+    """
+    prefix, layers = layer_list(encoder)
     numbers: dict[str, int] = {}
     inside = 0
     for name, _ in encoder.named_parameters():
