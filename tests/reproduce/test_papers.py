@@ -17,7 +17,7 @@ from biomtl.reproduce.paper import papers
 from biomtl.reproduce.plan import plan, planned_runs
 from biomtl.reproduce.verdict import figures, judged
 from biomtl.study.published import published_score, systems
-from biomtl.study.stages import plan_stages
+from biomtl.study.stage_plan import plan_stages
 from biomtl.suite import load_suite
 from biomtl.tasks.registry import GROUPS
 from biomtl.training.recipe_io import load_recipe

@@ -15,7 +15,8 @@ import tiny
 from biomtl.errors import InputError
 from biomtl.model import model_folder
 from biomtl.recipes import packaged_recipes
-from biomtl.study.stages import plan_stages, train_stages
+from biomtl.study.stage_plan import plan_stages
+from biomtl.study.stages import train_stages
 from biomtl.training.log import RunLog
 from biomtl.training.recipe_io import dump_recipe, load_recipe, make_recipe
 from biomtl.training.selection import selecting_tasks

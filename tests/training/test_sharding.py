@@ -114,6 +114,16 @@ def test_adaptation_with_divided_weights(bert: Path, small_suite: Path, tmp_path
     assert any(".layer." in name for name in changed)
 
 
+@pytest.mark.slow
+def test_a_late_stage_is_refused_before_the_first_one(bert: Path, small_suite: Path, tmp_path: Path) -> None:
+    keys = {**KEYS, "stages": ["alone", {"joint": {"ema_decay": 0.9}}], "output": str(tmp_path / "run")}
+    recipe = tiny.write_recipe(tmp_path / "r.yaml", bert, small_suite, **keys)
+    done = launched(*LAUNCHER, "-m", "biomtl.cli.main", "train", recipe)
+    assert done.returncode != 0
+    assert "biomtl: error: ema_decay with FSDP" in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize(
     ("keys", "said"),
     [

@@ -10,7 +10,7 @@ from pathlib import Path
 from biomtl.errors import InputError
 from biomtl.reproduce.paper import Paper, Variant, get_paper, get_variant
 from biomtl.study.published import systems
-from biomtl.study.stages import plan_stages
+from biomtl.study.stage_plan import plan_stages
 from biomtl.study.studies import arms_of_pairs
 from biomtl.tasks.registry import get_task
 from biomtl.training.recipe import Recipe

@@ -21,7 +21,8 @@ from biomtl.errors import InputError
 from biomtl.storage.checksums import sha256, take
 from biomtl.storage.files import atomic_file, write_json
 from biomtl.study.arms import Arm, ScoredRun, scored_runs
-from biomtl.study.stages import FINAL, plan_stages, stages_finished, train
+from biomtl.study.stage_plan import FINAL, plan_stages
+from biomtl.study.stages import stages_finished, train
 from biomtl.suite import load_suite
 from biomtl.tasks.task import Split
 from biomtl.training.checkpoint import latest_checkpoint

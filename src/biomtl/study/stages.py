@@ -7,69 +7,34 @@ resumed, looked at and used like any other. A finished one is never trained agai
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from biomtl.errors import InputError, nearest
+from biomtl.errors import InputError
 from biomtl.model import MultiTaskModel
 from biomtl.report.console import table_console
 from biomtl.results import FILE, Results
 from biomtl.storage.files import atomic_file, refuse_existing
 from biomtl.study.compare import compare_runs
+from biomtl.study.stage_plan import FINAL, plan_stages
 from biomtl.study.tables import console_table, markdown
 from biomtl.suite import Suite, load_suite
 from biomtl.tasks.task import Split
 from biomtl.training.accelerator import make_accelerator, on_main_process
-from biomtl.training.adapt import adapt, is_adapted
+from biomtl.training.adapt import adapt
 from biomtl.training.assemble import with_task_names
 from biomtl.training.checkpoint import latest_checkpoint
 from biomtl.training.folder import CHECKPOINTS, RECIPE, is_finished
-from biomtl.training.methods import METHODS
-from biomtl.training.options import EVERY
 from biomtl.training.recipe import Recipe
 from biomtl.training.recipe_io import dump_recipe, load_recipe, make_recipe
 from biomtl.training.run import Run
 from biomtl.training.run import train as train_run
 from biomtl.training.splits import check_readable
-from biomtl.training.stage import Stage
 
-# A stage's key replaces what the recipe says in another key of the same kind.
-ALTERNATIVES = (("num_train_epochs", "max_steps"), ("batch_tokens", "batch_size"), ("warmup_ratio", "warmup_steps"))
-# What a run of a single task has no use for.
-OF_MIXTURES = (
-    "policy",
-    "temperature",
-    "need_sampling",
-    "loss_balance",
-    "gradient_aggregation",
-    "metric_for_best_model",
-    "mixing",
-)
 COMPARISON = "comparison"
-FINAL = ("alone", "joint", "each")
-
-
-@dataclass(frozen=True)
-class StageRun:
-    """One run of a stage."""
-
-    stage: str
-    task: str | None
-    recipe: Recipe
-
-    @property
-    def folder(self) -> Path:
-        """The run's folder."""
-        return Path(self.recipe.output)
-
-    @property
-    def finished(self) -> bool:
-        """Whether there is nothing left to do."""
-        return is_adapted(self.folder) if self.stage == "adapt" else is_finished(self.folder)
 
 
 def train(
@@ -143,6 +108,8 @@ def train_stages(
     runs = list(plan_stages(recipe))
     folder = Path(recipe.output)
     accelerator = make_accelerator(recipe)
+    for run in runs:
+        make_accelerator(run.recipe)  # refuses now what a late stage can't do with these processes
     _check_data(recipe)
     on_main_process(accelerator, lambda: _claim(folder, recipe, resume=resume, overwrite=overwrite))
     for run in runs:
@@ -167,144 +134,6 @@ def stages_finished(recipe: Recipe) -> bool:
     scoring = [stage.name for stage in recipe.stages if stage.name in FINAL]
     compared = len(scoring) < 2 or (folder / f"{COMPARISON}.md").is_file()
     return compared and all(run.finished for run in plan_stages(recipe))
-
-
-def plan_stages(recipe: Recipe) -> Iterator[StageRun]:
-    """The runs of all stages in order, each with its own recipe; every recipe is made before any run begins.
-
-    Raises:
-        InputError: stages out of order or twice, one that has nothing to start from, or keys that contradict others.
-    """
-    names = [stage.name for stage in recipe.stages]
-    _check_order(names, recipe)
-    folder = Path(recipe.output)
-    start = str(folder / "adapt" / "model") if "adapt" in names else recipe.encoder
-    runs = []
-    for stage in recipe.stages:
-        if stage.name == "adapt":
-            runs.append(StageRun("adapt", None, _adapting(recipe, stage, folder)))
-        elif stage.name == "joint":
-            values = {"encoder": start, "output": str(folder / "joint")}
-            runs.append(StageRun("joint", None, _recipe(recipe, stage, values)))
-        else:
-            values = {"encoder": start}
-            if stage.name == "each":
-                values = {"encoder": str(folder / "joint"), "heads": stage.keys.get("heads", "trained")}
-            for task in _single(recipe, stage):
-                place = {"output": str(folder / stage.name / task)}
-                runs.append(StageRun(stage.name, task, _recipe(recipe, stage, values | place, task)))
-    return iter(runs)
-
-
-def _check_order(names: Sequence[str], recipe: Recipe) -> None:
-    if len(set(names)) < len(names):
-        raise InputError(f"stages: {', '.join(names)}", expected="each once", fix="leave the second out")
-    order = ["adapt", "alone", "joint", "each"]
-    if names != sorted(names, key=order.index):
-        fix = ", ".join(sorted(names, key=order.index))
-        raise InputError(f"stages: {', '.join(names)}", expected="the order in which they use each other", fix=fix)
-    if "each" in names and "joint" not in names:
-        raise InputError("stages: each without joint", fix="add joint, whose model each task starts from")
-    if names == ["adapt"]:
-        raise InputError("stages: adapt alone", expected="a stage that trains tasks", fix="add joint")
-    if not recipe.tasks:
-        raise InputError("stages without tasks", expected="the names of the tasks", fix="list them under tasks")
-
-
-def _single(recipe: Recipe, stage: Stage) -> list[str]:
-    for task in stage.by_task:
-        if task not in recipe.tasks:
-            problem = f"stages: {stage.name}: by_task names no task of the recipe ({task!r})"
-            raise InputError(problem, fix=nearest(task, recipe.tasks))
-    lengths = {"max_steps", "num_train_epochs"}
-    for task in recipe.tasks:
-        given = {*stage.keys, *stage.by_task.get(task, {})}
-        if recipe.max_steps is not None and not lengths & given:
-            problem = f"stages: {stage.name} would train {task} for the joint run's {recipe.max_steps:,} steps"
-            raise InputError(problem, fix=f"give {stage.name} its own num_train_epochs or max_steps")
-    return list(recipe.tasks)
-
-
-def _recipe(recipe: Recipe, stage: Stage, fixed: Mapping[str, Any], task: str | None = None) -> Recipe:
-    """A stage's recipe: what the user gave, what the stage changes, and what follows from the stages before it."""
-    given = {key: getattr(recipe, key) for key in recipe.model_fields_set if key not in ("stages", "adapt")}
-    values = {key: _plain(value) for key, value in given.items()}
-    changes = {**stage.keys, **(stage.by_task.get(task, {}) if task else {})}
-    for key in ("output", "stages", "encoder", "heads", "suite"):
-        if key in changes and (stage.name, key) != ("each", "heads"):
-            raise InputError(f"stages: {stage.name}: {key} can't be changed by a stage", fix="leave it out")
-    if fixed.get("encoder", recipe.encoder) != recipe.encoder:  # that of a stage before has them already
-        values.pop("num_hidden_layers", None)
-        values.pop("init_from", None)
-    for pair in ALTERNATIVES:
-        if set(pair) & set(changes):
-            values = {key: value for key, value in values.items() if key not in pair}
-    if task is not None:
-        options = recipe.tasks[task].model_dump(exclude_unset=True, exclude_none=True)
-        kept = {key: value for key, value in options.items() if key not in ("mixing_weight", "weight", "target_score")}
-        values = {key: value for key, value in values.items() if key not in OF_MIXTURES} | {"tasks": {task: kept}}
-    elif "tasks" in changes:
-        changes["tasks"] = _chosen(recipe, stage.name, changes["tasks"])
-    values |= changes
-    distill = values.get("distill")
-    if stage.name == "alone" and "distill" not in changes and _by_stage(distill):
-        values = {key: value for key, value in values.items() if key != "distill"}
-    elif isinstance(distill, Mapping) and _by_stage(distill):
-        if "alone" not in [other.name for other in recipe.stages] or stage.name == "alone":
-            raise InputError("distill.teachers is alone, but no earlier stage is alone", fix="add alone to stages")
-        folder = Path(recipe.output) / "alone"
-        values["distill"] = {**distill, "teachers": {name: str(folder / name) for name in values["tasks"]}}
-    try:
-        return make_recipe({**values, **fixed})
-    except InputError as error:
-        where = stage.name if task is None else f"{stage.name}: {task}"
-        raise InputError(f"stages: {where}: {error.found}", expected=error.expected, fix=error.fix) from error
-
-
-def _chosen(recipe: Recipe, stage: str, names: Any) -> dict[str, Any]:
-    """Some of the recipe's tasks, with their options."""
-    listed = [names] if isinstance(names, str) else names
-    for name in listed if isinstance(listed, list) else [listed]:
-        if name not in recipe.tasks:
-            problem = f"stages: {stage}: tasks holds {name!r}"
-            raise InputError(problem, expected=f"names out of {', '.join(recipe.tasks)}")
-    return {name: _plain(recipe.tasks[name]) for name in listed}
-
-
-def _by_stage(distill: Any) -> bool:
-    """Whether the teachers are the models of the stage `alone`."""
-    return isinstance(distill, Mapping) and distill.get("teachers") in ("alone", ["alone"], {EVERY: ("alone",)})
-
-
-def _adapting(recipe: Recipe, stage: Stage, folder: Path) -> Recipe:
-    """The recipe of an adaptation, which has no heads, no dev and none of the methods."""
-    off = dict.fromkeys([*METHODS, "frozen_layers", "freeze_encoder", *OF_MIXTURES, "early_stopping_patience"])
-    off |= dict.fromkeys(["early_stopping_threshold", "early_stopping_on", "eval_steps", "head_learning_rate"])
-    off |= {"calibrate": None}
-    kept = [key for key in recipe.model_fields_set if key not in off]
-    plain = recipe.model_copy()
-    object.__setattr__(plain, "__pydantic_fields_set__", set(kept))
-    options = recipe.adapt.model_dump(exclude_none=True) if recipe.adapt else {}
-    tasks = {name: _without_mixing(options) for name, options in recipe.tasks.items()}
-    fixed = {"output": str(folder / "adapt"), "eval_strategy": "no", "predict_test": False, "tasks": tasks}
-    if "adapt" in stage.keys:
-        raise InputError("stages: adapt: its options stand under the recipe's own key adapt", fix="move them there")
-    if recipe.max_steps is not None and not {"max_steps", "num_train_epochs"} & set(stage.keys):
-        problem = f"stages: adapt would train for the joint run's {recipe.max_steps:,} steps"
-        raise InputError(problem, fix="give adapt its own num_train_epochs or max_steps")
-    return _recipe(plain, stage, {**fixed, "adapt": options})
-
-
-def _without_mixing(options: Any) -> dict[str, Any]:
-    values = options.model_dump(exclude_unset=True, exclude_none=True)
-    return {key: value for key, value in values.items() if key != "mixing_weight"}
-
-
-def _plain(value: Any) -> Any:
-    """A recipe's value as a file would give it."""
-    if isinstance(value, dict):
-        return {key: _plain(inner) for key, inner in value.items()}
-    return value.model_dump(exclude_unset=True, exclude_none=True) if hasattr(value, "model_dump") else value
 
 
 def _check_data(recipe: Recipe) -> None:
