@@ -162,6 +162,18 @@ def test_variants_and_composite_mentions_are_arguments(write) -> None:
     assert triples(data) == expected
 
 
+def test_a_concept_related_to_itself_needs_two_mentions(write) -> None:
+    text = "7|t|Kava with kava\n7|a|\n"
+    rows = ["7\t0\t4\tKava\tDrug\tD1", "7\t10\t14\tkava\tDrug\tD1", "7\tbinds\tD1\tD1", ""]
+    both = {"first": "drug", "second": "drug", "directed": False}
+    two = own(write("a.pubtator", text + "\n".join(rows)), both, labels=["binds"])
+    assert triples(two) == [("Kava", "kava", "binds")]
+    one = write(
+        "b.pubtator", text + "\n".join([rows[0], *rows[2:]]) + "\n" + (text + "\n".join(rows)).replace("7", "8")
+    )
+    assert triples(own(one, both, labels=["binds"])) == [("Kava", "kava", "binds")]
+
+
 def test_pairs_of_one_type_come_once_or_both_ways(write) -> None:
     drugs = document(
         "Kava, tavrixan, kava.", ("Drug", "Kava"), ("Chemical", "tavrixan"), relations=(("raises", "T1", "T0"),)

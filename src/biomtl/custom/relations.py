@@ -194,7 +194,7 @@ class DocumentPairs:
                 if not (forward or backward):
                     continue
                 same = i == j or (forward and backward and (one.start, one.end) == (other.start, other.end))
-                if same and len(firsts) == len(seconds) == 1:
+                if same and all(value in self.by_id for _, value in relation.arguments):
                     problem = f"its arguments are the same text, {one.text[:40]!r}"
                     expected = "two mentions; overlapping ones may be related, but not those of the same characters"
                     raise self._error(relation, problem, expected=expected)
