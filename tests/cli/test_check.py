@@ -219,3 +219,10 @@ def test_impossible_arguments(command: Callable[..., Any], given: str, said: str
     ended = command("check", DATA / "trial", "--type", "relation", "--relation", given)
     assert (ended.code, ended.err.count("\n")) == (2, 1)
     assert said in ended.err
+
+
+def test_without_a_type_the_types_are_named() -> None:
+    with pytest.raises(
+        InputError, match=r"no --type, expected the task's type: classification, multilabel, .*--type ta"
+    ):
+        run(str(DATA / "classification.tsv"))

@@ -37,7 +37,7 @@ def check(
     file: Annotated[
         Path, typer.Argument(help="Your file, or folder of brat files or of a dataset.", show_default=False)
     ],
-    type: Annotated[str, typer.Option("--type", help="Task type, such as `classification`.", show_default=False)],
+    type: Annotated[str | None, typer.Option("--type", help="Task type, such as `classification`; required.")] = None,
     columns: Annotated[
         str | None, typer.Option("--columns", help="Our fields to your columns: `label=gold,text=2` (numbers from 0).")
     ] = None,
@@ -82,6 +82,10 @@ def check(
         biomtl check train.tsv --type classification --columns text=sentence,label=gold
     """
 
+    if type is None:
+        known = ", ".join(type_names())
+        fix = f"for example `biomtl check {file} --type tagging`"
+        raise InputError("no --type", expected=f"the task's type: {known}", fix=fix)
     if type not in type_names():
         raise InputError(f"unknown type {type!r}", fix=nearest(type, type_names()))
     given: dict[str, Any] = {"type": type, "format": format, "header": header, "separator": separator}
