@@ -21,7 +21,14 @@ from biomtl.training.recipe import Recipe
 from biomtl.training.recipe_tasks import TaskOptions
 
 ROOT = Path(biomtl.__file__).parent
-OTHER_TOOLS = {"--standalone", "--nproc_per_node", "--num_processes", "--cpu", "--optimizer"}  # of torchrun … MT-DNN
+OTHER_TOOLS = {
+    "--standalone",
+    "--nproc_per_node",
+    "--num_processes",
+    "--cpu",
+    "--use_fsdp",
+    "--optimizer",
+}  # torchrun …
 OTHER_KEYS = {"key", "extra_forbidden"}  # a place for any key; pydantic's name of a fault
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9_-]*[a-z0-9]")
 COMMAND = re.compile(r"`biomtl ([a-z]+)")

@@ -222,7 +222,5 @@ def test_impossible_arguments(command: Callable[..., Any], given: str, said: str
 
 
 def test_without_a_type_the_types_are_named() -> None:
-    with pytest.raises(
-        InputError, match=r"no --type, expected the task's type: classification, multilabel, .*--type ta"
-    ):
+    with pytest.raises(InputError, match="no --type, expected the task's type: classification, multilabel"):
         run(str(DATA / "classification.tsv"))
