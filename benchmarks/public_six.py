@@ -234,7 +234,7 @@ class Arms:
         for task in RELATIONS:
             for seed in SEEDS:
                 yield self.viewed("mask", task, seed)
-        yield from self.variants("weight-8", "weight-4-own-layers")
+        yield from self.variants("weight-8", "weight-4-own-layers", "one-task-per-batch")
         for task in TASKS:
             for seed in SEEDS:
                 yield self.single("alone-longer", task, seed, times=2)
@@ -282,6 +282,7 @@ class Arms:
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "weight-8": {"entity_weight": 8},
+    "one-task-per-batch": {"mixing": "batch"},
     "weight-2": {"entity_weight": 2},
     "weight-4": {"entity_weight": 4},
     "scale": {"loss_balance": "scale"},

@@ -39,6 +39,10 @@ VARIANTS: dict[str, Keys] = {
     "slower-heads": {"loss_balance": "equal", "head_learning_rate": 2e-4},
     "own-layers": {"loss_balance": "equal", "adapter": 204},
     "pcgrad": {"loss_balance": "equal", "gradient_aggregation": "pcgrad"},
+    "batch": {"loss_balance": "equal", "mixing": "batch"},
+    "batch-shares": {"mixing": "batch"},
+    "sqrt": {"loss_balance": "equal", "policy": "sqrt"},
+    "uniform": {"loss_balance": "equal", "policy": "uniform"},
 }
 OWN = ("adapter", "lora")  # keys of each task
 
@@ -47,7 +51,8 @@ def keys(options: argparse.Namespace, seed: int, names: tuple[str, ...], **more:
     """The recipe of a probe."""
     own = {key: more.pop(key) for key in OWN if key in more}
     weights = more.pop("weights", {})
-    tasks = {name: {**TASKS[name], **own, "mixing_weight": ENTRIES[name]} for name in names}
+    shares = {name: {"mixing_weight": ENTRIES[name]} if "policy" not in more else {} for name in names}
+    tasks = {name: {**TASKS[name], **own, **shares[name]} for name in names}
     for name, weight in weights.items():
         tasks[name]["weight"] = weight
     recipe = {
