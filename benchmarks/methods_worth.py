@@ -17,7 +17,7 @@ import re
 import statistics
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +48,6 @@ ARMS: dict[str, Keys] = {
     "r_drop: 1": {"r_drop": 1.0},
     "smart": {"smart": {}},
     "gradient_aggregation: pcgrad": {"gradient_aggregation": "pcgrad"},
-    "gradient_aggregation: upgrad": {"gradient_aggregation": "upgrad"},
 }
 ALONE = "three models, each task alone"
 MERGERS = {
@@ -108,14 +107,15 @@ def command(*words: str) -> None:
     subprocess.run([sys.executable, "-m", "biomtl", *words], check=True, stdout=subprocess.DEVNULL)
 
 
-def score(options: argparse.Namespace, model: Path, out: Path, *more: str) -> dict[str, float]:
-    """Each task's score by a model on dev, or what else ``more`` says, kept in ``out``."""
+def score(
+    options: argparse.Namespace, model: Path, out: Path, split: str = "dev", more: Sequence[str] = ()
+) -> dict[str, float]:
+    """Each task's score by a model, kept in ``out``; ``more`` are further options of ``biomtl evaluate``."""
     if not (out / "metrics.json").is_file():
-        split = [] if "--split" in more else ["--split", "dev"]
-        words = ["evaluate", str(model), "--data", str(options.prepared), *split, *more]
+        words = ["evaluate", str(model), "--data", str(options.prepared), "--split", split, *more]
         command(*words, *["--bf16"] * options.bf16, "--out", str(out), "--overwrite")
     tasks = json.loads((out / "metrics.json").read_text(encoding="utf-8"))["tasks"]
-    return {task: round(next(iter(splits.values()))["value"], 4) for task, splits in tasks.items()}
+    return {task: round(splits[split]["value"], 4) for task, splits in tasks.items()}
 
 
 def merge(options: argparse.Namespace, models: list[Path], how: list[str], out: Path) -> dict[str, float]:
@@ -143,7 +143,7 @@ def calibration(options: argparse.Namespace, run: Path) -> dict[str, Any]:
     suite = load_suite(options.prepared, TASKS)
     for name, more in (("calibrated", []), ("uncalibrated", ["--uncalibrated"])):
         out = run.parent / f"{run.name}-{name}"
-        scores = score(options, run / "model", out, "--split", "test", *more)
+        scores = score(options, run / "model", out, "test", more)
         answers, _ = read_answers(out, Results.read(out / "metrics.json"), suite)
         errors = {each.task.name: round(confidence_charts(each)[1] or 0.0, 4) for each in answers}
         found[name] = {"score": scores, "calibration_error": errors}

@@ -21,14 +21,8 @@ from biomtl.training.recipe import Recipe
 from biomtl.training.recipe_tasks import TaskOptions
 
 ROOT = Path(biomtl.__file__).parent
-OTHER_TOOLS = {
-    "--standalone",
-    "--nproc_per_node",
-    "--num_processes",
-    "--cpu",
-    "--use_fsdp",
-    "--optimizer",
-}  # torchrun …
+# Of torchrun, Accelerate and MT-DNN.
+OTHER_TOOLS = {"--standalone", "--nproc_per_node", "--num_processes", "--cpu", "--use_fsdp", "--optimizer"}
 OTHER_KEYS = {"key", "extra_forbidden"}  # a place for any key; pydantic's name of a fault
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9_-]*[a-z0-9]")
 COMMAND = re.compile(r"`biomtl ([a-z]+)")

@@ -48,8 +48,8 @@ def layer_list(encoder: nn.Module) -> tuple[str, nn.ModuleList]:
     """
     lists = [(name, module) for name, module in encoder.named_modules() if isinstance(module, nn.ModuleList)]
     if not lists:
-        problem = f"layer_decay: a {type(encoder).__name__} has no layers"
-        raise InputError(problem, fix="leave layer_decay out")
+        expected = "a list of modules, for layer_decay, frozen_layers, gradual_thawing and FSDP"
+        raise InputError(f"a {type(encoder).__name__} has no layers", expected=expected)
     return max(lists, key=lambda entry: sum(weight.numel() for weight in entry[1].parameters()))
 
 
