@@ -1,13 +1,14 @@
 """Many short training runs side by side on one device: a queue of runs that wait for each other.
 
 Each run is ``biomtl train`` in a forked process, so that the libraries are imported once. A run that is complete is
-skipped, one that was stopped begins anew, and the output of each is kept beside it.
+skipped, one that was stopped goes on from its last checkpoint or begins anew, and the output of each is kept beside it.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import signal
 import sys
 import time
 import traceback
@@ -95,9 +96,10 @@ class Queue:
         print(f"{time.monotonic() - began:7.1f} s  {said}  {run.name}", flush=True)
 
     def stop(self) -> None:
-        """Stop the runs for which there is no time."""
+        """Stop the runs for which there is no time; those with checkpoints write one more."""
+        for process in self.started:
+            os.kill(process, signal.SIGTERM)
         for process, (run, _) in list(self.started.items()):
-            os.kill(process, 9)
             os.waitpid(process, 0)
             del self.started[process]
             print(f"           late  {run.name}", flush=True)
@@ -111,7 +113,8 @@ def train(out: Path, run: Run) -> int:
 
     folder = out / run.name
     folder.parent.mkdir(parents=True, exist_ok=True)
-    said = os.open(f"{folder}.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    resumed = (folder / "checkpoints").is_dir()
+    said = os.open(f"{folder}.log", os.O_WRONLY | os.O_CREAT | (os.O_APPEND if resumed else os.O_TRUNC))
     os.dup2(said, 1)
     os.dup2(said, 2)
     try:
@@ -121,7 +124,7 @@ def train(out: Path, run: Run) -> int:
         if run.adapts:
             adapt(load_recipe(recipe), overwrite=True)
             return 0
-        sys.argv = ["biomtl", "train", str(recipe), "--overwrite"]
+        sys.argv = ["biomtl", "train", str(recipe), "--resume" if resumed else "--overwrite"]
         main()
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)

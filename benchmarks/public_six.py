@@ -5,7 +5,7 @@
 
 Rates were chosen on dev, with a seed of their own, by the runs that ``--tune`` adds; test is scored once, by the runs
 of the arms. Complete runs are skipped, so the same call goes on where time ended. Made for one GPU that many small runs
-share; on a CPU it works the same, but takes days.
+share; on a CPU it works the same, but takes days: there, use ``--bf16`` and ``--save-minutes 5``.
 """
 
 from __future__ import annotations
@@ -22,11 +22,16 @@ from forked_runs import Keys, Queue, Run, preload
 SEEDS = (1, 2, 3)
 TUNING_SEED = 0
 RELATIONS = ("ddi2013", "chemprot")
+ENTITIES = ("bc5cdr-chem", "bc5cdr-disease")
+WEIGHT_4 = dict.fromkeys(ENTITIES, 4)
+BALANCED = {"bc5cdr-chem": 8, "bc5cdr-disease": 8, "ddi2013": 2, "hoc": 4, "biosses": 8}
+"""About the weights that make the tasks' gradients at the encoder equally long (docs/why-joint.md)."""
+VIEW = "spans"
 TASKS: dict[str, dict[str, Any]] = {
     "bc5cdr-chem": {},
     "bc5cdr-disease": {},
-    "ddi2013": {"view": "spans"},
-    "chemprot": {"view": "spans"},
+    "ddi2013": {"view": VIEW},
+    "chemprot": {"view": VIEW},
     "hoc": {},
     "biosses": {"pairs": "apart"},
 }
@@ -71,12 +76,16 @@ class Arms:
         prepared: the prepared suite.
         out: folder of all runs.
         encoder: what every arm starts from.
+        view: how relations are read, alone and beside other tasks.
         tune: choose the rates anew.
         small: one pass and few rows, to try the program itself.
     """
 
-    def __init__(self, prepared: Path, out: Path, encoder: str, *, tune: bool, small: bool) -> None:
+    def __init__(self, prepared: Path, out: Path, encoder: str, *, view: str = VIEW, tune: bool, small: bool) -> None:
         self.out, self.encoder, self.tune, self.small = out, encoder, tune, small
+        self.view = view
+        self.tasks = {name: {**keys, "view": view} if name in RELATIONS else keys for name, keys in TASKS.items()}
+        self.shared_folder = str(out / "teachers" / "all")
         self.common: dict[str, Any] = {
             "suite": str(prepared),
             "head_learning_rate": 1e-3,
@@ -101,9 +110,10 @@ class Arms:
         }
         return {key: value for key, value in keys.items() if value is not None}
 
-    def alone(self, task: str, seed: int, view: str = "spans", times: float = 1, **more: Any) -> dict[str, Any]:
+    def alone(self, task: str, seed: int, view: str | None = None, times: float = 1, **more: Any) -> dict[str, Any]:
         """A task by itself."""
-        options, epochs, batch = TASKS[task], EPOCHS[task], 2048
+        options, epochs, batch = self.tasks[task], EPOCHS[task], 2048
+        view = view or self.view
         if task in RELATIONS:
             options, epochs, batch = {"view": view}, VIEW_EPOCHS.get(view, EPOCHS[task]), BATCH[view]
         if task == "biosses":
@@ -117,14 +127,11 @@ class Arms:
         """All tasks together."""
         counts = {"bc5cdr-chem": 4546, "bc5cdr-disease": 4546, "ddi2013": 2851, "chemprot": 3714, "hoc": 8000}
         weights = {**counts, "biosses": 2000 if more.get("distill") else 640}
-        tasks = {name: {**options, "mixing_weight": weights[name]} for name, options in TASKS.items()}
-        tasks["hoc"]["weight"] = 4
-        if more.get("loss_balance"):
-            del tasks["hoc"]["weight"]
-        if (weight := more.pop("entity_weight", None)) is not None:
-            tasks["bc5cdr-chem"]["weight"] = tasks["bc5cdr-disease"]["weight"] = weight
-        if (weight := more.pop("biosses_weight", None)) is not None:
-            tasks["biosses"]["weight"] = weight
+        tasks = {name: {**options, "mixing_weight": weights[name]} for name, options in self.tasks.items()}
+        if not more.get("loss_balance"):
+            tasks["hoc"]["weight"] = 4
+        for name, weight in more.pop("weights", {}).items():
+            tasks[name]["weight"] = weight
         if (width := more.pop("adapter", None)) is not None:
             tasks["bc5cdr-chem"]["adapter"] = tasks["bc5cdr-disease"]["adapter"] = width
         best = [name for name in TASKS if name != "biosses"]  # whose 16 dev pairs are noise
@@ -160,7 +167,7 @@ class Arms:
             tasks = {"multilabel": ("hoc",), "tagging": ("bc5cdr-disease",)}.get(kind, RELATIONS)
             for number, keys in enumerate(RATES[kind]):
                 for task in tasks:
-                    view = kind if kind in BATCH else "spans"
+                    view = kind if kind in BATCH else None
                     made = self.alone(task, TUNING_SEED, view, predict_test=False, **keys)
                     yield Run(f"tune/{kind}/{task}/{number}", made)
 
@@ -193,7 +200,7 @@ class Arms:
 
     def entities(self, seed: int) -> Run:
         """Both entity tasks, from which a joint run starts."""
-        tasks = {name: TASKS[name] for name in ("bc5cdr-chem", "bc5cdr-disease")}
+        tasks = {name: self.tasks[name] for name in ENTITIES}
         rate = self.rate("tagging", "bc5cdr-disease")
         return Run(f"entities/{seed}", self.keys(seed, tasks, 5, batch_tokens=2048, predict_test=False, **rate))
 
@@ -210,22 +217,22 @@ class Arms:
         """Every run, the most important first."""
         yield from self.tuning() if self.tune else ()
         for seed in SEEDS:
-            keys = self.keys(seed, TASKS, ADAPT_EPOCHS, **ADAPT)
+            keys = self.keys(seed, self.tasks, ADAPT_EPOCHS, **ADAPT)
             yield Run(f"adapt/{seed}", keys, done="model/config.json", adapts=True)
         for seed in SEEDS:
             for task in ("chemprot", "ddi2013", "bc5cdr-chem", "bc5cdr-disease", "hoc", "biosses"):
                 yield self.single("alone", task, seed)
         for seed in SEEDS:
             yield from self.distilled(seed)
-        for arm in ("balanced-distilled", "weighted-distilled", "adapted-weighted-distilled"):
+        for arm in ("ensemble-distilled", "balanced-distilled", "weighted-distilled", "adapted-weighted-distilled"):
             for seed in SEEDS:
                 yield from self.each(arm, seed)
         for seed in SEEDS:
             for task in RELATIONS:
                 yield self.viewed("levitated", task, seed)
         for seed in SEEDS:
-            yield self.mixed("balanced", seed, entity_weight=8, biosses_weight=8)
-            yield self.mixed("weighted", seed, entity_weight=4)
+            yield self.mixed("balanced", seed, weights=BALANCED)
+            yield self.mixed("weighted", seed, weights=WEIGHT_4)
         for seed in SEEDS:
             yield self.mixed("joint", seed)
         for seed in SEEDS:
@@ -261,17 +268,36 @@ class Arms:
         after = tuple(f"alone/{task}/{seed}" for task in TASKS)
         adapted = str(self.out / "adapt" / str(seed) / "model")
         from_adapted: dict[str, Any] = {"needs": (*after, f"adapt/{seed}"), "encoder": adapted}
-        balanced: dict[str, Any] = {"entity_weight": 8, "biosses_weight": 8}  # docs/why-joint.md
+        balanced: dict[str, Any] = {"weights": BALANCED}  # docs/why-joint.md
+        yield self.ensemble(seed, teach)
         yield self.mixed("balanced-distilled", seed, after, distill=teach, **balanced)
-        yield self.mixed("weighted-distilled", seed, after, distill=teach, entity_weight=4)
-        yield self.mixed("adapted-weighted-distilled", seed, **from_adapted, distill=teach, entity_weight=4)
+        yield self.mixed("weighted-distilled", seed, after, distill=teach, weights=WEIGHT_4)
+        yield self.mixed("adapted-weighted-distilled", seed, **from_adapted, distill=teach, weights=WEIGHT_4)
         yield self.mixed("distilled", seed, after, distill=teach)
         yield self.mixed("adapted-distilled", seed, **from_adapted, distill=teach)
 
+    def ensemble(self, seed: int, teach: Keys) -> Run:
+        """A joint run whose teachers are the single-task models of all seeds."""
+        needs = tuple(f"alone/{task}/{other}" for task in TASKS for other in SEEDS)
+        teach = {**teach, "teachers": {task: self.all_seeds(task) for task in TASKS}, "folder": self.shared_folder}
+        return self.mixed("ensemble-distilled", seed, needs, distill=teach, weights=BALANCED)
+
+    def all_seeds(self, task: str) -> list[str]:
+        """A task's teachers."""
+        return [str(self.out / "alone" / task / str(seed)) for seed in SEEDS]
+
     def each(self, arm: str, seed: int) -> Iterator[Run]:
-        """Every task by itself, from a joint run and with its head."""
+        """Every task by itself, from a joint run and with its head; from the ensemble's student, with its teachers."""
         for task in TASKS:
             start = {"encoder": str(self.out / arm / str(seed) / "model"), "heads": "trained", "times": 0.5}
+            if arm == "ensemble-distilled":
+                teachers = {task: self.all_seeds(task)}
+                start["distill"] = {
+                    "teachers": teachers,
+                    "gold_from": 0.5,
+                    "gold_to": 0.5,
+                    "folder": self.shared_folder,
+                }
             yield self.single(f"{arm}-each", task, seed, (f"{arm}/{seed}",), **start)
 
     def variants(self, *names: str) -> Iterator[Run]:
@@ -281,14 +307,14 @@ class Arms:
 
 
 VARIANTS: dict[str, dict[str, Any]] = {
-    "weight-8": {"entity_weight": 8},
+    "weight-8": {"weights": dict.fromkeys(ENTITIES, 8)},
     "one-task-per-batch": {"mixing": "batch"},
-    "weight-2": {"entity_weight": 2},
-    "weight-4": {"entity_weight": 4},
+    "weight-2": {"weights": dict.fromkeys(ENTITIES, 2)},
+    "weight-4": {"weights": WEIGHT_4},
     "scale": {"loss_balance": "scale"},
     "uncertainty": {"loss_balance": "uncertainty"},
-    "weight-4-half-rate": {"entity_weight": 4, "learning_rate": 1e-4},
-    "weight-4-own-layers": {"entity_weight": 4, "adapter": 204},
+    "weight-4-half-rate": {"weights": WEIGHT_4, "learning_rate": 1e-4},
+    "weight-4-own-layers": {"weights": WEIGHT_4, "adapter": 204},
 }
 ADAPT: Keys = {
     "learning_rate": 1e-4,
@@ -314,11 +340,18 @@ def main() -> None:
     parser.add_argument("--tune", action="store_true", help="choose the rates anew, on dev")
     parser.add_argument("--small", action="store_true", help="one pass over 40 rows, to try the program")
     parser.add_argument("--bf16", action="store_true", help="train in bfloat16, for CPUs with its instructions")
+    parser.add_argument(
+        "--view", choices=sorted(BATCH), default=VIEW, help="how every arm but those of views reads relations"
+    )
+    parser.add_argument("--save-minutes", type=float, help="write checkpoints, from which a stopped run goes on")
     parser.add_argument("--list", action="store_true")
     options = parser.parse_args()
     out = options.out.absolute()
-    arms = Arms(options.prepared.absolute(), out, options.encoder, tune=options.tune, small=options.small)
+    choices = {"view": options.view, "tune": options.tune, "small": options.small}
+    arms = Arms(options.prepared.absolute(), out, options.encoder, **choices)
     arms.common["bf16"] = options.bf16
+    if options.save_minutes:
+        arms.common.update(save_strategy="epoch", save_minutes=options.save_minutes)
     runs = list(arms.all())
     if options.list:
         print("\n".join(run.name for run in runs if re.search(options.only, run.name)))

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 from forked_runs import Queue, Run, preload
-from public_six import CHOSEN, Arms
+from public_six import CHOSEN, WEIGHT_4, Arms
 
 from biomtl import Predictor
 from biomtl.suite import load_suite
@@ -42,7 +42,7 @@ def runs(arms: Arms) -> Iterator[Run]:
         teach: dict[str, Any] = {"gold_from": 0.0, "gold_to": 0.5, "unlabelled": "*", "pairs": pairs}
         teach |= {"teachers": {TASK: str(arms.out / teacher)}, "folder": str(arms.out / "teachers")}
         more = {"num_train_epochs": PASSES, "eval_steps": None, "predict_test": False, "metric_for_best_model": None}
-        keys = {**CHOSEN["joint/all"], **more, "entity_weight": 4, "biosses_weight": weight, "distill": teach}
+        keys = {**CHOSEN["joint/all"], **more, "weights": {**WEIGHT_4, "biosses": weight}, "distill": teach}
         yield Run(name.replace(",", "").replace(" ", "-"), arms.joint(SEED, **keys), [teacher])
 
 

@@ -69,6 +69,44 @@ def test_what_each_stage_starts_from(bert: Path, small_suite: Path, tmp_path: Pa
     assert load_recipe(tmp_path / "again.yaml") == recipe
 
 
+def test_several_teachers_of_each_task(bert: Path, small_suite: Path, tmp_path: Path) -> None:
+    stages = [{"alone": {"seeds": 3}}, {"joint": {"distill": {"teachers": "alone"}}}]
+    recipe = make_recipe(keys_of(bert, small_suite, tmp_path / "run", stages=stages, seed=7, predict_test=True))
+    runs = list(plan_stages(recipe))
+    assert [run.label for run in runs if run.task == "cls-text"] == [
+        "alone: cls-text",
+        "alone-2: cls-text",
+        "alone-3: cls-text",
+    ]
+    alone = [run.recipe for run in runs if run.task == "cls-text"]
+    assert [(run.seed, run.predict_test) for run in alone] == [(7, True), (8, False), (9, False)]
+    same = [run.model_dump(exclude={"seed", "output", "predict_test"}) for run in alone]
+    assert same[0] == same[1] == same[2]
+    joint = runs[-1].recipe
+    assert joint.distill is not None
+    assert joint.distill.teachers["tag-drug"] == tuple(
+        str(tmp_path / "run" / name / "tag-drug") for name in ("alone", "alone-2", "alone-3")
+    )
+    (tmp_path / "again.yaml").write_text(dump_recipe(recipe))
+    assert load_recipe(tmp_path / "again.yaml") == recipe
+
+
+@pytest.mark.slow
+def test_the_student_of_several_teachers(
+    bert: Path, small_suite: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BIOMTL_CACHE", str(tmp_path / "cache"))
+    stages = [{"alone": {"seeds": 2}}, {"joint": {"distill": {"teachers": "alone"}}}]
+    run = biomtl.train(keys_of(bert, small_suite, tmp_path / "run", stages=stages), console=QUIET)
+    teachers = json.loads((run.folder / "joint" / "metrics.json").read_text())["provenance"]["teachers"]
+    assert [len(paths) for paths in teachers.values()] == [2, 2]
+    assert json.loads((tmp_path / "run" / "comparison.json").read_text())["arms"] == ["alone", "joint"]
+    for folder in ("alone", "alone-2"):
+        assert (tmp_path / "run" / folder / "cls-text" / "metrics.json").is_file()
+    first, second = (model_folder(tmp_path / "run" / name / "cls-text") for name in ("alone", "alone-2"))
+    assert (first / "model.safetensors").read_bytes() != (second / "model.safetensors").read_bytes()
+
+
 class StoppedError(Exception):
     """The process ends here."""
 
@@ -139,6 +177,12 @@ def test_all_stages_stopped_and_resumed(
             "stages: joint: tasks holds 'hoc', expected names out of cls-text",
         ),
         ({"stages": ["jointly"]}, "stages.0.name: 'jointly'"),
+        (
+            {"stages": [{"alone": {"seeds": 2}}, "joint"]},
+            "alone: seeds 2, expected teachers in alone, add distill: {teachers: alone} to joint",
+        ),
+        ({"stages": [{"joint": {"seeds": 2}}]}, "joint: seeds 2, expected teachers in alone, leave seeds out"),
+        ({"stages": [{"alone": {"seeds": 0}}, "joint"]}, "stages.0.seeds: 0"),
     ],
 )
 def test_stages_that_do_not_fit(

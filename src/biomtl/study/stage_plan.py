@@ -46,6 +46,11 @@ class StageRun:
         return Path(self.recipe.output)
 
     @property
+    def label(self) -> str:
+        """What messages call it."""
+        return self.stage if self.task is None else f"{self.folder.parent.name}: {self.task}"
+
+    @property
     def finished(self) -> bool:
         """Whether there is nothing left to do."""
         return is_adapted(self.folder) if self.stage == "adapt" else is_finished(self.folder)
@@ -75,7 +80,24 @@ def plan_stages(recipe: Recipe) -> Iterator[StageRun]:
             for task in _single(recipe, stage):
                 place = {"output": str(folder / stage.name / task)}
                 runs.append(StageRun(stage.name, task, _recipe(recipe, stage, values | place, task)))
+                if stage.name == "alone":
+                    further = _further_teachers(runs[-1].recipe, task, teacher_folders(recipe, task)[1:])
+                    runs.extend(StageRun(stage.name, task, one) for one in further)
     return iter(runs)
+
+
+def teacher_folders(recipe: Recipe, task: str) -> list[str]:
+    """The folders of a task's single-task models, one per seed; the stages' table has the scores of the first."""
+    folder = Path(recipe.output)
+    seeds = next((stage.seeds for stage in recipe.stages if stage.name == "alone"), 0)
+    return [str(folder / (f"alone-{number + 1}" if number else "alone") / task) for number in range(seeds)]
+
+
+def _further_teachers(first: Recipe, task: str, folders: Sequence[str]) -> Iterator[Recipe]:
+    """The runs of a task with the next seeds, whose test scores nobody needs."""
+    for number, folder in enumerate(folders, 1):
+        changes = {"seed": first.seed + number, "output": folder, "predict_test": False}
+        yield make_recipe({**_given(first), **changes})
 
 
 def _check_order(names: Sequence[str], recipe: Recipe) -> None:
@@ -85,6 +107,12 @@ def _check_order(names: Sequence[str], recipe: Recipe) -> None:
     if names != sorted(names, key=order.index):
         fix = ", ".join(sorted(names, key=order.index))
         raise InputError(f"stages: {', '.join(names)}", expected="the order in which they use each other", fix=fix)
+    distilling = [_plain(recipe.distill), *(stage.keys.get("distill") for stage in recipe.stages)]
+    taught = any(_by_stage(options) for options in distilling)
+    for stage in recipe.stages:
+        if stage.seeds > 1 and not (stage.name == "alone" and taught):
+            fix = "add distill: {teachers: alone} to joint" if stage.name == "alone" else "leave seeds out"
+            raise InputError(f"stages: {stage.name}: seeds {stage.seeds}", expected="teachers in alone", fix=fix)
     if "each" in names and "joint" not in names:
         raise InputError("stages: each without joint", fix="add joint, whose model each task starts from")
     if names == ["adapt"]:
@@ -109,8 +137,7 @@ def _single(recipe: Recipe, stage: Stage) -> list[str]:
 
 def _recipe(recipe: Recipe, stage: Stage, fixed: Mapping[str, Any], task: str | None = None) -> Recipe:
     """A stage's recipe: what the user gave, what the stage changes, and what follows from the stages before it."""
-    given = {key: getattr(recipe, key) for key in recipe.model_fields_set if key not in ("stages", "adapt")}
-    values = {key: _plain(value) for key, value in given.items()}
+    values = {key: value for key, value in _given(recipe).items() if key not in ("stages", "adapt")}
     changes = {**stage.keys, **(stage.by_task.get(task, {}) if task else {})}
     for key in ("output", "stages", "encoder", "heads", "suite"):
         if key in changes and (stage.name, key) != ("each", "heads"):
@@ -134,8 +161,7 @@ def _recipe(recipe: Recipe, stage: Stage, fixed: Mapping[str, Any], task: str | 
     elif isinstance(distill, Mapping) and _by_stage(distill):
         if "alone" not in [other.name for other in recipe.stages] or stage.name == "alone":
             raise InputError("distill.teachers is alone, but no earlier stage is alone", fix="add alone to stages")
-        folder = Path(recipe.output) / "alone"
-        values["distill"] = {**distill, "teachers": {name: str(folder / name) for name in values["tasks"]}}
+        values["distill"] = {**distill, "teachers": {name: teacher_folders(recipe, name) for name in values["tasks"]}}
     try:
         return make_recipe({**values, **fixed})
     except InputError as error:
@@ -180,6 +206,11 @@ def _adapting(recipe: Recipe, stage: Stage, folder: Path) -> Recipe:
 def _without_mixing(options: Any) -> dict[str, Any]:
     values = options.model_dump(exclude_unset=True, exclude_none=True)
     return {key: value for key, value in values.items() if key != "mixing_weight"}
+
+
+def _given(recipe: Recipe) -> dict[str, Any]:
+    """The keys that a recipe gives, as a file would."""
+    return {key: _plain(getattr(recipe, key)) for key in recipe.model_fields_set}
 
 
 def _plain(value: Any) -> Any:

@@ -115,9 +115,8 @@ def train_stages(
     for run in runs:
         if run.finished and not overwrite:
             continue
-        label = run.stage if run.task is None else f"{run.stage}: {run.task}"
         if accelerator.is_main_process:
-            console.print(f"stage {label}", markup=False)
+            console.print(f"stage {run.label}", markup=False)
         begun = not overwrite and latest_checkpoint(run.folder / CHECKPOINTS) is not None
         options: dict[str, Any] = {"resume": begun, "overwrite": not begun, "console": console}
         if run.stage == "adapt":

@@ -22,6 +22,9 @@ class Stage(Options):
     by_task: dict[str, dict[str, Any]] = Field(
         default_factory=dict, description="Further keys for the runs of single tasks, in `alone` and `each`."
     )
+    seeds: int = Field(
+        default=1, ge=1, description="In `alone`: models of each task, of successive seeds; all are teachers."
+    )
 
 
 def _stages(value: Any) -> Any:
@@ -41,7 +44,8 @@ def _stage(entry: Any) -> Any:
         keys = dict(keys or {}) if isinstance(keys, Mapping | None) else keys
         if not isinstance(keys, dict):
             return {"name": name, "keys": keys}
-        return {"name": name, "by_task": keys.pop("by_task", None) or {}, "keys": keys}
+        own = {key: keys.pop(key) for key in ("by_task", "seeds") if keys.get(key) is not None}
+        return {"name": name, **own, "keys": keys}
     return entry
 
 
