@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import math
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -374,7 +375,15 @@ def save(state: TrainState, recipe: Recipe, accelerator: Processes, checkpoints:
 
 
 def ended(number: int, progress: Progress, recipe: Recipe, accelerator: Processes) -> Ended:
-    """The exception that ends the run after a signal; only the first process has a message."""
+    """The exception that ends the run after a signal; of several processes, the first has said it by then.
+
+    As soon as one process has ended, its launcher ends the others, which may be too early for their message.
+    """
     how = "nothing is saved (save_strategy: no)" if recipe.save_strategy == "no" else "go on with --resume"
     said = f"{SAID[number]} after step {progress.step}, {how}"
-    return Ended(number, said if accelerator.is_main_process else "")
+    if accelerator.num_processes == 1:
+        return Ended(number, said)
+    if accelerator.is_main_process:
+        print(f"biomtl: {said}", file=sys.stderr, flush=True)
+    accelerator.wait_for_everyone()
+    return Ended(number, "")
