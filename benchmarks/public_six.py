@@ -228,6 +228,9 @@ class Arms:
             for seed in SEEDS:
                 yield from self.each(arm, seed)
         for seed in SEEDS:
+            for task in TASKS:
+                yield self.alone_distilled(task, seed)
+        for seed in SEEDS:
             for task in RELATIONS:
                 yield self.viewed("levitated", task, seed)
         for seed in SEEDS:
@@ -281,6 +284,12 @@ class Arms:
         needs = tuple(f"alone/{task}/{other}" for task in TASKS for other in SEEDS)
         teach = {**teach, "teachers": {task: self.all_seeds(task) for task in TASKS}, "folder": self.shared_folder}
         return self.mixed("ensemble-distilled", seed, needs, distill=teach, weights=BALANCED)
+
+    def alone_distilled(self, task: str, seed: int) -> Run:
+        """A task by itself with the ensemble's teachers: what distillation is worth without other tasks."""
+        teach = {"teachers": {task: self.all_seeds(task)}, "gold_to": 0.5, "folder": self.shared_folder}
+        needs = tuple(f"alone/{task}/{other}" for other in SEEDS)
+        return self.single("alone-distilled", task, seed, needs, distill=teach)
 
     def all_seeds(self, task: str) -> list[str]:
         """A task's teachers."""
