@@ -113,7 +113,7 @@ def train(out: Path, run: Run) -> int:
 
     folder = out / run.name
     folder.parent.mkdir(parents=True, exist_ok=True)
-    resumed = (folder / "checkpoints").is_dir()
+    resumed = any(folder.glob("checkpoints/step-*"))
     said = os.open(f"{folder}.log", os.O_WRONLY | os.O_CREAT | (os.O_APPEND if resumed else os.O_TRUNC))
     os.dup2(said, 1)
     os.dup2(said, 2)

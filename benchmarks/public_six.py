@@ -37,6 +37,7 @@ TASKS: dict[str, dict[str, Any]] = {
 }
 # Passes over a task's training split, the same in every arm but those that say otherwise; the best one is kept by dev.
 EPOCHS = {"bc5cdr-chem": 10, "bc5cdr-disease": 10, "ddi2013": 10, "chemprot": 10, "hoc": 6, "biosses": 20}
+KINDS = {"markers": "mask", "levitated": "spans"}  # whose rates a view takes
 VIEW_EPOCHS = {"mask": 6, "markers": 6, "levitated": 6}
 JOINT_EPOCHS, ADAPT_EPOCHS = 12, 3
 EVAL_STEPS = {"bc5cdr-chem": 176, "bc5cdr-disease": 176, "ddi2013": 288, "chemprot": 448}  # two passes
@@ -120,6 +121,7 @@ class Arms:
             more = {"learning_rate": 5e-5, **more}
             batch = 1024
         passes = max(1, round(times * epochs))
+        # In a study with another view than spans, dev is scored after every pass of every task.
         steps = EVAL_STEPS.get(task) if view == "spans" and passes > 6 else None
         return self.keys(seed, {task: options}, passes, **{"batch_tokens": batch, "eval_steps": steps, **more})
 
@@ -156,7 +158,7 @@ class Arms:
     def kind(self, task: str) -> str:
         """Whose rates a task alone uses."""
         if task in RELATIONS:
-            return "spans"
+            return KINDS.get(self.view, self.view)
         return {"hoc": "multilabel"}.get(task, "tagging")
 
     def tuning(self) -> Iterator[Run]:
@@ -206,7 +208,7 @@ class Arms:
 
     def viewed(self, view: str, task: str, seed: int) -> Run:
         """A relation task in another view; ``markers`` and ``levitated`` take the rates of ``mask`` and ``spans``."""
-        kind = {"markers": "mask", "levitated": "spans"}.get(view, view)
+        kind = KINDS.get(view, view)
         return Run(
             f"{view}/{task}/{seed}",
             lambda: self.alone(task, seed, view, **self.rate(kind, task)),
@@ -271,9 +273,8 @@ class Arms:
         after = tuple(f"alone/{task}/{seed}" for task in TASKS)
         adapted = str(self.out / "adapt" / str(seed) / "model")
         from_adapted: dict[str, Any] = {"needs": (*after, f"adapt/{seed}"), "encoder": adapted}
-        balanced: dict[str, Any] = {"weights": BALANCED}  # docs/why-joint.md
         yield self.ensemble(seed, teach)
-        yield self.mixed("balanced-distilled", seed, after, distill=teach, **balanced)
+        yield self.mixed("balanced-distilled", seed, after, distill=teach, weights=BALANCED)
         yield self.mixed("weighted-distilled", seed, after, distill=teach, weights=WEIGHT_4)
         yield self.mixed("adapted-weighted-distilled", seed, **from_adapted, distill=teach, weights=WEIGHT_4)
         yield self.mixed("distilled", seed, after, distill=teach)

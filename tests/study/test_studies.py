@@ -19,6 +19,7 @@ from biomtl.study import jobs as jobs_module
 from biomtl.study import studies
 from biomtl.study.changes import change_of, methods_of
 from biomtl.study.jobs import job, run_in_process, study_folder
+from biomtl.study.stage_plan import plan_stages
 from biomtl.study.tune import nested, tune
 from biomtl.training.recipe import Recipe
 from biomtl.training.recipe_io import load_recipe, make_recipe
@@ -223,9 +224,25 @@ def test_what_an_ablation_changes() -> None:
     ):
         changed = make_recipe({"tasks": ["bc5cdr-chem"], **change_of(recipe, said)[1]})
         assert [(stage.name, stage.keys) for stage in changed.stages] == stages
+    taught = [{"alone": {"seeds": 3, "layer_decay": 0.9}}, {"joint": {"distill": {"teachers": "alone"}}}]
+    recipe = make_recipe({"stages": taught, "tasks": ["bc5cdr-chem"]})
+    for said, seeds, keys in (
+        ("alone.seeds", 1, {"layer_decay": 0.9}),
+        ("alone.seeds=2", 2, {"layer_decay": 0.9}),
+        ("alone.layer_decay", 3, {}),
+    ):
+        alone = make_recipe({"tasks": ["bc5cdr-chem"], **change_of(recipe, said)[1]}).stages[0]
+        assert (alone.seeds, alone.keys) == (seeds, keys)
     for said, problem in (("alone.r_drop", "the stage doesn't give it"), ("smort=1", "no key of a recipe, did you")):
         with pytest.raises(InputError, match=problem):
             change_of(recipe, said)
+
+
+def test_a_study_on_test_of_several_teachers(recipe: Path, tmp_path: Path) -> None:
+    """Further teachers score no test split, and none is wanted of them."""
+    teachers = "stages=[{alone: {seeds: 2}}, {joint: {distill: {teachers: alone}}}]"
+    made = job("plain", load_recipe(recipe, [teachers]), tmp_path / "s", {}, split="test")
+    assert [run.recipe.predict_test for run in plan_stages(made.recipe)] == [True, False, True, False, True]
 
 
 def test_stages_are_not_a_single_run(recipe: Path, tmp_path: Path) -> None:

@@ -8,10 +8,10 @@ from typing import Any
 import yaml
 
 from biomtl.errors import InputError, nearest
-from biomtl.study.jobs import plain
+from biomtl.study.stage_plan import plain
 from biomtl.training.methods import METHODS
 from biomtl.training.recipe import Recipe
-from biomtl.training.stage import Stage
+from biomtl.training.stage import NOT_OF_RUNS, Stage
 
 TAKEN_OUT = (*METHODS, "lora", "frozen_layers")
 Change = tuple[str, dict[str, Any]]
@@ -65,11 +65,10 @@ def _stages(recipe: Recipe, stage: Stage, inner: str, value: Any) -> list[Mappin
     """The stages without one, or with a key of one changed."""
     if not inner:
         return [other.model_dump() for other in recipe.stages if other.name != stage.name]
-    if value is None and inner not in stage.keys:
+    changed = stage.model_dump(exclude_unset=True)
+    place = changed if inner in NOT_OF_RUNS else changed.setdefault("keys", {})
+    if value is None and inner not in place:
         raise InputError(f"--key {stage.name}.{inner}: the stage doesn't give it", fix="leave it out of the study")
-    kept = {key: own for key, own in stage.keys.items() if key != inner}
-    keys = kept if value is None else {**kept, inner: value}
-    return [
-        {**other.model_dump(), "keys": keys} if other.name == stage.name else other.model_dump()
-        for other in recipe.stages
-    ]
+    place.pop(inner, None)
+    place |= {} if value is None else {inner: value}
+    return [changed if other.name == stage.name else other.model_dump() for other in recipe.stages]

@@ -21,7 +21,7 @@ from biomtl.errors import InputError
 from biomtl.storage.checksums import sha256, take
 from biomtl.storage.files import atomic_file, write_json
 from biomtl.study.arms import Arm, ScoredRun, scored_runs
-from biomtl.study.stage_plan import FINAL, plan_stages
+from biomtl.study.stage_plan import FINAL, given_keys, plan_stages
 from biomtl.study.stages import stages_finished, train
 from biomtl.suite import load_suite
 from biomtl.tasks.task import Split
@@ -75,23 +75,15 @@ def job(arm: str, recipe: Recipe, out: Path, changes: Mapping[str, Any], *, spli
     Raises:
         InputError: the run wouldn't score that split.
     """
-    given = {key: getattr(recipe, key) for key in recipe.model_fields_set if key not in ("output", "tune")}
-    values = {key: plain(value) for key, value in given.items()}
+    values = {key: value for key, value in given_keys(recipe).items() if key not in ("output", "tune")}
     values |= {"predict_test": split == "test", **changes}
     values = {key: value for key, value in values.items() if value is not None}
     made = make_recipe({**values, "output": "run"})
-    runs = [run.recipe for run in plan_stages(made) if run.stage in FINAL] if made.stages else [made]
+    runs = [run.recipe for run in plan_stages(made) if run.stage in FINAL and run.scores] if made.stages else [made]
     if not all(split in scored_splits(run) for run in runs):
         fix = "set eval_strategy: epoch or eval_steps, or compare on test with --split test"
         raise InputError(f"a study on {split}, but eval_strategy is no, so that nothing is scored on {split}", fix=fix)
     return Job(arm, made.model_copy(update={"output": str(out / RUNS / content_name(made))}))
-
-
-def plain(value: Any) -> Any:
-    """A recipe's value as a file would give it."""
-    if isinstance(value, dict):
-        return {key: plain(inner) for key, inner in value.items()}
-    return value.model_dump(exclude_unset=True, exclude_none=True) if hasattr(value, "model_dump") else value
 
 
 def content_name(recipe: Recipe) -> str:

@@ -34,11 +34,12 @@ FINAL = ("alone", "joint", "each")
 
 @dataclass(frozen=True)
 class StageRun:
-    """One run of a stage."""
+    """One run of a stage; ``scores`` if the stage's scores are made of it, as of all but further teachers."""
 
     stage: str
     task: str | None
     recipe: Recipe
+    scores: bool = True
 
     @property
     def folder(self) -> Path:
@@ -82,7 +83,7 @@ def plan_stages(recipe: Recipe) -> Iterator[StageRun]:
                 runs.append(StageRun(stage.name, task, _recipe(recipe, stage, values | place, task)))
                 if stage.name == "alone":
                     further = _further_teachers(runs[-1].recipe, task, teacher_folders(recipe, task)[1:])
-                    runs.extend(StageRun(stage.name, task, one) for one in further)
+                    runs.extend(StageRun(stage.name, task, one, scores=False) for one in further)
     return iter(runs)
 
 
@@ -97,7 +98,7 @@ def _further_teachers(first: Recipe, task: str, folders: Sequence[str]) -> Itera
     """The runs of a task with the next seeds, whose test scores nobody needs."""
     for number, folder in enumerate(folders, 1):
         changes = {"seed": first.seed + number, "output": folder, "predict_test": False}
-        yield make_recipe({**_given(first), **changes})
+        yield make_recipe({**given_keys(first), **changes})
 
 
 def _check_order(names: Sequence[str], recipe: Recipe) -> None:
@@ -107,7 +108,7 @@ def _check_order(names: Sequence[str], recipe: Recipe) -> None:
     if names != sorted(names, key=order.index):
         fix = ", ".join(sorted(names, key=order.index))
         raise InputError(f"stages: {', '.join(names)}", expected="the order in which they use each other", fix=fix)
-    distilling = [_plain(recipe.distill), *(stage.keys.get("distill") for stage in recipe.stages)]
+    distilling = [plain(recipe.distill), *(stage.keys.get("distill") for stage in recipe.stages)]
     taught = any(_by_stage(options) for options in distilling)
     for stage in recipe.stages:
         if stage.seeds > 1 and not (stage.name == "alone" and taught):
@@ -137,7 +138,7 @@ def _single(recipe: Recipe, stage: Stage) -> list[str]:
 
 def _recipe(recipe: Recipe, stage: Stage, fixed: Mapping[str, Any], task: str | None = None) -> Recipe:
     """A stage's recipe: what the user gave, what the stage changes, and what follows from the stages before it."""
-    values = {key: value for key, value in _given(recipe).items() if key not in ("stages", "adapt")}
+    values = {key: value for key, value in given_keys(recipe).items() if key not in ("stages", "adapt")}
     changes = {**stage.keys, **(stage.by_task.get(task, {}) if task else {})}
     for key in ("output", "stages", "encoder", "heads", "suite"):
         if key in changes and (stage.name, key) != ("each", "heads"):
@@ -176,7 +177,7 @@ def _chosen(recipe: Recipe, stage: str, names: Any) -> dict[str, Any]:
         if name not in recipe.tasks:
             problem = f"stages: {stage}: tasks holds {name!r}"
             raise InputError(problem, expected=f"names out of {', '.join(recipe.tasks)}")
-    return {name: _plain(recipe.tasks[name]) for name in listed}
+    return {name: plain(recipe.tasks[name]) for name in listed}
 
 
 def _by_stage(distill: Any) -> bool:
@@ -208,13 +209,13 @@ def _without_mixing(options: Any) -> dict[str, Any]:
     return {key: value for key, value in values.items() if key != "mixing_weight"}
 
 
-def _given(recipe: Recipe) -> dict[str, Any]:
+def given_keys(recipe: Recipe) -> dict[str, Any]:
     """The keys that a recipe gives, as a file would."""
-    return {key: _plain(getattr(recipe, key)) for key in recipe.model_fields_set}
+    return {key: plain(getattr(recipe, key)) for key in recipe.model_fields_set}
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """A recipe's value as a file would give it."""
     if isinstance(value, dict):
-        return {key: _plain(inner) for key, inner in value.items()}
+        return {key: plain(inner) for key, inner in value.items()}
     return value.model_dump(exclude_unset=True, exclude_none=True) if hasattr(value, "model_dump") else value

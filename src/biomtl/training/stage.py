@@ -10,6 +10,8 @@ from pydantic import BeforeValidator, Field
 from biomtl.training.options import Options
 
 StageName = Literal["adapt", "alone", "joint", "each"]
+NOT_OF_RUNS = ("by_task", "seeds")
+"""What a stage may be given beside recipe keys."""
 
 
 class Stage(Options):
@@ -44,7 +46,7 @@ def _stage(entry: Any) -> Any:
         keys = dict(keys or {}) if isinstance(keys, Mapping | None) else keys
         if not isinstance(keys, dict):
             return {"name": name, "keys": keys}
-        own = {key: keys.pop(key) for key in ("by_task", "seeds") if keys.get(key) is not None}
+        own = {key: keys.pop(key) for key in NOT_OF_RUNS if keys.get(key) is not None}
         return {"name": name, **own, "keys": keys}
     return entry
 
