@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from biomtl.checkpoints.merge import largest, merge
 from biomtl.cli.main import app
 from biomtl.errors import InputError
 from biomtl.model import MultiTaskModel
+from biomtl.tasks.calibration import Calibration
 
 WEIGHT = "network.encoder.layer.0.output.dense.weight"
 
@@ -94,3 +97,31 @@ def test_what_cannot_be_merged(models: list[Path], bert: Path, encoders: dict[st
     )
     with pytest.raises(InputError, match=r"head: another head of task tag-drug"):
         merge([models[1], tmp_path / "head"])
+
+
+def test_corrections_of_other_weights_are_dropped(models: list[Path]) -> None:
+    for path in models[:2]:
+        model = MultiTaskModel.from_pretrained(path)
+        for name, choice in model.choices.items():
+            model.choices[name] = choice.model_copy(update={"calibration": Calibration(temperature=2.0)})
+        model.save_pretrained(path, overwrite=True)
+    assert all(choice.calibration is None for choice in merge(models).choices.values())
+
+
+def test_heads_and_encoders_that_only_look_alike(bert: Path, models: list[Path], tmp_path: Path) -> None:
+    """A head that reads a pair the other way round, and an encoder for another vocabulary of the same size."""
+    for order in ("ab", "ba"):
+        task = tiny.task("cls-pair").model_copy(update={"order": order})
+        MultiTaskModel.from_encoder(bert, [task], max_length=40).save_pretrained(tmp_path / order)
+    with pytest.raises(InputError, match=r"ba: another head of task cls-pair, expected the same labels, options"):
+        merge([tmp_path / "ab", tmp_path / "ba"])
+    shutil.copytree(bert, tmp_path / "bert")
+    path = tmp_path / "bert" / "tokenizer.json"
+    settings = json.loads(path.read_text())
+    pieces = settings["model"]["vocab"]
+    one, other = list(pieces)[-2:]
+    pieces[one], pieces[other] = pieces[other], pieces[one]
+    path.write_text(json.dumps(settings))
+    tiny.model(tmp_path / "bert", ["reg-text"], max_length=24).save_pretrained(tmp_path / "swapped")
+    with pytest.raises(InputError, match=r"swapped: another vocabulary, expected that of .*m0"):
+        merge([models[0], tmp_path / "swapped"])

@@ -13,13 +13,17 @@ from rich.console import Console
 import biomtl
 import tiny
 from biomtl.errors import InputError
-from biomtl.model import model_folder
+from biomtl.model import MultiTaskModel, model_folder
 from biomtl.recipes import packaged_recipes
 from biomtl.study.stage_plan import plan_stages
 from biomtl.study.stages import train_stages
+from biomtl.suite import load_suite
 from biomtl.training.log import RunLog
+from biomtl.training.masked_words import TASK, MaskedWordsHead
+from biomtl.training.optimiser import configure
 from biomtl.training.recipe_io import dump_recipe, load_recipe, make_recipe
 from biomtl.training.selection import selecting_tasks
+from biomtl.training.teaching import teachers_of
 
 TASKS = ["cls-text", "tag-drug"]
 QUIET = Console(quiet=True)
@@ -250,3 +254,61 @@ def test_the_joint_recipe_of_the_public_tasks_distils_its_own_single_task_models
     assert {*selecting_tasks(joint.metric_for_best_model), "biosses"} == set(recipe.tasks)
     plain = load_recipe("blue-public-minilm", ["stages=null"])
     assert (plain.stages, plain.distill, plain.tasks) == ((), None, recipe.tasks)
+
+
+@pytest.mark.parametrize("by_name", ["alone", "mapping", "list"])
+def test_single_tasks_are_distilled_from_their_own_teachers(
+    bert: Path, small_suite: Path, tmp_path: Path, by_name: str
+) -> None:
+    """A run of one task refuses teachers of others, and texts of tasks that it doesn't have."""
+    folders = {task: str(tmp_path / task) for task in TASKS}
+    for task, folder in folders.items():
+        tiny.model(bert, [task], max_length=24).save_pretrained(folder)
+    teachers: Any = {"alone": "alone", "mapping": folders, "list": list(folders.values())}[by_name]
+    keys = keys_of(bert, small_suite, tmp_path / "run", stages=["alone", "joint", "each"])
+    recipe = make_recipe({**keys, "distill": {"teachers": teachers, "unlabelled": TASKS, "pairs": 3}})
+    runs = list(plan_stages(recipe))
+    suite = load_suite(small_suite)
+    for run in runs:
+        options = run.recipe.distill
+        if by_name == "alone" and run.stage == "alone":
+            assert options is None
+            continue
+        assert options is not None
+        if run.task is None:
+            assert (options.unlabelled, options.pairs) == (tuple(TASKS), 3)
+        else:
+            own = folders[run.task] if by_name != "alone" else str(tmp_path / "run" / "alone" / run.task)
+            assert list(options.teachers.values()) == [(own,)]
+        if by_name != "alone":
+            assert list(teachers_of(options, suite.only(run.recipe.tasks).tasks)) == list(run.recipe.tasks)
+    only = make_recipe({**keys, "distill": {"teachers": {"cls-text": folders["cls-text"]}}})
+    taught = {run.label: run.recipe.distill is not None for run in plan_stages(only)}
+    assert taught == {
+        "alone: cls-text": True,
+        "alone: tag-drug": False,
+        "joint": True,
+        "each: cls-text": True,
+        "each: tag-drug": False,
+    }
+
+
+def test_an_unsuitable_teacher_is_refused_before_the_first_stage(bert: Path, small_suite: Path, tmp_path: Path) -> None:
+    other = tiny.task("cls-text").model_copy(update={"labels": ("drug", "none")})
+    MultiTaskModel.from_encoder(bert, [other], max_length=24).save_pretrained(tmp_path / "teacher")
+    stages = ["adapt", {"joint": {"distill": {"teachers": {"cls-text": str(tmp_path / "teacher")}}}}]
+    with pytest.raises(InputError, match="the teacher's labels of cls-text: drug, none, expected none, drug"):
+        biomtl.train(keys_of(bert, small_suite, tmp_path / "run", stages=stages), console=QUIET)
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_adaptation_has_no_use_for_what_is_said_of_heads(bert: Path, small_suite: Path, tmp_path: Path) -> None:
+    tasks = {"cls-text": {"rebalance": "class_weights", "dropout": 0.2}, "reg-pair": {"loss_scale": "score"}}
+    recipe = make_recipe(keys_of(bert, small_suite, tmp_path / "run", stages=["adapt", "joint"], tasks=tasks))
+    adapting, joint = (run.recipe for run in plan_stages(recipe))
+    model = MultiTaskModel.from_encoder(bert, (), max_length=24)
+    model.put_head(TASK, MaskedWordsHead(model.encoder))
+    configure(model, adapting)
+    assert joint.tasks == recipe.tasks
+    with pytest.raises(InputError, match="stages: adapt with heads: trained"):
+        list(plan_stages(recipe.model_copy(update={"heads": "trained"})))

@@ -24,6 +24,7 @@ from biomtl.inference.predict import predict_records
 from biomtl.model import MultiTaskModel
 from biomtl.results import Results
 from biomtl.suite import load_suite
+from biomtl.training import observer
 from biomtl.training.observer import Observer
 from biomtl.training.progress import DevScores, Progress
 from biomtl.training.recipe_io import load_recipe, make_recipe
@@ -112,6 +113,16 @@ def test_the_best_model_by_a_named_task(run: Callable[..., Run]) -> None:
     assert metrics["tasks"]["reg-pair"]["dev"]["value"] == pytest.approx(max(scores))
     assert list(metrics["mean"]) == ["dev"]
     assert not (folder / "checkpoints").exists()
+
+
+def test_all_processes_take_the_scores_of_the_first(run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stopping, sampling and freezing by a score that differs in the last bit would part them."""
+    first = iter([DevScores(0.5, {"cls-text": 0.5}), DevScores(0.25, {"cls-text": 0.25})])
+    monkeypatch.setattr(observer, "broadcast_object_list", lambda own: [replace(next(first), errors=own[0].errors)])
+    keys = {"max_steps": 6, "eval_steps": 1, "early_stopping_patience": 1, "save_strategy": "no"}
+    folder = run(**keys, tasks=["cls-text"], predict_test=False).folder
+    assert [line["step"] for line in log(folder, True)] == [1, 2]
+    assert json.loads((folder / "metrics.json").read_text())["provenance"]["best_step"] == 1
 
 
 @pytest.mark.parametrize(

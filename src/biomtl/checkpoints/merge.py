@@ -28,12 +28,15 @@ def merge(
 ) -> MultiTaskModel:
     """One model with the merged encoder and every model's heads; heads of the same task are averaged.
 
+    Temperatures and thresholds are left out: they were fitted to the outputs of other weights.
+
     With w_i a model's encoder weights and b those of the encoder that all started from, the merged weights are
 
     - ``average``: the mean of the w_i (Wortsman et al. 2022, arXiv 2203.05482);
     - ``add``: b + weight * mean of the task vectors w_i - b (Ilharco et al. 2023, arXiv 2212.04089);
-    - ``ties``: the same with vectors of which only the ``density`` largest elements are kept, and of these the mean of
-      those that have the sign of their sum (Yadav et al. 2023, arXiv 2306.01708);
+    - ``ties``: the same with vectors of which only the ``density`` largest elements of each tensor are kept, and of
+      these the mean of those that have the sign of their sum (Yadav et al. 2023, arXiv 2306.01708, who choose the
+      largest of all tensors together);
     - ``dare``: the same with vectors of which a random ``density`` is kept, scaled by 1 / density (Yu et al. 2024,
       arXiv 2311.03099).
 
@@ -46,7 +49,8 @@ def merge(
         seed: of ``dare``.
 
     Raises:
-        InputError: fewer than two models, encoders of unlike shapes, no base, or heads of a task that don't fit.
+        InputError: fewer than two models, encoders of unlike shapes or vocabularies, no base, or heads of a task that
+            don't fit.
     """
     if len(models) < 2:
         raise InputError(f"{len(models)} model", expected="two or more to merge")
@@ -56,9 +60,11 @@ def merge(
         raise InputError(f"density {density:g}", expected="a share above 0, at most 1")
     loaded = [MultiTaskModel.from_pretrained(model) for model in models]
     weights = [dict(model.encoder.state_dict()) for model in loaded]
-    for path, own in zip(models[1:], weights[1:], strict=True):
-        _refuse_unlike(weights[0], own, models[0], path)
     merged = loaded[0]
+    for path, model, own in zip(models[1:], loaded[1:], weights[1:], strict=True):
+        _refuse_unlike(weights[0], own, models[0], path)
+        if _vocabulary(model) != _vocabulary(merged):
+            raise InputError("another vocabulary", path=path, expected=f"that of {models[0]}, the encoder's own")
     if how == "average":
         found = {name: _mean([own[name] for own in weights]) for name in weights[0]}
     else:
@@ -75,6 +81,7 @@ def merge(
     merged.encoder.load_state_dict(found)
     for other, where in zip(loaded[1:], models[1:], strict=True):
         _take_heads(merged, other, where)
+    merged.drop_calibration()
     merged.provenance = {
         "merged": {"models": [str(model) for model in models], "how": how, "base": base and str(base), "weight": weight}
     }
@@ -123,6 +130,12 @@ def _refuse_unlike(
         raise InputError("another encoder", path=path, expected=f"the weights of {name}, trained further")
 
 
+def _vocabulary(model: MultiTaskModel) -> Mapping[str, int] | None:
+    """The word pieces that the rows of the encoder's table stand for; ``None`` if it has no such table."""
+    tokenizer = getattr(model.processor, "tokenizer", None)
+    return None if tokenizer is None else tokenizer.get_vocab()
+
+
 def _take_heads(merged: MultiTaskModel, model: MultiTaskModel, name: str | Path) -> None:
     """Add a model's heads; one of a task that is there already becomes the mean of both, counting those before it."""
     for task, record in model.tasks.items():
@@ -136,10 +149,11 @@ def _take_heads(merged: MultiTaskModel, model: MultiTaskModel, name: str | Path)
             problem = f"task {task}'s own low-rank adapters, which can't be averaged"
             raise InputError(problem, path=name, expected="one model with this task")
         before = merged.head(task).state_dict()
-        unlike = (merged.tasks[task].type, merged.tasks[task].labels) != (record.type, record.labels)
+        unlike = _read(merged, task) != _read(model, task)
         if unlike or {k: v.shape for k, v in before.items()} != {k: v.shape for k, v in head.state_dict().items()}:
             problem = f"another head of task {task}"
-            raise InputError(problem, path=name, expected="the same labels and shape as in the models before it")
+            expected = "the same labels, options and shape as in the models before it"
+            raise InputError(problem, path=name, expected=expected)
         counts = merged.provenance.setdefault("heads", {})
         count = counts[task] = counts.get(task, 1) + 1
         mixed = {
@@ -147,3 +161,10 @@ def _take_heads(merged: MultiTaskModel, model: MultiTaskModel, name: str | Path)
             for key, value in before.items()
         }
         merged.head(task).load_state_dict(mixed)
+
+
+def _read(model: MultiTaskModel, task: str) -> tuple[object, ...]:
+    """What a head's outputs stand for and what it reads, beside its shape."""
+    record, choice = model.tasks[task], model.choices[task]
+    own = (record.type, record.inputs, record.order, record.labels, record.score_range, record.unanswerable)
+    return (*own, choice.name, choice.pairs, choice.view)

@@ -23,7 +23,10 @@ def add_lora(encoder: nn.Module, *, rank: int, alpha: float, dropout: float, att
     peft = _peft()
     names, network = linear_layers(encoder)
     if attention_only:
-        names = [name for name in names if "att" in name]
+        names = [name for name in names if "att" in name.lower()]
+        if not names:
+            problem = "lora: the encoder's attention has no linear layers for attention_only"
+            raise InputError(problem, fix="leave attention_only out")
     config = peft.LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=names)
     peft.inject_adapter_in_model(config, network)
     for name, weight in network.named_parameters():

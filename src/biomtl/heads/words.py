@@ -54,7 +54,7 @@ class CrfHead(TagHead):
         self.crf = crf
 
     def loss(self, outputs: Tensor, rows: TaskRows) -> tuple[Tensor, int]:
-        """The gold sequences' negative log-likelihood per word; a word without pieces counts as ``O``."""
+        """The gold sequences' negative log-likelihood per word with pieces; one without is ``O`` in its sequence."""
         if not len(outputs):
             return outputs.sum(), rows.loss_denominator
         targets = targets_of(rows)
@@ -64,7 +64,7 @@ class CrfHead(TagHead):
         if rows.weights is not None:
             each = each * by_example(rows.weights, rows.output_counts)[0][:, 0]
         total = each.sum()
-        return total / sum(rows.output_counts), rows.loss_denominator
+        return total / max(rows.loss_denominator, 1), rows.loss_denominator
 
     def scores(self, outputs: Tensor, rows: TaskRows) -> Tensor:
         """``[words, tags]``: the score of the best path through each tag of each word; the largest are Viterbi's."""

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from biomtl.errors import InputError, nearest
+from biomtl.model import model_folder, read_manifest
 from biomtl.training.adapt import is_adapted
 from biomtl.training.folder import is_finished
 from biomtl.training.methods import METHODS
 from biomtl.training.options import EVERY
 from biomtl.training.recipe import Recipe
-from biomtl.training.recipe_io import make_recipe
+from biomtl.training.recipe_io import canonical, make_recipe
 from biomtl.training.stage import Stage
 
 # A stage's key replaces what the recipe says in another key of the same kind.
@@ -28,6 +29,8 @@ OF_MIXTURES = (
     "metric_for_best_model",
     "mixing",
 )
+# What an adaptation, which has no heads for the tasks, has no use for and would look for.
+OF_HEADS = ("mixing_weight", "dropout", "loss_scale", "rebalance")
 FINAL = ("alone", "joint", "each")
 """The stages that score tasks."""
 
@@ -118,6 +121,9 @@ def _check_order(names: Sequence[str], recipe: Recipe) -> None:
         raise InputError("stages: each without joint", fix="add joint, whose model each task starts from")
     if names == ["adapt"]:
         raise InputError("stages: adapt alone", expected="a stage that trains tasks", fix="add joint")
+    if "adapt" in names and recipe.heads == "trained":
+        fix = "leave one of the two out"
+        raise InputError("stages: adapt with heads: trained, which it leaves without their encoder", fix=fix)
     if not recipe.tasks:
         raise InputError("stages without tasks", expected="the names of the tasks", fix="list them under tasks")
 
@@ -164,10 +170,31 @@ def _recipe(recipe: Recipe, stage: Stage, fixed: Mapping[str, Any], task: str | 
             raise InputError("distill.teachers is alone, but no earlier stage is alone", fix="add alone to stages")
         values["distill"] = {**distill, "teachers": {name: teacher_folders(recipe, name) for name in values["tasks"]}}
     try:
-        return make_recipe({**values, **fixed})
+        made = make_recipe({**values, **fixed})
+        return made if task is None or made.distill is None else made.model_copy(update=_own_teachers(made, task))
     except InputError as error:
         where = stage.name if task is None else f"{stage.name}: {task}"
         raise InputError(f"stages: {where}: {error.found}", expected=error.expected, fix=error.fix) from error
+
+
+def _own_teachers(recipe: Recipe, task: str) -> dict[str, Any]:
+    """A single-task run's ``distill``: the task's own teachers, if it has any, and no texts of other tasks.
+
+    Raises:
+        InputError: a teacher for all tasks is no model.
+    """
+    assert recipe.distill is not None
+    teachers = {}
+    for name, runs in recipe.distill.teachers.items():
+        own = tuple(run for run in runs if _teaches(run, task)) if name == EVERY else runs
+        if own and (name == EVERY or canonical(name) == canonical(task)):
+            teachers[name] = own
+    update = {"teachers": teachers, "unlabelled": (), "pairs": 0}
+    return {"distill": recipe.distill.model_copy(update=update) if teachers else None}
+
+
+def _teaches(run: str, task: str) -> bool:
+    return not {task, canonical(task)}.isdisjoint(read_manifest(model_folder(run))["tasks"])
 
 
 def _chosen(recipe: Recipe, stage: str, names: Any) -> dict[str, Any]:
@@ -194,7 +221,7 @@ def _adapting(recipe: Recipe, stage: Stage, folder: Path) -> Recipe:
     plain = recipe.model_copy()
     object.__setattr__(plain, "__pydantic_fields_set__", set(kept))
     options = recipe.adapt.model_dump(exclude_none=True) if recipe.adapt else {}
-    tasks = {name: _without_mixing(options) for name, options in recipe.tasks.items()}
+    tasks = {name: _without_heads(options) for name, options in recipe.tasks.items()}
     fixed = {"output": str(folder / "adapt"), "eval_strategy": "no", "predict_test": False, "tasks": tasks}
     if "adapt" in stage.keys:
         raise InputError("stages: adapt: its options stand under the recipe's own key adapt", fix="move them there")
@@ -204,9 +231,9 @@ def _adapting(recipe: Recipe, stage: Stage, folder: Path) -> Recipe:
     return _recipe(plain, stage, {**fixed, "adapt": options})
 
 
-def _without_mixing(options: Any) -> dict[str, Any]:
+def _without_heads(options: Any) -> dict[str, Any]:
     values = options.model_dump(exclude_unset=True, exclude_none=True)
-    return {key: value for key, value in values.items() if key != "mixing_weight"}
+    return {key: value for key, value in values.items() if key not in OF_HEADS}
 
 
 def given_keys(recipe: Recipe) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from biomtl.report.console import table_console
 from biomtl.results import FILE, Results
 from biomtl.storage.files import atomic_file, refuse_existing
 from biomtl.study.compare import compare_runs
-from biomtl.study.stage_plan import FINAL, plan_stages
+from biomtl.study.stage_plan import FINAL, StageRun, plan_stages, teacher_folders
 from biomtl.study.tables import console_table, markdown
 from biomtl.suite import Suite, load_suite
 from biomtl.tasks.task import Split
@@ -33,6 +33,7 @@ from biomtl.training.recipe_io import dump_recipe, load_recipe, make_recipe
 from biomtl.training.run import Run
 from biomtl.training.run import train as train_run
 from biomtl.training.splits import check_readable
+from biomtl.training.teaching import teachers_of
 
 COMPARISON = "comparison"
 
@@ -110,7 +111,7 @@ def train_stages(
     accelerator = make_accelerator(recipe)
     for run in runs:
         make_accelerator(run.recipe)  # refuses now what a late stage can't do with these processes
-    _check_data(recipe)
+    _check_data(recipe, runs)
     on_main_process(accelerator, lambda: _claim(folder, recipe, resume=resume, overwrite=overwrite))
     for run in runs:
         if run.finished and not overwrite:
@@ -135,10 +136,15 @@ def stages_finished(recipe: Recipe) -> bool:
     return compared and all(run.finished for run in plan_stages(recipe))
 
 
-def _check_data(recipe: Recipe) -> None:
-    """Find what is wrong with a late stage's data before the first one trains for hours."""
+def _check_data(recipe: Recipe, runs: Sequence[StageRun]) -> None:
+    """Find what is wrong with a late stage's data and teachers before the first one trains for hours."""
     suite = load_suite(recipe.suite, list(recipe.tasks), recipe.own_tasks)
     check_readable(suite.with_options(with_task_names(recipe, suite).tasks))
+    later = {folder for task in recipe.tasks for folder in teacher_folders(recipe, task)}
+    for run in runs:
+        named = with_task_names(run.recipe, suite)
+        if named.distill is not None and not run.finished and later.isdisjoint(*named.distill.teachers.values()):
+            teachers_of(named.distill, suite.only(named.tasks).tasks)
 
 
 def _claim(folder: Path, recipe: Recipe, *, resume: bool, overwrite: bool) -> None:

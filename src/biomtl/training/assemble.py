@@ -83,15 +83,23 @@ def assemble(recipe: Recipe, model: MultiTaskModel | None = None, suite: Suite |
 
 
 def with_task_names(recipe: Recipe, suite: Suite) -> Recipe:
-    """The recipe with the names of its tasks instead of aliases.
+    """The recipe with the names of its tasks, those that it distils included, instead of aliases.
 
     Raises:
         InputError: one task under two names, or a task that the suite doesn't have.
     """
+    aliases = {alias: task.name for task in known_tasks().values() for alias in (task.name, *task.aliases)}
+
+    def named(name: str) -> str:
+        return name if name in suite.tasks else aliases.get(name.lower(), name)
+
+    if (distill := recipe.distill) is not None:
+        teachers = {named(name): runs for name, runs in distill.teachers.items()}
+        update = {"teachers": teachers, "unlabelled": tuple(map(named, distill.unlabelled))}
+        recipe = recipe.model_copy(update={"distill": distill.model_copy(update=update)})
     if not recipe.tasks:
         return recipe
-    aliases = {alias: task.name for task in known_tasks().values() for alias in (task.name, *task.aliases)}
-    names = {name: name if name in suite.tasks else aliases.get(name.lower(), name) for name in recipe.tasks}
+    names = {name: named(name) for name in recipe.tasks}
     if len(set(names.values())) < len(names):
         raise InputError(f"a task under two names ({', '.join(recipe.tasks)})", fix="list it once")
     for name in names.values():

@@ -122,6 +122,7 @@ def fit(
                     see_score(state.schedule, scores.chosen)
                     for method in methods.values():
                         method.after_evaluation(scores.tasks, progress.step, trained)
+                progress.finished = progress.finished or nothing_left(state)
             progress.seconds = time.monotonic() - started
             last = last or progress.finished
             stop, late = agreed(accelerator, signals.received is not None, overdue(recipe, saved))
@@ -330,6 +331,12 @@ def zero_note(progress: Progress) -> str:
         f"the score on dev is still {progress.best:.3f} after {progress.at_zero} evaluations: "
         "try rebalance for the task, a higher learning rate or more epochs"
     )
+
+
+def nothing_left(state: TrainState) -> bool:
+    """Whether the methods have taken every task's loss out of the run, so that further steps would learn nothing."""
+    factors = [math.prod(method.factor(name) for method in state.methods.values()) for name in state.model.tasks]
+    return not any(factors)
 
 
 def due(strategy: str, every: int | None, step: int, epoch_ended: bool, last: bool) -> bool:

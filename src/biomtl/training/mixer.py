@@ -98,9 +98,12 @@ class Mixer:
         return np.random.default_rng([self.seed, 0, epoch]).permutation(np.concatenate(drawn))
 
     def need(self, needs: Mapping[str, float], part: float) -> None:
-        """From the first epoch that isn't drawn yet, give ``part`` of the draws to the tasks in these proportions."""
+        """From the first epoch that isn't drawn yet, give ``part`` of the draws to the tasks in these proportions.
+
+        If all are 0, the policy gets that part too.
+        """
         total = sum(needs.values())
-        by_need = (*(needs.get(task, 0.0) / total for task in self.tasks), part)
+        by_need = (*(needs.get(task, 0.0) / (total or 1.0) for task in self.tasks), part if total else 0.0)
         self.set_needs({**self.needs, self._next: by_need})
 
     def set_needs(self, needs: Mapping[int, tuple[float, ...]]) -> None:

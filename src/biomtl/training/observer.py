@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from accelerate.utils import broadcast_object_list
+
 from biomtl.inference.evaluate import evaluate
 from biomtl.model import MultiTaskModel
 from biomtl.scoring.metrics import METRICS
@@ -61,7 +63,11 @@ class Observer:
         self.energy.read()
 
     def evaluate(self, progress: Progress) -> DevScores:
-        """Score the tasks that have dev."""
+        """Score the tasks that have dev.
+
+        All processes predict, so that none waits long, and take the scores of the first: what they decide by them must
+        be the same, and sums on another GPU may differ in the last bit.
+        """
         result = evaluate(self.model, self.suite, "dev", resamples=0, bf16=self.recipe.bf16)
         scores = {name: {"metric": s.main.id, "value": s.main.value} for name, s in result.scores.items()}
         self.log.evaluation(progress.step, progress.seconds, "dev", scores, result.mean)
@@ -69,7 +75,8 @@ class Observer:
         gains = {name: result.gain(name) for name in result.scores}
         errors = any(not METRICS[score.main.id].higher_is_better for score in result.scores.values())
         chosen = selecting_score(self.recipe.metric_for_best_model, gains, result.mean)
-        return DevScores(chosen, gains, errors)
+        [scores] = broadcast_object_list([DevScores(chosen, gains, errors)])
+        return scores
 
     def note(self, line: str) -> None:
         """Tell the user something in the middle of the run."""

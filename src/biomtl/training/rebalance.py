@@ -117,5 +117,7 @@ def by_class(example: EncodedExample, rates: Mapping[str, Rates]) -> Iterator[tu
         own = rates.get(asked.task)
         key = ("", 1.0) if own is None else (asked.task, own.rates[own.classes[asked.index]])
         parts.setdefault(key, []).append(asked)
+    if not parts:
+        yield example, 1.0  # a pair of texts that teachers alone have labelled
     for number, ((_, rate), part) in enumerate(parts.items()):
         yield replace(example, task_examples=part + (unlabelled if number == 0 else [])), rate

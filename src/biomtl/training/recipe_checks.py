@@ -138,6 +138,9 @@ def check_methods(recipe: Any) -> None:
     if recipe.distill is not None and recipe.distill.unlabelled and recipe.mixing == "batch":
         text = "distill.unlabelled labels a text for several tasks, but mixing is batch: choose one"
         raise contradiction(text, "distill.unlabelled", "mixing")
+    if recipe.distill is not None and recipe.distill.pairs and not recipe.distill.unlabelled:
+        text = "distill.pairs without distill.unlabelled, whose tasks they are for: add the tasks"
+        raise contradiction(text, "distill.pairs")
     for name, options in recipe.tasks.items():
         for key in ("smart", "gradient_checkpointing"):
             if options.lora and getattr(recipe, key):

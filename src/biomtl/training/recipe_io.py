@@ -75,8 +75,8 @@ def recipe_from_options(
     """
     values, lines = ({}, {}) if path is None else _read(path := recipe_file(path))
     if isinstance(given := values.get("tasks") or {}, Mapping):
-        there = {_canonical(name) for name in given}
-        more: dict[str, Any] = {name: {} for name in fixed.get("tasks", ()) if _canonical(name) not in there}
+        there = {canonical(name) for name in given}
+        more: dict[str, Any] = {name: {} for name in fixed.get("tasks", ()) if canonical(name) not in there}
         values["tasks"] = {**given, **more}  # so that overrides may give their options
     for override in overrides:
         if override.partition("=")[0] in fixed:
@@ -85,12 +85,12 @@ def recipe_from_options(
     tasks = values.get("tasks") or {}
     if not isinstance(tasks, Mapping):
         make_recipe(values, path=path, lines=lines)  # raises the error
-    listed = {_canonical(name): options for name, options in tasks.items()}
-    kept = {name: _options(tasks.get(name, listed.get(_canonical(name)))) for name in fixed.get("tasks", ())}
+    listed = {canonical(name): options for name, options in tasks.items()}
+    kept = {name: _options(tasks.get(name, listed.get(canonical(name)))) for name in fixed.get("tasks", ())}
     return make_recipe({**(defaults or {}), **values, **fixed, "tasks": kept}, path=path, lines=lines)
 
 
-def _canonical(name: str) -> str:
+def canonical(name: str) -> str:
     """A benchmark task's name for any of its aliases; other names unchanged."""
     return next((task.name for task in known_tasks().values() if name.lower() in task.aliases), name)
 

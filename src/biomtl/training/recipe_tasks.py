@@ -38,7 +38,9 @@ class TaskOptions(TaskDefinition):
     )
     mixing_weight: Amount | None = Field(None, description="Share of the samples under `policy: fixed`, in any unit.")
     target_score: Amount | None = Field(
-        None, description="Dev score at which the task needs no further samples (`need_sampling`); default 1."
+        None,
+        description="Dev score at which the task needs no further samples (`need_sampling`); default 1, for an error "
+        "such as `mse` none.",
     )
     max_rows: Count | None = Field(None, description="Train on this many rows, sampled once by `seed`; default all.")
     rebalance: Literal["undersample", "oversample", "class_weights"] | None = Field(

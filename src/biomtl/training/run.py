@@ -41,6 +41,7 @@ from biomtl.training.progress import DevScores, Progress
 from biomtl.training.rebalance import check_rebalance
 from biomtl.training.recipe import Recipe
 from biomtl.training.recipe_io import changes, load_recipe, make_recipe
+from biomtl.training.settings import restored
 from biomtl.training.splits import check_splits, scale_notes, scored_splits
 from biomtl.training.teaching import teach, teachers_of
 from biomtl.training.words import learn_word_rules
@@ -118,8 +119,12 @@ def train(
     if recipe.stages:
         raise InputError("a recipe with stages is several runs", fix="use biomtl.train, or set stages to []")
     accelerator = make_accelerator(recipe)
-    with claimed(recipe, accelerator, resume=resume, overwrite=overwrite) as folder:
+    with (
+        claimed(recipe, accelerator, resume=resume, overwrite=overwrite) as folder,
+        contextlib.ExitStack() as afterwards,
+    ):
         recipe, suite, model = assemble(recipe, model, suite)
+        afterwards.enter_context(restored(model))
         if recipe.distill is not None:
             teachers_of(recipe.distill, suite.tasks)
         notes = [model.borrowed.note()] if model.borrowed else []

@@ -18,9 +18,11 @@ from biomtl.errors import InputError
 from biomtl.heads.soft import soft_of
 from biomtl.inference.predict import predict_records
 from biomtl.model import MultiTaskModel
-from biomtl.suite import load_suite
+from biomtl.suite import Suite, TaskData, load_suite
+from biomtl.tasks.registry import get_task
 from biomtl.training import teaching as teaching_module
 from biomtl.training.accelerator import make_accelerator
+from biomtl.training.assemble import with_task_names
 from biomtl.training.data import TrainingData
 from biomtl.training.loop import optimise
 from biomtl.training.methods import Course
@@ -183,6 +185,15 @@ def test_pairs_of_texts_of_other_tasks(bert: Path, suite: Path, teacher: Path, t
     torch.testing.assert_close(changed["reg-pair"], errors.square().mean())
 
 
+def test_pairs_without_gold_stay_beside_a_rebalanced_task(
+    bert: Path, suite: Path, teacher: Path, tmp_path: Path
+) -> None:
+    tasks = {name: {"rebalance": "undersample"} if name == "cls-text" else {} for name in NAMES}
+    recipe = recipe_of(suite, tmp_path, str(teacher), unlabelled="*", pairs=5, tasks=tasks)
+    _, data, _ = taught_data(recipe, bert)
+    assert sum(not any(own.labelled for own in e.task_examples) for e in data.examples) == 5
+
+
 def test_a_text_that_cannot_be_rebuilt_from_its_words(bert: Path, suite: Path, teacher: Path, tmp_path: Path) -> None:
     """A tagger reads words, so it can't read a thin space: such a text is used for its own task only."""
     rows = tiny.records("cls-text", 4)
@@ -284,6 +295,17 @@ def test_invalid_teachers(bert: Path, suite: Path, teacher: Path, tmp_path: Path
         recipe_of(suite, tmp_path, str(teacher), r_drop=1)
     with pytest.raises(InputError, match=r"distill\.unlabelled labels a text for several tasks, but mixing is batch"):
         recipe_of(suite, tmp_path, str(teacher), unlabelled="*", mixing="batch")
+
+
+def test_tasks_may_be_named_by_aliases() -> None:
+    task = get_task("ddi2013")
+    suite = Suite([TaskData(task, {})])
+    for tasks in ([], ["ddi"]):
+        recipe = make_recipe({"tasks": tasks, "distill": {"teachers": {"ddi": "run"}, "unlabelled": ["DDI", "*"]}})
+        named = with_task_names(recipe, suite).distill
+        assert named is not None
+        assert named.teachers == {"ddi2013": ("run",)}
+        assert named.unlabelled == ("ddi2013", "*")
 
 
 def test_a_refused_teacher_leaves_nothing(bert: Path, suite: Path, tmp_path: Path) -> None:

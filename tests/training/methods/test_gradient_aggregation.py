@@ -15,6 +15,7 @@ from biomtl.errors import InputError
 from biomtl.model import MultiTaskModel
 from biomtl.training.accelerator import make_accelerator
 from biomtl.training.loop import optimise
+from biomtl.training.methods import gradient_aggregation
 from biomtl.training.methods.gradient_aggregation import RULES, GradientAggregation, combined, load_rule
 from biomtl.training.optimiser import configure
 from biomtl.training.recipe_io import make_recipe
@@ -80,6 +81,27 @@ def test_pcgrad_by_hand() -> None:
     one = first - (first @ second) / (second @ second) * second
     other = second - (second @ first) / (first @ first) * first
     torch.testing.assert_close(combined(load_rule("pcgrad", 2), rows @ rows.T) @ rows, one + other)
+
+
+def test_draws_change_from_step_to_step_and_leave_the_gpus_alone(
+    model: MultiTaskModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PCGrad goes through the other tasks in another order each time; dropout on a GPU must not start anew."""
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", lambda seed: pytest.fail("the GPUs' seed"))
+    rows = torch.tensor([[1.0, 0.0, 0.0], [-0.9, 0.4, 0.0], [-0.8, -0.5, 0.3]], dtype=torch.float64)
+    pcgrad = load_rule("pcgrad", 3)
+    before = torch.get_rng_state()
+    found = {tuple(combined(pcgrad, rows @ rows.T, step).tolist()) for step in range(8)}
+    assert len(found) > 1
+    assert torch.equal(torch.get_rng_state(), before)
+    method = GradientAggregation("pcgrad", model)
+    seeds: list[int] = []
+    monkeypatch.setattr(gradient_aggregation, "combined", lambda rule, gram, seed: seeds.append(seed) or gram[0])
+    method.before_step(7, model)
+    method.found = {name: [torch.ones(1)] for name in model.tasks}
+    method.names = []
+    method.gradients(model)
+    assert seeds == [7]
 
 
 def test_it_changes_only_the_encoder(model: MultiTaskModel) -> None:

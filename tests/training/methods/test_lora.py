@@ -13,7 +13,7 @@ from rich.console import Console
 import elmo_data
 import tiny
 from biomtl.batch import collate, encode_examples
-from biomtl.encoders.lora import merge_lora, without_lora
+from biomtl.encoders.lora import add_lora, merge_lora, without_lora
 from biomtl.errors import InputError
 from biomtl.model import MultiTaskModel
 from biomtl.training.optimiser import configure
@@ -78,6 +78,19 @@ def test_what_is_refused(bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
         configure(elmo, make_recipe({"lora": {}}))
     with pytest.raises(InputError, match="lora and freeze_encoder are given, choose one"):
         make_recipe({"lora": {}, "freeze_encoder": True})
+    layer = torch.nn.Module()
+    layer.dense, layer.attention = torch.nn.Linear(2, 2), torch.nn.Parameter(torch.ones(2, 2))  # as in an XLNet
+    network = torch.nn.Module()
+    network.layers, network.get_input_embeddings = torch.nn.ModuleList([layer]), None
+    encoder = torch.nn.Module()
+    encoder.network = network
+    with pytest.raises(InputError, match="lora: the encoder's attention has no linear layers for attention_only"):
+        add_lora(encoder, rank=2, alpha=2.0, dropout=0.0, attention_only=True)
+    layer.SelfAttention = torch.nn.Linear(2, 2)  # as in a T5
+    add_lora(encoder, rank=2, alpha=2.0, dropout=0.0, attention_only=True)
+    assert [name for name, _ in encoder.named_parameters() if "lora_A" in name] == [
+        "network.layers.0.SelfAttention.lora_A.default.weight"
+    ]
     monkeypatch.setitem(sys.modules, "peft", None)
     with pytest.raises(InputError, match=r'lora needs peft, pip install "biomtl\[lora\]"'):
         configure(tiny.model(bert, ["cls-text"], max_length=24), make_recipe({"lora": {}}))

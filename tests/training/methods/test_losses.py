@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import transformers
+from rich.console import Console
 from torch.nn import functional
 
 import tiny
@@ -25,6 +28,7 @@ from biomtl.training.methods.task_stopping import TaskStopping
 from biomtl.training.optimiser import configure
 from biomtl.training.options import TaskStoppingOptions
 from biomtl.training.recipe_io import make_recipe
+from biomtl.training.run import train
 from biomtl.training.state import TrainState
 from steps import Gradients, Still
 
@@ -238,3 +242,52 @@ def test_what_does_not_suit_the_model(bert: Path) -> None:
     with pytest.raises(InputError, match="smart: the encoder is frozen"):
         configure(scores, make_recipe({"smart": {}, "freeze_encoder": True}))
     assert soft_of(scores.tasks["reg-text"]) is not None
+
+
+def test_the_proximal_term_of_a_crf_compares_emissions(bert: Path) -> None:
+    """In prediction a CRF gives scores of paths, which are no outputs of training."""
+    heads = {"tag-drug": tiny.head("tag-drug", crf=True, dropout=0.0)}
+    crf = MultiTaskModel.from_encoder(bert, [tiny.task("tag-drug")], heads=heads, max_length=24)
+    recipe = make_recipe({"dropout": 0.0, "smart": {"weight": 0, "proximal": 1.0}})
+    configure(crf, recipe)
+    method = make_methods(recipe, crf)["smart"]
+    method.after_step(crf, {})  # from now on the average is the weights
+    batch = collate(examples_of(crf), crf.processor)
+    answers = crf.train()(batch.inputs, batch.tasks)
+    losses = {name: answer.loss for name, answer in answers.items()}
+    assert float(method.losses(losses, answers, batch, crf)["tag-drug"].detach()) == pytest.approx(
+        float(losses["tag-drug"].detach()), abs=1e-4
+    )
+    assert crf.head("tag-drug").training
+
+
+@pytest.mark.parametrize("family", ["t5", "xlnet"])
+def test_the_adversary_finds_the_embeddings_of_other_families(tmp_path: Path, family: str) -> None:
+    """T5's encoder looks words up in a table of its own with the same weights, XLNet one position after another."""
+    words = tiny.tokenizer("bert")
+    sizes = {"vocab_size": len(words), "d_model": 32, "pad_token_id": 3}
+    if family == "t5":
+        more = {"d_kv": 16, "d_ff": 48, "num_layers": 2, "num_heads": 2, "decoder_start_token_id": 3}
+        network = transformers.T5EncoderModel(transformers.T5Config(**sizes, **more))
+    else:
+        network = transformers.XLNetModel(transformers.XLNetConfig(**sizes, n_layer=2, n_head=2, d_inner=48))
+    network.save_pretrained(tmp_path)
+    words.save_pretrained(tmp_path)
+    model = MultiTaskModel.from_encoder(tmp_path, [tiny.task("cls-text")], max_length=24)
+    recipe = make_recipe({"dropout": 0.0, "smart": {"step_size": 0.5, "noise": 0.1}})
+    configure(model, recipe)
+    method = make_methods(recipe, model)["smart"]
+    batch = collate(examples_of(model), model.processor)
+    answers = model.train()(batch.inputs, batch.tasks)
+    losses = {"cls-text": answers["cls-text"].loss}
+    assert method.losses(losses, answers, batch, model)["cls-text"] > losses["cls-text"]
+
+
+def test_a_run_ends_when_no_task_is_left(bert: Path, small_suite: Path, tmp_path: Path) -> None:
+    keys = {"task_stopping": {"patience": 1}, "eval_steps": 1, "num_train_epochs": 5, "learning_rate": 1e-9}
+    recipe = tiny.write_recipe(
+        tmp_path / "r.yaml", bert, small_suite, **keys, output=str(tmp_path / "run"), predict_test=False, max_length=24
+    )
+    train(recipe, console=Console(quiet=True))
+    lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines if "loss" in line] == [1, 2]  # at the second evaluation nothing has risen

@@ -112,12 +112,38 @@ def test_sampling_follows_need(bert: Path, tmp_path: Path) -> None:
         assert (again.mixer.epoch(epoch) == data.mixer.epoch(epoch)).all()
 
 
+def test_without_need_the_policy_decides_and_errors_are_better_when_lower(bert: Path, tmp_path: Path) -> None:
+    suite = load_suite(tiny.write_suite(tmp_path / "suite", ("cls-text", "reg-pair", "reg-apart"), train=40))
+    given: dict[str, Any] = {"cls-text": {"target_score": 0.8}, "reg-pair": {"target_score": 0.5}, "reg-apart": {}}
+    recipe = make_recipe({"max_length": 24, "max_steps": 40, "need_sampling": 1.0, "tasks": given})
+    model = tiny.model(bert, suite.tasks, max_length=24)
+    for name in ("reg-pair", "reg-apart"):
+        model.tasks[name] = model.tasks[name].model_copy(update={"metric": "mse"})
+    data = TrainingData(model.processor, suite, recipe)
+    method = NeedSampling(1.0, model)
+    method.begin(Course(recipe, data, 40), model)
+
+    def shares(epoch: int) -> dict[str, float]:
+        drawn = data.mixer._draws(epoch) @ data.mixer._labels
+        return dict(zip(data.mixer.tasks, (drawn / drawn.sum()).tolist(), strict=True))
+
+    data.mixer.epoch(0)
+    # A quarter below its target; an error of half as much again as its target; an error without a target.
+    method.after_evaluation({"cls-text": 0.6, "reg-pair": -0.75, "reg-apart": -3.0}, 1, model)
+    assert shares(1) == pytest.approx({"cls-text": 1 / 3, "reg-pair": 2 / 3, "reg-apart": 0})
+    data.mixer.epoch(1)
+    method.after_evaluation({"cls-text": 0.9, "reg-pair": -0.4, "reg-apart": -3.0}, 2, model)
+    assert shares(2) == pytest.approx(dict.fromkeys(suite.tasks, 1 / 3))
+    assert shares(1)["reg-pair"] == pytest.approx(2 / 3)
+
+
 @pytest.mark.parametrize(
     ("keys", "said"),
     [
         ({"need_sampling": 0.5}, "need_sampling changes the length of epochs, so give max_steps"),
         ({"need_sampling": 0.5, "max_steps": 9, "eval_strategy": "no"}, "need_sampling needs scores on dev"),
         ({"objective": {}}, "objective has no effect"),
+        ({"distill": {"teachers": "run", "pairs": 9}}, "distill.pairs without distill.unlabelled"),
         ({"objective": {"label_smoothing": 0.1}, "r_drop": 1}, "objective and r_drop are given, choose one"),
         ({"frozen_layers": 2, "freeze_encoder": True}, "frozen_layers and freeze_encoder are given"),
         (

@@ -53,6 +53,11 @@ class GradientAggregation(Method):
         self.weighting = load_rule(value, len(model.tasks))
         self.names = [name for name in trained_names(model) if name.startswith("encoder.")]
         self.found: dict[str, list[Tensor]] = {}
+        self.step = 0
+
+    def before_step(self, step: int, model: MultiTaskModel) -> None:
+        """Take the step's number as the seed of its draws."""
+        self.step = step
 
     def before_backward(self, losses: Losses, model: MultiTaskModel) -> None:
         """Add each task's own gradient of this batch to the step's."""
@@ -78,7 +83,7 @@ class GradientAggregation(Method):
         present = [i for i, own in enumerate(gram.diagonal().tolist()) if own > 0]
         if len(present) < 2:
             return
-        factors = combined(self.weighting, gram[present][:, present]).tolist()
+        factors = combined(self.weighting, gram[present][:, present], self.step).tolist()
         for number, weight in enumerate(weights):
             if weight.grad is not None:
                 parts = [rows[i][number] * factor for i, factor in zip(present, factors, strict=True)]
@@ -104,16 +109,16 @@ def inner_products(rows: Sequence[Sequence[Tensor]]) -> Tensor:
     return gram.cpu()
 
 
-def combined(weighting: Weighting, gram: Tensor) -> Tensor:
+def combined(weighting: Weighting, gram: Tensor, seed: int = 0) -> Tensor:
     """The factors of the tasks' gradients, given their inner products.
 
     They are scaled so that gradients without any conflict, of equal length and at right angles, are added: some rules
     give a sum, others a mean, and the heads' gradients, clipped together with these, are sums. The draws of rules that
-    need them are the same in every process.
+    need them (PCGrad's order of the tasks) follow from ``seed``, so that they are the same in every process.
     """
     scale = gram.diagonal().mean()
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+        torch.default_generator.manual_seed(seed)  # not the GPUs', whose dropout would repeat itself in every step
         free = weighting(torch.eye(len(gram), dtype=gram.dtype)).sum()
         factors = weighting(gram / scale)
     return factors * len(gram) / free

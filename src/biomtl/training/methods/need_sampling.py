@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from biomtl.scoring import METRICS
 from biomtl.training.methods.base import Course, Method, MethodState
 
 if TYPE_CHECKING:
@@ -17,20 +18,24 @@ class NeedSampling(Method):
 
     A task's need is the relative distance of its latest dev score from its goal, ``tasks.NAME.target_score`` (1 without
     one), such as the score of a single-task run: dynamic sampling of Gottumukkala et al. (2020, ACL Anthology
-    2020.acl-main.86; for translation Wang, Tsvetkov and Neubig 2020, arXiv 2004.06748). A dev score takes effect with
-    the next epoch. Before the first one, and where no task needs anything, the policy alone decides.
+    2020.acl-main.86; for translation Wang, Tsvetkov and Neubig 2020, arXiv 2004.06748). An error has no goal but a
+    given one. A dev score takes effect with the next epoch. Before the first one, and where no task needs anything, the
+    policy alone decides.
     """
 
     def __init__(self, value: float, model: MultiTaskModel) -> None:
         self.part = value
         self.mixer: Mixer | None = None
         self.goals: Mapping[str, float] = {}
+        """Higher is better, as for scores; an error's goal is negative."""
+        self.errors = {name for name, task in model.tasks.items() if not METRICS[task.metric].higher_is_better}
 
     def begin(self, course: Course, model: MultiTaskModel) -> None:
         """Find the mixer and the tasks' goals."""
         self.mixer = course.data.mixer
-        options = course.recipe.tasks
-        self.goals = {task: options[task].target_score or 1.0 if task in options else 1.0 for task in self.mixer.tasks}
+        given = {task: options.target_score for task, options in course.recipe.tasks.items()}
+        goals = {task: given.get(task) or (None if task in self.errors else 1.0) for task in self.mixer.tasks}
+        self.goals = {task: -goal if task in self.errors else goal for task, goal in goals.items() if goal is not None}
 
     def after_evaluation(self, scores: Mapping[str, float], step: int, model: MultiTaskModel) -> None:
         """Set the needs of the epochs that haven't begun."""
@@ -39,8 +44,7 @@ class NeedSampling(Method):
             task: max(0.0, goal - scores[task]) / abs(goal) if task in scores else 0.0
             for task, goal in self.goals.items()
         }
-        if sum(needs.values()) > 0:
-            self.mixer.need(needs, self.part)
+        self.mixer.need(needs, self.part)
 
     def state(self) -> MethodState:
         """The needs that were set, by epoch."""

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from biomtl.batch import Batch
     from biomtl.model import MultiTaskModel
 
+POSITIONS_FIRST = ("xlnet",)
+"""Families whose word embeddings are ``[positions, rows, dim]``."""
+
 
 class Smart(Method):
     """``smart``: smoothness-inducing adversarial regularisation, and Bregman proximal point optimisation.
@@ -115,17 +118,21 @@ class Smart(Method):
 
 def _disturbed(model: MultiTaskModel, embeddings: nn.Module, delta: Tensor, batch: Batch) -> dict[str, Tensor]:
     """The outputs with ``delta`` added to the word embeddings."""
-    handle = embeddings.register_forward_hook(lambda module, given, vectors: vectors + delta.to(vectors.dtype))
-    try:
+    moved = delta.transpose(0, 1) if model.encoder.family in POSITIONS_FIRST else delta
+    tables = [module for module in model.encoder.modules() if getattr(module, "weight", None) is embeddings.weight]
+    with contextlib.ExitStack() as stack:
+        for table in tables:  # T5's encoder has one of its own with the same weights
+            handle = table.register_forward_hook(lambda module, given, vectors: vectors + moved.to(vectors.dtype))
+            stack.callback(handle.remove)
         return {name: answer.outputs for name, answer in model(batch.inputs, batch.tasks).items()}
-    finally:
-        handle.remove()
 
 
 @contextlib.contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Without dropout."""
+def evaluating(model: MultiTaskModel) -> Iterator[None]:
+    """Without dropout; heads give the same outputs as in training, where a CRF in use gives the scores of paths."""
     model.eval()
+    for name in model.tasks:
+        model.head(name).training = True  # of the head alone, not of what is in it
     try:
         yield
     finally:
