@@ -18,6 +18,7 @@ from biomtl.tasks.head import DEFAULT_HEAD, HeadChoice
 from biomtl.tasks.task import Task
 from biomtl.tasks.types.base import Record, type_of
 from biomtl.tasks.types.checks import WEIGHT
+from biomtl.text.alignment import in_several_rows
 from biomtl.text.base import EncodedRow, TextInput, TextProcessor
 from biomtl.text.levitated import MOST_MARKERS, place_markers
 
@@ -45,6 +46,7 @@ class TaskExample:
         labelled: whether ``target`` is gold; a teacher's outputs stand in for missing gold.
         taught: ``[outputs, labels]`` the teachers' outputs as distributions, if the task has teachers.
         weight: factor of the record's loss.
+        divided: number of outputs about two mentions that no row of the text holds together.
     """
 
     task: str
@@ -57,6 +59,7 @@ class TaskExample:
     taught: NDArray[Any] | None = None
     markers: NDArray[np.int32] | None = None
     weight: float = 1.0
+    divided: int = 0
 
 
 @dataclass(slots=True)
@@ -204,13 +207,14 @@ def ask(
     task_type = type_of(task)
     positions = task_type.positions(record, task, rows, head)
     features = task_type.features(record, task, head)
+    divided = _divided(task, head, record, rows, positions)
     if not targets:
-        return TaskExample(task.name, index, positions, None, features=features)
+        return TaskExample(task.name, index, positions, None, features=features, divided=divided)
     target = task_type.target(record, task)
     if positions is not None:
         target[(positions[..., 0] < 0).any(1)] = MISSING
     count, weight = task_type.loss_denominator(target), float(record.get(WEIGHT, 1.0))
-    return TaskExample(task.name, index, positions, target, count, features, weight=weight)
+    return TaskExample(task.name, index, positions, target, count, features, weight=weight, divided=divided)
 
 
 def _ask_unlabelled(
@@ -222,28 +226,27 @@ def _ask_unlabelled(
     target = np.zeros((1 if positions is None else len(positions), *like.shape[1:]), like.dtype)
     if positions is not None:
         target[(positions[..., 0] < 0).any(1)] = MISSING
-    return TaskExample(
-        task.name,
-        index,
-        positions,
-        target,
-        task_type.loss_denominator(target),
-        task_type.features(record, task, head),
-        False,
-    )
+    count, features = task_type.loss_denominator(target), task_type.features(record, task, head)
+    divided = _divided(task, head, record, rows, positions)
+    return TaskExample(task.name, index, positions, target, count, features, False, divided=divided)
 
 
 def divided_pairs(examples: Iterable[EncodedExample]) -> dict[str, int]:
     """The number of pairs whose mentions are in no common window of a long text, by task, if there are any."""
     counts: Counter[str] = Counter()
-    for example in examples:
-        for asked in example.task_examples if len(example.rows) > 1 else ():
-            if asked.word_positions is not None and asked.word_positions.shape[1] > 1:
-                rows = asked.word_positions[..., 0]
-                missing = rows < 0
-                highest, lowest = rows.max(1), np.where(missing, np.iinfo(rows.dtype).max, rows).min(1)
-                counts[asked.task] += int(((highest > lowest) & ~missing.all(1)).sum())
+    for asked in (asked for example in examples for asked in example.task_examples):
+        counts[asked.task] += asked.divided
     return {task: count for task, count in sorted(counts.items()) if count}
+
+
+def _divided(
+    task: Task, head: HeadChoice, record: Record, rows: Sequence[EncodedRow], positions: NDArray[np.int32] | None
+) -> int:
+    """How many of a record's outputs are about places that no row of its text holds together."""
+    if len(rows) < 2:
+        return 0
+    places = type_of(task).places(record, task, rows, head) if positions is None else positions
+    return 0 if places is None else in_several_rows(places)
 
 
 @dataclass(slots=True)

@@ -81,6 +81,30 @@ def test_documents_give_a_line_for_each_pair(command: Command, related: Path, tm
     assert all(sorted(row["tasks"]) == sorted(VIEWS) for row in found)
 
 
+def test_a_pair_is_answered_by_the_tasks_that_ask_about_it(
+    command: Command, bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = {**tiny.RELATED, "relation": {**tiny.RELATED["relation"], "unit": "document"}}
+    near = {**whole, "relation": {**whole["relation"], "window": 2}}
+    monkeypatch.setattr(tiny, "TASKS", {**tiny.TASKS, "rel-whole": whole, "rel-near": near})
+    tiny.model(bert, ("rel-mask", "rel-whole", "rel-near"), max_length=48).save_pretrained(tmp_path / "model")
+    text = "Rimu zalpidine pola korinosis. Vono suno tavrixan fenatitis."
+    mentions = [("Drug", "zalpidine"), ("Illness", "korinosis"), ("Drug", "tavrixan"), ("Illness", "fenatitis")]
+    source = tiny.write_rows(tmp_path / "in.jsonl", [document(text, *mentions)])
+    ended = command("predict", tmp_path / "model", source)
+    assert ended.code == 0, ended.err
+    found = [(row["id"], len(row["text"]), sorted(row["tasks"])) for row in lines(ended.out)]
+    one, whole_text = len("Rimu zalpidine pola korinosis."), len(text)
+    assert found == [
+        ("d1.T0.T1", one, ["rel-mask"]),
+        ("d1.T2.T3", whole_text - one - 1, ["rel-mask"]),
+        ("d1.T0.T1", whole_text, ["rel-near", "rel-whole"]),
+        ("d1.T0.T3", whole_text, ["rel-whole"]),
+        ("d1.T2.T1", whole_text, ["rel-whole"]),
+        ("d1.T2.T3", whole_text, ["rel-near", "rel-whole"]),
+    ]
+
+
 def test_a_model_without_relation_tasks_reads_the_text(command: Command, small_model: Path) -> None:
     row = {
         "text": "pola zalpidine",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from pathlib import Path
 from typing import Any
 
@@ -19,70 +18,10 @@ from biomtl.encoders import load_processor
 from biomtl.errors import InputError
 from biomtl.formats import bioc, jsonl, pubtator
 from biomtl.formats.model import Document, Mention, Relation, covered
-from biomtl.suite import TaskData, load_suite
+from biomtl.suite import load_suite
 from biomtl.tasks.head import HeadChoice
 from biomtl.tasks.relation import RelationArguments
-
-DATA = Path(__file__).parents[1] / "data/custom"
-ARGUMENTS: dict[str, Any] = {"first": "drug", "second": "illness"}
-
-
-def own(path: str | Path, relation: dict[str, Any] | None = None, **given: Any) -> TaskData:
-    """The data of a task over one file."""
-    arguments = ARGUMENTS if relation is None else relation
-    definition = TaskDefinition(type="relation", files=Files(train=str(path)), relation=arguments, **given)
-    return load_suite("nowhere", ["mine"], {"mine": definition})["mine"]
-
-
-def triples(data: TaskData) -> list[tuple[str, str, str]]:
-    """The texts of both arguments and the label of every record."""
-    return [(*(entity["text"] for entity in r["entities"]), r["label"]) for r in data.records("train")]
-
-
-def fault(path: str | Path, relation: dict[str, Any] | None = None, **given: Any) -> str:
-    """The error of a task."""
-    with pytest.raises(InputError) as caught:
-        own(path, relation, **given).records("train")
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
-
-
-@pytest.fixture
-def write(tmp_path: Path):
-    def write(name: str, text: str) -> Path:
-        path = tmp_path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-        return path
-
-    return write
-
-
-def document(text: str, *mentions: tuple[str, str], relations: tuple[tuple[str, str, str], ...] = ()) -> dict[str, Any]:
-    """A document as JSON, with mentions ``(type, text)`` found in turn and relations ``(label, id, id)``."""
-    found, at = [], 0
-    for i, (mention_type, said) in enumerate(mentions):
-        start = text.index(said, at)
-        found.append({"id": f"T{i}", "type": mention_type, "start": start, "end": start + len(said)})
-        at = start + 1
-    named = [
-        {"id": f"R{i}", "type": label, "arguments": [{"role": "a", "id": one}, {"role": "b", "id": other}]}
-        for i, (label, one, other) in enumerate(relations)
-    ]
-    return {"id": "d1", "text": text, "mentions": found, "relations": named}
-
-
-def lines(*values: dict[str, Any]) -> str:
-    return "".join(json.dumps(value) + "\n" for value in values)
-
-
-PAIR = document(
-    "Zalpidine cured asthma. Tremor was seen.",
-    ("Drug", "Zalpidine"),
-    ("Illness", "asthma"),
-    ("Illness", "Tremor"),
-    relations=(("cures", "T0", "T1"),),
-)
+from own_relations import ARGUMENTS, DATA, PAIR, document, fault, lines, own, triples
 
 
 def test_a_table_has_columns_for_both_arguments() -> None:
@@ -90,7 +29,8 @@ def test_a_table_has_columns_for_both_arguments() -> None:
     assert triples(data)[0] == ("Tavrixan", "nausea", "causes")
     assert triples(data)[3] == ("brentolol", "rash", "none")
     assert (data.task.labels, data.task.negative) == (("causes", "cures", "none"), "none")
-    assert (data.task.metric, data.task.relation) == ("micro_f1_positive", RelationArguments(**ARGUMENTS))
+    arguments = RelationArguments(**ARGUMENTS, mask_order="arguments")
+    assert (data.task.metric, data.task.relation) == ("micro_f1_positive", arguments)
     assert [entity["id"] for entity in data.records("train")[0]["entities"]] == ["e1", "e2"]
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -144,4 +145,13 @@ def test_other_ids_are_renumbered(tmp_path: Path) -> None:
     mentions = (Mention("7", "X", ((0, 1),), "x"), Mention("8", "Y", ((0, 1),), "x"))
     relation = Relation("r", "Z", (("Arg1", "8"), ("Arg2", "7")))
     brat.write([Document("a", "x", (), mentions, (relation,))], tmp_path / "out")
-    assert (tmp_path / "out/a.ann").read_text() == "T1\tX 0 1\tx\nT2\tY 0 1\tx\nR1\tZ Arg1:T2 Arg2:T1\n"
+    lines = "T1\tX 0 1\tx\nT2\tY 0 1\tx\n"
+    assert (tmp_path / "out/a.ann").read_text() == lines + "R1\tZ Arg1:T2 Arg2:T1\n"
+    same = replace(relation, id="8")  # a mention's, too, as in BioC
+    brat.write([Document("a", "x", (), mentions, (same,))], tmp_path / "same")
+    assert (tmp_path / "same/a.ann").read_text() == lines + "R1\tZ Arg1:T2 Arg2:T1\n"
+    doubled = tuple(replace(mention, id="7") for mention in mentions)
+    brat.write([Document("a", "x", (), doubled)], tmp_path / "doubled")
+    assert (tmp_path / "doubled/a.ann").read_text() == lines
+    with pytest.raises(InputError, match="document a: a relation of '7', the id of two mentions, expected one"):
+        brat.write([Document("a", "x", (), doubled, (relation,))], tmp_path / "never")

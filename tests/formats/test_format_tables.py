@@ -109,6 +109,12 @@ def test_csv_with_quotes_line_ends_and_blank_lines(tmp_path: Path) -> None:
     assert rows(tmp_path, content) == [(2, {"id": "1", "text": 'a "b", c\nd'}), (5, {"id": "2", "text": "plain"})]
 
 
+def test_line_ends_of_a_cell_are_the_text_s_own_unless_rows_end_so_too(tmp_path: Path) -> None:
+    for end, cell in (("\n", "a\r\nb"), ("\r\n", "a\nb")):
+        content = f'id,text{end}1,"a\r\nb"{end}2,c{end}'
+        assert rows(tmp_path, content) == [(2, {"id": "1", "text": cell}), (4, {"id": "2", "text": "c"})]
+
+
 def test_tsv_takes_quotes_as_they_are(tmp_path: Path) -> None:
     assert rows(tmp_path, 'id\ttext\n1\t"a" b\n', "x.tsv") == [(2, {"id": "1", "text": '"a" b'})]
     assert rows(tmp_path, 'id\ttext\n1\t"a\tb"\n', "x.tsv", quoted=True) == [(2, {"id": "1", "text": "a\tb"})]

@@ -285,6 +285,34 @@ def test_existing_annotations_are_kept_only_on_request(predictor: Predictor) -> 
     assert len({mention.id for mention in kept.mentions}) == len(kept.mentions)
 
 
+def test_kept_mentions_without_an_id_of_their_own_get_one(bert: Path) -> None:
+    torch.manual_seed(0)
+    model = tiny.model(bert, ["rel-mask"])
+    with torch.no_grad():
+        for parameter in model.head("rel-mask").parameters():
+            if parameter.shape == (3,):
+                parameter.copy_(torch.tensor([100.0, 0.0, 0.0]))  # always "treats"
+    text = "pola korinosis zalpidine"
+    annotator = Annotator(Predictor(model), keep=True)
+    relation = Relation("R0", "x", (("a", "T0"), ("b", "T0")))
+    for names, old, wanted in (
+        (("", ""), (), ("T0", "T1")),
+        (("0", "0"), (), ("0", "T0")),
+        (("T0", ""), (relation,), ("T0", "T1")),
+    ):
+        mentions = (
+            Mention(names[0], "Illness", ((5, 14),), "korinosis"),
+            Mention(names[1], "Drug", ((15, 24),), "zalpidine"),
+        )
+        (found,) = annotator([Document("d", text, (), mentions, old)])
+        assert tuple(mention.id for mention in found.mentions) == wanted
+        assert found.relations[:-1] == old
+        assert found.relations[-1].arguments == (("Arg1", wanted[1]), ("Arg2", wanted[0]))
+    doubled = tuple(Mention("T0", mention.type, mention.spans, mention.text) for mention in mentions)
+    with pytest.raises(InputError, match="document d: a relation of 'T0', the id of two mentions, expected one"):
+        list(annotator([Document("d", text, (), doubled, (relation,))]))
+
+
 def test_a_mention_found_by_two_taggers(bert: Path) -> None:
     torch.manual_seed(1)
     tasks = [tiny.task("tag-drug"), tiny.task("tag-drug").model_copy(update={"name": "again"})]

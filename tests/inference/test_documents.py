@@ -107,15 +107,16 @@ def test_plain_text_for_readers(tmp_path: Path) -> None:
 
 
 def test_pubtator_has_a_relation_between_concepts_once(tmp_path: Path) -> None:
-    spans = {"T1": (0, 1), "T2": (2, 3), "T3": (4, 5), "T4": (6, 7)}
-    concepts = {"T1": ("D1",), "T2": ("D2",), "T3": ("D2",), "T4": ()}
+    spans = {"T1": (0, 1), "T2": (2, 3), "T3": (4, 5), "T4": (6, 7), "T5": (8, 9), "T6": (10, 11)}
+    concepts = {"T1": ("D1",), "T2": ("D2",), "T3": ("D2",), "T4": (), "T5": ("-1",), "T6": ("-1",)}
     mentions = tuple(Mention(name, "Drug", (span,), "a", concepts[name]) for name, span in spans.items())
-    pairs = [("R1", "T1", "T2"), ("R2", "T1", "T3"), ("R3", "T1", "T4")]
+    pairs = [("R1", "T1", "T2"), ("R2", "T1", "T3"), ("R3", "T1", "T4"), ("R4", "T1", "T5"), ("R5", "T1", "T6")]
     relations = tuple(Relation(name, "slows", (("Arg1", one), ("Arg2", two))) for name, one, two in pairs)
-    document = Document("1", "a a a a", mentions=mentions, relations=relations)
+    document = Document("1", "a a a a a a", mentions=mentions, relations=relations)
     write_documents([document], tmp_path / "p.txt", "pubtator")
     (read,) = pubtator.read(tmp_path / "p.txt")
-    assert [[value for _, value in relation.arguments] for relation in read.relations] == [["D1", "D2"], ["D1", "T3"]]
+    found = [[value for _, value in relation.arguments] for relation in read.relations]
+    assert found == [["D1", "D2"], ["D1", "T3"], ["D1", "T4"], ["D1", "T5"]]
 
 
 @pytest.mark.parametrize("end", ["txt", "pubtator", "xml", "json", "jsonl"])

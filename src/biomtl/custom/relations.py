@@ -20,6 +20,7 @@ from biomtl.tasks.relation import RelationArguments
 from biomtl.text.base import Span
 from biomtl.text.concepts import concepts_of
 
+EQUIVALENT = "Equiv"  # brat's name for mentions of the same thing, a relation without roles
 ONE_LINE = str.maketrans("\t\r\n", "   ")  # one for one, so that offsets stay valid; annotation reads texts alike
 Pair = tuple[int, int]  # indices of two of a document's mentions, first argument first
 
@@ -32,7 +33,8 @@ class Coverage:
         relations: all of them.
         covered: those that are the label of at least one pair.
         apart: those whose arguments have the task's types, but are in different units or beyond the window.
-        other: those between mentions of other types, and those that aren't between two mentions (brat's events).
+        other: those between mentions of other types, and those that aren't between two mentions (brat's events) or say
+            that these are the same (brat's equivalences).
         types: number of mentions of each type.
     """
 
@@ -70,7 +72,8 @@ def relation_records(
         where = path / f"{document.id}.ann" if path.is_dir() else path
         try:
             document, cases = apply_policy(document, definition.mentions or "keep", where)
-            pairs = DocumentPairs(document, relation, where, by_id=format != "pubtator", labels=definition.labels)
+            labels = None if definition.labels is None else (*definition.labels, negative)
+            pairs = DocumentPairs(document, relation, where, concepts_first=format == "pubtator", labels=labels)
             gold = pairs.gold(coverage)
         except InputError as error:
             on_error(error)
@@ -88,7 +91,7 @@ class DocumentPairs:
         document: the document.
         relation: the task's arguments.
         where: its file, for errors.
-        by_id: whether relations may name mentions; otherwise only concepts.
+        concepts_first: whether an argument that may be a concept or a mention's id is the concept, as in PubTator.
         labels: the labels that relations between such arguments may have; ``None`` for any.
     """
 
@@ -98,10 +101,11 @@ class DocumentPairs:
         relation: RelationArguments,
         where: str | Path,
         *,
-        by_id: bool = True,
+        concepts_first: bool = False,
         labels: Sequence[str] | None = None,
     ) -> None:
         self.document, self.relation, self.where, self.labels = document, relation, where, labels
+        self.concepts_first = concepts_first
         self.mentions = document.mentions
         self.units: dict[Pair, Span] = {}
         """Every candidate pair, in text order, and its unit."""
@@ -112,11 +116,10 @@ class DocumentPairs:
         self.by_id: dict[str, list[int]] = {}
         self.by_concept: dict[str, list[int]] = {}
         for i, mention in enumerate(self.mentions):
-            if by_id:
-                self.by_id.setdefault(mention.id, []).append(i)
+            self.by_id.setdefault(mention.id, []).append(i)
             for concept in concepts_of(mention.identifiers):
                 self.by_concept.setdefault(concept, []).append(i)
-        self.others = {relation.id for relation in document.relations} if by_id else set()
+        self.others = set() if concepts_first else {relation.id for relation in document.relations}
 
     def _find(self, order: Sequence[int]) -> None:
         """Find the units' pairs; units don't overlap, so every mention is in one or none."""
@@ -164,20 +167,27 @@ class DocumentPairs:
     def _arguments(self, relation: Relation) -> tuple[list[int], list[int]] | None:
         """The mentions of both arguments; ``None`` if it isn't a relation of two mentions or concepts."""
         roles, values = [role for role, _ in relation.arguments], [value for _, value in relation.arguments]
-        if len(values) != 2 or "trigger" in roles:
+        equivalent = relation.type == EQUIVALENT and not any(roles) and EQUIVALENT not in (self.labels or ())
+        if len(values) != 2 or "trigger" in roles or equivalent:
             return None
         sides = []
         for value in values:
-            named = self.by_id.get(value, [])
+            named = self._named(value)
             if len(named) > 1:
                 problem = f"two mentions with the id {value[:40]!r}"
                 raise self._error(relation, problem, expected="one", fix="number the mentions anew")
             found = named or self._of_concepts(value)
             if not found and value not in self.others:
-                what = "an id of a mention, or a concept that a mention has" if self.by_id else "a mention's concept"
+                what = "an id of a mention, or a concept that a mention has"
+                if self.concepts_first:
+                    what = "a mention's concept, or T and the number of a mention's line, from 0"
                 raise self._error(relation, f"no mention {value[:40]!r}", expected=what)
             sides.append(found)
         return sides[0], sides[1]
+
+    def _named(self, value: str) -> list[int]:
+        """The mentions whose id an argument is."""
+        return [] if self.concepts_first and self._of_concepts(value) else self.by_id.get(value, [])
 
     def _of_concepts(self, value: str) -> list[int]:
         """The mentions of a concept, or of all concepts of a composite one (``D001|D002``)."""
@@ -194,7 +204,7 @@ class DocumentPairs:
                 if not (forward or backward):
                     continue
                 same = i == j or (forward and backward and (one.start, one.end) == (other.start, other.end))
-                if same and all(value in self.by_id for _, value in relation.arguments):
+                if same and all(self._named(value) for _, value in relation.arguments):
                     problem = f"its arguments are the same text, {one.text[:40]!r}"
                     expected = "two mentions; overlapping ones may be related, but not those of the same characters"
                     raise self._error(relation, problem, expected=expected)

@@ -98,7 +98,7 @@ def _left_out(coverage: Coverage, relation: RelationArguments) -> str:
     parts = [
         f"{coverage.apart:,} between mentions in different units (unit: {relation.unit}){beyond}"
         * bool(coverage.apart),
-        f"{coverage.other:,} between other types, or not between two mentions" * bool(coverage.other),
+        f"{coverage.other:,} between other types, not between two mentions, or equivalences" * bool(coverage.other),
     ]
     return ", ".join(filter(None, parts))
 

@@ -27,6 +27,7 @@ from biomtl.formats.squad import read_squad
 from biomtl.mtdnn.rows import PIECE_MARKS, Reading, read_rows
 from biomtl.storage.checksums import sha256
 from biomtl.storage.inputs import refuse_endless
+from biomtl.tasks.relation import RelationArguments
 from biomtl.tasks.task import Split, Task
 from biomtl.tasks.types.base import Cell, TaskType
 
@@ -104,7 +105,7 @@ def own_task(name: str, definition: TaskDefinition, task_type: TaskType, known: 
     refuse_missing_arguments(name, task_type, definition)
     inputs = _inputs(definition, task_type, splits[0])
     cell = task_type.gold_cells.get(task_type.gold_key)
-    fields: dict[str, Any] = {"name": name, "type": task_type.name, "inputs": inputs, "relation": definition.relation}
+    fields: dict[str, Any] = {"name": name, "type": task_type.name, "inputs": inputs, "relation": _relation(definition)}
     notes: list[str] = []
     if definition.relation is not None:
         notes += survey(name, definition, splits, partial(raw_records, task_type, definition, inputs))
@@ -139,6 +140,14 @@ def own_task(name: str, definition: TaskDefinition, task_type: TaskType, known: 
     except ValidationError as error:
         message = error.errors()[0]["msg"].removeprefix("Value error, ")
         raise InputError(message if message.startswith("task ") else f"task {name}: {message}") from error
+
+
+def _relation(definition: TaskDefinition) -> RelationArguments | None:
+    """The arguments of a relation task; BLUE's order of placeholders only if asked for, as it hides the direction."""
+    relation = definition.relation
+    if relation is None or relation.mask_order is not None:
+        return relation
+    return relation.model_copy(update={"mask_order": "arguments"})
 
 
 def raw_records(

@@ -8,7 +8,7 @@ from itertools import count
 from pathlib import Path, PurePosixPath
 
 from biomtl.errors import InputError
-from biomtl.formats.model import Document, Mention, Relation, check_writable
+from biomtl.formats.model import Document, Mention, Relation, check_references, check_writable
 from biomtl.storage.files import atomic_folder
 
 _LINE_SAFE = str.maketrans("\t\r\n", "   ")
@@ -54,25 +54,29 @@ def _file_name(identifier: str, folder: str | Path) -> str:
 
 
 def _lines(document: Document, folder: str | Path) -> Iterator[str]:
-    names = _names(document)
+    check_references(document, folder)
+    own = _names(document)
+    mentions = list(zip(document.mentions, own, strict=False))
+    relations = list(zip(document.relations, own[len(mentions) :], strict=True))
+    names = {relation.id: name for relation, name in relations}
+    names |= {mention.id: name for mention, name in mentions}  # an id of both kinds is a mention's
     numbers = {letter: count(1) for letter in "AN#"}
-    for mention in document.mentions:
+    for mention, name in mentions:
         place = ";".join(f"{start} {end}" for start, end in mention.spans)
-        name = names[mention.id]
         yield f"{name}\t{_word(mention.type, folder)} {place}\t{mention.text.translate(_LINE_SAFE)}"
         spelled = {key[2:]: value for key, value in mention.attributes if key.startswith("N:")}
         for reference in mention.identifiers:
             tail = f"\t{spelled[reference].translate(_LINE_SAFE)}" if reference in spelled else ""
             yield f"N{next(numbers['N'])}\tReference {name} {_word(reference, folder)}{tail}"
         yield from _attributes(mention, name, numbers, folder)
-    for relation in document.relations:
+    for relation, name in relations:
         arguments = [
             (_word(role, folder, empty=True, colon=False), names.get(value)) for role, value in relation.arguments
         ]
-        if lost := [value for (_, value), (_, name) in zip(relation.arguments, arguments, strict=True) if not name]:
+        if lost := [value for (_, value), (_, known) in zip(relation.arguments, arguments, strict=True) if not known]:
             problem = f"relation {relation.id} of document {document.id} between {lost[0]!r} and others"
             raise InputError(problem, path=folder, expected="relations between mentions (brat)", fix="write PubTator")
-        name, relation_type = names[relation.id], _word(relation.type, folder, colon=False)
+        relation_type = _word(relation.type, folder, colon=False)
         if name.startswith("*"):
             yield f"*\t{relation_type} " + " ".join(str(value) for _, value in arguments)
         elif name.startswith("E"):
@@ -84,16 +88,19 @@ def _lines(document: Document, folder: str | Path) -> Iterator[str]:
         yield from _attributes(relation, name, numbers, folder)
 
 
-def _names(document: Document) -> dict[str, str]:
-    """Ids in brat's form. A relation whose first argument is a trigger is an event; one without roles is an Equiv."""
+def _names(document: Document) -> list[str]:
+    """Ids in brat's form, those of mentions before those of relations.
+
+    A relation whose first argument is a trigger is an event; one without roles is an Equiv.
+    """
     items: tuple[Mention | Relation, ...] = (*document.mentions, *document.relations)
     letters = ["T"] * len(document.mentions) + [_letter(relation) for relation in document.relations]
     unique = len({item.id for item in items}) == len(items)
     good = all(re.fullmatch(re.escape(letter) + "[0-9]+", item.id) for item, letter in zip(items, letters, strict=True))
     if unique and good:
-        return {item.id: item.id for item in items}
+        return [item.id for item in items]
     numbers = {letter: count(1) for letter in "TRE*"}
-    return {item.id: f"{letter}{next(numbers[letter])}" for item, letter in zip(items, letters, strict=True)}
+    return [f"{letter}{next(numbers[letter])}" for letter in letters]
 
 
 def _letter(relation: Relation) -> str:

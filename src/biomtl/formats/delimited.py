@@ -45,7 +45,7 @@ def read_rows(
     as_csv = suffix_of(path) == ".csv"
     delimiter = delimiter or ("," if as_csv else "\t")
     quoted = as_csv if quoted is None else quoted
-    lines = read_lines(path, on_error)
+    lines = read_lines(path, on_error, ends="\n" if quoted else "\r\n")
     return parse(lines, path, delimiter=delimiter, quoted=quoted, header=header, on_error=on_error)
 
 
@@ -58,7 +58,9 @@ def parse(
     header: bool,
     on_error: OnError = fail,
 ) -> Iterator[Row]:
-    """Stream the rows of numbered lines; blank lines are skipped. CR LF inside quotes becomes LF.
+    """Stream the rows of numbered lines; blank lines are skipped.
+
+    CR LF inside quotes becomes LF if the first line ends so too; otherwise it is the text's own, and offsets count it.
 
     Raises:
         InputError: a row wider or narrower than the first, a repeated column name, an open quote.
@@ -88,12 +90,14 @@ def _plain(lines: Iterable[Line], delimiter: str) -> Iterator[tuple[int, list[st
 def _quoted(lines: Iterable[Line], where: str | Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
     csv.field_size_limit(MAX_LINE)  # csv's own limit of 131,072 characters is less than a long article
     last = 0
+    end: str | None = None
 
     def text() -> Iterator[str]:
-        nonlocal last
+        nonlocal last, end
         for number, line in lines:
             last = number
-            yield line + "\n"
+            end = "\r" * line.endswith("\r") if end is None else end
+            yield line.removesuffix(end) + "\n"
 
     reader = csv.reader(text(), delimiter=delimiter, strict=True)
     while True:

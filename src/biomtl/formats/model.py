@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -155,6 +156,15 @@ def check_writable(document: Document, path: str | Path) -> None:
         if bad := re.search(r"[\x00\ud800-\udfff]", string):
             problem = f"document {_short(document.id)}: character U+{ord(bad[0]):04X}"
             raise InputError(problem, path=path, expected="text that UTF-8 can hold", fix="remove it")
+
+
+def check_references(document: Document, path: str | Path | None = None) -> None:
+    """Check that no relation refers to an id that two mentions have, before mentions get other ids."""
+    ids = [mention.id for mention in document.mentions]
+    twice = {name for name, count in Counter(ids).items() if count > 1}
+    if unclear := twice.intersection(value for relation in document.relations for _, value in relation.arguments):
+        problem = f"document {_short(document.id)}: a relation of {_short(min(unclear))!r}, the id of two mentions"
+        raise InputError(problem, path=path, expected="one", fix="number the mentions anew")
 
 
 def _short(text: str, limit: int = 60) -> str:

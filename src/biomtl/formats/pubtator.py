@@ -18,7 +18,7 @@ from pathlib import Path
 from biomtl.errors import InputError, OnError, fail
 from biomtl.formats.model import Document, Mention, Passage, Relation, check_mention, check_writable, offset
 from biomtl.storage.files import atomic_file, read_lines
-from biomtl.text.concepts import split_identifiers
+from biomtl.text.concepts import concepts_of, split_identifiers
 
 _TEXT_LINE = re.compile(r"([^|\t]+)\|([ta])\|(.*)", re.DOTALL)
 _TABLE_SAFE = str.maketrans("\t\r\n", "   ")  # one for one, so that offsets stay valid
@@ -157,7 +157,7 @@ def _lines(document: Document, path: str | Path) -> Iterator[str]:
         yield f"{name}|a|{text[cut + 1 :]}"
     for mention in document.mentions:
         yield "\t".join((name, *_mention_cells(mention, path)))
-    concepts = {mention.id: "|".join(mention.identifiers) or mention.id for mention in document.mentions}
+    concepts = {m.id: "|".join(m.identifiers) if concepts_of(m.identifiers) else m.id for m in document.mentions}
     for relation in document.relations:
         if len(relation.arguments) != 2:
             problem = f"relation {relation.id} of document {name} has {len(relation.arguments)} arguments"

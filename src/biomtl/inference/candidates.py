@@ -12,21 +12,23 @@ from biomtl.tasks.task import Task
 
 
 def candidates(document: Document, tasks: Iterable[Task], where: str | Path) -> Iterator[tuple[str, RelationText]]:
-    """Every pair, once, that any of the tasks asks about: its id, and its text with the two mentions.
+    """Every pair that any of the tasks asks about: its id, and its text with the two mentions and with these tasks.
 
-    The id has the document's and those of both mentions.
+    The id has the document's and those of both mentions. A pair comes once for each text that holds it, as tasks may
+    have different units.
 
     Args:
         document: a document with mentions.
         tasks: the tasks; those without arguments ask about no pair.
         where: its file, for errors.
     """
-    seen: set[tuple[str, str]] = set()
+    found: dict[tuple[str, str], RelationText] = {}
     for task in tasks:
         if task.relation is None:
             continue
         for record in DocumentPairs(document, task.relation, where).records({}, document.id, ""):
-            key = (record["id"], record["text"])  # the unit of another task may be another text
-            if key not in seen:
-                seen.add(key)
-                yield record["id"], RelationText.with_entities(record["text"], record["entities"])
+            text = RelationText.with_entities(record["text"], record["entities"])
+            asked = found.setdefault((record["id"], record["text"]), text)
+            asked.tasks = (*(asked.tasks or ()), task.name)
+    for (name, _), text in found.items():
+        yield name, text

@@ -11,8 +11,9 @@ from biomtl.custom.detect import SUFFIXES, detect
 from biomtl.custom.documents import READERS
 from biomtl.errors import InputError, fail
 from biomtl.formats import bioc, brat, jsonl, pubtator
-from biomtl.formats.model import Attributes, Document, Relation, Span, covered
+from biomtl.formats.model import Attributes, Document, Relation, Span, check_references, covered
 from biomtl.storage.files import BROKEN_GZ, MAX_LINE, atomic_file, open_binary, suffix_of
+from biomtl.text.concepts import concepts_of
 
 FORMATS = ("pubtator", "bioc", "brat", "jsonl")
 HOLD_LABELS = ("text", "bioc", "brat", "jsonl")
@@ -130,9 +131,10 @@ def _line_by_line(text: str, span: Span) -> list[Span]:
 
 
 def _for_pubtator(document: Document) -> Document:
+    check_references(document)
     names = {mention.id: f"T{i}" for i, mention in enumerate(document.mentions)}
     mentions = tuple(replace(mention, id=f"T{i}") for i, mention in enumerate(document.mentions))
-    concepts = {mention.id: mention.identifiers for mention in mentions}
+    concepts = {mention.id: concepts_of(mention.identifiers) for mention in mentions}
     relations: dict[object, Relation] = {}
     for relation in document.relations:
         arguments = tuple((role, names.get(value, value)) for role, value in relation.arguments)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from biomtl.corpora.parts import document_sentences
 from biomtl.corpora.relations import argument_pairs, document_units
+from biomtl.errors import InputError
 from biomtl.formats.model import Attributes, Document, Mention, Relation, Span
 from biomtl.inference.predictor import RelationText, Result
 from biomtl.tasks.relation import RelationArguments
@@ -80,7 +81,6 @@ class Draft:
         self.document = document
         cuts = (Cut.of(document.text, span) for span in document_sentences(document))
         self.sentences = [cut for cut in cuts if cut.text]
-        self.kept = document.mentions if keep else ()
         self.relations = list(document.relations) if keep else []
         self.new: tuple[Mention, ...] = ()
         self.found: dict[tuple[str, Span], list[tuple[str, float]]] = {}  # what -> the tasks that found it, how surely
@@ -90,8 +90,24 @@ class Draft:
         self.unrelated = 0
         self._units: dict[str, Mapping[Span, None]] = {}
         self._given: dict[tuple[str, tuple[str, ...]], list[Mention]] = {}
-        used = {mention.id for mention in self.kept} | {relation.id for relation in self.relations}
+        old = document.mentions if keep else ()
+        used = {mention.id for mention in old} | {relation.id for relation in self.relations}
         self.names = {letter: _fresh(letter, used) for letter in "TR"}
+        self.unclear: set[str] = set()
+        """Ids that several mentions have, and a relation that is kept refers to."""
+        self.kept = tuple(self._identified(old))
+
+    def _identified(self, mentions: Iterable[Mention]) -> Iterator[Mention]:
+        """The mentions, with a new id for each that has none or an earlier one's, unless a relation refers to that."""
+        named = {value for relation in self.relations for _, value in relation.arguments}
+        there: set[str] = set()
+        for mention in mentions:
+            if mention.id in there and mention.id in named:
+                self.unclear.add(mention.id)
+            elif not mention.id or mention.id in there:
+                mention = replace(mention, id=next(self.names["T"]))
+            there.add(mention.id)
+            yield mention
 
     def mentions_in(self, cut: Cut, results: Iterable[Result]) -> list[Mention]:
         """The mentions that taggers found in a sentence, in order, each once; they have no ids yet."""
@@ -177,8 +193,15 @@ class Draft:
         return length * len(_inside(unit, sides)) ** 2 // 2 > MOST_RELATED
 
     def relate(self, related: Related) -> None:
-        """Add a relation."""
+        """Add a relation.
+
+        Raises:
+            InputError: the id of one of its mentions is another's too, and can't be changed.
+        """
         ids = [m.id or self.ids[m.type, m.spans] for m in (related.first, related.second)]
+        if unclear := self.unclear.intersection(ids):
+            problem = f"document {self.document.id}: a relation of {min(unclear)[:40]!r}, the id of two mentions"
+            raise InputError(problem, expected="one", fix="number the mentions anew, or annotate without --keep")
         arguments = (("Arg1", ids[0]), ("Arg2", ids[1]))
         self.relations.append(Relation(next(self.names["R"]), related.type, arguments, related.attributes))
 

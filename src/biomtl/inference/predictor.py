@@ -42,6 +42,8 @@ class RelationText(str):
     """A text with the two mentions whose relation is asked for."""
 
     entities: tuple[Record, Record]
+    tasks: tuple[str, ...] | None = None
+    """The relation tasks that ask about this pair in this text; ``None`` for all that take mentions of these types."""
 
     @classmethod
     def of(cls, text: str, first: tuple[str, int, int], second: tuple[str, int, int]) -> RelationText:
@@ -271,7 +273,7 @@ class Predictor:
         names = [name for name in self.names if takes(self.tasks[name], text, choices[name])]
         related = [name for name in self.names if self.tasks[name].relation is not None]
         if isinstance(text, RelationText) and related:
-            names = [name for name in names if name in related]
+            names = [name for name in names if name in (related if text.tasks is None else text.tasks)]
             if not names:
                 types = " and ".join(repr(entity["type"]) for entity in text.entities)
                 expected = "; ".join(f"{name}: {_argument_types(self.tasks[name])}" for name in related)

@@ -192,7 +192,8 @@ def metrics_of(task: Task) -> list[Metric]:
                 fix=f"metrics for {task.type}: {fitting}",
             )
         if metric.needs_negative and task.negative is None:
-            raise InputError(f"task {task.name}: metric {name} needs a negative class", fix="name it under `negative`")
+            fix = "name it under `negative`, or choose another metric, such as micro_f1"
+            raise InputError(f"task {task.name}: metric {name} needs a negative class", fix=fix)
         if metric.two_classes and len(task.labels) != 2:
             problem = f"task {task.name}: metric {name} for {len(task.labels)} labels"
             raise InputError(problem, expected="two", fix="choose another, such as macro_f1")

@@ -279,11 +279,11 @@ def stem_of(path: str | Path) -> str:
     return Path(path.stem).stem if path.suffix.lower() == ".gz" else path.stem
 
 
-def read_lines(path: str | Path, on_error: OnError = fail) -> Iterator[tuple[int, str]]:
+def read_lines(path: str | Path, on_error: OnError = fail, ends: str = "\r\n") -> Iterator[tuple[int, str]]:
     """Yield (1-based number, text without line end) of a UTF-8 file; a BOM is dropped, CRLF accepted.
 
     A file whose name ends in ``.gz`` is decompressed while it is read. ``on_error`` is called with the error of a line
-    that can't be read; if it returns, the line is skipped.
+    that can't be read; if it returns, the line is skipped. ``ends`` are the characters that end a line.
 
     Raises:
         InputError: missing or unreadable file, bytes that are not UTF-8, a NUL byte, an absurdly long line.
@@ -294,7 +294,7 @@ def read_lines(path: str | Path, on_error: OnError = fail) -> Iterator[tuple[int
             while raw := stream.readline(MAX_LINE + 1):
                 number += 1
                 try:
-                    text = decode_line(raw, path, number)
+                    text = decode_line(raw, path, number, ends)
                 except InputError as error:
                     on_error(error)
                     while len(raw) > MAX_LINE and not raw.endswith(b"\n"):  # the rest of the line is no line
@@ -310,7 +310,7 @@ def read_lines(path: str | Path, on_error: OnError = fail) -> Iterator[tuple[int
         raise InputError(f"can't be unpacked ({error})", path=path, line=number + 1, fix="copy it again") from error
 
 
-def decode_line(raw: bytes, path: str | Path, number: int) -> str:
+def decode_line(raw: bytes, path: str | Path, number: int, ends: str = "\r\n") -> str:
     """One line's bytes as text, with the checks that every reader shares."""
     if len(raw) > MAX_LINE:
         raise InputError(f"a line of over {MAX_LINE:,} bytes", path=path, line=number, expected="one record per line")
@@ -321,7 +321,7 @@ def decode_line(raw: bytes, path: str | Path, number: int) -> str:
         raise InputError(bad, path=path, line=number, fix="convert the file to UTF-8") from error
     if "\0" in text:
         raise InputError("a NUL byte", path=path, line=number, expected="text", fix="is this a binary file?")
-    return text.rstrip("\r\n")
+    return text.rstrip(ends)
 
 
 def read_jsonl(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 Unit = Literal["sentence", "joined-sentences", "passage", "document"]
+MaskOrder = Literal["arguments", "text"]
 
 
 def _listed(value: Any) -> Any:
@@ -52,6 +53,11 @@ class RelationArguments(BaseModel):
         description="placeholders of the `mask` view; {first} and {second} stand for the mentions' types",
     )
     overlapping: str = Field("@{first}-{second}$", description="placeholder of two mentions that overlap")
+    mask_order: MaskOrder | None = Field(
+        None,
+        description="which mention the first of `masks` stands for: the first argument (`arguments`, the default of "
+        "own tasks), or the one that comes first in the text (`text`, as in BLUE)",
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> RelationArguments:

@@ -83,6 +83,14 @@ def span_positions(rows: Sequence[EncodedRow], spans: Sequence[Span], side: int 
     return result
 
 
+def in_several_rows(places: NDArray[np.int32]) -> int:
+    """How many of these ``[outputs, k, 2]`` outputs are about places in different rows."""
+    rows = places[..., 0]
+    missing = rows < 0
+    highest, lowest = rows.max(1), np.where(missing, np.iinfo(rows.dtype).max, rows).min(1)
+    return int(((highest > lowest) & ~missing.all(1)).sum())
+
+
 def _in_row(row: EncodedRow, spans: Sequence[Span], side: int, begins_text: bool) -> list[tuple[int, int, int]]:
     """First and last position of each span's pieces in a row, and the pieces around it; -1 if it isn't all there."""
     positions = np.flatnonzero(row.sides == side)

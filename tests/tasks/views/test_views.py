@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from biomtl.text.transformer import TransformerProcessor
 
 RELATION = RelationArguments(first=("drug",), second=("illness",), types={"Chemical": "drug"})
 TEXT = "pola zalpidine rimu korinosis vono"
+BOTH = ("drug", "illness")
 DRUG, ILLNESS = Argument("drug", (5, 14)), Argument("illness", (20, 29))
 
 
@@ -27,6 +29,36 @@ def test_mask() -> None:
     assert VIEWS["mask"].text(Pair(TEXT, DRUG, ILLNESS, RELATION)).texts == ("pola @drug$ rimu @illness$ vono",)
     whole = Argument("illness", (5, 19))
     assert VIEWS["mask"].text(Pair(TEXT, DRUG, whole, RELATION)).texts == ("pola @drug-illness$ korinosis vono",)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "given", "wanted"),
+    [
+        ("illness", "drug", {"first": ["drug"], "second": ["illness"]}, "@illness$ rimu @drug$"),
+        ("drug", "drug", {"first": ["drug"], "second": ["drug"], "directed": False}, "@drug$ rimu @drug$"),
+        ("drug", "drug", {"first": ["drug"], "second": ["drug"]}, "@drug2$ rimu @drug1$"),
+        ("illness", "drug", {"first": BOTH, "second": BOTH}, "@illness2$ rimu @drug1$"),
+        ("illness", "drug", {"first": BOTH, "second": BOTH, "masks": ["[A]", "[B {second}]"]}, "[B illness2] rimu [A]"),
+    ],
+)
+def test_each_argument_has_its_own_placeholder(first: str, second: str, given: dict[str, Any], wanted: str) -> None:
+    # The first argument is the mention on the right.
+    pair = Argument(second, ILLNESS.span), Argument(first, DRUG.span)
+    relation = RelationArguments(**given, mask_order="arguments")
+    assert VIEWS["mask"].text(Pair(TEXT, *pair, relation)).texts == (f"pola {wanted} vono",)
+
+
+def test_a_directed_pair_and_the_pair_the_other_way_round_are_two_texts() -> None:
+    relation = RelationArguments(first=BOTH, second=BOTH, mask_order="arguments")
+    one, other, inner = Argument("drug", DRUG.span), Argument("drug", ILLNESS.span), Argument("illness", (5, 9))
+
+    def shown(*pair: Argument) -> tuple[str, ...]:
+        return VIEWS["mask"].text(Pair(TEXT, *pair, relation)).texts
+
+    assert shown(one, other) == ("pola @drug1$ rimu @drug2$ vono",)
+    assert shown(other, one) == ("pola @drug2$ rimu @drug1$ vono",)
+    assert shown(inner, one) == ("pola @illness1-drug2$ rimu korinosis vono",)
+    assert shown(one, inner) == ("pola @illness2-drug1$ rimu korinosis vono",)
 
 
 @pytest.mark.parametrize(

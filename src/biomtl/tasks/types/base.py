@@ -109,6 +109,12 @@ class TaskType(ABC):
         words = self.words(record, task)
         return None if words is None else word_positions(rows, words)[:, None]
 
+    def places(
+        self, record: Record, task: Task, rows: Sequence[EncodedRow], head: HeadChoice = DEFAULT_HEAD
+    ) -> NDArray[np.int32] | None:
+        """``[outputs, k, 2]``: row and position of what outputs are about that read the whole text, if a part of it."""
+        return None
+
     def features(self, record: Record, task: Task, head: HeadChoice = DEFAULT_HEAD) -> NDArray[np.int64] | None:
         """``[outputs, n]``: numbers that the head reads of each output besides its positions; ``None`` for none."""
         return None

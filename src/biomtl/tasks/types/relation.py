@@ -85,6 +85,14 @@ class Relation(Classification):
             return None
         return view_of(head).positions(Pair.of(record, relation_of(task)), rows)
 
+    def places(
+        self, record: Record, task: Task, rows: Sequence[EncodedRow], head: HeadChoice = DEFAULT_HEAD
+    ) -> NDArray[np.int32] | None:
+        """The positions at which a view of the whole text shows the mentions."""
+        if "entities" not in record:
+            return None
+        return view_of(head).places(Pair.of(record, relation_of(task)), rows)
+
     def features(self, record: Record, task: Task, head: HeadChoice = DEFAULT_HEAD) -> NDArray[np.int64] | None:
         """The view's numbers of the pair."""
         if "entities" not in record:

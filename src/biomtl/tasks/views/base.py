@@ -63,6 +63,10 @@ class View(ABC):
         """``[1, k, 2]``: row and position of the pieces that stand for the pair; ``None`` if the whole text does."""
         return None
 
+    def places(self, pair: Pair, rows: Sequence[EncodedRow]) -> NDArray[np.int32] | None:
+        """``[1, k, 2]``: row and position of what shows the mentions, where the whole text stands for the pair."""
+        return None
+
     def features(self, pair: Pair) -> NDArray[np.int64] | None:
         """``[1, n]`` numbers that the head reads besides; ``None`` if there are none."""
         return None

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from biomtl.tasks.views.base import Pair, View
-from biomtl.text.base import Span, TextInput
+from biomtl.text.alignment import span_positions
+from biomtl.text.base import EncodedRow, Span, TextInput
 from biomtl.text.masking import Masked, mask
 from biomtl.text.printable import printable
 
@@ -19,11 +24,18 @@ class MaskView(View):
         """The masked text."""
         return TextInput((mask_entities(pair).text,))
 
+    def places(self, pair: Pair, rows: Sequence[EncodedRow]) -> NDArray[np.int32]:
+        """``[1, 4, 2]``: first and last piece of both placeholders."""
+        masked = mask_entities(pair)
+        return span_positions(rows, (masked.first, masked.second)).reshape(1, 4, 2)
+
 
 def mask_entities(pair: Pair) -> Masked:
     """A pair's text with both arguments hidden, and the places of their placeholders.
 
-    Where the task asks for it, the text becomes plain ASCII first, which may move what follows.
+    Where the task asks for it, the text becomes plain ASCII first, which may move what follows. With ``mask_order:
+    arguments`` each mention has its own argument's placeholder, and if the two could also be each other's, their types
+    are numbered, so that a directed pair and the same pair the other way round are different texts.
     """
     text, first, second, relation = pair.text, pair.first, pair.second, pair.relation
     one, other = first.span, second.span
@@ -31,11 +43,19 @@ def mask_entities(pair: Pair) -> Masked:
         ascii = printable(text)
         one, other = (moved(span, text, ascii) for span in (one, other))
         text = ascii
-    named = [
-        placeholder.replace("{first}", first.type).replace("{second}", second.type)
-        for placeholder in (*relation.masks, relation.overlapping)
-    ]
-    return mask(text, one, other, (named[0], named[1]), named[2])
+    types = (first.type, second.type)
+    by_argument = relation.mask_order == "arguments"
+    swapped = by_argument and other < one
+    numbered = by_argument and relation.directed and relation.fits(second.type, first.type)
+    if numbered:
+        types = (f"{first.type}1", f"{second.type}2")
+    names = (_named(relation.masks[0], types), _named(relation.masks[1], types))
+    joint = _named(relation.overlapping, types[::-1] if numbered and swapped else types)
+    return mask(text, one, other, names[::-1] if swapped else names, joint)
+
+
+def _named(placeholder: str, types: tuple[str, str]) -> str:
+    return placeholder.replace("{first}", types[0]).replace("{second}", types[1])
 
 
 def moved(span: Span, text: str, ascii: str) -> Span:

@@ -1,0 +1,47 @@
+"""Relations of annotated documents: what is one, what its arguments are, and what the view `mask` shows of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from biomtl.batch import encode_examples
+from biomtl.encoders import load_processor
+from own_relations import ARGUMENTS, PAIR, document, fault, lines, own, triples
+
+
+def test_the_mask_view_shows_which_mention_is_which_argument(write, bert: Path) -> None:
+    path = write("a.jsonl", lines(document("Kava, kava.", ("Drug", "Kava"), ("Drug", "kava"))))
+    for order, count in ((None, 2), ("text", 1)):  # BLUE's order hides the direction
+        data = own(path, {"first": "drug", "second": "drug", "mask_order": order}, labels=["raises"])
+        records = {"mine": data.records("train")}
+        examples = encode_examples(load_processor(bert, 32, None), {"mine": data.task}, records, targets=True)
+        assert (len(records["mine"]), len(examples)) == (2, count)
+
+
+def test_the_negative_class_may_be_written_as_a_relation(write) -> None:
+    value = {**PAIR, "relations": [{**PAIR["relations"][0], "type": "none"}]}
+    assert triples(own(write("a.jsonl", lines(value)), labels=["cures"])) == [("Zalpidine", "asthma", "none")]
+
+
+def test_equivalent_mentions_of_brat_are_no_relation(write) -> None:
+    write("d/a.txt", "Kava (KVA) raises tavrixan.")
+    drugs = "T1\tDrug 0 4\tKava\nT2\tDrug 6 9\tKVA\nT3\tDrug 18 26\ttavrixan\n"
+    path = write("d/a.ann", drugs + "*\tEquiv T1 T2\nR1\traises Arg1:T1 Arg2:T3\n").parent
+    for labels in (None, ["raises"]):
+        data = own(path, {"first": "drug", "second": "drug", "directed": False}, labels=labels)
+        assert [label for _, _, label in triples(data)] == ["none", "raises", "none"]
+        assert "1 of 2 relations are not covered: 1 between other types, not" in data.notes[0]
+    named = own(path, {"first": "drug", "second": "drug", "directed": False}, labels=["raises", "Equiv"])
+    assert triples(named)[0] == ("Kava", "KVA", "Equiv")
+
+
+def test_pubtator_s_arguments_without_a_concept_are_mention_lines(write) -> None:
+    block = "1|t|Kava and Kava\n1|a|Rash.\n1\t0\t4\tKava\tDrug\t{}\n1\t9\t13\tKava\tDrug\t\n"
+    block += "1\t14\t18\tRash\tIllness\t-1\n"
+    relation = {**ARGUMENTS, "unit": "document"}
+    path = write("a.pubtator", block.format("-") + "1\tcauses\tT1\tT2\n")
+    assert triples(own(path, relation)) == [("Kava", "Rash", "none"), ("Kava", "Rash", "causes")]
+    path = write("a.pubtator", block.format("T1") + "1\tcauses\tT1\tT2\n")  # a concept comes first
+    assert triples(own(path, relation)) == [("Kava", "Rash", "causes"), ("Kava", "Rash", "none")]
+    path = write("a.pubtator", block.format("-") + "1\tcauses\tT7\tT2\n")
+    assert "no mention 'T7', expected a mention's concept, or T and the number of a mention's line" in fault(path)
