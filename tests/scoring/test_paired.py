@@ -132,3 +132,31 @@ def test_no_difference_is_found_where_there_is_none() -> None:
         found.append(compare({"t": pairing}, resamples=400).p)
     assert np.mean(np.array(found) < 0.05) < 0.09
     assert np.mean(found) > 0.45
+
+
+def test_relations_between_concepts() -> None:
+    """A metric that reads more than labels is recomputed on the documents of both systems."""
+    keys = {"type": "relation", "labels": ["no", "yes"], "negative": "no", "metric": "concept_pair_f1"}
+    task = Task.model_validate({"name": "r", **keys, "relation": {"first": "drug", "second": "illness"}})
+    entities = [[{"identifiers": [f"C{i}"]}, {"identifiers": [f"D{i}"]}] for i in range(12)]
+    gold = [{"id": str(i), "doc_id": f"d{i // 2}", "label": "yes", "entities": e} for i, e in enumerate(entities)]
+    first = [{"id": str(i), "label": "yes" if i % 3 == 0 else "no"} for i in range(12)]
+    second = [{"id": str(i), "label": "yes" if i % 4 else "no"} for i in range(12)]
+    systems = [main_metric(task, gold, predicted) for predicted in (first, second)]
+    test = compare({"r": Pairing(systems[0][0], [systems[0][1]], [systems[1][1]])}, resamples=200)
+    values = [score(task, gold, predicted, resamples=0).main.value for predicted in (first, second)]
+    assert test.difference == pytest.approx(values[1] - values[0])
+
+
+def test_only_one_system_has_probabilities() -> None:
+    """Those of the one stay what they are; the other's answers are certain."""
+    task = TASK.model_copy(update={"metric": "auc"})
+    gold = rows("r", ["yes", "no"] * 6)
+    sure = rows("r", ["yes", "no", "no", "no"] * 3)
+    unsure = [{**row, "probabilities": {"yes": 0.3 + i / 30, "no": 0.7 - i / 30}} for i, row in enumerate(sure)]
+    values = [score(task, gold, predicted, resamples=0).main.value for predicted in (sure, unsure)]
+    metric, one = main_metric(task, gold, sure)
+    _, other = main_metric(task, gold, unsure)
+    for first, second, sign in ((one, other, 1), (other, one, -1)):
+        test = compare({"t": Pairing(metric, [first], [second])}, resamples=100)
+        assert test.difference == pytest.approx(sign * (values[1] - values[0]))

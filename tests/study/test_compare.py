@@ -19,7 +19,7 @@ from biomtl.inference.evaluate import Evaluation
 from biomtl.results import Results
 from biomtl.scoring import paired, score_records
 from biomtl.study.compare import MEAN, Cell, Comparison, compare_runs
-from biomtl.study.tables import console_table
+from biomtl.study.tables import console_table, notes
 from biomtl.suite import load_suite
 
 NAMES = ("cls-text", "tag-drug")
@@ -107,6 +107,18 @@ def test_runs_by_a_pattern(tmp_path: Path, suite: Path, monkeypatch: pytest.Monk
     assert found.outcomes("joint")[0] == 2
     with pytest.raises(InputError, match=r"seed\*/each: no such folder"):
         compare_runs(["seed*/alone", "seed*/each"])
+
+
+def test_a_folder_whose_name_looks_like_a_pattern(tmp_path: Path, suite: Path) -> None:
+    one, two = (write_run(tmp_path / f"lr[{i}]=*", suite, i) for i in (2, 3))
+    assert compare_runs([str(one), str(two)], resamples=100).arms == ("lr[2]=*", "lr[3]=*")
+
+
+def test_too_few_resamples_for_any_difference_to_count(tmp_path: Path, suite: Path) -> None:
+    one, two = (write_run(tmp_path / name, suite, wrong) for name, wrong in (("one", 2), ("two", 0)))
+    said = "No difference of a task can count: with so few resamples no corrected p is below 0.0396."
+    assert said in notes(compare_runs([str(one), str(two)], resamples=100, level=0.03))
+    assert said not in notes(compare_runs([str(one), str(two)], resamples=100))
 
 
 def test_what_cannot_be_compared(tmp_path: Path, suite: Path) -> None:

@@ -16,7 +16,7 @@ from biomtl.errors import InputError
 from biomtl.model import MultiTaskModel, model_folder
 from biomtl.recipes import packaged_recipes
 from biomtl.study.stage_plan import plan_stages
-from biomtl.study.stages import train_stages
+from biomtl.study.stages import stages_finished, train_stages
 from biomtl.suite import load_suite
 from biomtl.training.log import RunLog
 from biomtl.training.masked_words import TASK, MaskedWordsHead
@@ -153,8 +153,10 @@ def test_all_stages_stopped_and_resumed(
     assert json.loads((tmp_path / "broken" / "comparison.json").read_text()) == table
     with pytest.raises(InputError, match="the output already exists"):
         train_stages(recipe, console=QUIET)
-    with pytest.raises(InputError, match="another recipe, resume with the recipe as it was"):
+    with pytest.raises(InputError, match=r"another recipe \(seed\), resume with the recipe as it was"):
         train_stages(recipe.model_copy(update={"seed": 7}), resume=True, console=QUIET)
+    monkeypatch.chdir(tmp_path)
+    train_stages(recipe.model_copy(update={"output": "broken"}), resume=True, console=QUIET)  # the same folder
 
 
 @pytest.mark.parametrize(
@@ -210,6 +212,71 @@ def test_data_of_a_late_stage_are_checked_before_the_first_trains(bert: Path, tm
     with pytest.raises(InputError, match="task masked: record '0' has no entities, expected two mentions for view"):
         biomtl.train(keys, console=QUIET)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_task_without_dev_is_found_before_the_first_stage_trains(bert: Path, tmp_path: Path) -> None:
+    suite = tiny.write_suite(tmp_path / "suite", ("cls-text", "tag-drug"))
+    (suite / "tag-drug" / "dev.jsonl").unlink()  # the joint run can choose its model without it
+    with pytest.raises(InputError, match=r"stage each: tag-drug: no dev split for model selection \(tag-drug\)"):
+        biomtl.train(keys_of(bert, suite, tmp_path / "run", stages=["joint", "each"]), console=QUIET)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_joint_run_of_some_tasks_has_their_teachers(bert: Path, small_suite: Path, tmp_path: Path) -> None:
+    distill = {"teachers": {"cls-text": "a", "tag-drug": "b", "reg-text": "c"}, "unlabelled": [*TASKS, "reg-text"]}
+    keys = keys_of(bert, small_suite, tmp_path / "run", distill=distill, stages=[{"joint": {"tasks": TASKS}}])
+    (run,) = plan_stages(make_recipe({**keys, "tasks": [*TASKS, "reg-text"]}))
+    assert run.recipe.distill is not None
+    assert (list(run.recipe.distill.teachers), list(run.recipe.distill.unlabelled)) == (TASKS, TASKS)
+
+
+@pytest.mark.parametrize(
+    "stages",
+    [
+        [{"alone": {"max_length": 12}}, "joint"],
+        ["joint", {"each": {"eval_steps": 2, "save_steps": 2}}],
+        ["joint", {"each": {"train_on": "train+dev", "early_stopping_patience": None}}],
+    ],
+)
+def test_what_is_written_of_stages_is_read_as_the_same_plan(
+    bert: Path, small_suite: Path, tmp_path: Path, stages: list[Any]
+) -> None:
+    """A default that follows from another key would contradict a stage that changes this one."""
+    keys = keys_of(bert, small_suite, tmp_path / "run", stages=stages, early_stopping_patience=3, save_steps=None)
+    recipe = make_recipe(keys)
+    (tmp_path / "again.yaml").write_text(dump_recipe(recipe))
+    again = load_recipe(tmp_path / "again.yaml")
+    assert again == recipe
+    assert [run.recipe for run in plan_stages(again)] == [run.recipe for run in plan_stages(recipe)]
+
+
+@pytest.mark.slow
+def test_stages_trained_anew_and_stopped(
+    bert: Path, small_suite: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No run of the older recipe is taken for one of the newer; a stage that doesn't score test is not in the table."""
+    keys = keys_of(bert, small_suite, tmp_path / "run", stages=["alone", {"joint": {"predict_test": False}}])
+    folder = train_stages(make_recipe(keys), console=QUIET)
+    assert json.loads((folder / "comparison.json").read_text())["split"] == "dev"
+    newer = make_recipe({**keys, "learning_rate": 5e-4, "stages": ["alone", "joint"]})
+    original, steps = RunLog.step, iter(range(1, 1000))
+
+    def stopping(self: RunLog, done: Any) -> None:
+        original(self, done)
+        if next(steps) in (1, 6):  # in both runs of the first stage
+            raise StoppedError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(RunLog, "step", stopping)
+        for attempt in range(2):
+            with pytest.raises(StoppedError):
+                train_stages(newer, resume=attempt > 0, overwrite=attempt == 0, console=QUIET)
+    assert not stages_finished(newer)
+    train_stages(newer, resume=True, console=QUIET)
+    assert stages_finished(newer)
+    for path in ("alone/cls-text", "alone/tag-drug", "joint"):
+        assert load_recipe(folder / path / "recipe.yaml").learning_rate == 5e-4
+    assert json.loads((folder / "comparison.json").read_text())["split"] == "test"
 
 
 def test_the_whole_protocol_of_mt_bluebert_is_one_recipe() -> None:

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+import signal
+import threading
+import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -15,12 +20,16 @@ from typer.testing import CliRunner
 import tiny
 from biomtl.cli.main import app
 from biomtl.errors import InputError
-from biomtl.study import jobs as jobs_module
+from biomtl.signals import Ended
 from biomtl.study import studies
+from biomtl.study import workers as workers_module
 from biomtl.study.changes import change_of, methods_of
-from biomtl.study.jobs import job, run_in_process, study_folder
+from biomtl.study.jobs import Job, job, seeds_of, study_folder
 from biomtl.study.stage_plan import plan_stages
-from biomtl.study.tune import nested, tune
+from biomtl.study.tune import tune
+from biomtl.study.workers import Workers, repeatable, run_jobs
+from biomtl.training.folder import in_use
+from biomtl.training.log import RunLog
 from biomtl.training.recipe import Recipe
 from biomtl.training.recipe_io import load_recipe, make_recipe
 
@@ -36,13 +45,13 @@ def recipe(bert: Path, small_suite: Path, tmp_path: Path) -> Path:
 def trained(monkeypatch: pytest.MonkeyPatch) -> list[Recipe]:
     """Records every run that is trained from now on."""
     found: list[Recipe] = []
-    original = jobs_module.train
+    original = workers_module.train
 
     def train(recipe: Recipe, **options: Any) -> Any:
         found.append(recipe)
         return original(recipe, **options)
 
-    monkeypatch.setattr(jobs_module, "train", train)
+    monkeypatch.setattr(workers_module, "train", train)
     return found
 
 
@@ -68,7 +77,7 @@ def test_without_each_method(recipe: Path, tmp_path: Path, monkeypatch: pytest.M
     comparison = studies.ablate(loaded, tmp_path / "s", QUIET)
     assert comparison.arms == ("as it is", "without layer_decay", "without ema_decay")
     assert [(one.layer_decay, one.ema_decay) for one in found] == [(0.9, 0.5), (None, 0.5), (0.9, None)]
-    studies.ablate(loaded, tmp_path / "s", QUIET, keys=["ema_decay"])
+    assert len(studies.ablate(loaded, tmp_path / "s", QUIET, keys=["ema_decay", "ema_decay"]).arms) == 2
     assert len(found) == 3
     balanced = load_recipe(recipe, ["layer_decay=0.9", "tasks.cls-text.rebalance=undersample"])
     comparison = studies.ablate(balanced, tmp_path / "s", QUIET, keys=["rebalance"])
@@ -116,36 +125,153 @@ def test_names_are_derived_from_what_determines_a_run(recipe: Path, small_suite:
     assert len({name(), name(seed=1), name(learning_rate=1e-2), name(ema_decay=None)}) == 4
 
 
-def test_search(recipe: Path, tmp_path: Path) -> None:
-    pytest.importorskip("optuna")
-    space = {"learning_rate": {"low": 1e-5, "high": 1e-2, "log": True}, "policy": ["sqrt", "uniform"]}
-    loaded = make_recipe({**_keys(recipe), "tune": space})
-    found = tune(loaded, tmp_path / "s", 2, QUIET)
-    assert len(found["trials"]) == 2
-    assert set(found["best"]["keys"]) == {"learning_rate", "policy"}
-    again = tune(loaded, tmp_path / "s", 3, QUIET)
-    assert again["trials"][:2] == found["trials"]
-    assert len(again["trials"]) == 3
-    assert (tmp_path / "s" / "runs" / again["best"]["run"] / "model").is_dir()
+def test_files_of_any_kind_determine_a_run(bert: Path, recipe: Path, tmp_path: Path) -> None:
+    """Tensors taken from elsewhere do, and the model of a run folder, but not its report."""
+    other, run = tiny.write_encoder(tmp_path / "other"), tmp_path / "run"
+    tiny.model(bert, ("cls-text",), max_length=24).save_pretrained(run / "model")
+    (run / "report.html").write_text("old")
+
+    def name(**changes: Any) -> str:
+        return job("a", load_recipe(recipe), tmp_path, changes, split="dev").folder.name
+
+    first = name(init_from=str(other))
+    tiny.write_encoder(other, seed=1)
+    assert name(init_from=str(other)) != first
+    taught = {"teachers": {"cls-text": str(run)}}
+    first = name(distill=taught)
+    (run / "report.html").write_text("new")
+    assert name(distill=taught) == first
+    (run / "model" / "heads" / "cls-text" / "head.json").write_text("{}")
+    assert name(distill=taught) != first
+    staged = load_recipe(recipe, ["stages=[adapt, joint]", f"adapt.corpus={tmp_path / 'none.txt'}"])
+    with pytest.raises(InputError, match=r"none\.txt: no such file, expected the corpus of the stage adapt"):
+        job("a", staged, tmp_path, {}, split="dev")
 
 
-def test_search_side_by_side(recipe: Path, tmp_path: Path) -> None:
-    pytest.importorskip("optuna")
-    space = {"learning_rate": {"low": 1e-5, "high": 1e-2, "log": True}}
-    loaded = make_recipe({**_keys(recipe), "tune": space})
-    found = tune(loaded, tmp_path / "s", 2, QUIET, workers=2)
-    assert [trial["state"] for trial in found["trials"]] == ["COMPLETE", "COMPLETE"]
-    log = [json.loads(line) for line in (tmp_path / "s" / "trials.log").read_text().splitlines()]
-    reported = {line["trial_id"] for line in log if "intermediate_value" in line}
-    assert reported == {0, 1}  # while they ran, so that hopeless ones can be given up
+def test_what_a_study_decides_itself(recipe: Path, tmp_path: Path) -> None:
+    staged = load_recipe(recipe, ["stages=[{joint: {seed: 7}}]"])
+    with pytest.raises(InputError, match="stages: joint: seed, which the study itself decides, leave it out"):
+        studies.seeds(staged, tmp_path / "s", 2, QUIET)
+    with pytest.raises(InputError, match="--key seed: the study itself decides it"):
+        studies.ablate(load_recipe(recipe), tmp_path / "s", QUIET, keys=["seed=3"])
+    suite = tiny.write_suite(tmp_path / "suite", ("cls-text", "tag-drug"))
+    (suite / "tag-drug" / "test.jsonl").unlink()
+    lacking = load_recipe(recipe, [f"suite={suite}"])
+    with pytest.raises(InputError, match="no test split: tag-drug, leave these tasks out"):
+        studies.pairwise(lacking, tmp_path / "s", QUIET, split="test")
+    (suite / "cls-text" / "test.jsonl").unlink()
+    with pytest.raises(InputError, match="a study on test, but no task has a test split"):
+        studies.seeds(lacking, tmp_path / "s", 2, QUIET, split="test")
+    assert not (tmp_path / "s").exists()
 
 
-def test_trials_with_the_same_values_do_not_meet(recipe: Path, tmp_path: Path) -> None:
-    pytest.importorskip("optuna")
-    loaded = make_recipe({**_keys(recipe), "tune": {"policy": ["sqrt", "uniform"]}})
-    found = tune(loaded, tmp_path / "s", 3, QUIET, workers=3)
-    assert {trial["state"] for trial in found["trials"]} == {"COMPLETE"}
-    assert len(list((tmp_path / "s" / "runs").glob("*/metrics.json"))) <= 2
+def test_pairs_have_the_teachers_of_their_tasks(recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Job] = []
+
+    def stop(jobs: list[Job], *_: Any, **__: Any) -> None:
+        seen.extend(jobs)
+        raise ArithmeticError
+
+    monkeypatch.setattr(studies, "run_jobs", stop)
+    distill = '{"teachers": {"cls-text": "a", "tag-drug": "b"}}'
+    with pytest.raises(ArithmeticError):
+        studies.pairwise(load_recipe(recipe, [f"distill={distill}"]), tmp_path / "s", QUIET)
+    found = [list(one.recipe.distill.teachers) for one in seen if one.recipe.distill]
+    assert found == [["cls-text"], ["tag-drug"], ["cls-text", "tag-drug"]]
+
+
+def test_no_two_runs_share_a_teacher() -> None:
+    assert list(seeds_of(make_recipe({"seed": 7}), 3)) == [7, 8, 9]
+    several = [{"alone": {"seeds": 3}}, {"joint": {"distill": {"teachers": "alone"}}}]
+    assert list(seeds_of(make_recipe({"stages": several}), 3)) == [42, 45, 48]
+
+
+def test_one_seed_has_no_interval(recipe: Path, tmp_path: Path) -> None:
+    found = studies.seeds(load_recipe(recipe), tmp_path / "s", 1, QUIET)
+    own = found["cls-text"]
+    assert own["values"] == [own["mean"]]
+    assert own["sd"] is own["low"] is own["high"] is None
+    assert f"| cls-text | {own['mean']:.4f} |  |  |" in (tmp_path / "s" / "study.md").read_text()
+
+
+def test_the_gains_of_many_tasks_can_be_more_than_chance() -> None:
+    for tasks in range(2, 40):
+        tests = tasks * (tasks - 1)
+        assert 2 / (studies.resamples_for(tests) + 1) * tests < 0.05
+
+
+def test_a_run_stopped_before_its_first_checkpoint_and_again_later_goes_on(
+    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second attempt is written beside the first, and is what the third continues."""
+    one = job("a", load_recipe(recipe, ["num_train_epochs=3"]), tmp_path / "s", {}, split="dev")
+    original = RunLog.step
+
+    def stopped_at(number: int) -> None:
+        def step(self: RunLog, done: Any) -> None:
+            original(self, done)
+            if done.step == number:
+                raise ArithmeticError
+
+        with monkeypatch.context() as patched:
+            patched.setattr(RunLog, "step", step)
+            with pytest.raises(ArithmeticError):
+                run_jobs([one], QUIET)
+
+    stopped_at(1)
+    assert not one.begun
+    stopped_at(8)
+    assert one.begun
+    with monkeypatch.context() as patched:
+        taken: list[int] = []
+        patched.setattr(RunLog, "step", lambda self, done: (taken.append(done.step), original(self, done)))
+        run_jobs([one], QUIET)
+    assert one.finished
+    assert taken[0] > 1
+
+
+@pytest.mark.slow
+def test_stages_side_by_side(recipe: Path, tmp_path: Path) -> None:
+    """What a process of its own reads is the same recipe: a shorter stage doesn't contradict a default."""
+    stages = "stages=[joint, {each: {max_length: 12, eval_steps: 2}}]"
+    found = studies.seeds(load_recipe(recipe, [stages]), tmp_path / "s", 2, QUIET, workers=2)
+    assert [len(found[stage]["mean"]["values"]) for stage in ("joint", "each")] == [2, 2]
+
+
+def test_every_worker_has_a_gpu_of_its_own(recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also when one run takes longer than the two that come after it."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
+    jobs = [job("a", load_recipe(recipe), tmp_path, {"seed": i}, split="dev") for i in range(3)]
+    processes, used, wait = Workers(2), [], threading.Event()
+
+    def train(one: Job, device: str | None, watch: Any) -> None:
+        used.append((one.recipe.seed, device))
+        assert one.recipe.seed > 0 or wait.wait(20)
+        if one.recipe.seed == 2:
+            wait.set()
+
+    monkeypatch.setattr(processes, "_train", train)
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(processes.train, jobs))
+    assert dict(used) == {0: "3", 1: "5", 2: "5"}
+
+
+@pytest.mark.slow
+def test_a_signal_ends_all_processes(recipe: Path, tmp_path: Path) -> None:
+    """What they have done so far is kept."""
+    long = load_recipe(recipe, ["num_train_epochs=1000"])
+    jobs = [job("a", long, tmp_path, {"seed": i}, split="dev") for i in (1, 2)]
+
+    def ended() -> None:
+        with repeatable(), ThreadPoolExecutor(2) as pool, Workers(2) as processes:
+            list(map(partial(pool.submit, processes.train), jobs))
+            while not all(one.begun for one in jobs):
+                time.sleep(0.1)
+            raise Ended(signal.SIGTERM)
+
+    with pytest.raises(Ended, match="terminated, run the same command again to continue"):
+        ended()
+    assert not any(one.finished or in_use(one.folder) for one in jobs)
 
 
 def test_what_a_watcher_raises_stops_the_run(recipe: Path, tmp_path: Path) -> None:
@@ -156,7 +282,7 @@ def test_what_a_watcher_raises_stops_the_run(recipe: Path, tmp_path: Path) -> No
         raise ArithmeticError
 
     with pytest.raises(ArithmeticError):
-        run_in_process(one, 0, 1, watch)
+        Workers(1).train(one, watch)
     assert not one.finished
     assert one.begun
 
@@ -165,26 +291,6 @@ def _keys(path: Path) -> dict[str, Any]:
     import yaml
 
     return yaml.safe_load(path.read_text())
-
-
-@pytest.mark.parametrize(
-    ("space", "message"),
-    [
-        ({"learning_rat": [1, 2]}, "tune names 'learning_rat', which is not a recipe key"),
-        ({"smart.wait": [1, 2]}, r"tune names 'smart\.wait'"),
-        ({"learning_rate": {"low": 1, "high": 0.1}}, "low 1 is not below high 0.1"),
-        ({"learning_rate": {"low": 0, "high": 0.1, "log": True}}, "log needs a low above 0"),
-        ({"policy": ["sqrt"]}, "1 value, give two or more"),
-    ],
-)
-def test_spaces_that_do_not_fit(space: dict[str, Any], message: str) -> None:
-    with pytest.raises(InputError, match=message):
-        make_recipe({"tune": space})
-
-
-def test_dotted_keys_keep_their_siblings() -> None:
-    recipe = make_recipe({"smart": {"steps": 2}})
-    assert nested(recipe, {"smart.weight": 3.0, "seed": 1}) == {"smart": {"steps": 2, "weight": 3.0}, "seed": 1}
 
 
 STAGES = ["alone", {"joint": {"layer_decay": 0.9}}]

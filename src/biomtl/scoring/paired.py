@@ -108,9 +108,17 @@ def both(first: Matched, second: Matched) -> Matched:
         mentions(first.gold_mentions, second.gold_mentions),
         mentions(first.predicted_mentions, second.predicted_mentions),
         None
-        if first.probabilities is None or second.probabilities is None
-        else np.concatenate([first.probabilities, second.probabilities]),
+        if first.probabilities is None and second.probabilities is None
+        else np.concatenate([_probabilities(first), _probabilities(second)]),
+        None if first.concepts is None or second.concepts is None else [*first.concepts, *second.concepts],
     )
+
+
+def _probabilities(rows: Matched) -> Floats:
+    """``[rows, labels]``: those of the predictions, which are certain where they give none."""
+    if rows.probabilities is not None:
+        return rows.probabilities
+    return np.eye(len(rows.labels))[[label for (label,) in rows.predicted]]
 
 
 def compare(pairings: Mapping[str, Pairing], *, resamples: int, seed: int = 0) -> Test:

@@ -76,7 +76,8 @@ def read_arm(text: str, split: Split) -> Arm:
     name, equals, rest = text.partition("=")
     if not equals or Path(text).exists():
         name, rest = "", text
-    folders = [Path(found) for found in sorted(glob.glob(rest))] if glob.has_magic(rest) else [Path(rest)]
+    pattern = glob.has_magic(rest) and not Path(rest).exists()
+    folders = [Path(found) for found in sorted(glob.glob(rest))] if pattern else [Path(rest)]
     if not folders:
         raise InputError("no such folder", path=rest, expected="a run, or a folder of runs")
     runs: dict[str, list[ScoredRun]] = {}

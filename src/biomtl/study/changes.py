@@ -14,6 +14,7 @@ from biomtl.training.recipe import Recipe
 from biomtl.training.stage import NOT_OF_RUNS, Stage
 
 TAKEN_OUT = (*METHODS, "lora", "frozen_layers")
+NOT_CHANGED = ("seed", "output", "predict_test", "tune")
 Change = tuple[str, dict[str, Any]]
 """An arm's name, and the keys of the recipe that are other in it, ``None`` for one that is taken out."""
 
@@ -42,6 +43,8 @@ def change_of(recipe: Recipe, said: str) -> Change:
     if key in _of_tasks(recipe) - Recipe.model_fields.keys() and not sets:
         tasks = {name: plain(options) for name, options in recipe.tasks.items()}
         return label, {"tasks": {n: {k: v for k, v in own.items() if k != key} for n, own in tasks.items()}}
+    if key in NOT_CHANGED:
+        raise InputError(f"--key {key}: the study itself decides it", fix="leave it out")
     if key not in Recipe.model_fields:
         raise InputError(f"--key {key}: no key of a recipe", fix=nearest(key, [*Recipe.model_fields, *stages]))
     if not sets and key not in recipe.model_fields_set:

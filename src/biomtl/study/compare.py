@@ -71,6 +71,12 @@ class Comparison:
         found = [self.cells[task][arm].outcome for task in self.tasks]
         return found.count("win"), found.count("tie"), found.count("loss")
 
+    @property
+    def least_p(self) -> float | None:
+        """The smallest corrected p-value that the resamples allow, if even it doesn't count."""
+        least = 2 / (self.resamples + 1) * len(self.tasks) * (len(self.arms) - 1)
+        return min(1.0, least) if least >= self.level else None
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return asdict(self)

@@ -3,38 +3,30 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import os
-import subprocess
-import sys
-import tempfile
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from biomtl.errors import InputError
+from biomtl.model import model_folder
 from biomtl.storage.checksums import sha256, take
 from biomtl.storage.files import atomic_file, write_json
 from biomtl.study.arms import Arm, ScoredRun, scored_runs
 from biomtl.study.stage_plan import FINAL, given_keys, plan_stages
-from biomtl.study.stages import stages_finished, train
-from biomtl.suite import load_suite
+from biomtl.study.stages import stages_finished
+from biomtl.suite import Suite, load_suite
 from biomtl.tasks.task import Split
-from biomtl.training.checkpoint import latest_checkpoint
-from biomtl.training.folder import CHECKPOINTS, RECIPE, is_finished
+from biomtl.training.folder import RECIPE, interrupted, is_finished
 from biomtl.training.recipe import Recipe
 from biomtl.training.recipe_io import dump_recipe, make_recipe
 from biomtl.training.splits import scored_splits
 
 RUNS, INDEX = "runs", "study.json"
-POLL_SECONDS = 1.0
 ELSEWHERE = ("output", "num_threads", "report_to", "save_strategy", "save_steps", "save_minutes", "save_total_limit")
 """Keys that don't decide what a run learns."""
+DECIDED = ("seed", "predict_test")
+"""Keys that a study gives every run."""
 
 
 @dataclass(frozen=True)
@@ -57,9 +49,7 @@ class Job:
     @property
     def begun(self) -> bool:
         """Whether an earlier call left something to go on with."""
-        if self.recipe.stages:
-            return (self.folder / RECIPE).is_file()
-        return latest_checkpoint(self.folder / CHECKPOINTS) is not None
+        return (self.folder / RECIPE).is_file() if self.recipe.stages else interrupted(self.folder) is not None
 
     @property
     def stages(self) -> list[str]:
@@ -75,26 +65,48 @@ def job(arm: str, recipe: Recipe, out: Path, changes: Mapping[str, Any], *, spli
     Raises:
         InputError: the run wouldn't score that split.
     """
+    if split == "train":
+        raise InputError("a study on train", expected="dev or test")
     values = {key: value for key, value in given_keys(recipe).items() if key not in ("output", "tune")}
     values |= {"predict_test": split == "test", **changes}
     values = {key: value for key, value in values.items() if value is not None}
     made = make_recipe({**values, "output": "run"})
+    for stage in made.stages:
+        for key in {key for keys in (stage.keys, *stage.by_task.values()) for key in keys if key in DECIDED}:
+            problem = f"stages: {stage.name}: {key}, which the study itself decides"
+            raise InputError(problem, fix="leave it out of the stage")
     runs = [run.recipe for run in plan_stages(made) if run.stage in FINAL and run.scores] if made.stages else [made]
     if not all(split in scored_splits(run) for run in runs):
         fix = "set eval_strategy: epoch or eval_steps, or compare on test with --split test"
         raise InputError(f"a study on {split}, but eval_strategy is no, so that nothing is scored on {split}", fix=fix)
-    return Job(arm, made.model_copy(update={"output": str(out / RUNS / content_name(made))}))
+    suite = load_suite(made.suite, list(made.tasks) or None, made.own_tasks)
+    if not any(split in entry for entry in suite.data.values()):
+        raise InputError(f"a study on {split}, but no task has a {split} split", path=made.suite)
+    return Job(arm, made.model_copy(update={"output": str(out / RUNS / content_name(made, suite))}))
 
 
-def content_name(recipe: Recipe) -> str:
+def seeds_of(recipe: Recipe, count: int) -> range:
+    """A study's seeds, from the recipe's own on.
+
+    They are consecutive, unless a stage trains several teachers of successive seeds: no two runs share a teacher.
+    """
+    step = max((stage.seeds for stage in recipe.stages), default=1)
+    return range(recipe.seed, recipe.seed + step * count, step)
+
+
+def content_name(recipe: Recipe, suite: Suite) -> str:
     """A name from all that decides a run: its keys, its data, and an encoder or teachers in folders."""
-    suite = load_suite(recipe.suite, list(recipe.tasks) or None, recipe.own_tasks)
     decisive = recipe.model_copy(update={key: Recipe.model_fields[key].default for key in ELSEWHERE})
     runs = [run.recipe for run in plan_stages(recipe)] if recipe.stages else [recipe]
-    folders = [take(Path(name)) for name in dict.fromkeys(_read_by(runs)) if Path(name).is_dir()]
+    # Of a run only its model counts: its report may be written anew.
+    folders = [take(model_folder(name)) for name in dict.fromkeys(_read_by(runs)) if Path(name).is_dir()]
     said = f"{dump_recipe(decisive)}\n{suite.provenance()}\n{folders}"
-    corpora = {run.adapt.corpus for run in runs if run.adapt is not None and run.adapt.corpus is not None}
-    said += "".join(f"\n{sha256(Path(corpus))}" for corpus in sorted(corpora))
+    files = {run.adapt.corpus for run in runs if run.adapt is not None and run.adapt.corpus is not None}
+    files |= {run.init_from for run in runs if run.init_from is not None and Path(run.init_from).is_file()}
+    for name in sorted(files):
+        if not Path(name).is_file():
+            raise InputError("no such file", path=name, expected="the corpus of the stage adapt")
+        said += f"\n{sha256(name)}"
     return hashlib.sha256(said.encode()).hexdigest()[:16]
 
 
@@ -102,6 +114,7 @@ def _read_by(runs: Iterable[Recipe]) -> Iterator[str]:
     """Encoders and teachers; those that a stage trains aren't there yet."""
     for run in runs:
         yield run.encoder
+        yield from filter(None, [run.init_from])
         if run.distill is not None:
             yield from (name for names in run.distill.teachers.values() for name in names)
 
@@ -117,92 +130,6 @@ def study_folder(out: Path) -> Path:
     if out.exists() and not out.is_dir():
         raise InputError("a file", path=out, expected="a folder", fix="choose another --out")
     return out
-
-
-def run_jobs(jobs: Sequence[Job], console: Console, *, workers: int = 1) -> None:
-    """Train what isn't finished, continue what was interrupted; with several workers, side by side.
-
-    A worker is a process of its own, with its share of the CPU's cores and its turn among the GPUs.
-
-    Raises:
-        InputError: a run failed; the message is its last line.
-    """
-    todo = [one for one in {job.folder: job for job in jobs}.values() if not one.finished]
-    done = len({job.folder for job in jobs}) - len(todo)
-    console.print(f"study: {done} runs finished, {len(todo)} to go", markup=False)
-    if workers == 1:
-        for one in todo:
-            console.print(f"study: {one.arm}, seed {one.recipe.seed}: {one.folder}", markup=False)
-            train(one.recipe, resume=one.begun, overwrite=not one.begun, console=Console(quiet=True))
-        return
-    with ThreadPoolExecutor(workers) as pool:
-        for one, _ in zip(todo, pool.map(run_in_process, todo, range(len(todo)), [workers] * len(todo)), strict=True):
-            console.print(f"study: {one.arm}, seed {one.recipe.seed}: finished", markup=False)
-
-
-def run_in_process(
-    one: Job, number: int, workers: int, watch: Callable[[Mapping[str, Any]], None] | None = None
-) -> None:
-    """Train a run in a process of its own.
-
-    Args:
-        one: the run.
-        number: its turn among the GPUs.
-        workers: how many share the CPU's cores.
-        watch: called with each line of the run's log about dev; what it raises stops the run.
-
-    Raises:
-        InputError: the run failed; the message is its last line.
-    """
-    path = one.folder.parent / f"{one.folder.name}.yaml"
-    with atomic_file(path) as stream:
-        stream.write(dump_recipe(one.recipe))
-    words = ["-m", "biomtl.cli.main", "train", str(path), "--resume" if one.begun else "--overwrite"]
-    environment = {**os.environ, "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // workers))}
-    devices = _devices()
-    if devices:
-        environment["CUDA_VISIBLE_DEVICES"] = devices[number % len(devices)]
-    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as said:
-        with subprocess.Popen(
-            [sys.executable, *words], env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=said
-        ) as process:
-            try:
-                if watch is not None:
-                    for line in _dev_lines(one.folder / "log.jsonl", process):
-                        watch(line)
-                process.wait()
-            except BaseException:
-                process.terminate()
-                raise
-        said.seek(0)
-        lines = said.read().strip().splitlines() or ["no message"]
-    if process.returncode:
-        raise InputError(f"run {one.arm} failed ({lines[-1]})", path=one.folder, fix=f"biomtl train {path}")
-
-
-def _dev_lines(path: Path, process: subprocess.Popen[bytes]) -> Iterator[Mapping[str, Any]]:
-    """What a run logs about dev, as it does so; a resumed run begins with what is known of it."""
-    last, ended = 0, False
-    while not ended:
-        ended = process.poll() is not None
-        text = path.read_text(encoding="utf-8") if path.is_file() else ""
-        complete = text.split("\n")[:-1]
-        for line in map(json.loads, (line for line in complete if '"split"' in line)):
-            if line["split"] == "dev" and line["step"] > last:
-                last = line["step"]
-                yield line
-        if not ended:
-            time.sleep(POLL_SECONDS)
-
-
-def _devices() -> list[str]:
-    """The GPUs that the study may use."""
-    import torch
-
-    said = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if said is not None:
-        return [name for name in said.split(",") if name]
-    return [str(i) for i in range(torch.cuda.device_count())]
 
 
 def arms_of(jobs: Sequence[Job], split: Split, stage: str = "") -> list[Arm]:

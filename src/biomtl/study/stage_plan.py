@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -171,30 +171,36 @@ def _recipe(recipe: Recipe, stage: Stage, fixed: Mapping[str, Any], task: str | 
         values["distill"] = {**distill, "teachers": {name: teacher_folders(recipe, name) for name in values["tasks"]}}
     try:
         made = make_recipe({**values, **fixed})
-        return made if task is None or made.distill is None else made.model_copy(update=_own_teachers(made, task))
+        return with_own_teachers(made, recipe.tasks) if len(made.tasks) < len(recipe.tasks) else made
     except InputError as error:
         where = stage.name if task is None else f"{stage.name}: {task}"
         raise InputError(f"stages: {where}: {error.found}", expected=error.expected, fix=error.fix) from error
 
 
-def _own_teachers(recipe: Recipe, task: str) -> dict[str, Any]:
-    """A single-task run's ``distill``: the task's own teachers, if it has any, and no texts of other tasks.
+def with_own_teachers(recipe: Recipe, known: Collection[str]) -> Recipe:
+    """The recipe without the teachers and texts of those known tasks that it doesn't have.
 
     Raises:
         InputError: a teacher for all tasks is no model.
     """
-    assert recipe.distill is not None
+    if recipe.distill is None:
+        return recipe
+    others = set(map(canonical, known)) - set(map(canonical, recipe.tasks))
     teachers = {}
     for name, runs in recipe.distill.teachers.items():
-        own = tuple(run for run in runs if _teaches(run, task)) if name == EVERY else runs
-        if own and (name == EVERY or canonical(name) == canonical(task)):
+        own = tuple(run for run in runs if _teaches(run, recipe.tasks)) if name == EVERY else runs
+        if own and canonical(name) not in others:
             teachers[name] = own
-    update = {"teachers": teachers, "unlabelled": (), "pairs": 0}
-    return {"distill": recipe.distill.model_copy(update=update) if teachers else None}
+    texts = tuple(name for name in recipe.distill.unlabelled if canonical(name) not in others)
+    update: dict[str, Any] = {"teachers": teachers, "unlabelled": texts}
+    if len(recipe.tasks) == 1:
+        update |= {"unlabelled": (), "pairs": 0}
+    distill = recipe.distill.model_copy(update=update) if teachers else None
+    return recipe.model_copy(update={"distill": distill})
 
 
-def _teaches(run: str, task: str) -> bool:
-    return not {task, canonical(task)}.isdisjoint(read_manifest(model_folder(run))["tasks"])
+def _teaches(run: str, tasks: Collection[str]) -> bool:
+    return not {*tasks, *map(canonical, tasks)}.isdisjoint(read_manifest(model_folder(run))["tasks"])
 
 
 def _chosen(recipe: Recipe, stage: str, names: Any) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from biomtl.errors import InputError
 from biomtl.model import MultiTaskModel
 from biomtl.report.console import table_console
 from biomtl.results import FILE, Results
-from biomtl.storage.files import atomic_file, refuse_existing
+from biomtl.storage.files import atomic_file, refuse_existing, write_json
+from biomtl.storage.structured import read_json
 from biomtl.study.compare import compare_runs
 from biomtl.study.stage_plan import FINAL, StageRun, plan_stages, teacher_folders
 from biomtl.study.tables import console_table, markdown
@@ -25,17 +27,18 @@ from biomtl.suite import Suite, load_suite
 from biomtl.tasks.task import Split
 from biomtl.training.accelerator import make_accelerator, on_main_process
 from biomtl.training.adapt import adapt
-from biomtl.training.assemble import with_task_names
-from biomtl.training.checkpoint import latest_checkpoint
-from biomtl.training.folder import CHECKPOINTS, RECIPE, is_finished
+from biomtl.training.assemble import same_place, with_task_names
+from biomtl.training.folder import RECIPE, discard_progress, in_use, interrupted, is_finished
 from biomtl.training.recipe import Recipe
 from biomtl.training.recipe_io import dump_recipe, load_recipe, make_recipe
 from biomtl.training.run import Run
 from biomtl.training.run import train as train_run
-from biomtl.training.splits import check_readable
+from biomtl.training.splits import check_readable, check_splits
 from biomtl.training.teaching import teachers_of
 
 COMPARISON = "comparison"
+OLD = "old-runs.json"
+"""Names the runs that are still to be replaced."""
 
 
 def train(
@@ -111,29 +114,32 @@ def train_stages(
     accelerator = make_accelerator(recipe)
     for run in runs:
         make_accelerator(run.recipe)  # refuses now what a late stage can't do with these processes
-    _check_data(recipe, runs)
-    on_main_process(accelerator, lambda: _claim(folder, recipe, resume=resume, overwrite=overwrite))
+    _check_data(recipe, [run for run in runs if overwrite or not run.finished])
+    on_main_process(accelerator, lambda: _claim(folder, recipe, runs, resume=resume, overwrite=overwrite))
+    old = on_main_process(accelerator, lambda: _old(folder))
     for run in runs:
-        if run.finished and not overwrite:
+        if run.finished and run.label not in old:
             continue
         if accelerator.is_main_process:
             console.print(f"stage {run.label}", markup=False)
-        begun = not overwrite and latest_checkpoint(run.folder / CHECKPOINTS) is not None
+        begun = on_main_process(accelerator, partial(interrupted, run.folder)) is not None
         options: dict[str, Any] = {"resume": begun, "overwrite": not begun, "console": console}
         if run.stage == "adapt":
             adapt(run.recipe, **options)
         else:
             train(run.recipe, **options, command=command)
-    on_main_process(accelerator, lambda: _compare(folder, recipe, [run.stage for run in runs], console))
+        old = [label for label in old if label != run.label]
+        on_main_process(accelerator, partial(_keep_in_mind, folder, old))
+    on_main_process(accelerator, lambda: _compare(folder, recipe, runs, console))
     return folder
 
 
 def stages_finished(recipe: Recipe) -> bool:
     """Whether every run of the stages is finished, and so is their table."""
-    folder = Path(recipe.output)
-    scoring = [stage.name for stage in recipe.stages if stage.name in FINAL]
-    compared = len(scoring) < 2 or (folder / f"{COMPARISON}.md").is_file()
-    return compared and all(run.finished for run in plan_stages(recipe))
+    folder, runs = Path(recipe.output), list(plan_stages(recipe))
+    if _old(folder) or not all(run.finished for run in runs):
+        return False
+    return (folder / f"{COMPARISON}.md").is_file() or _compared(recipe, runs) is None
 
 
 def _check_data(recipe: Recipe, runs: Sequence[StageRun]) -> None:
@@ -142,36 +148,83 @@ def _check_data(recipe: Recipe, runs: Sequence[StageRun]) -> None:
     check_readable(suite.with_options(with_task_names(recipe, suite).tasks))
     later = {folder for task in recipe.tasks for folder in teacher_folders(recipe, task)}
     for run in runs:
-        named = with_task_names(run.recipe, suite)
-        if named.distill is not None and not run.finished and later.isdisjoint(*named.distill.teachers.values()):
-            teachers_of(named.distill, suite.only(named.tasks).tasks)
+        if run.stage == "adapt":
+            continue
+        own = with_task_names(run.recipe, suite)
+        try:
+            check_splits(suite.only(own.tasks), own)
+            if own.distill is not None:
+                given = own.distill.teachers.items()
+                there = {task: tuple(name for name in names if name not in later) for task, names in given}
+                kept = {"teachers": {task: names for task, names in there.items() if names}}
+                teachers_of(own.distill.model_copy(update=kept), suite.only(own.tasks).tasks)
+        except InputError as error:
+            problem = f"stage {run.label}: {error.found}"
+            where, expected = error.path, error.expected
+            raise InputError(problem, path=where, line=error.line, expected=expected, fix=error.fix) from error
 
 
-def _claim(folder: Path, recipe: Recipe, *, resume: bool, overwrite: bool) -> None:
+def _claim(folder: Path, recipe: Recipe, runs: Sequence[StageRun], *, resume: bool, overwrite: bool) -> None:
     path = folder / RECIPE
     if path.is_file() and not overwrite:
         if not resume:
             fix = "go on with --resume, or add --overwrite"
             raise InputError("the output already exists", path=folder, fix=fix)
-        if load_recipe(path) != recipe:
-            raise InputError("another recipe", path=path, fix="resume with the recipe as it was")
+        before = load_recipe(path)
+        keys = [key for key in Recipe.model_fields if not same_place(getattr(before, key), getattr(recipe, key))]
+        if differing := ", ".join(key for key in keys if key != "output"):
+            raise InputError(f"another recipe ({differing})", path=path, fix="resume with the recipe as it was")
         return
     if not path.is_file() and resume:
         raise InputError("nothing to resume", path=folder, expected=f"{RECIPE} of an earlier call")
     if not path.is_file():
         refuse_existing(folder, False, output="run", inputs=(recipe.encoder, recipe.suite))
+    if busy := next((run.folder for run in runs if in_use(run.folder)), None):
+        raise InputError("another process is training in this folder", path=busy, fix="wait until it ends")
     folder.mkdir(parents=True, exist_ok=True)
+    _keep_in_mind(folder, [run.label for run in runs if run.finished])
+    for run in runs:
+        discard_progress(run.folder)
     with atomic_file(path) as stream:
         stream.write(dump_recipe(recipe))
 
 
-def _compare(folder: Path, recipe: Recipe, stages: Sequence[str], console: Console) -> None:
+def _old(folder: Path) -> list[str]:
+    """The finished runs that are older than the recipe, which ``--overwrite`` trains anew."""
+    path = folder / OLD
+    return list(read_json(path, "names of runs")["runs"]) if path.is_file() else []
+
+
+def _keep_in_mind(folder: Path, old: Sequence[str]) -> None:
+    if old:
+        write_json(folder / OLD, {"runs": list(old)})
+    else:
+        (folder / OLD).unlink(missing_ok=True)
+
+
+def _compared(recipe: Recipe, runs: Sequence[StageRun]) -> tuple[Split, list[str]] | None:
+    """The split on which two stages or more were scored, test if there is a choice, and these stages."""
+    splits: list[Split] = ["test", "dev"] if recipe.predict_test else ["dev"]
+    for split in splits:
+        scored = {run.stage for run in runs if run.scores and run.stage in FINAL and _scores(run, split)}
+        if len(scored) > 1:
+            return split, [name for name in FINAL if name in scored]
+    return None
+
+
+def _scores(run: StageRun, split: Split) -> bool:
+    return bool(Results.read(run.folder / FILE).on(split))
+
+
+def _compare(folder: Path, recipe: Recipe, runs: Sequence[StageRun], console: Console) -> None:
     """One table of the stages that score tasks, the first of them as the baseline."""
-    arms = [str(folder / name) for name in FINAL if name in stages]
-    if len(arms) < 2:
+    chosen = _compared(recipe, runs)
+    if chosen is None:
         return
-    split: Split = "test" if recipe.predict_test else "dev"
-    found = compare_runs(arms, split)
+    split, stages = chosen
+    for name in dict.fromkeys(run.stage for run in runs if run.stage in FINAL and run.stage not in stages):
+        console.print(f"stage {name}: not in the table, as it isn't scored on {split}", markup=False)
+    found = compare_runs([str(folder / name) for name in stages], split)
     for suffix, text in ((".json", json.dumps(found.to_dict(), indent=2) + "\n"), (".md", markdown(found))):
         with atomic_file(folder / f"{COMPARISON}{suffix}") as stream:
             stream.write(text)

@@ -18,9 +18,12 @@ from biomtl.scoring.paired import Pairing, Test, compare, holm
 from biomtl.study.arms import Arm, gold_suite, matched
 from biomtl.study.changes import change_of, methods_of
 from biomtl.study.compare import Comparison, compare_arms
-from biomtl.study.jobs import Job, arms_of, job, refuse_stages, run_jobs, write_study
+from biomtl.study.jobs import Job, arms_of, job, refuse_stages, seeds_of, write_study
 from biomtl.study.plots import matrix_plot
+from biomtl.study.stage_plan import plain, with_own_teachers
 from biomtl.study.tables import console_table, markdown
+from biomtl.study.workers import run_jobs
+from biomtl.suite import load_suite
 from biomtl.tasks.task import Split
 from biomtl.training.recipe import Recipe
 
@@ -36,7 +39,7 @@ def seeds(
     Returns:
         What ``study.json`` says of each task; of a recipe with stages, by stage.
     """
-    jobs = [job("seeds", recipe, out, {"seed": recipe.seed + i}, split=split) for i in range(count)]
+    jobs = [job("seeds", recipe, out, {"seed": seed}, split=split) for seed in seeds_of(recipe, count)]
     run_jobs(jobs, console, workers=workers)
     found = {stage: _over_seeds(arm, split) for stage in jobs[0].stages for arm in arms_of(jobs, split, stage)}
     lines: list[str] = []
@@ -48,7 +51,9 @@ def seeds(
         lines += [f"Stage `{stage}`", ""] * bool(stage)
         lines += ["| task | mean | sd | 95 % of the mean |", "| --- | --- | --- | --- |"]
         for task, v in tasks.items():
-            mean, sd, interval = f"{v['mean']:.4f}", f"{v['sd']:.4f}", f"{v['low']:.4f} - {v['high']:.4f}"
+            mean, sd, interval = f"{v['mean']:.4f}", "", ""
+            if count > 1:
+                sd, interval = f"{v['sd']:.4f}", f"{v['low']:.4f} - {v['high']:.4f}"
             table.add_row(task, mean, sd, interval, f"{min(v['values']):.4f}", f"{max(v['values']):.4f}")
             lines.append(f"| {task} | {mean} | {sd} | {interval} |")
         lines.append("")
@@ -59,17 +64,19 @@ def seeds(
 
 
 def _over_seeds(arm: Arm, split: Split) -> dict[str, Any]:
-    """Values, mean, standard deviation and interval of each task, and of the mean over tasks."""
+    """Values and mean of each task and of the mean over tasks; of several seeds also deviation and interval."""
     scores = {task: arm.scores(task, split) for task in arm.runs}
     rows = {task: [score.value for score in own] for task, own in scores.items()}
     signs = {task: 1 if METRICS[own[0].main].higher_is_better else -1 for task, own in scores.items()}
     rows["mean"] = np.mean([signs[task] * np.array(values) for task, values in rows.items()], axis=0).tolist()
-    found = {}
+    found: dict[str, Any] = {}
     for task, values in rows.items():
-        count = len(values)
-        mean, sd = float(np.mean(values)), float(np.std(values, ddof=1)) if count > 1 else 0.0
-        half = float(stats.t.ppf(0.975, count - 1)) * sd / count**0.5 if count > 1 else 0.0
-        found[task] = {"values": values, "mean": mean, "sd": sd, "low": mean - half, "high": mean + half}
+        count, mean = len(values), float(np.mean(values))
+        found[task] = {"values": values, "mean": mean, "sd": None, "low": None, "high": None}
+        if count > 1:
+            sd = float(np.std(values, ddof=1))
+            half = float(stats.t.ppf(0.975, count - 1)) * sd / count**0.5
+            found[task] |= {"sd": sd, "low": mean - half, "high": mean + half}
     return found
 
 
@@ -102,14 +109,14 @@ def ablate(
     Raises:
         InputError: a key that the recipe doesn't give.
     """
-    chosen = list(keys) or methods_of(recipe)
+    chosen = list(dict.fromkeys(keys)) or methods_of(recipe)
     if not chosen:
         raise InputError("nothing to take out: the recipe uses no method", fix="name keys with --key")
     arms = [(FULL, {}), *(change_of(recipe, key) for key in chosen)]
     jobs = [
-        job(name, recipe, out, {**changes, "seed": recipe.seed + i}, split=split)
+        job(name, recipe, out, {**changes, "seed": seed}, split=split)
         for name, changes in arms
-        for i in range(count)
+        for seed in seeds_of(recipe, count)
     ]
     run_jobs(jobs, console, workers=workers)
     by_stage = {stage: arms_of(jobs, split, stage) for stage in jobs[0].stages}
@@ -140,6 +147,9 @@ def pairwise(
         raise InputError(f"{len(tasks)} tasks", expected="two or more under tasks", fix="list them")
     if recipe.max_steps is not None:
         raise InputError("max_steps would give a pair half of what a task gets alone", fix="give num_train_epochs")
+    suite = load_suite(recipe.suite, tasks, recipe.own_tasks)
+    if lacking := ", ".join(name for name in tasks if split not in suite[name]):
+        raise InputError(f"no {split} split: {lacking}", path=recipe.suite, fix="leave these tasks out")
     jobs = [_of_tasks(recipe, out, names, i, split) for names in arms_of_pairs(tasks) for i in range(count)]
     run_jobs(jobs, console, workers=workers)
     arms = {arm.name: arm for arm in arms_of(jobs, split)}
@@ -171,10 +181,14 @@ def arms_of_pairs(tasks: Sequence[str]) -> list[tuple[str, ...]]:
 
 
 def _of_tasks(recipe: Recipe, out: Path, names: Sequence[str], number: int, split: Split) -> Job:
-    options = {name: recipe.tasks[name].model_dump(exclude_unset=True, exclude_none=True) for name in names}
+    tasks = recipe.tasks
+    options = {name: tasks[name].model_dump(exclude_unset=True, exclude_none=True) for name in names}
     for own in options.values():
         own.pop("mixing_weight", None)
     changes: dict[str, Any] = {"tasks": options, "seed": recipe.seed + number, "metric_for_best_model": None}
+    if recipe.distill is not None:
+        chosen = recipe.model_copy(update={"tasks": {name: tasks[name] for name in names}})
+        changes["distill"] = plain(with_own_teachers(chosen, tasks).distill)
     if len(names) == 1 or recipe.policy == "fixed":
         changes |= OF_MIXTURES
     return job("+".join(names), recipe, out, changes, split=split)
@@ -183,15 +197,20 @@ def _of_tasks(recipe: Recipe, out: Path, names: Sequence[str], number: int, spli
 def _gains(tasks: Sequence[str], arms: dict[str, Arm], split: Split) -> dict[tuple[str, str], Test]:
     """The test of each ordered pair: (task, its partner)."""
     tests = {}
+    resamples = resamples_for(len(tasks) * (len(tasks) - 1))
     for first, second in combinations(tasks, 2):
         both = arms[f"{first}+{second}"]
         for task, other in ((first, second), (second, first)):
             suite = gold_suite([arms[task]], [task], None)
             metric, alone = matched(arms[task], task, split, suite)
             _, paired = matched(both, task, split, suite)
-            assert metric.id in METRICS
-            tests[task, other] = compare({task: Pairing(metric, alone, paired)}, resamples=2000)
+            tests[task, other] = compare({task: Pairing(metric, alone, paired)}, resamples=resamples)
     return tests
+
+
+def resamples_for(tests: int) -> int:
+    """So many that the smallest p-value, 2 / (resamples + 1), is still below 0.05 once corrected for all tests."""
+    return max(10_000, 100 * tests)
 
 
 def _matrix(tasks: Sequence[str], gains: dict[tuple[str, str], float], sure: set[tuple[str, str]]) -> str:
@@ -201,4 +220,5 @@ def _matrix(tasks: Sequence[str], gains: dict[tuple[str, str], float], sure: set
             "" if other == task else f"{gains[task, other]:+.3f}{'*' * ((task, other) in sure)}" for other in tasks
         ]
         lines.append(f"| {task} | " + " | ".join(cells) + " |")
-    return "\n".join([*lines, "", "* p < 0.05 after Holm's correction (approximate randomisation over documents)", ""])
+    note = "`*` p < 0.05 after Holm's correction (approximate randomisation over documents)"
+    return "\n".join([*lines, "", note, ""])

@@ -47,6 +47,8 @@ def notes(comparison: Comparison, marks: str = "+ and - mark") -> list[str]:
     lines.append(f"Split {comparison.split}; differences from {comparison.arms[0]}, positive is better. {tests}")
     lines[-1] += " corrected by Holm over all tests of tasks (those of means apart);"
     lines[-1] += f" {comparison.resamples:,} resamples, seed {comparison.seed}. {marks} p < {comparison.level:g}."
+    if least := comparison.least_p:
+        lines.append(f"No difference of a task can count: with so few resamples no corrected p is below {least:.3g}.")
     if comparison.runs > 1:
         lines.append(f"Means of {comparison.runs} runs with different seeds, ± their standard deviation.")
     if comparison.left_out:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
+import json
 import threading
 from collections import defaultdict
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice, product
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +19,19 @@ from biomtl.errors import InputError
 from biomtl.results import FILE, Results
 from biomtl.scoring.metrics import METRICS
 from biomtl.storage.files import write_json
-from biomtl.study.jobs import Job, job, refuse_stages, run_in_process, write_study
+from biomtl.study.jobs import RUNS, Job, job, refuse_stages, write_study
 from biomtl.study.plots import bar_plot
+from biomtl.study.stage_plan import given_keys
+from biomtl.study.workers import Workers, dev_lines, repeatable
+from biomtl.training.folder import in_use
 from biomtl.training.recipe import Recipe
+from biomtl.training.recipe_io import make_recipe
 from biomtl.training.run import train
 from biomtl.training.selection import selecting_score
 from biomtl.training.space import TuneRange
 
 JOURNAL = "trials.log"
+MOST = 1000  # combinations of values that are tried out on the recipe before the first trial
 
 
 def tune(recipe: Recipe, out: Path, trials: int, console: Console, *, workers: int = 1) -> dict[str, Any]:
@@ -47,44 +56,117 @@ def tune(recipe: Recipe, out: Path, trials: int, console: Console, *, workers: i
         raise InputError("the recipe has no space to search", expected="tune: {KEY: {low, high} or [VALUE, …]}")
     if recipe.eval_strategy == "no":
         raise InputError("tune needs dev, but eval_strategy is no", fix="set eval_strategy: epoch or eval_steps")
+    refuse_impossible(recipe)
     optuna = _optuna()
+    name = study_name(recipe, out)
     out.mkdir(parents=True, exist_ok=True)
     storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(out / JOURNAL)))
+    others = sum(one.n_trials for one in optuna.get_all_study_summaries(storage) if one.study_name != name)
+    if others:
+        what = "with another recipe, space or data are not counted"
+        console.print(f"tune: {others} earlier trials {what}", markup=False, highlight=False)
     pruner = optuna.pruners.MedianPruner(n_startup_trials=5)
-    names = {"study_name": "tune", "load_if_exists": True, "direction": "maximize"}
+    names = {"study_name": name, "load_if_exists": True, "direction": "maximize"}
     study = optuna.create_study(storage=storage, pruner=pruner, **names)
-    finished = [trial for trial in study.trials if trial.state.is_finished()]
-    study.sampler = optuna.samplers.TPESampler(seed=recipe.seed + len(finished))  # no trial of an earlier call again
-    jobs: dict[int, Job] = {}
+    known = _take_up(optuna, study, out)
+    study.sampler = optuna.samplers.TPESampler(seed=recipe.seed + len(study.trials))  # no earlier trial again
     busy: defaultdict[Path, threading.Lock] = defaultdict(threading.Lock)
 
-    def objective(trial: Any) -> float:
+    def attempt(processes: Workers | None) -> None:
+        trial = study.ask()
+        try:
+            study.tell(trial, objective(trial, processes))
+        except optuna.TrialPruned:
+            study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+            console.print(f"tune: trial {trial.number}: given up, {trial.params}", markup=False, highlight=False)
+        except Exception:
+            study.tell(trial, state=optuna.trial.TrialState.FAIL)
+            raise
+
+    def objective(trial: Any, processes: Workers | None) -> float:
         changes = {key: _suggest(trial, key, space) for key, space in recipe.tune.items()}
         made = job(f"trial {trial.number}", recipe, out, nested(recipe, changes), split="dev")
-        jobs[trial.number] = made
         trial.set_user_attr("run", made.folder.name)
-        best: list[float] = []
+        seen: dict[int, float] = {}
 
         def watch(step: int, score: float) -> None:
-            best.append(max([score, *best[-1:]]))
-            trial.report(best[-1], len(best))
+            if step in seen:
+                return
+            seen[step] = score
+            trial.report(max(seen.values()), len(seen))
             if trial.should_prune():
                 raise optuna.TrialPruned
 
         with busy[made.folder]:  # two trials with the same values are one run
-            if not made.finished and workers > 1:
-                run_in_process(
-                    made, trial.number, workers, lambda line: watch(line["step"], logged_score(recipe, line))
-                )
+            if processes is not None:
+                processes.train(made, lambda line: watch(line["step"], logged_score(recipe, line)))
             elif not made.finished:
                 begun = made.begun
+                for line in dev_lines(made.folder) if begun else ():
+                    watch(line["step"], logged_score(recipe, line))
                 train(made.recipe, overwrite=not begun, resume=begun, console=Console(quiet=True), watch=watch)
         value = dev_score(made)
         console.print(f"tune: trial {trial.number}: {value:.4f} with {changes}", markup=False, highlight=False)
         return value
 
-    study.optimize(objective, n_trials=max(0, trials - len(finished)), n_jobs=workers)
-    return _report(optuna, study, out, list(jobs.values()), console)
+    left = range(max(0, trials - known))
+    with repeatable():
+        if workers == 1:
+            for _ in left:
+                attempt(None)
+        else:
+            with ThreadPoolExecutor(workers) as pool, Workers(workers) as processes:
+                list(pool.map(lambda _: attempt(processes), left))
+    return _report(optuna, study, out, console)
+
+
+def study_name(recipe: Recipe, out: Path) -> str:
+    """A name from all that decides a trial's score, and the space: trials of other searches don't count."""
+    plain = job("tune", recipe, out, {}, split="dev").folder.name
+    space = json.dumps(recipe.model_dump(mode="json", include={"tune"}))
+    return hashlib.sha256(f"{plain} {space}".encode()).hexdigest()[:16]
+
+
+def refuse_impossible(recipe: Recipe) -> None:
+    """Refuse a space in which values contradict each other or the recipe, before the first trial.
+
+    Raises:
+        InputError: the first of such values.
+    """
+    given = {key: value for key, value in given_keys(recipe).items() if key != "tune"}
+    choices = [own if isinstance(own, tuple) else _ends(own) for own in recipe.tune.values()]
+    for values in islice(product(*choices), MOST):
+        changes = dict(zip(recipe.tune, values, strict=True))
+        try:
+            make_recipe({**given, **nested(recipe, changes)})
+        except InputError as error:
+            problem = f"tune: a trial with {changes}: {error.found}"
+            raise InputError(problem, expected=error.expected, fix=error.fix) from error
+
+
+def _ends(space: TuneRange) -> tuple[float, float]:
+    return (int(space.low), int(space.high)) if space.whole else (space.low, space.high)
+
+
+def _take_up(optuna: Any, study: Any, out: Path) -> int:
+    """Queue the trials again that a stopped call left behind; returns the number of the others.
+
+    A trial that failed doesn't count, and one whose run another process trains is that process's.
+    """
+    states = optuna.trial.TrialState
+    trials = study.get_trials(deepcopy=False)
+    known = sum(trial.state in (states.COMPLETE, states.PRUNED) for trial in trials)
+    for trial in trials:
+        if trial.state != states.RUNNING:
+            continue
+        run = trial.user_attrs.get("run")
+        if run is not None and in_use(out / RUNS / run):
+            known += 1
+            continue
+        study.tell(trial.number, state=states.FAIL)
+        if run is not None:
+            study.enqueue_trial(trial.params)
+    return known
 
 
 def dev_score(made: Job) -> float:
@@ -102,12 +184,17 @@ def logged_score(recipe: Recipe, line: Mapping[str, Any]) -> float:
     return selecting_score(recipe.metric_for_best_model, gains, float(line["mean"]))
 
 
-def _report(optuna: Any, study: Any, out: Path, jobs: list[Job], console: Console) -> dict[str, Any]:
-    complete = [trial for trial in study.trials if trial.state == optuna.trial.TrialState.COMPLETE]
+def _report(optuna: Any, study: Any, out: Path, console: Console) -> dict[str, Any]:
+    states = optuna.trial.TrialState
+    complete = [trial for trial in study.trials if trial.state == states.COMPLETE]
+    if not complete:
+        raise InputError("no trial is finished yet", path=out, fix="run the command again, or with more --trials")
     found: dict[str, Any] = {
         "best": {"value": study.best_value, "keys": study.best_params, "run": study.best_trial.user_attrs["run"]},
         "trials": [
-            {"number": t.number, "state": t.state.name, "value": t.value, "keys": t.params} for t in study.trials
+            {"number": t.number, "state": t.state.name, "value": t.value, "keys": t.params, **t.user_attrs}
+            for t in study.trials
+            if t.state not in (states.FAIL, states.WAITING)
         ],
     }
     texts = {}
@@ -115,7 +202,7 @@ def _report(optuna: Any, study: Any, out: Path, jobs: list[Job], console: Consol
         evaluator = optuna.importance.PedAnovaImportanceEvaluator()
         found["importance"] = optuna.importance.get_param_importances(study, evaluator=evaluator)
         texts["importance.svg"] = bar_plot(found["importance"], "Importance of the keys for the dev score")
-    write_study(out, jobs, found, texts)
+    write_study(out, (), found, texts)
     write_json(out / "best.json", found["best"])
     console.print(f"tune: best {study.best_value:.4f} with {study.best_params}", markup=False, highlight=False)
     return found
@@ -148,5 +235,5 @@ def _optuna() -> Any:
         optuna = importlib.import_module("optuna")
     except ImportError as error:
         raise InputError("tune needs optuna", fix='pip install "biomtl[tune]"') from error
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     return optuna

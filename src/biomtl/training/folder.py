@@ -140,10 +140,9 @@ def locked(output: Path) -> Iterator[None]:
     Raises:
         InputError: another process holds it.
     """
-    path = output.resolve()
-    if path == path.parent:
+    if output.resolve() == output.resolve().parent:
         raise InputError("the root of the file system", path=output, fix="choose another output")
-    path = path.parent / f".{path.name}.lock"
+    path = _lock(output)
     with made_folder(path.parent):
         lock = FileLock(path)
         try:
@@ -156,6 +155,11 @@ def locked(output: Path) -> Iterator[None]:
         finally:
             path.unlink(missing_ok=True)  # before the release: the next process creates and locks a new file
             lock.release()
+
+
+def _lock(output: Path) -> Path:
+    path = output.resolve()
+    return path.parent / f".{path.name}.lock"
 
 
 def _next(output: Path) -> Path:
@@ -173,13 +177,48 @@ def is_finished(folder: Path) -> bool:
     return all((folder / name).is_file() for name in RESULTS)
 
 
-def _resumable(output: Path) -> Path:
-    """The folder of the run that was interrupted last."""
+def in_use(output: Path) -> bool:
+    """Whether a process is training in a run folder."""
+    lock = FileLock(_lock(output))
+    if not Path(lock.lock_file).exists():
+        return False
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    lock.release()
+    return False
+
+
+def place_of(output: Path) -> Path:
+    """Where a run's files are: in its folder, or beside it while it will replace an older one."""
+    waiting = _next(output)
+    return waiting if _is_run(waiting) else output
+
+
+def interrupted(output: Path) -> Path | None:
+    """The folder of the run that was interrupted last, if it can be continued."""
     waiting = _next(output)
     for place in (waiting, output):
         begun = latest_checkpoint(place / CHECKPOINTS) is not None or (place / FILE).is_file()
         if _is_run(place) and begun and (place == waiting or not is_finished(place)):
             return place
+    return None
+
+
+def discard_progress(output: Path) -> None:
+    """Delete what an interrupted run could be continued with; a finished run stays."""
+    _discard(_next(output).parent)
+    if _is_run(output) and not is_finished(output):
+        shutil.rmtree(output / CHECKPOINTS, ignore_errors=True)
+        (output / FILE).unlink(missing_ok=True)
+
+
+def _resumable(output: Path) -> Path:
+    """The folder of the run that was interrupted last."""
+    place, waiting = interrupted(output), _next(output)
+    if place is not None:
+        return place
     if _is_run(waiting):
         fix = "start it again with --overwrite"
         raise InputError("nothing to resume: the new run has no checkpoint yet", path=output, fix=fix)

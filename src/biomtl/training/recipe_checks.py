@@ -9,7 +9,7 @@ from biomtl.tasks.task import name_problem
 from biomtl.training.options import CONTRADICTIONS, ObjectiveOptions
 from biomtl.training.recipe_tasks import contradiction
 from biomtl.training.selection import MEAN, selecting_tasks
-from biomtl.training.space import space_problem
+from biomtl.training.space import check_space
 
 
 def check_own(recipe: Any) -> None:
@@ -116,10 +116,9 @@ def check_lengths(recipe: Any) -> None:
         raise contradiction(text, "stride", "max_length")
 
 
-def check_space(recipe: Any) -> None:
+def check_tune(recipe: Any) -> None:
     """The space of a study."""
-    if problem := space_problem(recipe.tune, type(recipe).model_fields):
-        raise contradiction(problem, "tune")
+    check_space(recipe.tune, type(recipe).model_fields)
 
 
 def check_methods(recipe: Any) -> None:
@@ -173,6 +172,6 @@ RULES: tuple[Callable[[Any], None], ...] = (
     check_lengths,
     check_methods,
     check_classes,
-    check_space,
+    check_tune,
 )
 """What is checked of a whole recipe, in this order."""

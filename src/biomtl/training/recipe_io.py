@@ -132,12 +132,14 @@ def located(recipe: Recipe, folder: Path) -> Recipe:
 def dump_recipe(recipe: Recipe) -> str:
     """YAML that ``load_recipe`` reads back as an equal recipe, with every value that the run uses.
 
-    If all tasks are the recipe's own, the default suite is left out.
+    Of stages, only what was given: a key that follows from another would contradict a stage that changes this one. If
+    all tasks are the recipe's own, the default suite is left out.
     """
-    values = recipe.model_dump(mode="json", exclude_none=True)
+    values = recipe.model_dump(mode="json", exclude_none=True, exclude_unset=bool(recipe.stages))
+    values.setdefault("output", recipe.output)
     default = recipe.suite == Recipe.model_fields["suite"].default
     if default and recipe.tasks and len(recipe.own_tasks) == len(recipe.tasks):
-        values.pop("suite")
+        values.pop("suite", None)
     return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=120)
 
 
