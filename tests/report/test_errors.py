@@ -100,6 +100,18 @@ PAIR = {"text_a": "one", "text_b": "two"}
             {"start": 4, "end": 7, "answer": "two", "probability": 0.5},
             [(("missed",), "", "")],
         ),
+        (
+            Task(name="q", type="span", metric="span_token_f1", unanswerable=True),
+            {"text": "one two three", "start": 0, "end": 3},
+            {"start": None, "end": None, "answer": "", "no_answer": 0.9},
+            [(("missed",), "", "")],
+        ),
+        (
+            Task(name="q", type="span", metric="span_token_f1", unanswerable=True),
+            {"text": "one two three", "start": None, "end": None},
+            {"start": 0, "end": 3, "answer": "one", "no_answer": 0.1},
+            [(("spurious",), "", "")],
+        ),
     ],
 )
 def test_other_types(task: Task, gold: dict[str, Any], predicted: dict[str, Any], expected: list[Any]) -> None:

@@ -360,6 +360,24 @@ def test_single_tasks_are_distilled_from_their_own_teachers(
     }
 
 
+def test_teachers_that_an_earlier_stage_will_make_are_not_looked_for(
+    bert: Path, small_suite: Path, tmp_path: Path
+) -> None:
+    stages = ["alone", {"joint": {"distill": {"teachers": "alone"}}}]
+    trained: list[str] = []
+
+    def fake(recipe: Any, **_: Any) -> None:
+        trained.append(Path(recipe.output).name)
+        if len(trained) == 2:
+            raise StoppedError
+
+    with pytest.raises(StoppedError):
+        train_stages(
+            make_recipe(keys_of(bert, small_suite, tmp_path / "run", stages=stages)), console=QUIET, train=fake
+        )
+    assert trained == TASKS
+
+
 def test_an_unsuitable_teacher_is_refused_before_the_first_stage(bert: Path, small_suite: Path, tmp_path: Path) -> None:
     other = tiny.task("cls-text").model_copy(update={"labels": ("drug", "none")})
     MultiTaskModel.from_encoder(bert, [other], max_length=24).save_pretrained(tmp_path / "teacher")

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from safetensors.torch import load_file
 
 import tiny
 from biomtl.errors import InputError
+from biomtl.training.accelerator import make_accelerator
+from biomtl.training.recipe_io import make_recipe
 from biomtl.training.run import train
 
 TRAIN = ("-m", "biomtl.cli.main", "train")
@@ -178,6 +181,11 @@ def test_one_of_several_that_finds_itself_alone(
     with pytest.raises(InputError, match=said):
         train(tiny.write_recipe(tmp_path / "r.yaml", bert, small_suite, max_length=24))
     assert not (tmp_path / "run").exists()
+
+
+def test_the_others_wait_longer_than_torch_does() -> None:
+    """For the first process to ask teachers or to compute a frozen encoder's layers."""
+    assert make_accelerator(make_recipe({})).init_handler.timeout >= timedelta(hours=1)
 
 
 @pytest.mark.slow

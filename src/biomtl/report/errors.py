@@ -181,17 +181,26 @@ def _score(task: Task, record: Record, predicted: Record) -> Case | None:
     return Case(_id(record), _texts(record), (Fault(("score",), "", ""),), f"{gold:.3g}", f"{found:.3g}")
 
 
+def _answer(record: Record, predicted: Record) -> Case:
+    """An answer that is another one, or none; ``start`` is then ``None``."""
+    gold, found = (
+        () if side["start"] is None else (Mark(side["start"], side["end"], "", False),) for side in (record, predicted)
+    )
+    kind: FaultKind = "missed" if gold else "spurious"
+    if gold and found and _overlap((*gold[0][:2], ""), (*found[0][:2], "")):
+        kind = "boundary"
+    right, said = ("" if marks else "no answer" for marks in (gold, found))
+    fault = Fault((kind,), "", "")
+    return Case(_id(record), _texts(record), (fault,), right, said, gold_marks=gold, predicted_marks=found)
+
+
 def _other(task: Task, record: Record, predicted: Record) -> Case | None:
     """Spans of an answer, indices of candidates, and the fields of types from elsewhere."""
     keys = [key for key in type_of(task).gold_cells if key in predicted]
     if all(record.get(key) == predicted[key] for key in keys):
         return None
     if {"start", "end"} <= set(keys):
-        sides = [(side["start"], side["end"], "answer") for side in (record, predicted)]
-        kind: FaultKind = "boundary" if _overlap(*sides) else "missed"
-        gold, found = (Mark(start, end, "", False) for start, end, _ in sides)
-        fault = Fault((kind,), "", "")
-        return Case(_id(record), _texts(record), (fault,), gold_marks=(gold,), predicted_marks=(found,))
+        return _answer(record, predicted)
     texts = *_texts(record), *(f"{number}: {text}" for number, text in enumerate(record.get("candidates", ())))
     gold_said, found_said = (", ".join(str(side.get(key)) for key in keys) for side in (record, predicted))
     if "candidates" in record:

@@ -42,10 +42,12 @@ def make_accelerator(recipe: Recipe) -> Processes:
         sharding.refuse_unsuitable(recipe)
         kind = sharding.DividedProcesses
     started = all(name in os.environ for name in RANKS)
-    # If a batch has no row of some task, its head gets no gradient.
-    handlers: list[Any] = [DistributedDataParallelKwargs(find_unused_parameters=True)]
-    if recipe.stages:  # where all wait for the first process to score a stage before the next one begins
-        handlers.append(InitProcessGroupKwargs(timeout=timedelta(hours=3)))
+    # If a batch has no row of some task, its head gets no gradient. All wait while the first process asks teachers,
+    # computes a frozen encoder's layers, or scores a stage before the next one begins; torch would wait ten minutes.
+    handlers: list[Any] = [
+        DistributedDataParallelKwargs(find_unused_parameters=True),
+        InitProcessGroupKwargs(timeout=timedelta(hours=3)),
+    ]
     with _unset(FSDP):  # Accelerate's own way takes no model whose heads are sometimes idle
         accelerator = kind(
             # On a machine without an accelerator, Accelerate assumes a single process unless told to use the CPU.

@@ -50,6 +50,7 @@ def _by_task(value: Any) -> Any:
 
 
 Texts = Annotated[tuple[str, ...], BeforeValidator(listed)]
+Runs = Annotated[tuple[str, ...], BeforeValidator(listed), Field(min_length=1)]
 Unit = Annotated[float, BeforeValidator(number), Field(ge=0, le=1)]
 EVERY = "*"
 
@@ -95,7 +96,7 @@ class TaskStoppingOptions(Options):
 class DistillOptions(Options):
     """``distill``: knowledge distillation from trained models."""
 
-    teachers: Annotated[dict[str, Texts], BeforeValidator(_by_task), Field(min_length=1)] = Field(
+    teachers: Annotated[dict[str, Runs], BeforeValidator(_by_task), Field(min_length=1)] = Field(
         description="Runs or models that teach: one or a list for the tasks that they have, or a mapping from task to "
         "one or several, whose outputs are averaged.",
     )

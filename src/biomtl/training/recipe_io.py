@@ -276,7 +276,11 @@ def _explain(problem: dict[str, Any]) -> Problem:
         same = ELSEWHERE.get(keys[-1]) if len(keys) == 1 else None
         fix = f"did you mean {same!r}?" if same else nearest(keys[-1], known)
         return Problem(f"unknown key {'.'.join(keys)!r}", None, fix, [keys])
-    message = str(problem["msg"]).removeprefix("Input should be ")
+    message = str(problem["msg"]).removeprefix("Input should be ").removeprefix("Value should have ")
+    message = message.partition(" after validation")[0]
+    if problem["type"] == "model_type" and len(keys) == 1:
+        options = f"a mapping with {', '.join(_known((*keys, '')))}"
+        return Problem(f"{keys[0]}: {problem['input']!r}", options, None, [keys])
     if problem["type"] == "missing":
         return Problem(f"no key {'.'.join(keys)!r}", None, None, [keys, keys[:-1]])
     if problem["type"] == "value_error":

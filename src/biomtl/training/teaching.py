@@ -35,6 +35,7 @@ from biomtl.tasks.types.base import Record, type_of
 from biomtl.training.options import EVERY, DistillOptions
 from biomtl.training.recipe import Recipe
 from biomtl.training.splits import training_records
+from biomtl.training.words import with_word_rules
 
 Say = Callable[[str], None]
 Outputs = Sequence[NDArray[Any]]
@@ -109,7 +110,8 @@ def teach(suite: Suite, recipe: Recipe, device: torch.device, say: Say) -> Teach
         return None
     teachers = teachers_of(recipe.distill, suite.tasks)
     records = {name: training_records(suite, name, recipe) for name in suite.tasks}
-    more = further_records(suite.tasks, suite.heads, records, teachers, recipe.distill.unlabelled, recipe.distill.pairs)
+    tasks = with_word_rules(suite) if recipe.distill.unlabelled else suite.tasks
+    more = further_records(tasks, suite.heads, records, teachers, recipe.distill.unlabelled, recipe.distill.pairs)
     wanted = {name: [*records[name], *more.get(name, ())] for name in teachers}
     place = Path(recipe.distill.folder) if recipe.distill.folder else default_folder()
     files: dict[str, list[Path]] = {name: [] for name in teachers}
@@ -132,7 +134,7 @@ def further_records(
     """Records without gold for the texts of other tasks, each text once, for tasks that have teachers.
 
     Args:
-        tasks: all tasks.
+        tasks: all tasks, taggers with the rule by which their corpus cuts words.
         heads: the student's choice of head for each.
         records: their training records.
         teachers: the tasks that have teachers.
@@ -155,7 +157,7 @@ def further_records(
                 if text in seen or not takes(tasks[name], text):
                     continue
                 seen.add(text)
-                filled = _like(tasks[name], record, text)
+                filled = _like(tasks[name], tasks[other], record, text)
                 if (
                     _text(tasks[name], filled, heads[name]) == text
                 ):  # not where words lose an unusual blank: that is another text
@@ -182,9 +184,10 @@ def _text(task: Task, record: Record, head: HeadChoice) -> str | tuple[str, ...]
     return texts[0] if len(texts) == 1 else tuple(texts)
 
 
-def _like(task: Task, record: Record, text: str | tuple[str, ...]) -> Record:
-    """A record of ``task`` for the text of another task's record; words that this gives are kept."""
-    if task.inputs == "tokens" and "tokens" in record:
+def _like(task: Task, other: Task, record: Record, text: str | tuple[str, ...]) -> Record:
+    """A record of ``task`` for the text of another task's record, whose words are kept if both tasks cut alike."""
+    one, two = (word_rule(each).model_dump(exclude={"agreement"}) for each in (task, other))
+    if task.inputs == "tokens" and "tokens" in record and one == two:
         return {"tokens": record["tokens"], "offsets": record["offsets"]}
     return as_record(task, text, word_rule(task))
 

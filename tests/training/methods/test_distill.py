@@ -222,6 +222,25 @@ def test_texts_of_relations_are_those_that_the_view_shows(bert: Path, tmp_path: 
     assert any(example.tasks == set(names) for example in data.examples)
 
 
+def test_texts_of_others_are_cut_as_the_taggers_own(bert: Path, suite: Path, teacher: Path, tmp_path: Path) -> None:
+    """A tagger reads its words' first pieces, so that of words cut in another way it would learn what it never tags."""
+    rows = tiny.records("tag-drug", 40)
+    for row in rows:  # a corpus that leaves hyphens inside words, and a full stop at the end of one
+        row["tokens"] = [f"pre-{token}" if token != "." else token for token in row["tokens"]][:-1]
+        row["tags"], row["offsets"], at = row["tags"][:-1], [], 0
+        for token in row["tokens"]:
+            row["offsets"].append([at, at + len(token)])
+            at += len(token) + 1
+    tiny.write_rows(suite / "tag-drug" / "train.jsonl", rows)
+    other = tiny.records("cls-text", 4)
+    other[1]["text"] = "milo pre-rimu dasu-vono"
+    tiny.write_rows(suite / "cls-text" / "train.jsonl", other)
+    _, _, teaching = taught_data(recipe_of(suite, tmp_path, str(teacher), unlabelled="*"), bert)
+    words = {" ".join(record["tokens"]) for record in teaching.unlabelled["tag-drug"]}
+    assert "milo pre-rimu dasu-vono" in words
+    assert "milo pre - rimu dasu - vono" in {" ".join(r["tokens"]) for r in teaching.unlabelled["tag-illness"]}
+
+
 def test_the_tasks_that_exchange_texts(bert: Path, suite: Path, teacher: Path, tmp_path: Path) -> None:
     recipe = recipe_of(suite, tmp_path, str(teacher), unlabelled=["cls-text", "tag-drug"])
     _, data, teaching = taught_data(recipe, bert)
@@ -291,6 +310,9 @@ def test_invalid_teachers(bert: Path, suite: Path, teacher: Path, tmp_path: Path
     crf = MultiTaskModel.from_encoder(bert, [tiny.task("tag-drug")], heads=heads, max_length=24)
     with pytest.raises(InputError, match=r"distill: tag-drug can't be distilled \(a crf"):
         Distillation(recipe_of(suite, tmp_path, str(teacher)).distill, crf)
+    crf.add_task(tiny.task("cls-text"))
+    tiny.model(bert, ["cls-text"], max_length=24).save_pretrained(tmp_path / "one")  # which doesn't teach the tagger
+    assert list(Distillation(recipe_of(suite, tmp_path, [str(tmp_path / "one")]).distill, crf).kinds) == ["cls-text"]
     with pytest.raises(InputError, match=r"distill and r_drop are given, choose one"):
         recipe_of(suite, tmp_path, str(teacher), r_drop=1)
     with pytest.raises(InputError, match=r"distill\.unlabelled labels a text for several tasks, but mixing is batch"):

@@ -150,6 +150,8 @@ def test_without_need_the_policy_decides_and_errors_are_better_when_lower(bert: 
             {"objective": {"label_smothing": 0.1}},
             "unknown key 'objective.label_smothing', did you mean 'label_smoothing'",
         ),
+        ({"distill": {"teachers": []}}, "distill.teachers.*: .*, expected at least 1 item"),
+        ({"lora": 8}, "lora: 8, expected a mapping with rank, alpha, dropout, attention_only"),
         ({"smart": {"steps": 0}}, "smart.steps: 0, expected greater than 0"),
     ],
 )

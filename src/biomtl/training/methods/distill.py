@@ -8,7 +8,8 @@ from biomtl.errors import InputError
 from biomtl.heads.named import loss_against, named_loss
 from biomtl.heads.soft import Soft, is_plain, soft_of
 from biomtl.training.methods.base import Answers, Course, Losses, Method
-from biomtl.training.options import EVERY, DistillOptions
+from biomtl.training.options import DistillOptions
+from biomtl.training.teaching import teachers_of
 
 if TYPE_CHECKING:
     from biomtl.batch import Batch
@@ -24,17 +25,15 @@ class Distillation(Method):
     cross-entropy for labels and tags, squared error for scores, or the task's ``loss``.
 
     Raises:
-        InputError: a task that can't be distilled (a CRF, a loss of its own, a type of unknown outputs).
+        InputError: a task with teachers that can't be distilled (a CRF, a loss of its own, a type of unknown outputs).
     """
 
     def __init__(self, value: DistillOptions, model: MultiTaskModel) -> None:
         self.options, self.total = value, 1
         self.gold = value.gold_from
         self.kinds: dict[str, Soft] = {}
-        for name, task in model.tasks.items():
-            if name not in value.teachers and EVERY not in value.teachers:
-                continue
-            soft = soft_of(task)
+        for name in teachers_of(value, model.tasks):
+            soft = soft_of(model.tasks[name])
             head = model.head(name)
             if soft is None or not (is_plain(head) or named_loss(head) is not None):
                 problem = f"distill: {name} can't be distilled (a crf, class_weights or another loss of its own)"
