@@ -81,7 +81,13 @@ def test_mask_as_a_stock_classifier(model: MultiTaskModel, tmp_path: Path) -> No
     assert export_hf(model, "rel-mask", tmp_path).endswith("ForSequenceClassification")
     config = json.loads((tmp_path / "config.json").read_text())
     assert config["problem_type"] == "single_label_classification"
-    (answer,) = transformers.pipeline("text-classification", model=str(tmp_path))("@drug$ rimu @illness$")
+    card = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert "pipeline_tag: text-classification" in card
+    (code,) = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
+    assert "@drug$ enhances the effect of @illness$." in code
+    said: list[dict[str, str]] = []
+    exec(code.replace("THIS FOLDER", str(tmp_path)), {"print": said.extend})
+    (answer,) = said
     assert answer["label"] in model.tasks["rel-mask"].labels
 
 

@@ -105,6 +105,14 @@ def test_a_pair_is_answered_by_the_tasks_that_ask_about_it(
     ]
 
 
+def test_documents_without_an_argument_s_mentions_are_reported(command: Command, related: Path, tmp_path: Path) -> None:
+    value = document("Rimu zalpidine pola korinosis.", ("Compound", "zalpidine"), ("Illness", "korinosis"))
+    source = tiny.write_rows(tmp_path / "in.jsonl", [value])
+    ended = command("predict", related, source, "--task", "rel-mask")
+    assert (ended.code, ended.out) == (0, "")
+    assert ended.err == f"biomtl: rel-mask had no pairs: {source} has no mentions of its arguments (drug)\n"
+
+
 def test_a_model_without_relation_tasks_reads_the_text(command: Command, small_model: Path) -> None:
     row = {
         "text": "pola zalpidine",

@@ -231,6 +231,16 @@ def test_rows_that_are_refused(write, row: str, given: dict[str, Any], said: str
     assert said in fault(write("a.tsv", HEAD + ROW + NONE + row), **given)
 
 
+def test_ends_that_are_the_last_character_are_noticed(write) -> None:
+    row = "Kava cures rash.\t0\t{}\tDrug\t11\t{}\tIllness\t{}\n"
+    right = write("a.tsv", HEAD + row.format(4, 15, "cures") + NONE)
+    assert "inside a word" not in " ".join(own(right).notes)
+    rows = HEAD + row.format(3, 14, "cures") + row.format(3, 14, "eases") + NONE
+    assert (
+        "train: 4 of 6 mentions end inside a word; `end` is the character after" in own(write("b.tsv", rows)).notes[0]
+    )
+
+
 def test_a_missing_argument_column(write) -> None:
     path = write("a.tsv", "text\tstart_a\tend_a\tstart_b\tlabel\nKava.\t0\t4\t0\tx\n")
     assert "a.tsv:1: no column 'end_b' for an argument" in fault(path)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from biomtl.batch import encode_examples
+from biomtl.custom import Files, TaskDefinition
 from biomtl.encoders import load_processor
+from biomtl.suite import load_suite
 from own_relations import ARGUMENTS, PAIR, document, fault, lines, own, triples
 
 
@@ -16,6 +18,19 @@ def test_the_mask_view_shows_which_mention_is_which_argument(write, bert: Path) 
         records = {"mine": data.records("train")}
         examples = encode_examples(load_processor(bert, 32, None), {"mine": data.task}, records, targets=True)
         assert (len(records["mine"]), len(examples)) == (2, count)
+
+
+def test_a_trained_model_s_order_of_placeholders_is_kept(write) -> None:
+    path = write("a.jsonl", lines(PAIR))
+    definition = TaskDefinition(type="relation", files=Files(train=str(path)), relation=ARGUMENTS)
+    for order in ("text", "arguments"):
+        trained = own(path, {**ARGUMENTS, "mask_order": order}).task
+        assert trained.relation is not None
+        older = trained.model_copy(update={"relation": trained.relation.model_copy(update={"mask_order": None})})
+        for known, wanted in ((trained, order), (older, "text")):
+            relation = load_suite("nowhere", ["mine"], {"mine": definition}, {"mine": known}).tasks["mine"].relation
+            assert relation is not None
+            assert relation.mask_order == wanted
 
 
 def test_the_negative_class_may_be_written_as_a_relation(write) -> None:

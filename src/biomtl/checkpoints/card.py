@@ -43,6 +43,7 @@ def write_card(
     max_length: int | None = None,
     results: Results | None = None,
     opening: str | None = None,
+    example: str = "",
 ) -> Path:
     """Write ``README.md`` next to the weights: tasks, labels, licences, scores, origin, and how to open the folder.
 
@@ -56,6 +57,7 @@ def write_card(
         max_length: the longest row in word pieces.
         results: the scores of the model's run, if any.
         opening: Python code that opens the folder; default that of its form.
+        example: code after it.
 
     Returns:
         The card's path.
@@ -65,7 +67,7 @@ def write_card(
     sections = [
         f"# {title}",
         _origin(tasks, provenance, max_length),
-        f"```python\n{opening or _OPEN[form].format(pipeline=_pipeline(tasks))}\n```",
+        f"```python\n{opening or _OPEN[form].format(pipeline=_pipeline(tasks))}{example}\n```",
         _task_table(tasks),
         *_scores(tasks, results),
         _versions(provenance),

@@ -12,7 +12,9 @@ from biomtl.errors import InputError
 from biomtl.model import MultiTaskModel
 from biomtl.pretrained import quiet
 from biomtl.results import Results
+from biomtl.tasks.relation import RelationArguments
 from biomtl.tasks.types.base import type_of
+from biomtl.tasks.views import VIEWS, Argument, Pair
 
 _PROBLEMS = {
     "classification": "single_label_classification",
@@ -79,9 +81,18 @@ def export_hf(model: MultiTaskModel, task: str, folder: Path, results: Results |
         model.processor.tokenizer.save_pretrained(folder)  # type: ignore[attr-defined]
     length = model.processor.max_length
     opening = MARKERS if _by_markers(model, task) else None
-    chosen = [model.tasks[task]]
-    write_card(folder, "hf", chosen, model.provenance, max_length=length, results=results, opening=opening)
+    record = model.tasks[task]
+    example = _masked(record.relation) if record.relation is not None and opening is None else ""
+    facts: dict[str, Any] = {"max_length": length, "results": results, "opening": opening, "example": example}
+    write_card(folder, "hf", [record], model.provenance, **facts)
     return type(network).__name__
+
+
+def _masked(relation: RelationArguments) -> str:
+    """Code that asks about a masked text."""
+    first, second = Argument(relation.first[0], (0, 7)), Argument(relation.second[0], (31, 39))
+    text = VIEWS["mask"].text(Pair("Aspirin enhances the effect of warfarin.", first, second, relation)).texts[0]
+    return f"\n# Both mentions are replaced by placeholders.\nprint(pipe({text!r}))"
 
 
 def _by_markers(model: MultiTaskModel, task: str) -> bool:

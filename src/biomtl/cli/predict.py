@@ -14,7 +14,7 @@ import typer
 from biomtl.cli.calibration import Uncalibrated
 from biomtl.cli.precision import chosen
 from biomtl.cli.progress import texts as bar
-from biomtl.cli.say import say_json
+from biomtl.cli.say import say, say_json
 from biomtl.cli.verify import NoVerify
 from biomtl.cli.words import WORDS, WordChoice
 from biomtl.custom.arguments import with_entities
@@ -60,7 +60,11 @@ def predict(
     if out is not None:
         refuse_existing(out, overwrite, output="predictions", inputs=(model, source))
     predictor = Predictor(model, tasks=task, bf16=chosen(bf16), words=words.value, calibrated=not uncalibrated)
-    rows = list(read_inputs(source, [predictor.tasks[name] for name in predictor.names]))
+    tasks = [predictor.tasks[name] for name in predictor.names]
+    given: list[set[str]] = []
+    rows = list(read_inputs(source, tasks, given))
+    for name, types in lacking(tasks, given):
+        say(f"biomtl: {name} had no pairs: {source} has no mentions of its arguments ({types})", err=True)
     for _, text, number in rows:
         try:
             predictor.fitting(text)
@@ -80,10 +84,21 @@ def predict(
             stream.writelines(line + "\n" for line in lines)
 
 
-def read_inputs(source: str, tasks: Sequence[Task] = ()) -> Iterator[tuple[dict[str, Any], str | tuple[str, ...], int]]:
+def lacking(tasks: Sequence[Task], given: Sequence[set[str]]) -> Iterator[tuple[str, str]]:
+    """Relation tasks with the types of an argument that no mention of any document has, if there are documents."""
+    types = set().union(*given)
+    for task in tasks:
+        if given and task.relation is not None and (missing := task.relation.missing(types)):
+            yield task.name, ", ".join(missing)
+
+
+def read_inputs(
+    source: str, tasks: Sequence[Task] = (), given: list[set[str]] | None = None
+) -> Iterator[tuple[dict[str, Any], str | tuple[str, ...], int]]:
     """``(fields to copy to the output, input, line number)`` of every line or record.
 
-    If there are relation tasks, a document with mentions gives an input for each pair that they ask about.
+    If there are relation tasks, a document with mentions gives an input for each pair that they ask about, and the
+    types of its mentions are added to ``given``.
     """
 
     lines: Iterator[tuple[int, str]]
@@ -102,6 +117,8 @@ def read_inputs(source: str, tasks: Sequence[Task] = ()) -> Iterator[tuple[dict[
         for number, record in parse_jsonl(numbered, where):
             if related and is_document(record):
                 document = to_document(record, where, number)
+                if given is not None:
+                    given.append({mention.type for mention in document.mentions})
                 for name, pair in candidates(document, tasks, where):
                     yield {"id": name, "doc_id": document.id, **shown(pair)}, pair, number
                 continue

@@ -54,7 +54,7 @@ class RowRules:
 
 
 def survey(name: str, definition: TaskDefinition, splits: Sequence[Split], read: Read) -> list[str]:
-    """Notes on the relations that the records don't cover, and on texts that are read as masked.
+    """Notes on relations that the records don't cover, texts that are read as masked, and mentions cut short.
 
     Args:
         name: the task's name.
@@ -72,15 +72,19 @@ def survey(name: str, definition: TaskDefinition, splits: Sequence[Split], read:
         path = (definition.files or Files()).of(split)[0]
         coverage = Coverage()
         arguments: Counter[str] = Counter()
-        rows = masked = 0
+        rows = masked = cut = 0
         for record in read(split, _pass, coverage):
             rows += 1
             masked += "entities" not in record
             arguments.update(_types(record))
+            cut += sum(_cut(record))
         if rows == masked and not coverage.types and rows:
             notes.append(f"task {name}: {split}: no mentions, so its texts are read as masked already (view: mask)")
             continue
         _refuse_other_types(name, relation, coverage.types or arguments, path)
+        if cut > arguments.total() / 2:
+            count = f"{cut:,} of {arguments.total():,} mentions"
+            notes.append(f"task {name}: {split}: {count} end inside a word; `end` is the character after the last one")
         if split == splits[0] and coverage.relations and not coverage.covered:
             problem = (
                 f"task {name}: none of {coverage.relations:,} relations is covered ({_left_out(coverage, relation)})"
@@ -118,6 +122,14 @@ def _types(record: Record) -> Iterator[str]:
         mention_type: Any = entity.get("type") if isinstance(entity, Mapping) else None
         if isinstance(mention_type, str):
             yield mention_type
+
+
+def _cut(record: Record) -> Iterator[bool]:
+    """Whether each mention ends inside a word, as it does where ``end`` means the last character."""
+    text = record["text"]
+    for entity in record.get("entities", ()):
+        end: Any = entity.get("end") if isinstance(entity, Mapping) else None
+        yield type(end) is int and 0 < end < len(text) and text[end - 1].isalnum() and text[end].isalnum()
 
 
 def _pass(error: InputError) -> None:

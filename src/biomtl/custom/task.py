@@ -105,7 +105,8 @@ def own_task(name: str, definition: TaskDefinition, task_type: TaskType, known: 
     refuse_missing_arguments(name, task_type, definition)
     inputs = _inputs(definition, task_type, splits[0])
     cell = task_type.gold_cells.get(task_type.gold_key)
-    fields: dict[str, Any] = {"name": name, "type": task_type.name, "inputs": inputs, "relation": _relation(definition)}
+    relation = _relation(definition, known)
+    fields: dict[str, Any] = {"name": name, "type": task_type.name, "inputs": inputs, "relation": relation}
     notes: list[str] = []
     if definition.relation is not None:
         notes += survey(name, definition, splits, partial(raw_records, task_type, definition, inputs))
@@ -142,12 +143,16 @@ def own_task(name: str, definition: TaskDefinition, task_type: TaskType, known: 
         raise InputError(message if message.startswith("task ") else f"task {name}: {message}") from error
 
 
-def _relation(definition: TaskDefinition) -> RelationArguments | None:
-    """The arguments of a relation task; BLUE's order of placeholders only if asked for, as it hides the direction."""
+def _relation(definition: TaskDefinition, known: Task | None) -> RelationArguments | None:
+    """The arguments of a relation task; their placeholders in the order of a trained model, or by argument.
+
+    BLUE's order, which hides a pair's direction, is also that of models from before there was a choice.
+    """
     relation = definition.relation
     if relation is None or relation.mask_order is not None:
         return relation
-    return relation.model_copy(update={"mask_order": "arguments"})
+    order = "arguments" if known is None or known.relation is None else known.relation.mask_order or "text"
+    return relation.model_copy(update={"mask_order": order})
 
 
 def raw_records(

@@ -89,11 +89,9 @@ class Annotator:
         if task.inputs == "candidates" or type_of(task).answer == "other":
             return f"documents can't store its answers ({task.type})"
         if task.name in self.arguments:
-            arguments = self.arguments[task.name]
-            there = {arguments.type_of(mention_type) for mention_type in found_types}
-            lacking = [types for types in (arguments.first, arguments.second) if there.isdisjoint(types)]
-            if lacking and not self.keep:
-                return f"no tagger of the model finds its arguments ({', '.join(sorted(lacking[0]))})"
+            missing = self.arguments[task.name].missing(found_types)
+            if missing and not self.keep:
+                return f"no tagger of the model finds its arguments ({', '.join(sorted(missing))})"
         elif task.inputs == "text" and not self.labels:
             return "the format can't store labels of texts"
         return None
@@ -120,12 +118,8 @@ class Annotator:
 
     def lacking(self) -> dict[str, str]:
         """Relation tasks to the types of an argument that no document so far had a mention of."""
-        missing = {}
-        for name, seen in self._seen.items():
-            sides = self.arguments[name].first, self.arguments[name].second
-            if absent := [types for types in sides if seen.isdisjoint(types)]:
-                missing[name] = ", ".join(absent[0])
-        return missing
+        missing = {name: self.arguments[name].missing(seen) for name, seen in self._seen.items()}
+        return {name: ", ".join(types) for name, types in missing.items() if types}
 
     def __call__(self, documents: Iterable[Document], *, advance: Advance | None = None) -> Iterator[Document]:
         """Stream the documents with their annotations, in order.
@@ -187,7 +181,7 @@ class Annotator:
         """A document's relations of a task that are known already, and the candidates that still have to be asked."""
         arguments = self.arguments[name]
         sides = draft.sides(name, arguments, draft.new)
-        self._seen.setdefault(name, set()).update(arguments.type_of(mention.type) for mention in sides)
+        self._seen.setdefault(name, set()).update(mention.type for mention in sides)
         for unit in draft.units(name, arguments):
             draft.unrelated += draft.too_many(unit, sides, verbatim=not self._view(name).one_row)
             known = draft.related.get((name, unit))

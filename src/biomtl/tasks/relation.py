@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -77,6 +77,11 @@ class RelationArguments(BaseModel):
     def fits(self, first: str, second: str) -> bool:
         """Whether mentions of these types may be a relation's first and second argument."""
         return self.type_of(first) in self.first and self.type_of(second) in self.second
+
+    def missing(self, types: Iterable[str]) -> tuple[str, ...]:
+        """The types of an argument that no mention of these types can be; empty if there is one for both."""
+        there = {self.type_of(mention_type) for mention_type in types}
+        return next((side for side in (self.first, self.second) if there.isdisjoint(side)), ())
 
     def names(self) -> tuple[str, ...]:
         """The types of both arguments, each once."""

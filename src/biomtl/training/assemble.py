@@ -20,10 +20,12 @@ from biomtl.suite import Suite, load_suite
 from biomtl.tasks.head import DEFAULT_HEAD, HeadChoice
 from biomtl.tasks.registry import known_tasks
 from biomtl.tasks.task import Task
+from biomtl.tasks.types.relation import view_of
 from biomtl.training.recipe import Recipe
 from biomtl.training.recipe_io import located, make_recipe
 from biomtl.training.recipe_tasks import TaskOptions
 
+BUILT_FOR = ("view", "adapter", "lora")  # what a head is built for, besides its name and options
 IN_PYTHON = "made in Python"  # the recipe's value for an encoder or data that can't be loaded from anywhere
 
 
@@ -71,6 +73,7 @@ def assemble(recipe: Recipe, model: MultiTaskModel | None = None, suite: Suite |
         recipe = recorded(recipe, facts)
     suite = suite.with_options(recipe.tasks, start.choices if start else None, start.tasks if start else None)
     if model is not None:
+        take_arguments(model, suite)
         return Assembly(recipe, suite, model)
     if fresh is not None:
         for name, task in suite.tasks.items():
@@ -187,6 +190,25 @@ def keep_heads(model: MultiTaskModel, suite: Suite) -> None:
             raise InputError(problem, fix=f"leave it out or {fresh}")
         model.tasks[name] = old.model_copy(update={"order": task.order, "unanswerable": task.unanswerable})
     model.keep_tasks(suite.tasks)
+    take_arguments(model, suite)
+
+
+def take_arguments(model: MultiTaskModel, suite: Suite) -> None:
+    """Give the relation tasks of ``model`` the arguments of the data's, so that it predicts as it is trained.
+
+    Raises:
+        InputError: a trained head has vectors for other types of mentions.
+    """
+    for name, task in suite.tasks.items():
+        old = model.tasks[name]
+        if task.relation is None or old.relation in (None, task.relation):
+            continue
+        before, now = old.relation.names(), task.relation.names()
+        if view_of(model.choices[name]).typed and before != now:
+            problem = f"the model's head for {name} was trained on mentions of {', '.join(before)}"
+            fix = f"not {', '.join(now)}: name the same types in the same order, or train a fresh head"
+            raise InputError(problem, fix=fix)
+        model.tasks[name] = old.model_copy(update={"relation": task.relation})
 
 
 def _difference(old: Task, task: Task) -> str | None:
@@ -207,32 +229,34 @@ def _changed(old: HeadChoice, new: HeadChoice) -> str | None:
         return f"head {new.name}"
     if new.pairs != old.pairs:
         return f"pairs: {new.pairs}"
-    for key in ("adapter", "lora"):
+    for key in BUILT_FOR:
         if getattr(new, key) != getattr(old, key):
             return f"{key}: {getattr(new, key)}"
     changed = [key for key, value in new.options.items() if old.options.get(key) != value]
     return f"head option {changed[0]}" if changed else None
 
 
-def _as_built(options: TaskOptions, task: Task, head: HeadChoice) -> TaskOptions:
+def _as_built(options: TaskOptions, task: Task, built: HeadChoice) -> TaskOptions:
     """A task's options, with those of its existing head."""
     place = f"tasks.{task.name}"
     if options.order not in (None, task.order):
         raise _contradiction(f"{place}.order", options.order, task.order)
-    if options.pairs not in (None, head.pairs):
-        raise _contradiction(f"{place}.pairs", options.pairs, head.pairs)
-    for key, wish, built in (("adapter", options.adapter, head.adapter), ("lora", options.lora, head.lora)):
-        if wish not in (None, built):
-            raise _contradiction(f"{place}.{key}", wish, built)
-    wanted = options.choose(head)
-    if wanted.name != head.name:
-        raise _contradiction(f"{place}.head", wanted.name, head.name)
+    if options.pairs not in (None, built.pairs):
+        raise _contradiction(f"{place}.pairs", options.pairs, built.pairs)
+    for key in BUILT_FOR:
+        wish, own = getattr(options, key), getattr(built, key)
+        if wish not in (None, own):
+            raise _contradiction(f"{place}.{key}", wish, own)
+    wanted = options.choose(built)
+    if wanted.name != built.name:
+        raise _contradiction(f"{place}.head", wanted.name, built.name)
     for key, value in wanted.options.items():
-        if head.options.get(key) != value:
-            raise _contradiction(f"{place}.head_options.{key}", value, head.options.get(key))
-    update: dict[str, Any] = {"head": head.name, "head_options": head.options}
+        if built.options.get(key) != value:
+            raise _contradiction(f"{place}.head_options.{key}", value, built.options.get(key))
+    update: dict[str, Any] = {"head": built.name, "head_options": built.options}
+    update |= {key: own for key in BUILT_FOR if (own := getattr(built, key)) is not None}
     if task.inputs in ("pair", "candidates"):
-        update["pairs"] = head.pairs
+        update["pairs"] = built.pairs
     if task.inputs == "pair":
         update["order"] = task.order
     return options.model_copy(update=update)

@@ -47,6 +47,8 @@ class View(ABC):
     name: ClassVar[str]
     shared: ClassVar[bool] = False
     """Whether pairs are read from the states of the text as it stands, however they came to be asked about."""
+    typed: ClassVar[bool] = False
+    """Whether the head has a vector for each type of mention, by its place among the task's."""
     markers: ClassVar[tuple[int, ...]] = ()
     """Which of the ``positions`` have a marker of the pair's own beside the text, those of the first mention first."""
 

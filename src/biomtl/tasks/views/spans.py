@@ -23,6 +23,7 @@ class SpansView(View):
 
     name: ClassVar[str] = "spans"
     shared: ClassVar[bool] = True
+    typed: ClassVar[bool] = True
 
     def text(self, pair: Pair) -> TextInput:
         """The text itself."""
