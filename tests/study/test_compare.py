@@ -114,11 +114,39 @@ def test_a_folder_whose_name_looks_like_a_pattern(tmp_path: Path, suite: Path) -
     assert compare_runs([str(one), str(two)], resamples=100).arms == ("lr[2]=*", "lr[3]=*")
 
 
+def test_names_that_could_be_taken_for_others(tmp_path: Path, suite: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder with an equals sign in a pattern, and a name that numbering would give twice."""
+    for seed in (1, 2):
+        write_run(tmp_path / "lr=1" / f"seed{seed}", suite, 2, seed=seed)
+    monkeypatch.chdir(tmp_path)
+    found = compare_runs(["a=lr=1/seed*", "lr=1/seed*", "a=lr=1/seed*", "a (3)=lr=1/seed*"], resamples=100)
+    assert found.arms == ("a (1)", "lr=1 (2)", "a (3)", "a (3) (4)")
+    assert set(found.cells["cls-text"]) == set(found.arms)
+
+
 def test_too_few_resamples_for_any_difference_to_count(tmp_path: Path, suite: Path) -> None:
     one, two = (write_run(tmp_path / name, suite, wrong) for name, wrong in (("one", 2), ("two", 0)))
     said = "No difference of a task can count: with so few resamples no corrected p is below 0.0396."
     assert said in notes(compare_runs([str(one), str(two)], resamples=100, level=0.03))
     assert said not in notes(compare_runs([str(one), str(two)], resamples=100))
+
+
+def test_evaluations_of_several_seeds_are_one_arm(tmp_path: Path, suite: Path) -> None:
+    """Their own seed is that of the bootstrap."""
+    for arm, wrong in (("a", 2), ("b", 3)):
+        for seed in (1, 2):
+            write_run(tmp_path / arm / str(seed), suite, wrong + seed, seed=0, model_seed=seed)
+    assert compare_runs([str(tmp_path / "a"), str(tmp_path / "b")], resamples=100).runs == 2
+
+
+def test_where_the_data_are_looked_for(tmp_path: Path, suite: Path) -> None:
+    one, two = (write_run(tmp_path / name, suite, wrong) for name, wrong in (("one", 2), ("two", 0)))
+    suite.rename(tmp_path / "moved")
+    with pytest.raises(
+        InputError, match=r"the data of cls-text that .*one/recipe.yaml names: no such folder, add --da"
+    ):
+        compare_runs([str(one), str(two)], resamples=100)
+    assert compare_runs([str(one), str(two)], data=str(tmp_path / "moved"), resamples=100).tasks == NAMES
 
 
 def test_what_cannot_be_compared(tmp_path: Path, suite: Path) -> None:

@@ -154,7 +154,14 @@ def test_what_a_study_decides_itself(recipe: Path, tmp_path: Path) -> None:
         studies.seeds(staged, tmp_path / "s", 2, QUIET)
     with pytest.raises(InputError, match="--key seed: the study itself decides it"):
         studies.ablate(load_recipe(recipe), tmp_path / "s", QUIET, keys=["seed=3"])
-    suite = tiny.write_suite(tmp_path / "suite", ("cls-text", "tag-drug"))
+    suite = tiny.write_suite(tmp_path / "suite", ("cls-text", "tag-drug"), other=7)
+    for key, problem in (
+        (f"suite={suite}", "other dev data of cls-text, expected the same, to compare scores"),
+        ("tasks=[reg-pair]", "no task of the recipe, expected cls-text, tag-drug"),
+        ("stages=[joint]", "no stage that the recipe scores"),
+    ):
+        with pytest.raises(InputError, match=problem):
+            studies.ablate(load_recipe(recipe), tmp_path / "s", QUIET, keys=[key])
     (suite / "tag-drug" / "test.jsonl").unlink()
     lacking = load_recipe(recipe, [f"suite={suite}"])
     with pytest.raises(InputError, match="no test split: tag-drug, leave these tasks out"):
@@ -323,6 +330,7 @@ def test_what_an_ablation_changes() -> None:
     assert methods_of(recipe) == ["adapt", "ema_decay", "joint.layer_decay"]
     assert change_of(recipe, "ema_decay") == ("without ema_decay", {"ema_decay": None})
     assert change_of(recipe, "r_drop=1.0") == ("with r_drop=1.0", {"r_drop": 1.0})
+    assert change_of(recipe, "adapt")[1]["adapt"] is None
     for said, stages in (
         ("adapt", [("alone", {}), ("joint", {"layer_decay": 0.9})]),
         ("joint.layer_decay", [("adapt", {}), ("alone", {}), ("joint", {})]),
@@ -339,6 +347,9 @@ def test_what_an_ablation_changes() -> None:
     ):
         alone = make_recipe({"tasks": ["bc5cdr-chem"], **change_of(recipe, said)[1]}).stages[0]
         assert (alone.seeds, alone.keys) == (seeds, keys)
+    for said in ("joint.distill", "joint.distill={teachers: other}"):  # further models would teach nobody
+        alone = make_recipe({"tasks": ["bc5cdr-chem"], **change_of(recipe, said)[1]}).stages[0]
+        assert (alone.seeds, alone.keys) == (1, {"layer_decay": 0.9})
     for said, problem in (("alone.r_drop", "the stage doesn't give it"), ("smort=1", "no key of a recipe, did you")):
         with pytest.raises(InputError, match=problem):
             change_of(recipe, said)
@@ -365,3 +376,8 @@ def test_a_study_refuses_a_foreign_folder(tmp_path: Path) -> None:
         study_folder(tmp_path)
     with pytest.raises(InputError, match="a file, expected a folder"):
         study_folder(tmp_path / "thesis.txt")
+    (tmp_path / "runs").mkdir()  # those of `biomtl train`, perhaps
+    with pytest.raises(InputError, match="a folder that doesn't belong to a study"):
+        study_folder(tmp_path)
+    (tmp_path / "thesis.txt").unlink()
+    assert study_folder(tmp_path) == tmp_path

@@ -82,6 +82,16 @@ def test_a_search_takes_up_the_trial_that_was_stopped(
     assert len(set(runs)) == 2
 
 
+def test_lists_and_mappings_are_values_too(recipe: Path, tmp_path: Path) -> None:
+    pytest.importorskip("optuna")
+    schedules = [[1, 2], [2, 3]]
+    keys = {**_keys(recipe), "lr_scheduler_type": "multi_step", "lr_milestones": [1], "num_train_epochs": 4}
+    space = {"lr_milestones": schedules, "objective": [None, {"label_smoothing": 0.5}]}
+    found = tune(make_recipe({**keys, "tune": space}), tmp_path / "s", 3, QUIET)
+    assert all(trial["keys"]["lr_milestones"] in schedules for trial in found["trials"])
+    assert json.loads((tmp_path / "s" / "best.json").read_text())["keys"] == found["best"]["keys"]
+
+
 @pytest.mark.parametrize(
     ("space", "message"),
     [

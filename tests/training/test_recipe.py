@@ -284,3 +284,9 @@ def test_no_name_holds_a_nul(tmp_path: Path) -> None:
         (tmp_path / "r.yaml").write_text(f'seed: 1\n{key}: "a\\0b"\n')
         with pytest.raises(InputError, match=rf"r\.yaml:2: {key} holds a NUL character"):
             load_recipe(tmp_path / "r.yaml")
+
+
+def test_no_task_is_named_like_the_mean_over_tasks() -> None:
+    own = {"type": "classification", "files": {"train": "train.csv"}}
+    with pytest.raises(InputError, match="a task named 'mean', which is what tables call the mean over tasks"):
+        make_recipe({"tasks": {"mean": own}})

@@ -95,6 +95,7 @@ def evaluate(
         "model": str(model),
         "command": shlex.join(["biomtl", *sys.argv[1:]]),
         "seed": seed,
+        "model_seed": loaded.provenance.get("seed", seed),
         "suite": data,
         "data": suite.provenance(),
         "date": date(),

@@ -33,8 +33,8 @@ class ScoredRun:
 
     @property
     def seed(self) -> int:
-        """The run's seed."""
-        seed = self.results.provenance.get("seed")
+        """The run's seed; of an evaluation, that of the run that trained the model."""
+        seed = self.results.provenance.get("model_seed", self.results.provenance.get("seed"))
         return seed if isinstance(seed, int) else 0
 
     def checksum(self, task: str, split: Split) -> Any:
@@ -74,10 +74,9 @@ def read_arm(text: str, split: Split) -> Arm:
         InputError: no scores there, none of the split, or a task whose runs have the same seed.
     """
     name, equals, rest = text.partition("=")
-    if not equals or Path(text).exists():
+    if not equals or _folders(text):
         name, rest = "", text
-    pattern = glob.has_magic(rest) and not Path(rest).exists()
-    folders = [Path(found) for found in sorted(glob.glob(rest))] if pattern else [Path(rest)]
+    folders = _folders(rest) if glob.has_magic(rest) else [Path(rest)]
     if not folders:
         raise InputError("no such folder", path=rest, expected="a run, or a folder of runs")
     runs: dict[str, list[ScoredRun]] = {}
@@ -92,7 +91,13 @@ def read_arm(text: str, split: Split) -> Arm:
             if one.seed == other.seed:
                 problem = f"{one.folder} and {other.folder} both scored {task} with seed {one.seed}"
                 raise InputError(problem, path=rest, expected="one run per task and seed")
-    return Arm(name or folders[0].resolve().name, runs)
+    fixed = [part for part in Path(rest).parts if not glob.has_magic(part)] if len(folders) > 1 else []
+    return Arm(name or (fixed or [folders[0].resolve().name])[-1], runs)
+
+
+def _folders(name: str) -> list[Path]:
+    """The folder of that name, or those that match the pattern."""
+    return [Path(name)] if Path(name).exists() else [Path(found) for found in sorted(glob.glob(name))]
 
 
 def scored_runs(folder: Path) -> list[ScoredRun]:
@@ -164,7 +169,11 @@ def gold_suite(arms: Sequence[Arm], tasks: Sequence[str], data: str | None) -> S
             raise InputError(f"no recipe.yaml, which says where {task}'s data are", path=folder, fix="add --data SUITE")
         recipe = load_recipe(folders[0] / "recipe.yaml")
         own = {name: definition for name, definition in recipe.own_tasks.items() if name == task}
-        entries.append(load_suite(recipe.suite, [task], own)[task])
+        try:
+            entries.append(load_suite(recipe.suite, [task], own)[task])
+        except InputError as error:
+            problem = f"the data of {task} that {folders[0] / 'recipe.yaml'} names: {error.found}"
+            raise InputError(problem, path=error.path, line=error.line, fix="add --data SUITE") from error
     return Suite(entries)
 
 

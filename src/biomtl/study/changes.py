@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from biomtl.errors import InputError, nearest
-from biomtl.study.stage_plan import plain
+from biomtl.study.stage_plan import plain, taught_alone
 from biomtl.training.methods import METHODS
 from biomtl.training.recipe import Recipe
 from biomtl.training.stage import NOT_OF_RUNS, Stage
@@ -30,16 +30,30 @@ def methods_of(recipe: Recipe) -> list[str]:
 def change_of(recipe: Recipe, said: str) -> Change:
     """The arm of ``KEY``, ``KEY=VALUE``, ``STAGE``, ``STAGE.KEY`` or ``STAGE.KEY=VALUE``.
 
+    Where nobody is left to be taught, single-task models have no further seeds.
+
     Raises:
         InputError: no such key or stage, or one that the recipe doesn't give.
     """
+    label, changes = _change(recipe, said)
+    if max((stage.seeds for stage in recipe.stages), default=1) == 1 or said.partition("=")[0] == "stages":
+        return label, changes
+    stages = changes.get("stages", [stage.model_dump(exclude_unset=True) for stage in recipe.stages])
+    given = changes.get("distill", plain(recipe.distill)), *(stage.get("keys", {}).get("distill") for stage in stages)
+    if any(map(taught_alone, given)):
+        return label, changes
+    return label, {**changes, "stages": [{k: v for k, v in stage.items() if k != "seeds"} for stage in stages]}
+
+
+def _change(recipe: Recipe, said: str) -> Change:
     key, sets, text = said.partition("=")
     value = _value(said, text) if sets else None
     label = f"with {said}" if sets else f"without {key}"
     stages = {stage.name: stage for stage in recipe.stages}
     name, _, inner = key.partition(".")
     if name in stages and (inner or not sets):
-        return label, {"stages": _stages(recipe, stages[name], inner, value)}
+        idle = {"adapt": None} if key == "adapt" else {}  # the options of a stage that is left out
+        return label, {"stages": _stages(recipe, stages[name], inner, value), **idle}
     if key in _of_tasks(recipe) - Recipe.model_fields.keys() and not sets:
         tasks = {name: plain(options) for name, options in recipe.tasks.items()}
         return label, {"tasks": {n: {k: v for k, v in own.items() if k != key} for n, own in tasks.items()}}

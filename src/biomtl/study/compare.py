@@ -165,4 +165,6 @@ def _tested(cell: Cell, test: Test, corrected: float, level: float) -> Cell:
 
 def _distinct(names: Sequence[str]) -> list[str]:
     """The arms' names, numbered where two are the same."""
-    return [name if list(names).count(name) == 1 else f"{name} ({i})" for i, name in enumerate(names, 1)]
+    numbered = [f"{name} ({i})" for i, name in enumerate(names, 1)]
+    found = [name if list(names).count(name) == 1 else number for name, number in zip(names, numbered, strict=True)]
+    return found if len(set(found)) == len(found) else numbered

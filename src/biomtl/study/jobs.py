@@ -125,7 +125,8 @@ def study_folder(out: Path) -> Path:
     Raises:
         InputError: a folder that holds something else.
     """
-    if out.is_dir() and any(out.iterdir()) and not any((out / name).exists() for name in (RUNS, INDEX, "trials.log")):
+    there = {path.name for path in out.iterdir()} if out.is_dir() else set()
+    if there - {RUNS} and not there & {INDEX, "trials.log"}:
         raise InputError("a folder that doesn't belong to a study", path=out, fix="choose another --out")
     if out.exists() and not out.is_dir():
         raise InputError("a file", path=out, expected="a folder", fix="choose another --out")

@@ -112,13 +112,18 @@ def _check_order(names: Sequence[str], recipe: Recipe) -> None:
         fix = ", ".join(sorted(names, key=order.index))
         raise InputError(f"stages: {', '.join(names)}", expected="the order in which they use each other", fix=fix)
     distilling = [plain(recipe.distill), *(stage.keys.get("distill") for stage in recipe.stages)]
-    taught = any(_by_stage(options) for options in distilling)
+    taught = any(taught_alone(options) for options in distilling)
     for stage in recipe.stages:
         if stage.seeds > 1 and not (stage.name == "alone" and taught):
             fix = "add distill: {teachers: alone} to joint" if stage.name == "alone" else "leave seeds out"
             raise InputError(f"stages: {stage.name}: seeds {stage.seeds}", expected="teachers in alone", fix=fix)
+        if stage.by_task and stage.name in ("adapt", "joint"):
+            problem = f"stages: {stage.name}: by_task, but it is one run of all tasks"
+            raise InputError(problem, fix="leave it out, or move it to alone or each")
     if "each" in names and "joint" not in names:
         raise InputError("stages: each without joint", fix="add joint, whose model each task starts from")
+    if recipe.adapt is not None and "adapt" not in names:
+        raise InputError("adapt without a stage adapt", fix="add it to stages, or leave adapt out")
     if names == ["adapt"]:
         raise InputError("stages: adapt alone", expected="a stage that trains tasks", fix="add joint")
     if "adapt" in names and recipe.heads == "trained":
@@ -163,9 +168,9 @@ def _recipe(recipe: Recipe, stage: Stage, fixed: Mapping[str, Any], task: str | 
         changes["tasks"] = _chosen(recipe, stage.name, changes["tasks"])
     values |= changes
     distill = values.get("distill")
-    if stage.name == "alone" and "distill" not in changes and _by_stage(distill):
+    if stage.name == "alone" and "distill" not in changes and taught_alone(distill):
         values = {key: value for key, value in values.items() if key != "distill"}
-    elif isinstance(distill, Mapping) and _by_stage(distill):
+    elif isinstance(distill, Mapping) and taught_alone(distill):
         if "alone" not in [other.name for other in recipe.stages] or stage.name == "alone":
             raise InputError("distill.teachers is alone, but no earlier stage is alone", fix="add alone to stages")
         values["distill"] = {**distill, "teachers": {name: teacher_folders(recipe, name) for name in values["tasks"]}}
@@ -213,8 +218,8 @@ def _chosen(recipe: Recipe, stage: str, names: Any) -> dict[str, Any]:
     return {name: plain(recipe.tasks[name]) for name in listed}
 
 
-def _by_stage(distill: Any) -> bool:
-    """Whether the teachers are the models of the stage `alone`."""
+def taught_alone(distill: Any) -> bool:
+    """Whether a distillation's teachers are the models of the stage `alone`."""
     return isinstance(distill, Mapping) and distill.get("teachers") in ("alone", ["alone"], {EVERY: ("alone",)})
 
 

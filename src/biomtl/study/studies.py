@@ -118,6 +118,8 @@ def ablate(
         for name, changes in arms
         for seed in seeds_of(recipe, count)
     ]
+    for other in jobs[count::count]:
+        _refuse_incomparable(jobs[0], other, split)
     run_jobs(jobs, console, workers=workers)
     by_stage = {stage: arms_of(jobs, split, stage) for stage in jobs[0].stages}
     found = {stage: compare_arms(arms, split) for stage, arms in by_stage.items() if len(arms) > 1}
@@ -128,6 +130,23 @@ def ablate(
     for stage, one in found.items():
         console.print(*([f"stage {stage}"] if stage else []), console_table(one), sep="\n")
     return list(found.values())[-1]
+
+
+def _refuse_incomparable(whole: Job, other: Job, split: Split) -> None:
+    """Refuse an arm that can't be compared with the whole recipe, before either is trained.
+
+    Raises:
+        InputError: no stage or no task in common, or other records to score.
+    """
+    if not set(whole.stages) & set(other.stages):
+        raise InputError(f"{other.arm}: no stage that the recipe scores", fix="leave it out")
+    first, second = (load_suite(r.suite, list(r.tasks) or None, r.own_tasks) for r in (whole.recipe, other.recipe))
+    shared = [name for name in first.tasks if name in second.tasks]
+    if not shared:
+        raise InputError(f"{other.arm}: no task of the recipe", expected=", ".join(first.tasks))
+    for name in shared:
+        if first[name].checksums.get(split) != second[name].checksums.get(split):
+            raise InputError(f"{other.arm}: other {split} data of {name}", expected="the same, to compare scores")
 
 
 def pairwise(

@@ -9,7 +9,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice, product
+from itertools import chain, islice, product
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ from biomtl.training.selection import selecting_score
 from biomtl.training.space import TuneRange
 
 JOURNAL = "trials.log"
-MOST = 1000  # combinations of values that are tried out on the recipe before the first trial
+MOST = 1000  # combinations of values that are tried on the recipe before the first trial
 
 
 def tune(recipe: Recipe, out: Path, trials: int, console: Console, *, workers: int = 1) -> dict[str, Any]:
@@ -117,7 +117,7 @@ def tune(recipe: Recipe, out: Path, trials: int, console: Console, *, workers: i
         else:
             with ThreadPoolExecutor(workers) as pool, Workers(workers) as processes:
                 list(pool.map(lambda _: attempt(processes), left))
-    return _report(optuna, study, out, console)
+    return _report(recipe, optuna, study, out, console)
 
 
 def study_name(recipe: Recipe, out: Path) -> str:
@@ -135,7 +135,9 @@ def refuse_impossible(recipe: Recipe) -> None:
     """
     given = {key: value for key, value in given_keys(recipe).items() if key != "tune"}
     choices = [own if isinstance(own, tuple) else _ends(own) for own in recipe.tune.values()]
-    for values in islice(product(*choices), MOST):
+    first = [own[0] for own in choices]
+    singly = ((*first[:i], value, *first[i + 1 :]) for i, own in enumerate(choices) for value in own)
+    for values in chain(singly, islice(product(*choices), MOST)):
         changes = dict(zip(recipe.tune, values, strict=True))
         try:
             make_recipe({**given, **nested(recipe, changes)})
@@ -184,15 +186,25 @@ def logged_score(recipe: Recipe, line: Mapping[str, Any]) -> float:
     return selecting_score(recipe.metric_for_best_model, gains, float(line["mean"]))
 
 
-def _report(optuna: Any, study: Any, out: Path, console: Console) -> dict[str, Any]:
+def _report(recipe: Recipe, optuna: Any, study: Any, out: Path, console: Console) -> dict[str, Any]:
     states = optuna.trial.TrialState
     complete = [trial for trial in study.trials if trial.state == states.COMPLETE]
     if not complete:
         raise InputError("no trial is finished yet", path=out, fix="run the command again, or with more --trials")
     found: dict[str, Any] = {
-        "best": {"value": study.best_value, "keys": study.best_params, "run": study.best_trial.user_attrs["run"]},
+        "best": {
+            "value": study.best_value,
+            "keys": _values(recipe, study.best_params),
+            "run": study.best_trial.user_attrs["run"],
+        },
         "trials": [
-            {"number": t.number, "state": t.state.name, "value": t.value, "keys": t.params, **t.user_attrs}
+            {
+                "number": t.number,
+                "state": t.state.name,
+                "value": t.value,
+                "keys": _values(recipe, t.params),
+                **t.user_attrs,
+            }
             for t in study.trials
             if t.state not in (states.FAIL, states.WAITING)
         ],
@@ -204,7 +216,8 @@ def _report(optuna: Any, study: Any, out: Path, console: Console) -> dict[str, A
         texts["importance.svg"] = bar_plot(found["importance"], "Importance of the keys for the dev score")
     write_study(out, (), found, texts)
     write_json(out / "best.json", found["best"])
-    console.print(f"tune: best {study.best_value:.4f} with {study.best_params}", markup=False, highlight=False)
+    best = found["best"]
+    console.print(f"tune: best {best['value']:.4f} with {best['keys']}", markup=False, highlight=False)
     return found
 
 
@@ -224,10 +237,25 @@ def nested(recipe: Recipe, changes: Mapping[str, Any]) -> dict[str, Any]:
 
 def _suggest(trial: Any, key: str, space: TuneRange | tuple[Any, ...]) -> Any:
     if isinstance(space, tuple):
-        return trial.suggest_categorical(key, list(space))
+        names = [_name(value) for value in space]
+        return space[names.index(trial.suggest_categorical(key, names))]
     if space.whole:
         return trial.suggest_int(key, int(space.low), int(space.high), log=space.log)
     return trial.suggest_float(key, space.low, space.high, log=space.log)
+
+
+def _name(value: Any) -> Any:
+    """What Optuna knows a value of a list by: itself, or the JSON of a list or mapping."""
+    return value if isinstance(value, str | int | float | None) else json.dumps(value)
+
+
+def _values(recipe: Recipe, params: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a trial's parameters."""
+    found = dict(params)
+    for key, space in recipe.tune.items():
+        if isinstance(space, tuple) and key in found:
+            found[key] = next(value for value in space if _name(value) == found[key])
+    return found
 
 
 def _optuna() -> Any:

@@ -147,6 +147,8 @@ def name_problem(name: str) -> str | None:
     """The problem with a task's name, or None."""
     if len(name) > LONGEST_NAME:
         return f"a task's name of {len(name)} characters ({name[:20]}…), at most {LONGEST_NAME}, as it names folders"
+    if name == "mean":
+        return "a task named 'mean', which is what tables call the mean over tasks: choose another name"
     if not NAME.fullmatch(name):
         return f"a task named {name!r:.60}, write letters, digits, '.', '_' and '-', a letter or digit first"
     return None

@@ -118,6 +118,8 @@ def train(
         recipe = make_recipe(recipe) if isinstance(recipe, Mapping) else load_recipe(recipe)
     if recipe.stages:
         raise InputError("a recipe with stages is several runs", fix="use biomtl.train, or set stages to []")
+    if recipe.adapt is not None:
+        raise InputError("adapt without a stage adapt", fix="add it to stages, before joint, or leave adapt out")
     accelerator = make_accelerator(recipe)
     with (
         claimed(recipe, accelerator, resume=resume, overwrite=overwrite) as folder,

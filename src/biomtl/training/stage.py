@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from biomtl.training.options import Options
+from biomtl.training.recipe_tasks import contradiction
 
 StageName = Literal["adapt", "alone", "joint", "each"]
 NOT_OF_RUNS = ("by_task", "seeds")
@@ -34,13 +35,16 @@ def _stages(value: Any) -> Any:
     if isinstance(value, str):
         value = [value]
     if not isinstance(value, list | tuple):
-        return value
+        raise contradiction(f"stages: {value!r}, give a list of names, or of names with keys", "stages")
     return tuple(_stage(entry) for entry in value)
 
 
 def _stage(entry: Any) -> Any:
     if isinstance(entry, str):
         return {"name": entry}
+    if isinstance(entry, Mapping) and "name" not in entry and len(entry) > 1:
+        problem = f"stages: {', '.join(map(str, entry))} in one entry, begin a new one (-) for each stage"
+        raise contradiction(problem, "stages")
     if isinstance(entry, Mapping) and "name" not in entry and len(entry) == 1:
         name, keys = next(iter(entry.items()))
         keys = dict(keys or {}) if isinstance(keys, Mapping | None) else keys
