@@ -77,7 +77,7 @@ def test_mt_bluebert_from_plan_to_verdict_killed_on_the_way(
     page = (tmp_path / "out/verdict.md").read_text()
     assert "arXiv 2005.02799, abstract" in page
     assert "| win/tie/loss |" in page  # the table of the stages
-    with pytest.raises(InputError, match="another recipe, resume with the recipe as it was"):
+    with pytest.raises(InputError, match=r"another recipe \(.*seed.*\), resume with the recipe as it was"):
         reproduce(small("mt-bluebert", bert, tmp_path / "out", SHORT, "seed=7", group="clinical"), QUIET)
     with pytest.raises(InputError, match="another reproduction"):
         reproduce(small("blue-bert", bert, tmp_path / "out"), QUIET)
