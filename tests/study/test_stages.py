@@ -350,8 +350,10 @@ def test_an_unsuitable_teacher_is_refused_before_the_first_stage(bert: Path, sma
 
 def test_an_adaptation_has_no_use_for_what_is_said_of_heads(bert: Path, small_suite: Path, tmp_path: Path) -> None:
     tasks = {"cls-text": {"rebalance": "class_weights", "dropout": 0.2}, "reg-pair": {"loss_scale": "score"}}
-    recipe = make_recipe(keys_of(bert, small_suite, tmp_path / "run", stages=["adapt", "joint"], tasks=tasks))
+    keys = {"stages": ["adapt", "joint"], "lr_scheduler_type": "plateau", "lr_gamma": 0.5}
+    recipe = make_recipe(keys_of(bert, small_suite, tmp_path / "run", **keys, tasks=tasks))
     adapting, joint = (run.recipe for run in plan_stages(recipe))
+    assert (adapting.lr_scheduler_type, joint.lr_scheduler_type) == ("linear", "plateau")
     model = MultiTaskModel.from_encoder(bert, (), max_length=24)
     model.put_head(TASK, MaskedWordsHead(model.encoder))
     configure(model, adapting)

@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+import torch
 from rich.console import Console
 from typer.testing import CliRunner
 
@@ -19,10 +20,12 @@ from biomtl.errors import InputError
 from biomtl.inference.engines.onnx import OnnxEngine
 from biomtl.inference.predictor import Predictor
 from biomtl.model import MultiTaskModel
+from biomtl.suite import load_suite
 from biomtl.tasks.calibration import Calibration
 from biomtl.tasks.head import DEFAULT_HEAD, HeadChoice
+from biomtl.tasks.task import Task
 from biomtl.tasks.types.base import type_of
-from biomtl.training.calibrate import fit
+from biomtl.training.calibrate import calibrate, fit
 from biomtl.training.recipe_io import make_recipe
 from biomtl.training.run import train
 
@@ -38,11 +41,15 @@ def outputs_of(name: str, records: list[dict[str, Any]], scale: float, noise: fl
     return found
 
 
+def targets_of(task: Task, records: list[dict[str, Any]]) -> list[np.ndarray]:
+    return [type_of(task).target(record, task) for record in records]
+
+
 @pytest.mark.parametrize("name", ["cls-text", "multi-text", "tag-drug"])
 def test_the_temperature_corrects_overconfidence_and_changes_no_decision(name: str) -> None:
     task, records = tiny.task(name), tiny.records(name, 300)
     outputs = outputs_of(name, records, 12, 0.6)
-    found = fit(task, DEFAULT_HEAD, records, outputs, decisions=False)
+    found = fit(task, DEFAULT_HEAD, records, outputs, targets_of(task, records), decisions=False)
     assert found.temperature > 2
     assert found.before is not None
     assert found.after is not None
@@ -61,7 +68,7 @@ def test_thresholds_and_biases_raise_the_metric(name: str) -> None:
     kind, key = type_of(task), type_of(task).gold_key
     shift = -4.0 if name == "multi-text" else 3.0 * np.eye(len(task.labels), dtype=np.float32)[0]
     outputs = [values + np.float32(shift) for values in outputs_of(name, records, 6, 0.3)]
-    found = fit(task, DEFAULT_HEAD, records, outputs, decisions=True)
+    found = fit(task, DEFAULT_HEAD, records, outputs, targets_of(task, records), decisions=True)
     if name == "multi-text":
         assert found.thresholds
         assert min(found.thresholds.values()) < 0.5
@@ -105,6 +112,26 @@ def test_a_run_keeps_and_uses_it(bert: Path, small_suite: Path, tmp_path: Path) 
     train(recipe, console=Console(quiet=True), overwrite=True)  # its figures are the run's own
     predicted = (run.folder / "predictions" / "cls-text" / "dev.jsonl").read_text().splitlines()
     assert json.loads(predicted[0])["probabilities"].keys() == {"none", "drug"}
+
+
+def test_words_without_pieces_do_not_count(bert: Path, tmp_path: Path) -> None:
+    """They are always ``O``, with certainty, so that a single one inside a mention would outweigh all others."""
+    found = []
+    for number, more in enumerate(([], ["\u200b"])):
+        folder = tiny.write_suite(tmp_path / f"suite{number}", ("tag-drug",))
+        rows = tiny.records("tag-drug", 30)
+        for row in rows[:3]:
+            row["tokens"], row["tags"] = [*row["tokens"], *more], [*row["tags"], *["B-Drug"] * len(more)]
+            end = row["offsets"][-1][1]
+            row["offsets"] = [*row["offsets"], *[[end, end + 1]] * len(more)]
+        tiny.write_rows(folder / "tag-drug" / "dev.jsonl", rows)
+        torch.manual_seed(0)
+        model = tiny.model(bert, ["tag-drug"], max_length=24)
+        model.save_pretrained(tmp_path / f"run{number}" / "model")
+        calibrate(model, load_suite(folder), tmp_path / f"run{number}")
+        found.append(model.choices["tag-drug"].calibrated)
+    assert found[1].temperature == pytest.approx(found[0].temperature, rel=1e-3)
+    assert found[1].after == found[0].after
 
 
 def test_a_head_without_corrections_is_written_as_before() -> None:

@@ -228,6 +228,8 @@ def _adapting(recipe: Recipe, stage: Stage, folder: Path) -> Recipe:
     off = dict.fromkeys([*METHODS, "frozen_layers", "freeze_encoder", *OF_MIXTURES, "early_stopping_patience"])
     off |= dict.fromkeys(["early_stopping_threshold", "early_stopping_on", "eval_steps", "head_learning_rate"])
     off |= {"calibrate": None}
+    if recipe.lr_scheduler_type == "plateau":  # waits for scores on dev
+        off |= dict.fromkeys(["lr_scheduler_type", "lr_gamma", "lr_patience"])
     kept = [key for key in recipe.model_fields_set if key not in off]
     plain = recipe.model_copy()
     object.__setattr__(plain, "__pydantic_fields_set__", set(kept))

@@ -51,15 +51,15 @@ def calibrate(model: MultiTaskModel, suite: Suite, folder: Path, *, bf16: bool =
         soft = soft_of(task)
         if "dev" in suite[name] and task.unanswerable:
             records = suite[name].records("dev")
-            outputs = dev_outputs(engine, name, records, model)
+            outputs, _ = dev_outputs(engine, name, records, model)
             found = fit_null(task, model.choices[name], records, outputs)
             model.choices[name] = model.choices[name].model_copy(update={"calibration": found})
             continue
         if "dev" not in suite[name] or not isinstance(soft, Classes | Labels) or isinstance(soft, Candidates):
             continue
         records = suite[name].records("dev")
-        outputs = dev_outputs(engine, name, records, model)
-        found = fit(task, model.choices[name], records, outputs, decisions=not model.head(name).joint)
+        outputs, gold = dev_outputs(engine, name, records, model)
+        found = fit(task, model.choices[name], records, outputs, gold, decisions=not model.head(name).joint)
         model.choices[name] = model.choices[name].model_copy(update={"calibration": found})
         if found.before is not None and found.after is not None:
             with atomic_file(folder / "reliability" / f"{name}.svg") as stream:
@@ -67,15 +67,21 @@ def calibrate(model: MultiTaskModel, suite: Suite, folder: Path, *, bf16: bool =
     model.save_pretrained(folder / "model", overwrite=True, encoder_from=folder / "model")
 
 
-def dev_outputs(engine: Any, name: str, records: Sequence[Record], model: MultiTaskModel) -> list[NDArray[np.float32]]:
-    """The head's outputs for every record."""
+def dev_outputs(
+    engine: Any, name: str, records: Sequence[Record], model: MultiTaskModel
+) -> tuple[list[NDArray[np.float32]], list[NDArray[Any]]]:
+    """The head's outputs for every record, and its gold values, negative where an output reads no piece."""
     examples = encode_examples(
-        engine.processor, {name: engine.tasks[name]}, {name: records}, targets=False, choices=model.choices
+        engine.processor, {name: engine.tasks[name]}, {name: records}, targets=True, choices=model.choices
     )
     outputs: list[Any] = [None] * len(records)
     for _, index, values in example_outputs(engine, examples):
         outputs[index] = values
-    return outputs
+    gold: list[Any] = [None] * len(records)
+    for encoded in examples:
+        for example in encoded.task_examples:
+            gold[example.index] = example.target
+    return outputs, gold
 
 
 def fit(
@@ -83,6 +89,7 @@ def fit(
     choice: HeadChoice,
     records: Sequence[Record],
     outputs: Sequence[NDArray[np.float32]],
+    targets: Sequence[NDArray[Any]],
     *,
     decisions: bool,
 ) -> Calibration:
@@ -93,10 +100,11 @@ def fit(
         choice: its head.
         records: gold.
         outputs: ``[outputs, labels]`` for each of them.
+        targets: gold in the form of the type's `target`; outputs whose one is negative don't count.
         decisions: whether to look for thresholds and biases too.
     """
     kind = type_of(task)
-    gold = np.concatenate([kind.target(record, task) for record in records])
+    gold = np.concatenate(targets)
     flat = np.concatenate(outputs).astype(np.float64)
     several = isinstance(soft_of(task), Labels)
     loss = _binary_loss if several else _class_loss

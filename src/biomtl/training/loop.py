@@ -120,9 +120,11 @@ def fit(
                 with evaluation_weights(state), accelerator.gathered(trained, model):
                     scores = select(progress, hooks, recipe)
                     see_score(state.schedule, scores.chosen)
+                    learning = {name: score for name, score in scores.tasks.items() if factor(state, name)}
                     for method in methods.values():
-                        method.after_evaluation(scores.tasks, progress.step, trained)
-                progress.finished = progress.finished or nothing_left(state)
+                        method.after_evaluation(learning, progress.step, trained)
+                # Once the methods have taken every task's loss out of the run, nothing more would be learnt.
+                progress.finished = progress.finished or not any(factor(state, name) for name in trained.tasks)
             progress.seconds = time.monotonic() - started
             last = last or progress.finished
             stop, late = agreed(accelerator, signals.received is not None, overdue(recipe, saved))
@@ -198,10 +200,9 @@ def loss_weights(
     local = torch.tensor([texts, counts], device=accelerator.device).sum(1)
     per_task, outputs = accelerator.reduce(local, "sum").tolist()
     total = sum(per_task)
-    factors = [math.prod(method.factor(name) for method in state.methods.values()) for name in names]
     task_weights = [
-        weight_of(state.model.tasks[name], recipe.tasks) * factor * share / total
-        for name, factor, share in zip(names, factors, per_task, strict=True)
+        weight_of(state.model.tasks[name], recipe.tasks) * factor(state, name) * share / total
+        for name, share in zip(names, per_task, strict=True)
     ]
     processes = accelerator.num_processes  # whose gradients are averaged, not summed
     weights = [
@@ -333,10 +334,9 @@ def zero_note(progress: Progress) -> str:
     )
 
 
-def nothing_left(state: TrainState) -> bool:
-    """Whether the methods have taken every task's loss out of the run, so that further steps would learn nothing."""
-    factors = [math.prod(method.factor(name) for method in state.methods.values()) for name in state.model.tasks]
-    return not any(factors)
+def factor(state: TrainState, task: str) -> float:
+    """What the methods make of a task's loss in the coming step; 0 if they have taken it out of the run."""
+    return math.prod(method.factor(task) for method in state.methods.values())
 
 
 def due(strategy: str, every: int | None, step: int, epoch_ended: bool, last: bool) -> bool:

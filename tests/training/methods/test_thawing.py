@@ -17,6 +17,7 @@ from biomtl.suite import load_suite
 from biomtl.training.data import TrainingData
 from biomtl.training.methods import Course
 from biomtl.training.methods.need_sampling import NeedSampling
+from biomtl.training.methods.task_stopping import TaskStopping
 from biomtl.training.optimiser import configure
 from biomtl.training.progress import Progress
 from biomtl.training.recipe_io import make_recipe
@@ -135,6 +136,23 @@ def test_without_need_the_policy_decides_and_errors_are_better_when_lower(bert: 
     method.after_evaluation({"cls-text": 0.9, "reg-pair": -0.4, "reg-apart": -3.0}, 2, model)
     assert shares(2) == pytest.approx(dict.fromkeys(suite.tasks, 1 / 3))
     assert shares(1)["reg-pair"] == pytest.approx(2 / 3)
+
+
+def test_a_task_that_was_stopped_needs_nothing(
+    bert: Path, small_suite: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would be sampled the most, as it never reaches its target, and not be trained."""
+    seen = []
+    monkeypatch.setattr(NeedSampling, "after_evaluation", lambda own, scores, step, model: seen.append(set(scores)))
+    keys = {"need_sampling": 0.5, "max_steps": 3, "eval_steps": 1, "learning_rate": 1e-9, "num_train_epochs": None}
+    given = {"output": str(tmp_path / "run"), "predict_test": False, "max_length": 24, "tasks": ["cls-text"]}
+    stopping = {"task_stopping": {"patience": 1}}
+    train(tiny.write_recipe(tmp_path / "r.yaml", bert, small_suite, **keys, **given, **stopping))
+    assert seen == [{"cls-text"}, {"cls-text"}]
+    monkeypatch.setattr(TaskStopping, "factor", lambda own, task: 0.0 if task == "cls-text" and own.stopped else 1.0)
+    given |= {"output": str(tmp_path / "two"), "tasks": ["cls-text", "reg-pair"]}
+    train(tiny.write_recipe(tmp_path / "r.yaml", bert, small_suite, **keys, **given, **stopping))
+    assert seen[2:] == [{"cls-text", "reg-pair"}, {"cls-text", "reg-pair"}, {"reg-pair"}]
 
 
 @pytest.mark.parametrize(

@@ -105,7 +105,7 @@ class Method:
         """Called after each scoring of dev, with the weights that were scored.
 
         Args:
-            scores: each task's main metric, with the sign that makes higher better.
+            scores: the main metric of each task that is still trained, with the sign that makes higher better.
             step: the number of steps done.
             model: the model.
         """
