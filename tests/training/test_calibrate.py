@@ -115,7 +115,7 @@ def test_a_run_keeps_and_uses_it(bert: Path, small_suite: Path, tmp_path: Path) 
 
 
 def test_words_without_pieces_do_not_count(bert: Path, tmp_path: Path) -> None:
-    """They are always ``O``, with certainty, so that a single one inside a mention would outweigh all others."""
+    """They are always ``O``, with certainty, so that a few of them inside mentions would decide the temperature."""
     found = []
     for number, more in enumerate(([], ["\u200b"])):
         folder = tiny.write_suite(tmp_path / f"suite{number}", ("tag-drug",))
