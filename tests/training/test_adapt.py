@@ -136,10 +136,28 @@ def test_scored_texts_are_left_out_or_refused(bert: Path, tmp_path: Path) -> Non
     assert note is not None
     corpus = tmp_path / "corpus.txt"
     corpus.write_text(f"suno vono pola rimu teksa quari milo\n\n{rows[3]['text']}\n")
-    with pytest.raises(InputError, match=r"corpus\.txt:3: the line holds a text of cls-text test: of zalpidine rimu"):
+    with pytest.raises(InputError, match=r"corpus\.txt:3: a text of cls-text test begins in the line: of zalpidine"):
         adaptation_texts(suite, recipe, AdaptOptions(corpus=str(corpus)))
     texts, _ = adaptation_texts(suite, recipe, AdaptOptions(corpus=str(corpus), allow_test_text=True))
     assert len(texts) == 2
+
+
+def test_a_scored_text_may_continue_over_lines(bert: Path, tmp_path: Path) -> None:
+    folder = tiny.write_suite(tmp_path / "suite", ("cls-text",))
+    test = {**tiny.records("cls-text", 1)[0], "id": "t", "text": "Of zalpidine. Rimu teksa korinosis; milo dasu quari."}
+    tiny.write_rows(folder / "cls-text" / "test.jsonl", [test])
+    suite, recipe = load_suite(folder), recipe_of(bert, folder, tmp_path / "run")
+    corpus = tmp_path / "corpus.txt"
+    options = AdaptOptions(corpus=str(corpus))
+    for lines in (
+        ["pola of zalpidine", "rimu teksa", "", "korinosis milo", "dasu", "QUARI suno"],
+        test["text"].split(),
+    ):
+        corpus.write_text("\n".join(["vono pola", *lines, "vono"]) + "\n")
+        with pytest.raises(InputError, match=r"corpus\.txt:2: a text of cls-text test begins in the line: of zalp"):
+            adaptation_texts(suite, recipe, options)
+        corpus.write_text("\n".join(["vono pola", *lines[:2], "vono", *lines[2:]]) + "\n")
+        assert adaptation_texts(suite, recipe, options)[0][-1] == lines[-1]
 
 
 def test_texts_of_relations_are_unchanged(bert: Path, tmp_path: Path) -> None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 from rich.console import Console
 
-from biomtl.audit.overlap import comparable, normal
 from biomtl.encoders import load_encoder, load_processor
 from biomtl.encoders.borrow import borrow
 from biomtl.errors import InputError
@@ -28,10 +27,10 @@ from biomtl.training.options import AdaptOptions
 from biomtl.training.progress import DevScores, Progress
 from biomtl.training.recipe import Recipe
 from biomtl.training.run import claimed, say
+from biomtl.training.scored_texts import ScoredTexts
 from biomtl.training.splits import training_splits
 
 ENCODER = "model"
-Words = tuple[str, ...]
 
 
 def adapt(recipe: Recipe, *, resume: bool = False, overwrite: bool = False, console: Console | None = None) -> Path:
@@ -104,19 +103,15 @@ def adaptation_texts(suite: Suite, recipe: Recipe, options: AdaptOptions) -> tup
     scored = ScoredTexts(suite, recipe)
     if options.corpus is None:
         texts = dict.fromkeys(training_texts(suite, recipe))
-        kept = [text for text in texts if scored.find(text) is None]
+        kept = [text for text in texts if scored.first_in([(1, text)]) is None]
         count = len(texts) - len(kept)
         return kept, f"adapt: {count:,} training texts left out, as they hold a scored text" if count else None
     path = Path(options.corpus)
-    lines: dict[str, None] = {}
-    for number, line in read_lines(path):
-        if not (text := line.strip()):
-            continue
-        if not options.allow_test_text and (found := scored.find(text)) is not None:
-            problem = f"the line holds a text of {found[0]} {found[1]}: {' '.join(found[2][:8])} …"
-            fix = "remove it, or set adapt.allow_test_text: true and say so with the scores"
-            raise InputError(problem, path=path, line=number, expected="no scored text", fix=fix)
-        lines[text] = None
+    if not options.allow_test_text and (found := scored.first_in(read_lines(path))) is not None:
+        problem = f"a text of {found.task} {found.split} begins in the line: {' '.join(found.words[:8])} …"
+        fix = "remove it, or set adapt.allow_test_text: true and say so with the scores"
+        raise InputError(problem, path=path, line=found.line, expected="no scored text", fix=fix)
+    lines = dict.fromkeys(text for _, line in read_lines(path) if (text := line.strip()))
     if not lines:
         raise InputError("no text", path=path, expected="a passage per line")
     return list(lines), None
@@ -132,32 +127,3 @@ def training_texts(suite: Suite, recipe: Recipe) -> Iterator[str]:
                     yield str(record["text"])
                 else:
                     yield from kind.text(record, suite.tasks[name]).texts
-
-
-class ScoredTexts:
-    """The texts of all splits that aren't trained on, found inside longer texts by their words."""
-
-    FIRST = 5  # words by which a text is looked up; shorter ones say nothing
-
-    def __init__(self, suite: Suite, recipe: Recipe) -> None:
-        self.places: dict[Words, dict[Words, tuple[str, str]]] = {}
-        trained = training_splits(recipe)
-        for name, entry in suite.data.items():
-            for split in entry.files:
-                if split not in trained:
-                    for words in _all(entry.records(split)):
-                        self.places.setdefault(words[: self.FIRST], {}).setdefault(words, (name, split))
-
-    def find(self, text: str) -> tuple[str, str, Words] | None:
-        """The task, split and words of a scored text inside ``text``."""
-        words = normal(text)
-        for start in range(len(words) - self.FIRST + 1):
-            for scored, place in self.places.get(words[start : start + self.FIRST], {}).items():
-                if words[start : start + len(scored)] == scored:
-                    return (*place, scored)
-        return None
-
-
-def _all(records: Iterable[Mapping[str, object]]) -> Iterator[Words]:
-    for record in records:
-        yield from comparable(record)
