@@ -202,7 +202,7 @@ NONE = "Kava, rash.\t0\t4\tDrug\t6\t10\tIllness\tnone\n"
     ("row", "given", "said"),
     [
         ("Kava.\t0\t4\tDrug\t0\t9\tIllness\tnone\n", {}, ":4: entity 'e2' at [0, 9], expected a span of the text"),
-        ("Kava.\t0\tx\tDrug\t0\t4\tIllness\tnone\n", {}, ":4: 'x', expected a number"),
+        ("Kava.\t0\tx\tDrug\t0\t4\tIllness\tnone\n", {}, ":4: end_a: 'x', expected a number"),
         (
             "Kava cures rash.\t11\t15\tIllness\t0\t4\tDrug\tcures\n",
             {},
@@ -231,6 +231,17 @@ def test_rows_that_are_refused(write, row: str, given: dict[str, Any], said: str
     assert said in fault(write("a.tsv", HEAD + ROW + NONE + row), **given)
 
 
+def test_arguments_that_are_too_many_or_have_no_type(write) -> None:
+    entity = {"type": "Drug", "start": 0, "end": 4}
+    record = {"text": "Kava cures rash.", "label": "cures", "entities": [entity] * 3}
+    rows = lines(record, {**record, "label": "none"})
+    assert "3 entities, expected the two arguments" in fault(write("a.jsonl", rows))
+    row = "Kava cures rash.\t0\t4\t\t11\t15\tIllness\tcures\n"
+    relation = {"first": ["drug", "gene"], "second": "illness"}
+    said = ":3: no type of the first argument, expected drug or gene"
+    assert said in fault(write("a.tsv", HEAD + ROW + row), relation)
+
+
 def test_ends_that_are_the_last_character_are_noticed(write) -> None:
     row = "Kava cures rash.\t0\t{}\tDrug\t11\t{}\tIllness\t{}\n"
     right = write("a.tsv", HEAD + row.format(4, 15, "cures") + NONE)
@@ -239,6 +250,13 @@ def test_ends_that_are_the_last_character_are_noticed(write) -> None:
     assert (
         "train: 4 of 6 mentions end inside a word; `end` is the character after" in own(write("b.tsv", rows)).notes[0]
     )
+
+
+def test_mentions_of_two_types_make_a_pair_each_way(write) -> None:
+    twice = (
+        HEAD + "Kava, rash.\t0\t4\tDrug\t6\t10\tIllness\tcures\n" + "Kava, rash.\t6\t10\tDrug\t0\t4\tIllness\tnone\n"
+    )
+    assert len(own(write("a.tsv", twice), {**ARGUMENTS, "directed": False}).records("train")) == 2
 
 
 def test_a_missing_argument_column(write) -> None:
@@ -252,8 +270,15 @@ def test_overlapping_mentions_are_paired_unless_the_policy_drops_one(write) -> N
     value = document("Kava rash is here.", ("Drug", "Kava rash"), ("Illness", "rash"), relations=(("is", "T0", "T1"),))
     path = write("a.jsonl", lines(value, {**PAIR, "id": "d2"}))
     assert triples(own(path))[0] == ("Kava rash", "rash", "is")
-    assert len(own(path, mentions="flatten", labels=["cures"]).records("train")) == 1
+    flat = own(path, mentions="flatten", labels=["cures"])
+    assert len(flat.records("train")) == 1
+    assert "1 of 2 relations are not covered: 1 between mentions that `mentions: flatten` dropped" in flat.notes[0]
     assert "mention T1 'rash' is nested" in fault(path, mentions="refuse")
+    block = "{0}|t|Kava rash, pain.\n{0}\t0\t9\tKava rash\tDrug\tC1\n{0}\t5\t9\trash\tIllness\tD1\n"
+    block += "{0}\t11\t15\tpain\tIllness\tD2\n{0}\tis\tC1\tD1\n{0}\tis\tC1\tD2\n"
+    flat = own(write("a.pubtator", block.format(1)), mentions="flatten", labels=["is"])
+    assert triples(flat) == [("Kava rash", "pain", "is")]
+    assert "1 of 2 relations are not covered: 1 between mentions that" in flat.notes[0]
 
 
 JSON = st.recursive(

@@ -33,6 +33,18 @@ def test_a_trained_model_s_order_of_placeholders_is_kept(write) -> None:
             assert relation.mask_order == wanted
 
 
+def test_a_document_without_an_id_is_not_that_of_another_file(write) -> None:
+    nameless = {key: value for key, value in PAIR.items() if key != "id"}
+    train, dev = write("a.jsonl", lines(nameless)), write("b.jsonl", lines({**nameless, "id": None}))
+    definition = TaskDefinition(
+        type="relation", files=Files(train=str(train), dev=str(dev)), relation=ARGUMENTS, labels=("cures",)
+    )
+    data = load_suite("nowhere", ["mine"], {"mine": definition})["mine"]
+    names = {split: {record["doc_id"] for record in data.records(split)} for split in ("train", "dev")}
+    assert len(names["train"]) == 1
+    assert names["train"].isdisjoint(names["dev"])
+
+
 def test_the_negative_class_may_be_written_as_a_relation(write) -> None:
     value = {**PAIR, "relations": [{**PAIR["relations"][0], "type": "none"}]}
     assert triples(own(write("a.jsonl", lines(value)), labels=["cures"])) == [("Zalpidine", "asthma", "none")]

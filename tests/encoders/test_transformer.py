@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 import tiny
 from biomtl.encoders.transformer import StockHead, TransformerEncoder
 from biomtl.errors import InputError
+from biomtl.inference.predict import predict_records
 from biomtl.model import MultiTaskModel
 
 family = pytest.mark.parametrize("family", tiny.FAMILIES)
@@ -262,6 +263,23 @@ def test_a_model_with_a_decoder_gives_a_one_line_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="a bart with a decoder, expected an encoder") as caught:
         TransformerEncoder.load(tmp_path / "bart")
     assert "\n" not in str(caught.value)
+
+
+def test_a_classifier_of_the_last_position_reads_no_padding(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    words = tiny.tokenizer("bert")
+    sizes = {"vocab_size": len(words), "d_model": 32, "n_layer": 1, "n_head": 2, "d_inner": 48}
+    transformers.XLNetModel(transformers.XLNetConfig(**sizes, pad_token_id=3)).save_pretrained(tmp_path / "xlnet")
+    words.save_pretrained(tmp_path / "xlnet")
+    model = tiny.model(tmp_path / "xlnet", ["cls-text"], max_length=32).eval()
+    with torch.no_grad():
+        for parameter in model.heads.parameters():
+            parameter.mul_(20)
+    records = [{"id": str(i), "text": text} for i, text in enumerate(TEXTS)]
+    together = predict_records(model, {"cls-text": records})["cls-text"]
+    for record, wanted in zip(records, together, strict=True):
+        (alone,) = predict_records(model, {"cls-text": [record]})["cls-text"]
+        assert alone["probabilities"] == pytest.approx(wanted["probabilities"], abs=1e-5)
 
 
 def test_settings_that_only_a_head_reads(bert: Path) -> None:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+import tiny
 from biomtl.errors import InputError
-from biomtl.formats import Document, Mention, jsonl
+from biomtl.formats import Document, Mention, Relation, jsonl
 
 
 def read(folder: Path, *lines: str) -> list[Document]:
@@ -57,6 +58,17 @@ def test_only_the_text_is_required(tmp_path: Path) -> None:
 def test_lines_that_are_not_documents(tmp_path: Path, line: str, message: str) -> None:
     with pytest.raises(InputError, match=rf"in.jsonl:2: .*{message}|in.jsonl: .*{message}"):
         read(tmp_path, '{"text": "a"}', line)
+
+
+def test_null_is_missing(tmp_path: Path) -> None:
+    mention = {"id": None, "type": None, "start": 0, "end": 1, "text": None, "identifiers": None}
+    relation = {"id": None, "type": None, "arguments": [{"role": None, "id": "T0"}, {"id": "T1"}]}
+    mentions = [mention, {**mention, "start": 2, "end": 3}]
+    line = {"id": None, "text": "a b", "mentions": mentions, "relations": [relation]}
+    (found,) = jsonl.read(tiny.write_rows(tmp_path / "a.jsonl", [line]))
+    assert [(m.id, m.type, m.text, m.identifiers) for m in found.mentions] == [("T0", "", "a", ()), ("T1", "", "b", ())]
+    assert found.relations == (Relation("R0", "", (("", "T0"), ("", "T1"))),)
+    assert found.id == "1"
 
 
 def test_errors_can_be_collected(tmp_path: Path) -> None:

@@ -176,9 +176,15 @@ def test_a_unit_of_many_sentences_is_encoded_once_for_all_its_pairs(
     assert passes.rows == 2 + 1
     assert len(found.relations) == 4
     # A text of its own for each pair would be too much of them long before their number is.
-    monkeypatch.setattr("biomtl.inference.drafts.MOST_RELATED", 100 * 4**2 // 2)
+    monkeypatch.setattr("biomtl.inference.drafts.MOST_RELATED", 100 * 4)
     annotator = Annotator(predictor, keep=True)
     assert len(next(annotator([source])).relations) == 4
-    monkeypatch.setattr("biomtl.inference.drafts.MOST_RELATED", 100 * 4**2 // 2 - 1)
+    monkeypatch.setattr("biomtl.inference.drafts.MOST_RELATED", 100 * 4 - 1)
     assert not next(annotator([source])).relations
     assert annotator.unrelated == {"d": 1}
+    # The candidates count, not all pairs of mentions: those within the window are fewer.
+    near = whole.model_copy(update={"window": 1})
+    monkeypatch.setitem(tasks, "rel-spans", tasks["rel-spans"].model_copy(update={"relation": near}))
+    annotator = Annotator(predictor, keep=True)
+    assert 0 < len(next(annotator([source])).relations) < 4
+    assert annotator.unrelated == {}

@@ -27,6 +27,9 @@ def with_entities(fields: dict[str, Any], relation: RelationArguments | None) ->
     """A row's fields with its mentions in place of their columns; what can be told from the rest is added.
 
     An id may be missing, the text that the offsets cover, and a type if there is only one for the argument.
+
+    Raises:
+        ValueError: another number of mentions than two, or one without the type that the task needs.
     """
     columns = [field for field in fields if field.rpartition("_")[0] in ARGUMENT_CELLS]
     if columns:
@@ -35,13 +38,18 @@ def with_entities(fields: dict[str, Any], relation: RelationArguments | None) ->
             for side in SIDES
         ]
         fields = {key: value for key, value in fields.items() if key not in columns} | {"entities": sides}
-    if "entities" not in fields or len(fields["entities"]) != 2:
+    if "entities" not in fields:
         return fields
+    if len(fields["entities"]) != 2:
+        raise ValueError(f"{len(fields['entities'])} entities, expected the two arguments, first one first")
     known: Sequence[tuple[str, ...]] = (relation.first, relation.second) if relation else ((), ())
     made = [
         _completed(entity, f"e{number}", types, fields.get("text"))
         for number, (entity, types) in enumerate(zip(fields["entities"], known, strict=True), 1)
     ]
+    for entity, types, argument in zip(made, known, ("first", "second"), strict=True):
+        if types and isinstance(entity, Mapping) and "type" not in entity:
+            raise ValueError(f"no type of the {argument} argument, expected {' or '.join(types)}")
     return fields | {"entities": made}
 
 
@@ -78,9 +86,11 @@ def argument_problem(record: Mapping[str, Any], relation: RelationArguments, pol
     return None
 
 
-def both_ways(record: Mapping[str, Any]) -> tuple[Both, Both] | None:
-    """What identifies a record's pair in a table, and the same pair the other way round."""
-    if "entities" not in record:
+def both_ways(record: Mapping[str, Any], relation: RelationArguments) -> tuple[Both, Both] | None:
+    """What identifies a record's pair in a table, and the same pair the other way round, if that is no other pair."""
+    if relation.directed or "entities" not in record:
+        return None
+    if not relation.fits(*(entity["type"] for entity in reversed(record["entities"]))):
         return None
     one, other = ((entity["start"], entity["end"]) for entity in record["entities"])
     document = "" if record["doc_id"] == record["id"] else record["doc_id"]

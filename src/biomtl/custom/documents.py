@@ -17,13 +17,26 @@ from biomtl.errors import InputError, OnError
 from biomtl.formats import bioc, brat, conll, jsonl, pubtator
 from biomtl.formats.mentions import apply_policy, iob_tags
 from biomtl.formats.model import Document
+from biomtl.storage.files import read_jsonl
 from biomtl.text.words import words
+
+
+def named_documents(path: Path, on_error: OnError) -> Iterator[Document]:
+    """JSON lines' documents; one without an id has its file's name, as its line is also another file's."""
+    for line, record in read_jsonl(path):
+        try:
+            document = jsonl.to_document(record, path, line)
+        except InputError as error:
+            on_error(error)
+        else:
+            yield document if record.get("id") is not None else replace(document, id=f"{place(path)}#{line}")
+
 
 READERS: dict[str, Callable[[Path, OnError], Iterator[Document]]] = {
     "pubtator": pubtator.read,
     "bioc": bioc.read,
     "brat": brat.read,
-    "documents": jsonl.read,
+    "documents": named_documents,
 }
 
 

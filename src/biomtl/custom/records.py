@@ -121,7 +121,10 @@ def table_records(
                     continue
                 if column not in row.values:  # JSON lines need not all have the same keys
                     raise ValueError(f"no {column!r}, expected {field}")
-                value = _VALUES[columns.cells[field]](row.values[column], separator)
+                try:
+                    value = _VALUES[columns.cells[field]](row.values[column], separator)
+                except ValueError as error:
+                    raise ValueError(f"{column}: {error}" if field in optional else str(error)) from None
                 if value is None and field in (*NAMES, "offsets"):
                     continue
                 fields[field] = value

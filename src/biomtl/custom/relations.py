@@ -35,6 +35,7 @@ class Coverage:
         apart: those whose arguments have the task's types, but are in different units or beyond the window.
         other: those between mentions of other types, and those that aren't between two mentions (brat's events) or say
             that these are the same (brat's equivalences).
+        dropped: those that lost an argument by the policy for overlapping mentions.
         types: number of mentions of each type.
     """
 
@@ -42,6 +43,7 @@ class Coverage:
     covered: int = 0
     apart: int = 0
     other: int = 0
+    dropped: int = 0
     types: Counter[str] = field(default_factory=Counter)
 
     def add(self, other: Coverage) -> None:
@@ -75,6 +77,8 @@ def relation_records(
             labels = None if definition.labels is None else (*definition.labels, negative)
             pairs = DocumentPairs(document, relation, where, concepts_first=format == "pubtator", labels=labels)
             gold = pairs.gold(coverage)
+            dropped = cases["dropped relations"]
+            coverage.add(Coverage(dropped, dropped=dropped))
         except InputError as error:
             on_error(error)
             continue

@@ -45,7 +45,7 @@ class RowRules:
             return None
         if problem := argument_problem(record, self.relation, self.policy):
             return problem
-        if self.relation.directed or (both := both_ways(record)) is None:
+        if (both := both_ways(record, self.relation)) is None:
             return None
         if earlier := self.seen.get(both[1]):
             return f"the pair of {earlier} the other way round, expected it once, as `directed` is false"
@@ -104,6 +104,7 @@ def _left_out(coverage: Coverage, relation: RelationArguments) -> str:
         * bool(coverage.apart),
         f"{coverage.other:,} between other types, not between two mentions, or equivalences" * bool(coverage.other),
     ]
+    parts.append(f"{coverage.dropped:,} between mentions that `mentions: flatten` dropped" * bool(coverage.dropped))
     return ", ".join(filter(None, parts))
 
 

@@ -210,9 +210,14 @@ class StockHead(RowNetwork):
         # Parts first, as the families do: ModernBERT's head chooses other weights for its layers than any layer has.
         stock.apply(lambda module: None if isinstance(module, _Stub) else stock._init_weights(module))
         self.stock = stock
+        # XLNet's classifier reads the last position, after padding on the left; ours is on the right.
+        self.reads_last = "Sequence" in auto_class and getattr(config, "summary_type", "") == "last"
 
     def forward(self, encoded: Encoded) -> Tensor:
         """``[rows, labels]`` or ``[rows, positions, labels]``."""
+        if self.reads_last:
+            rows, last = torch.arange(len(encoded.mask), device=encoded.mask.device), encoded.mask.sum(1) - 1
+            encoded = Encoded(encoded.hidden[rows, last][:, None], encoded.mask[:, :1])
         stub = getattr(self.stock, self.stock.base_model_prefix)
         stub.encoded = encoded
         try:

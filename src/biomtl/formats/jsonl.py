@@ -79,7 +79,7 @@ def to_document(record: Json, path: str | Path, line: int) -> Document:
     fields = {
         key: record[key] for key in record if key not in PARTS and not (key == "id" and isinstance(record[key], str))
     }
-    document = Document(str(record.get("id", line)), text, passages, mentions, relations, fields)
+    document = Document(_word(record, "id", str(line)), text, passages, mentions, relations, fields)
     check_writable(document, path)
     return document
 
@@ -94,23 +94,26 @@ def _span(item: Json) -> Span:
 def _mention(item: Json, name: str, text: str) -> Mention:
     pieces = item.get("spans")
     spans = (_span(item),) if pieces is None else tuple(_span({"start": s, "end": e}) for s, e in pieces)
-    identifiers = tuple(map(str, item.get("identifiers", ())))
-    said = str(item.get("text", covered(text, spans)))
-    mention_type = str(item.get("type", ""))
-    return Mention(
-        str(item.get("id", name)), mention_type, spans, said, identifiers, _pairs(item.get("attributes", {}))
-    )
+    identifiers = tuple(str(value) for value in item.get("identifiers") or () if value is not None)
+    said = _word(item, "text", covered(text, spans))
+    attributes = _pairs(item.get("attributes"))
+    return Mention(_word(item, "id", name), _word(item, "type", ""), spans, said, identifiers, attributes)
 
 
 def _relation(item: Json, name: str) -> Relation:
-    arguments = tuple((str(argument.get("role", "")), str(argument["id"])) for argument in item["arguments"])
-    return Relation(str(item.get("id", name)), str(item.get("type", "")), arguments, _pairs(item.get("attributes", {})))
+    arguments = tuple((_word(argument, "role", ""), str(argument["id"])) for argument in item["arguments"])
+    return Relation(_word(item, "id", name), _word(item, "type", ""), arguments, _pairs(item.get("attributes")))
 
 
-def _pairs(attributes: Json) -> Attributes:
+def _word(item: Json, key: str, default: str) -> str:
+    """A value as text; ``null`` counts as missing."""
+    return default if (value := item.get(key)) is None else str(value)
+
+
+def _pairs(attributes: Json | None) -> Attributes:
     return tuple(
         (key, str(value))
-        for key, values in attributes.items()
+        for key, values in ({} if attributes is None else attributes).items()
         for value in (values if isinstance(values, list) else [values])
     )
 

@@ -23,6 +23,7 @@ from typing import Any, Literal, get_args
 
 from biomtl.errors import InputError, nearest
 from biomtl.formats.model import Document, Mention, Span
+from biomtl.text.concepts import concepts_of
 
 Policy = Literal["keep", "flatten", "refuse"]
 
@@ -56,11 +57,20 @@ def apply_policy(document: Document, policy: str, where: str | Path) -> tuple[Do
         )
         raise InputError(problem, path=where, fix="choose the mention policy 'keep' or 'flatten'")
     mentions = _flatten(document)
-    lost = {mention.id for mention in document.mentions} - {mention.id for mention in mentions}
-    relations = tuple(r for r in document.relations if not any(value in lost for _, value in r.arguments))
+    lost = _named(document.mentions) - _named(mentions)
+    relations = tuple(r for r in document.relations if not any(_is_lost(value, lost) for _, value in r.arguments))
     counts["dropped"] = len(document.mentions) - len(mentions)
     counts["dropped relations"] = len(document.relations) - len(relations)
     return replace(document, mentions=mentions, relations=relations), counts
+
+
+def _named(mentions: Sequence[Mention]) -> set[str]:
+    """What relations may call these mentions: their ids and concepts."""
+    return {name for mention in mentions for name in (mention.id, *concepts_of(mention.identifiers))}
+
+
+def _is_lost(argument: str, lost: set[str]) -> bool:
+    return argument in lost or not lost.isdisjoint(concepts_of([argument]))
 
 
 def special(mentions: Sequence[Mention]) -> dict[int, list[str]]:

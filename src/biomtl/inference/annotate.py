@@ -183,7 +183,7 @@ class Annotator:
         sides = draft.sides(name, arguments, draft.new)
         self._seen.setdefault(name, set()).update(mention.type for mention in sides)
         for unit in draft.units(name, arguments):
-            draft.unrelated += draft.too_many(unit, sides, verbatim=not self._view(name).one_row)
+            draft.unrelated += draft.too_many(arguments, unit, sides, verbatim=not self._view(name).one_row)
             known = draft.related.get((name, unit))
             for part in self.candidates(draft, name, unit, sides) if known is None else known:
                 yield draft, name, part

@@ -6,7 +6,7 @@ import re
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import count
+from itertools import count, islice
 from typing import NamedTuple
 
 from biomtl.corpora.parts import document_sentences
@@ -175,7 +175,7 @@ class Draft:
         """
         start, _ = unit
         near = _inside(unit, sides)
-        if len(near) < 2 or self.too_many(unit, sides, verbatim=verbatim):
+        if len(near) < 2 or self.too_many(arguments, unit, sides, verbatim=verbatim):
             return
         text = self.document.text[slice(*unit)].translate(_ONE_LINE).rstrip()
         cut = None if verbatim else Cut.of(self.document.text, unit)
@@ -187,10 +187,15 @@ class Draft:
             named = [(m.type, *span) for m, span in zip(pair, spans, strict=True)]
             yield Candidate(RelationText.of(text, named[0], named[1]), *pair)
 
-    def too_many(self, unit: Span, sides: Sequence[Mention], *, verbatim: bool) -> bool:
+    def too_many(self, arguments: RelationArguments, unit: Span, sides: Sequence[Mention], *, verbatim: bool) -> bool:
         """Whether the unit has far too many candidates to classify them all, whether a text each or all in one."""
-        length = unit[1] - unit[0] if verbatim else PAIR
-        return length * len(_inside(unit, sides)) ** 2 // 2 > MOST_RELATED
+        near, length = _inside(unit, sides), unit[1] - unit[0] if verbatim else PAIR
+        if length * len(near) ** 2 // 2 <= MOST_RELATED:
+            return False
+        if len(near) ** 2 > MOST_RELATED:  # too many to look at
+            return True
+        most = MOST_RELATED // length
+        return sum(1 for _ in islice(argument_pairs(arguments, near, self.document.text), most + 1)) > most
 
     def relate(self, related: Related) -> None:
         """Add a relation.
