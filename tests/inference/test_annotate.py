@@ -329,6 +329,29 @@ def test_a_mention_found_by_two_taggers(bert: Path) -> None:
         assert values[0] == values[1]
 
 
+@pytest.mark.parametrize("view", ["rel-mask", "rel-spans"])
+def test_a_mention_under_two_names_of_a_type_is_one_argument(bert: Path, view: str) -> None:
+    torch.manual_seed(1)
+    again = {"name": "tag-medicine", "labels": ("O", "B-Medicine", "I-Medicine")}
+    tasks = [*map(tiny.task, ("tag-drug", "tag-illness", view)), tiny.task("tag-drug").model_copy(update=again)]
+    model = MultiTaskModel.from_encoder(bert, tasks, heads={view: tiny.head(view)})
+    with torch.no_grad():
+        for name in model.tasks:
+            for parameter in model.head(name).parameters():
+                parameter.mul_(50 if name.startswith("tag") else 1)
+            labels = model.tasks[name].labels
+            bias = next(p for p in model.head(name).parameters() if p.shape == (3,))
+            bias[labels.index("O" if name.startswith("tag") else "none")] -= 10
+    model.head("tag-medicine").load_state_dict(model.head("tag-drug").state_dict())
+    pairs = []
+    for found in Annotator(Predictor(model))(invented(6, 3)):
+        places = {mention.id: mention.spans for mention in found.mentions}
+        assert {mention.type for mention in found.mentions} == {"Drug", "Illness", "Medicine"}
+        pairs += [(found.id, *(places[name] for _, name in relation.arguments)) for relation in found.relations]
+    assert pairs
+    assert len(set(pairs)) == len(pairs)
+
+
 def test_tasks_that_are_not_applied_are_reported(predictor: Predictor) -> None:
     annotator = Annotator(predictor, labels=False)
     assert annotator.sentences == list(TAGGERS)

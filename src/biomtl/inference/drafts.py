@@ -153,14 +153,18 @@ class Draft:
         return self._units[task]
 
     def sides(self, task: str, arguments: RelationArguments, found: Sequence[Mention]) -> list[Mention]:
-        """The mentions that may be arguments, in text order: the document's own of a side, or those found if none."""
+        """The mentions that may be arguments, in text order: the document's own of a side, or those found if none.
+
+        Of several that were found at one place under names of one type, the first is an argument.
+        """
         chosen: dict[int, Mention] = {}
         for types in dict.fromkeys((arguments.first, arguments.second)):
             if (given := self._given.get((task, types))) is None:
                 given = self._given[task, types] = [m for m in self.kept if arguments.type_of(m.type) in types]
-            fit = given or [m for m in found if arguments.type_of(m.type) in types]
+            named = {(arguments.type_of(m.type), m.spans): m for m in reversed(found)}
+            fit = given or [mention for (name, _), mention in named.items() if name in types]
             chosen |= {id(mention): mention for mention in fit}
-        return sorted(chosen.values(), key=lambda mention: mention.start)
+        return sorted(chosen.values(), key=lambda mention: (mention.start, mention.end, mention.type))
 
     def candidates(
         self, arguments: RelationArguments, unit: Span, sides: Sequence[Mention], *, verbatim: bool
