@@ -55,6 +55,29 @@ def test_jsonl_gold_against_a_prediction_table(write: Any) -> None:
     assert value(score("mednli", gold, write("p.tsv", "label\tindex", "neutral\ta"))) == 1
 
 
+def test_what_predict_prints(write: Any) -> None:
+    gold = write("g.jsonl", '{"id":"a","text":"t","label":"neutral"}', '{"id":"b","text":"t","label":"entailment"}')
+    other = '{"id":"c","text":"t","tasks":{"ddi2013":{"label":"DDI-int"}}}'
+    rows = [
+        f'{{"id":"{name}","text_a":"t","tasks":{{"hoc":{{"labels":[]}},"mednli":{{"label":"neutral"}}}}}}'
+        for name in "ba"
+    ]
+    assert value(score("mednli", gold, write("p.jsonl", rows[0], other, rows[1]))) == 0.5
+    with pytest.raises(InputError, match=r"p\.jsonl: .*'b'"):
+        score("mednli", gold, write("p.jsonl", other, rows[1]))
+    with pytest.raises(InputError, match=r"p\.jsonl:1: no result of mednli, expected results of it, not ddi2013$"):
+        score("mednli", gold, write("p.jsonl", other))
+
+
+def test_what_predict_prints_of_a_tagger(write: Any) -> None:
+    gold = write("g.jsonl", '{"id":"a","tokens":["Zalpidine","rose"],"tags":["B","O"]}')
+    result = '{"mentions":[{"type":"Chemical","start":0,"end":9}],"tags":["B","O"]}'
+    tagged = f'{{"id":"a","tokens":["Zalpidine","rose"],"tasks":{{"bc5cdr-chem":{result}}}}}'
+    assert value(score("bc5cdr-chem", gold, write("p.jsonl", tagged))) == 1
+    with pytest.raises(InputError, match=r"p\.jsonl:1: mentions in a text, expected a tag for each token, predict on"):
+        score("bc5cdr-chem", gold, write("p.jsonl", tagged.replace(',"tags":["B","O"]', "")))
+
+
 def test_malformed_mednli_gold_file_of_blue(write: Any) -> None:
     gold = write("gs.tsv", "index\tlabel", "p1\tOne.\tTwo.\tneutral", "p2\tOne.\tThree.\tentailment")
     predicted = write("p.tsv", "index\tlabel", "p2\tentailment", "p1\tcontradiction")

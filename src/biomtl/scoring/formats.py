@@ -1,6 +1,7 @@
 """Gold and prediction files: our JSONL, BLUE's gold and prediction tables, its NER files, BlueBERT's probabilities.
 
-Also those of MT-DNN: its score files, its canonical rows and its JSON lines; SQuAD's data and predicted answers.
+Also what ``biomtl predict`` prints; MT-DNN's score files, canonical rows and JSON lines; SQuAD's data and predicted
+answers.
 """
 
 from __future__ import annotations
@@ -77,6 +78,8 @@ def load(path: str | Path, task: Task, *, may_be_empty: bool = False) -> Loaded:
         lines, records = zip(*parse_jsonl(source.lines(name), path), strict=True)
         if mtdnn.is_scores(records[0]) or mtdnn.is_row(records[0]):
             return _of_mtdnn(records, lines, str(path), task)
+        if isinstance(records[0].get("tasks"), dict):
+            return _of_predict(records, lines, str(path), task)
         return Loaded(Table(records, str(path), lines), "mentions" if "locations" in records[0] else "records")
     if answer == "tags":
         sentences = list(read_ner(source, name, task, "test"))
@@ -107,6 +110,23 @@ def _of_mtdnn(records: Sequence[Record], lines: Sequence[int], where: str, task:
             raise InputError("a row of another kind", path=where, line=line, expected="uid, and label or prediction")
         rows.append(mtdnn.read_row(record, task, where))
     return Loaded(Table(rows, where, lines), shape)
+
+
+def _of_predict(records: Sequence[Record], lines: Sequence[int], where: str, task: Task) -> Loaded:
+    """The lines of ``biomtl predict``, each with the results of the tasks that read it."""
+    results = [record["tasks"] if isinstance(record.get("tasks"), dict) else {} for record in records]
+    rows = [row for row, result in enumerate(results) if isinstance(result.get(task.name), dict)]
+    if not rows:
+        known = ", ".join(dict.fromkeys(name for result in results for name in result)) or "none"
+        raise InputError(f"no result of {task.name}", path=where, line=lines[0], expected=f"results of it, not {known}")
+    found = [{"id": records[row].get("id"), **results[row][task.name]} for row in rows]
+    table = Table(found, where, [lines[row] for row in rows])
+    if type_of(task).answer == "tags":
+        for row, record in enumerate(found):
+            if "tags" not in record:
+                fix = 'predict on records with "tokens", or use biomtl evaluate'
+                raise table.error(row, "mentions in a text", expected="a tag for each token", fix=fix)
+    return Loaded(table, "records")
 
 
 def is_pipe(path: Path) -> bool:
