@@ -70,6 +70,23 @@ def test_what_each_stage_starts_from(bert: Path, small_suite: Path, tmp_path: Pa
     assert load_recipe(tmp_path / "again.yaml") == recipe
 
 
+@pytest.mark.parametrize(("given", "own"), [({}, "fresh"), ({"heads": "fresh"}, "trained"), ({"heads": None}, "fresh")])
+def test_heads_of_single_tasks(bert: Path, small_suite: Path, tmp_path: Path, given: dict[str, Any], own: str) -> None:
+    """Of the joint model unless the stage says otherwise, or what it says of the task."""
+    each = {**given, "by_task": {"tag-drug": {"heads": own}}}
+    recipe = make_recipe(keys_of(bert, small_suite, tmp_path / "run", stages=["joint", {"each": each}]))
+    heads = {run.task: run.recipe.heads for run in plan_stages(recipe)}
+    assert (heads["cls-text"], heads["tag-drug"]) == (given.get("heads") or "trained", own)
+
+
+@pytest.mark.parametrize("teachers", ["alone", ["alone"], {"*": "alone"}, {"*": ["alone"]}])
+def test_the_ways_to_name_the_single_task_models(bert: Path, small_suite: Path, tmp_path: Path, teachers: Any) -> None:
+    stages = ["alone", {"joint": {"distill": {"teachers": teachers}}}]
+    *_, joint = plan_stages(make_recipe(keys_of(bert, small_suite, tmp_path / "run", stages=stages)))
+    assert joint.recipe.distill is not None
+    assert list(joint.recipe.distill.teachers) == TASKS
+
+
 def test_several_teachers_of_each_task(bert: Path, small_suite: Path, tmp_path: Path) -> None:
     stages = [{"alone": {"seeds": 3}}, {"joint": {"distill": {"teachers": "alone"}}}]
     recipe = make_recipe(keys_of(bert, small_suite, tmp_path / "run", stages=stages, seed=7, predict_test=True))
@@ -194,6 +211,19 @@ def test_all_stages_stopped_and_resumed(
         ),
         ({"stages": [{"joint": {"seeds": 2}}]}, "joint: seeds 2, expected teachers in alone, leave seeds out"),
         ({"stages": [{"alone": {"seeds": 0}}, "joint"]}, "stages.0.seeds: 0"),
+        (
+            {"stages": ["joint", {"each": {"tasks": ["cls-text"]}}]},
+            "stages: each: tasks, but it is trained on every task by itself, leave it out",
+        ),
+        ({"stages": [{"alone": {"by_task": {"cls-text": {"tasks": TASKS}}}}]}, "alone: tasks, but it is trained on"),
+        (
+            {"stages": ["alone", "joint"], "distill": {"teachers": "no-such-run"}},
+            "^no-such-run.*stages: alone: cls-text: ",
+        ),
+        (
+            {"stages": [{"adapt": {"tasks": ["cls-text"]}}, "joint"]},
+            "stages: adapt: tasks, but it is trained on all tasks",
+        ),
     ],
 )
 def test_stages_that_do_not_fit(
@@ -282,6 +312,8 @@ def test_stages_trained_anew_and_stopped(
     for path in ("alone/cls-text", "alone/tag-drug", "joint"):
         assert load_recipe(folder / path / "recipe.yaml").learning_rate == 5e-4
     assert json.loads((folder / "comparison.json").read_text())["split"] == "test"
+    train_stages(make_recipe({**keys, "stages": ["joint"]}), overwrite=True, console=QUIET)
+    assert not list(folder.glob("comparison.*"))  # the table of the older runs
 
 
 @pytest.mark.parametrize("by_name", ["alone", "mapping", "list"])

@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from rich.console import Console
 
 import biomtl.training.run
 import tiny
 from biomtl.errors import InputError
+from biomtl.model import MultiTaskModel
 from biomtl.training.folder import RESULTS, claim, is_finished
 from biomtl.training.recipe_io import load_recipe
 from biomtl.training.run import Run, train
@@ -147,9 +149,12 @@ def test_the_rest_is_completed(
     folder = tmp_path / "run"
     written = (folder / "metrics.json").read_bytes()
     assert not (folder / "report.html").exists()
-    assert start(resume=True).metrics is not None
+    resumed = start(resume=True)
+    assert resumed.metrics is not None
     assert is_finished(folder)
     assert (folder / "metrics.json").read_bytes() == written  # test was scored once
+    chosen = MultiTaskModel.from_pretrained(folder).state_dict()
+    assert all(torch.equal(value, chosen[name]) for name, value in resumed.model.state_dict().items())
     with pytest.raises(InputError, match=r"the run is finished, see metrics\.json; train again with --overwrite, or"):
         start(resume=True)
 
@@ -202,6 +207,7 @@ def test_a_run_from_before_a_key_existed_is_resumed(
 KILLS = """
 import json, os, shutil, signal, sys, traceback
 from pathlib import Path
+import torch
 from rich.console import Console
 from biomtl.errors import BiomtlError
 from biomtl.training.folder import is_finished

@@ -17,6 +17,7 @@ from biomtl.training.run import train
 SETTINGS: dict[str, dict[str, Any]] = {
     "frozen_layers": {"frozen_layers": 2},
     "freeze_encoder": {"freeze_encoder": True},
+    "gradient_checkpointing": {"gradient_checkpointing": True},
     "dropout": {"dropout": 0.5, "tasks": {"cls-text": {"loss": "hellinger", "divergence": "js"}}},
 }
 if find_spec("peft"):
@@ -38,3 +39,4 @@ def test_settings_are_those_of_one_run(bert: Path, small_suite: Path, tmp_path: 
     assert {key: weight.requires_grad for key, weight in model.named_parameters()} == learns
     assert [module.p for module in model.modules() if isinstance(module, torch.nn.Dropout)] == dropouts
     assert (head.objective, head.divergence) == before
+    assert not any(getattr(module, "gradient_checkpointing", None) is True for module in model.modules())

@@ -78,10 +78,11 @@ def plan_stages(recipe: Recipe) -> Iterator[StageRun]:
             values = {"encoder": start, "output": str(folder / "joint")}
             runs.append(StageRun("joint", None, _recipe(recipe, stage, values)))
         else:
-            values = {"encoder": start}
-            if stage.name == "each":
-                values = {"encoder": str(folder / "joint"), "heads": stage.keys.get("heads", "trained")}
             for task in _single(recipe, stage):
+                values = {"encoder": start}
+                if stage.name == "each":
+                    given = {**stage.keys, **stage.by_task.get(task, {})}
+                    values = {"encoder": str(folder / "joint"), "heads": given.get("heads") or "trained"}
                 place = {"output": str(folder / stage.name / task)}
                 runs.append(StageRun(stage.name, task, _recipe(recipe, stage, values | place, task)))
                 if stage.name == "alone":
@@ -154,6 +155,9 @@ def _recipe(recipe: Recipe, stage: Stage, fixed: Mapping[str, Any], task: str | 
     for key in ("output", "stages", "encoder", "heads", "suite"):
         if key in changes and (stage.name, key) != ("each", "heads"):
             raise InputError(f"stages: {stage.name}: {key} can't be changed by a stage", fix="leave it out")
+    if "tasks" in changes and stage.name != "joint":
+        what = "all tasks" if stage.name == "adapt" else "every task by itself"
+        raise InputError(f"stages: {stage.name}: tasks, but it is trained on {what}", fix="leave it out")
     if fixed.get("encoder", recipe.encoder) != recipe.encoder:  # that of a stage before has them already
         values.pop("num_hidden_layers", None)
         values.pop("init_from", None)
@@ -179,7 +183,8 @@ def _recipe(recipe: Recipe, stage: Stage, fixed: Mapping[str, Any], task: str | 
         return with_own_teachers(made, recipe.tasks) if len(made.tasks) < len(recipe.tasks) else made
     except InputError as error:
         where = stage.name if task is None else f"{stage.name}: {task}"
-        raise InputError(f"stages: {where}: {error.found}", expected=error.expected, fix=error.fix) from error
+        problem, place = f"stages: {where}: {error.found}", {"path": error.path, "line": error.line}
+        raise InputError(problem, **place, expected=error.expected, fix=error.fix) from error
 
 
 def with_own_teachers(recipe: Recipe, known: Collection[str]) -> Recipe:
@@ -220,7 +225,10 @@ def _chosen(recipe: Recipe, stage: str, names: Any) -> dict[str, Any]:
 
 def taught_alone(distill: Any) -> bool:
     """Whether a distillation's teachers are the models of the stage `alone`."""
-    return isinstance(distill, Mapping) and distill.get("teachers") in ("alone", ["alone"], {EVERY: ("alone",)})
+    teachers = distill.get("teachers") if isinstance(distill, Mapping) else None
+    if isinstance(teachers, Mapping) and list(teachers) == [EVERY]:
+        teachers = teachers[EVERY]
+    return teachers in ("alone", ["alone"], ("alone",))
 
 
 def _adapting(recipe: Recipe, stage: Stage, folder: Path) -> Recipe:

@@ -220,6 +220,8 @@ def _compare(folder: Path, recipe: Recipe, runs: Sequence[StageRun], console: Co
     """One table of the stages that score tasks, the first of them as the baseline."""
     chosen = _compared(recipe, runs)
     if chosen is None:
+        for suffix in (".json", ".md"):  # an older recipe's
+            (folder / f"{COMPARISON}{suffix}").unlink(missing_ok=True)
         return
     split, stages = chosen
     for name in dict.fromkeys(run.stage for run in runs if run.stage in FINAL and run.stage not in stages):

@@ -57,7 +57,7 @@ class Run:
     Attributes:
         folder: the run folder.
         metrics: the content of ``metrics.json``; ``None`` in all processes but the first.
-        model: the model with the selected weights.
+        model: the model with the selected weights; in all processes but the first, with those of the last step.
     """
 
     folder: Path
@@ -173,6 +173,9 @@ def train(
             if accelerator.is_main_process:
                 with resumable(recipe):
                     score(run, progress, started, console)
+        else:
+            merge_lora(model.encoder)
+            take_selected(model, folder.place)
         finish(accelerator)
         if accelerator.is_main_process:
             with resumable(recipe):
@@ -246,11 +249,18 @@ def keep_activations(model: MultiTaskModel, suite: Suite, recipe: Recipe, data: 
     model.encoder.prepare(rows, lambda line: say(console, line))
 
 
+def take_selected(model: MultiTaskModel, folder: Path) -> None:
+    """Give the model the weights that were chosen and saved in a run's folder, and what was calibrated."""
+    chosen = MultiTaskModel.from_pretrained(folder / "model")
+    model.load_state_dict(chosen.state_dict())
+    for name, choice in model.choices.items():
+        model.choices[name] = choice.model_copy(update={"calibration": chosen.choices[name].calibration})
+
+
 def score(run: Observer, progress: Progress, started: float, console: Console) -> None:
     """Load the chosen weights, score dev and test, and write the predictions and then ``metrics.json``."""
     model, suite, recipe, folder = run.model, run.suite, run.recipe, run.folder
-    chosen = MultiTaskModel.from_pretrained(folder / "model")
-    model.load_state_dict(chosen.state_dict())
+    take_selected(model, folder)
     if recipe.calibrate:
         calibrate(model, suite, folder, bf16=recipe.bf16)
     evaluations: list[Evaluation] = []

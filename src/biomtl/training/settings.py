@@ -15,7 +15,8 @@ DROPOUTS = ("p", "attention_dropout", "dropout_prob", "dropout")
 def restored(model: MultiTaskModel) -> Iterator[None]:
     """Afterwards the model has its own settings again, so that its next run is not that of another recipe.
 
-    These are the weights that learn (``frozen_layers``, ``lora``), dropout, and the losses and divergences of heads.
+    These are the weights that learn (``frozen_layers``, ``lora``), dropout, layers that recompute their activations, and
+    the losses and divergences of heads.
     """
     learns = {name: weight.requires_grad for name, weight in model.named_parameters()}
     dropouts = [
@@ -23,6 +24,11 @@ def restored(model: MultiTaskModel) -> Iterator[None]:
         for module in model.modules()
         for name in DROPOUTS
         if isinstance(value := getattr(module, name, None), int | float) and not isinstance(value, bool)
+    ]
+    recomputing = [
+        (module, value)
+        for module in model.modules()
+        if isinstance(value := getattr(module, "gradient_checkpointing", None), bool)
     ]
     heads = {name: model.head(name) for name in model.tasks}
     losses = {name: (head.objective, head.divergence) for name, head in heads.items()}
@@ -34,5 +40,7 @@ def restored(model: MultiTaskModel) -> Iterator[None]:
                 weight.requires_grad_(learns[name])
         for module, name, value in dropouts:
             setattr(module, name, value)
+        for module, own in recomputing:
+            module.gradient_checkpointing = own  # type: ignore[assignment]
         for name, head in heads.items():
             head.objective, head.divergence = losses[name]
