@@ -197,6 +197,14 @@ def test_all_stages_stopped_and_resumed(
             "stages: joint: tasks holds 'hoc', expected names out of cls-text",
         ),
         (
+            {"stages": [{"joint": {"tasks": [{"name": "cls-text", "weight": 2}]}}]},
+            "stages: joint: tasks holds {'name': 'cls-text', 'weight': 2}, expected names out of cls-text",
+        ),
+        ({"stages": [{"joint": {"group": ["clinical"]}}]}, "group .'clinical'., choose one of biomedical, clinical"),
+        ({"stages": [{"adapt": {"group": "clinical"}}, "joint"]}, "stages: adapt: group, but it is trained on all"),
+        ({"stages": [{"joint": {"tasks": {"cls-text": {}}}}]}, "stages: joint: tasks holds {'cls-text': {}}"),
+        ({"stages": [{"joint": {"tasks": []}}]}, "stages: joint: tasks is empty, expected names out of cls-text"),
+        (
             {"stages": [{"joint": {"by_task": {"cls-text": {"learning_rate": 1}}}}]},
             "stages: joint: by_task, but it is one run of all tasks, leave it out, or move it to alone or each",
         ),

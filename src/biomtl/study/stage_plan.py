@@ -155,9 +155,12 @@ def _recipe(recipe: Recipe, stage: Stage, fixed: Mapping[str, Any], task: str | 
     for key in ("output", "stages", "encoder", "heads", "suite"):
         if key in changes and (stage.name, key) != ("each", "heads"):
             raise InputError(f"stages: {stage.name}: {key} can't be changed by a stage", fix="leave it out")
-    if "tasks" in changes and stage.name != "joint":
-        what = "all tasks" if stage.name == "adapt" else "every task by itself"
-        raise InputError(f"stages: {stage.name}: tasks, but it is trained on {what}", fix="leave it out")
+    if changes.get("tasks") is None:  # those of the recipe
+        changes.pop("tasks", None)
+    for key in ("tasks", "group") if stage.name != "joint" else ():
+        if key in changes:
+            what = "all tasks" if stage.name == "adapt" else "every task by itself"
+            raise InputError(f"stages: {stage.name}: {key}, but it is trained on {what}", fix="leave it out")
     if fixed.get("encoder", recipe.encoder) != recipe.encoder:  # that of a stage before has them already
         values.pop("num_hidden_layers", None)
         values.pop("init_from", None)
@@ -215,11 +218,13 @@ def _teaches(run: str, tasks: Collection[str]) -> bool:
 
 def _chosen(recipe: Recipe, stage: str, names: Any) -> dict[str, Any]:
     """Some of the recipe's tasks, with their options."""
-    listed = [names] if isinstance(names, str) else names
-    for name in listed if isinstance(listed, list) else [listed]:
-        if name not in recipe.tasks:
-            problem = f"stages: {stage}: tasks holds {name!r}"
-            raise InputError(problem, expected=f"names out of {', '.join(recipe.tasks)}")
+    listed = names if isinstance(names, list) else [names]
+    expected = f"names out of {', '.join(recipe.tasks)}"
+    if not listed:  # which would mean all tasks of the suite
+        raise InputError(f"stages: {stage}: tasks is empty", expected=expected)
+    for name in listed:
+        if not isinstance(name, str) or name not in recipe.tasks:
+            raise InputError(f"stages: {stage}: tasks holds {name!r}", expected=expected)
     return {name: plain(recipe.tasks[name]) for name in listed}
 
 

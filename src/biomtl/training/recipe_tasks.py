@@ -117,7 +117,7 @@ def only_group(given: dict[str, Any]) -> None:
         PydanticCustomError: no such group, or none of its tasks in the recipe.
     """
     group = given["group"]
-    if group not in GROUPS:
+    if not isinstance(group, str) or group not in GROUPS:
         raise contradiction(f"group {group!r}, choose one of {', '.join(GROUPS)}", "group")
     listed = [task for task in known_tasks().values() if task.name in GROUPS[group]]
     members = [name for task in listed for name in (task.name, *task.aliases)]

@@ -15,8 +15,8 @@ DROPOUTS = ("p", "attention_dropout", "dropout_prob", "dropout")
 def restored(model: MultiTaskModel) -> Iterator[None]:
     """Afterwards the model has its own settings again, so that its next run is not that of another recipe.
 
-    These are the weights that learn (``frozen_layers``, ``lora``), dropout, layers that recompute their activations, and
-    the losses and divergences of heads.
+    These are the weights that learn (``frozen_layers``, ``lora``), dropout, gradient checkpointing, and the losses and
+    divergences of heads.
     """
     learns = {name: weight.requires_grad for name, weight in model.named_parameters()}
     dropouts = [
