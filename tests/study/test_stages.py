@@ -201,6 +201,11 @@ def test_all_stages_stopped_and_resumed(
             "stages: joint: tasks holds {'name': 'cls-text', 'weight': 2}, expected names out of cls-text",
         ),
         ({"stages": [{"joint": {"group": ["clinical"]}}]}, "group .'clinical'., choose one of biomedical, clinical"),
+        (
+            {"stages": [{"adapt": {"smart": {}}}, "joint"]},
+            "stages: adapt: smart, expected keys for guessing words, leave it out",
+        ),
+        ({"stages": [{"adapt": {"freeze_encoder": True}}, "joint"]}, "stages: adapt: freeze_encoder, expected keys"),
         ({"stages": [{"adapt": {"group": "clinical"}}, "joint"]}, "stages: adapt: group, but it is trained on all"),
         ({"stages": [{"joint": {"tasks": {"cls-text": {}}}}]}, "stages: joint: tasks holds {'cls-text': {}}"),
         ({"stages": [{"joint": {"tasks": []}}]}, "stages: joint: tasks is empty, expected names out of cls-text"),

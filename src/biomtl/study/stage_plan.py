@@ -31,6 +31,8 @@ OF_MIXTURES = (
 )
 # What an adaptation, which has no heads for the tasks, has no use for and would look for.
 OF_HEADS = ("mixing_weight", "dropout", "loss_scale", "rebalance")
+# What changes the losses of tasks, which an adaptation doesn't have, or leaves it nothing to train.
+NOT_OF_ADAPTATIONS = ("objective", "distill", "r_drop", "smart", "freeze_encoder")
 FINAL = ("alone", "joint", "each")
 """The stages that score tasks."""
 
@@ -251,6 +253,8 @@ def _adapting(recipe: Recipe, stage: Stage, folder: Path) -> Recipe:
     fixed = {"output": str(folder / "adapt"), "eval_strategy": "no", "predict_test": False, "tasks": tasks}
     if "adapt" in stage.keys:
         raise InputError("stages: adapt: its options stand under the recipe's own key adapt", fix="move them there")
+    if useless := [key for key in NOT_OF_ADAPTATIONS if stage.keys.get(key) not in (None, False)]:
+        raise InputError(f"stages: adapt: {useless[0]}", expected="keys for guessing words", fix="leave it out")
     if recipe.max_steps is not None and not {"max_steps", "num_train_epochs"} & set(stage.keys):
         problem = f"stages: adapt would train for the joint run's {recipe.max_steps:,} steps"
         raise InputError(problem, fix="give adapt its own num_train_epochs or max_steps")
