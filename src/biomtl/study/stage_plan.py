@@ -188,8 +188,8 @@ def _recipe(recipe: Recipe, stage: Stage, fixed: Mapping[str, Any], task: str | 
         return with_own_teachers(made, recipe.tasks) if len(made.tasks) < len(recipe.tasks) else made
     except InputError as error:
         where = stage.name if task is None else f"{stage.name}: {task}"
-        problem, place = f"stages: {where}: {error.found}", {"path": error.path, "line": error.line}
-        raise InputError(problem, **place, expected=error.expected, fix=error.fix) from error
+        problem, path, line = f"stages: {where}: {error.found}", error.path, error.line
+        raise InputError(problem, path=path, line=line, expected=error.expected, fix=error.fix) from error
 
 
 def with_own_teachers(recipe: Recipe, known: Collection[str]) -> Recipe:
