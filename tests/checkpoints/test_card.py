@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from huggingface_hub import ModelCard
 
+import tiny
 from biomtl.checkpoints.card import Form, plain, write_card
 from biomtl.results import Results
 from biomtl.scoring import MetricResult, Score
@@ -36,6 +37,19 @@ def results(*tasks: Task, units: int = 80) -> Results:
     metric = MetricResult("accuracy", "accuracy", 0.5, 0.5, None, 8, 0.25, 0.75)
     scores = {task.name: Score(task.name, {"accuracy": metric}, 8, units, "row", 0, 1000) for task in tasks}
     return Results.of([SimpleNamespace(split=split, scores=scores, mean=0.5) for split in ("dev", "test")], FACTS)
+
+
+@pytest.mark.parametrize("name", ["rel-spans", "rel-mask", "reg-pair", "cls-text"])
+def test_the_code_of_a_card_runs(name: str, bert: Path, tmp_path: Path) -> None:
+    model = tiny.model(bert, [name], max_length=48)
+    model.save_pretrained(tmp_path / "model")
+    card = write_card(tmp_path, "biomtl", [model.tasks[name]], {}).read_text()
+    code = card.partition("```python\n")[2].partition("```")[0].replace("THIS FOLDER", str(tmp_path / "model"))
+    scope: dict[str, Any] = {}
+    exec(code.replace("biomtl.Predictor", "found = biomtl.Predictor"), scope)
+    assert list(scope["found"][0]) == [name]
+    if name.startswith("rel"):
+        assert f"| {name} | relation | a text and two mentions in it |" in card
 
 
 @pytest.mark.parametrize("form", ["biomtl", "hf", "onnx", "encoder"])

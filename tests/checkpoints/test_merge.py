@@ -125,3 +125,16 @@ def test_heads_and_encoders_that_only_look_alike(bert: Path, models: list[Path],
     tiny.model(tmp_path / "bert", ["reg-text"], max_length=24).save_pretrained(tmp_path / "swapped")
     with pytest.raises(InputError, match=r"swapped: another vocabulary, expected that of .*m0"):
         merge([models[0], tmp_path / "swapped"])
+
+
+def test_relation_heads_that_read_other_placeholders_or_types_are_not_averaged(bert: Path, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = tiny.model(bert, ["rel-mask"], max_length=24)
+    model.save_pretrained(tmp_path / "one")
+    task = model.tasks["rel-mask"]
+    for number, update in enumerate(({"types": {"X": "drug"}}, {"mask_order": "text"}, {"mask_order": "arguments"})):
+        model.tasks["rel-mask"] = task.model_copy(update={"relation": task.relation.model_copy(update=update)})
+        model.save_pretrained(tmp_path / f"{number}")
+    merge([tmp_path / "one", tmp_path / "0", tmp_path / "1"])  # as in models from before there was a choice
+    with pytest.raises(InputError, match="another head of task rel-mask"):
+        merge([tmp_path / "one", tmp_path / "2"])

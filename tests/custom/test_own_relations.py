@@ -34,6 +34,21 @@ def test_a_table_has_columns_for_both_arguments() -> None:
     assert [entity["id"] for entity in data.records("train")[0]["entities"]] == ["e1", "e2"]
 
 
+def test_concepts_of_records_are_texts_in_a_list(write) -> None:
+    """A single one and numbers become that; neither was counted by `concept_pair_f1`."""
+    row = {"text": "Tavrixan caused nausea.", "label": "causes"}
+    first, second = {"type": "Drug", "start": 0, "end": 8}, {"type": "Illness", "start": 16, "end": 22}
+    sides = [{**first, "identifiers": "D1"}, {**second, "identifiers": [672, "D3"]}]
+    other = {**row, "label": "none", "text": "Tavrixan caused Nausea."}
+    records = own(write("a.jsonl", lines({**row, "entities": sides}, {**other, "entities": [first, second]}))).records(
+        "train"
+    )
+    assert [entity.get("identifiers") for entity in records[0]["entities"]] == [["D1"], ["672", "D3"]]
+    bad = {**other, "entities": [first, {**second, "identifiers": {"MESH": "D1"}}]}
+    said = fault(write("a.jsonl", lines({**row, "entities": sides}, bad)))
+    assert ":2: entity 'e2': identifiers [{'MESH': 'D1'}], expected a list of texts" in said
+
+
 def test_columns_may_have_other_names_and_types_may_follow(write) -> None:
     path = write("a.csv", "s,e,x,y,t,gold,idb\n0,1,2,3,a b,yes,C7|C8\n0,1,4,5,a b c,none,\n")
     columns = {"text": "t", "label": "gold", "start_a": "s", "end_a": "e", "start_b": "x", "end_b": "y"}

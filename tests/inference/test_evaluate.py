@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ import yaml
 
 import biomtl
 import tiny
+from biomtl.custom import Files, TaskDefinition
 from biomtl.errors import InputError
 from biomtl.inference.evaluate import evaluate, shared_tasks
 from biomtl.inference.predict import predict_records
@@ -132,3 +134,31 @@ def test_outputs_that_are_not_finite(bert: Path, small_suite: Path) -> None:
         next(model.head("cls-text").parameters()).fill_(float("nan"))
     with pytest.raises(InputError, match="outputs for task cls-text are not finite numbers, it diverged in training"):
         evaluate(model, load_suite(small_suite, ["cls-text"]), "dev")
+
+
+@pytest.mark.parametrize("name", ["rel-spans", "rel-mask"])
+def test_the_data_may_have_other_names_of_argument_types(name: str, bert: Path, tmp_path: Path) -> None:
+    """They are translated as the data's own `types` say, whether or not the model knows them."""
+    rows = tiny.records(name, 6)
+    renamed = [
+        {**row, "entities": [{**e, "type": e["type"].replace("Drug", "Pola")} for e in row["entities"]]} for row in rows
+    ]
+    model = tiny.model(bert, [name], max_length=48)
+
+    def predicted(rows: list[dict[str, Any]], **relation: Any) -> list[dict[str, Any]]:
+        files = Files(test=str(tiny.write_rows(tmp_path / "own.jsonl", rows)))
+        arguments = {"first": "drug", "second": "illness", **relation}
+        definition = TaskDefinition(type="relation", files=files, relation=arguments)
+        suite = load_suite("nowhere", [name], {name: definition}, known=model.tasks)
+        return evaluate(model, shared_tasks(model, suite, asked=True, split="test"), "test", resamples=0).predictions[
+            name
+        ]
+
+    assert predicted(renamed, types={"Pola": "drug"}) == predicted(rows)
+    if name == "rel-spans":  # which has a vector for each type
+        with pytest.raises(
+            InputError, match=r"not trained on mentions of type pola, expected drug, illness, translate"
+        ):
+            predicted(renamed, first="pola")
+    else:
+        assert predicted(renamed, first="pola") != predicted(rows)  # its placeholder is another one

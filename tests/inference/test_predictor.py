@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 import tiny
 from biomtl.encoders.base import Encoded
 from biomtl.errors import InputError
+from biomtl.inference.engines import as_engine
 from biomtl.inference.predict import predict_records
 from biomtl.inference.predictor import Predictor, Result, TokenizedText
 from biomtl.model import MultiTaskModel
@@ -200,3 +201,19 @@ def assert_alike(one: object, other: object) -> None:
         assert one == pytest.approx(other, abs=1e-4)
     else:
         assert one == other
+
+
+def test_a_text_with_very_many_pairs_is_encoded_once_for_some_of_them(
+    bert: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So a document's list of drugs doesn't fill the memory."""
+    model = tiny.model(bert, ["rel-spans"], max_length=24)
+    records = {"rel-spans": tiny.records("rel-spans", 4)}
+    whole = predict_records(model, records)
+    monkeypatch.setattr("biomtl.inference.predict.FOLLOWED", 3)
+    engine = as_engine(model, bf16=False)
+    assert engine.passes.rows == 0
+    portioned = predict_records(engine, records)
+    assert engine.passes.rows == 2
+    for one, other in zip(whole["rel-spans"], portioned["rel-spans"], strict=True):
+        assert one["probabilities"] == pytest.approx(other["probabilities"], abs=1e-5)

@@ -8,6 +8,7 @@ import pytest
 
 from biomtl.report.answers import Answers
 from biomtl.report.errors import Case, Fault, cases, confused_types, fair_shares
+from biomtl.tasks.relation import RelationArguments
 from biomtl.tasks.task import Task
 
 TAGS = Task(
@@ -130,3 +131,19 @@ def test_small_tasks_are_shown_whole() -> None:
     assert fair_shares([5, 100, 100], 105) == [5, 50, 50]
     assert fair_shares([5, 6], 100) == [5, 6]
     assert fair_shares([], 100) == []
+
+
+@pytest.mark.parametrize(("directed", "labels"), [(True, ["1 gene", "2 gene"]), (False, ["gene", "gene"])])
+def test_both_arguments_of_a_relation_can_be_told(directed: bool, labels: list[str]) -> None:
+    """Which is the first, where the pair the other way round is another record; and one inside the other."""
+    relation = RelationArguments(first=("gene",), second=("gene",), directed=directed)
+    names = ("yes", "none")
+    task = Task(name="r", type="relation", relation=relation, labels=names, negative="none", metric="accuracy")
+    entities = [{"type": "gene", "start": 0, "end": 3}, {"type": "gene", "start": 8, "end": 11}]
+    record = {"text": "abc met def", "label": "yes", "entities": entities}
+    [case] = found(task, record, {"label": "none"})
+    assert [mark.label for mark in case.arguments] == labels
+    assert case.texts == ("abc met def",)
+    inside = [{"type": "gene", "start": 0, "end": 11}, entities[1]]
+    [case] = found(task, {**record, "entities": inside}, {"label": "none"})
+    assert case.texts == ("abc met def", f"abc met def ({labels[0]}), def ({labels[1]})")

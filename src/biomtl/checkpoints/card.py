@@ -17,8 +17,9 @@ from biomtl.tasks.task import Task
 from biomtl.tasks.types.base import type_of
 
 Form = Literal["biomtl", "hf", "onnx", "encoder"]
+_SENTENCE = "Naloxone reverses the effect of clonidine."
 _OPEN: Mapping[Form, str] = {
-    "biomtl": 'import biomtl\n\nbiomtl.Predictor("THIS FOLDER")(["Naloxone reverses the effect of clonidine."])',
+    "biomtl": 'import biomtl\n{more}\nbiomtl.Predictor("THIS FOLDER")([{input}])',
     "hf": 'from transformers import pipeline\n\npipe = pipeline("{pipeline}", model="THIS FOLDER")',
     "onnx": 'import onnxruntime\n\nsession = onnxruntime.InferenceSession("model.onnx")',
     "encoder": 'from transformers import AutoModel, AutoTokenizer\n\nmodel = AutoModel.from_pretrained("THIS FOLDER")',
@@ -67,7 +68,7 @@ def write_card(
     sections = [
         f"# {title}",
         _origin(tasks, provenance, max_length),
-        f"```python\n{opening or _OPEN[form].format(pipeline=_pipeline(tasks))}{example}\n```",
+        f"```python\n{opening or _opening(form, tasks)}{example}\n```",
         _task_table(tasks),
         *_scores(tasks, results),
         _versions(provenance),
@@ -80,6 +81,24 @@ def write_card(
     with atomic_file(folder / "README.md") as stream:
         stream.write(card.content)
     return folder / "README.md"
+
+
+def _opening(form: Form, tasks: Sequence[Task]) -> str:
+    """Code that opens the folder and, if it is ours, asks about an input that the first of the tasks takes."""
+    given = _example(tasks)
+    more = "from biomtl.inference.predictor import RelationText\n" * given.startswith("RelationText")
+    return _OPEN[form].format(pipeline=_pipeline(tasks), input=given, more=more)
+
+
+def _example(tasks: Sequence[Task]) -> str:
+    """An input, as code; a single text if any task takes one."""
+    if not tasks or any(task.inputs in ("text", "tokens") and task.relation is None for task in tasks):
+        return f'"{_SENTENCE}"'
+    if (relation := tasks[0].relation) is not None:
+        places = ((relation.first[0], 0, 8), (relation.second[0], 32, 41))
+        return f'RelationText.of("{_SENTENCE}", {places[0]!r}, {places[1]!r})'
+    texts = (_SENTENCE, "Clonidine acts less.", "Naloxone has no effect.")
+    return repr(texts if tasks[0].inputs == "candidates" else texts[:2])
 
 
 def plain(text: str) -> str:
@@ -157,7 +176,8 @@ def _task_table(tasks: Sequence[Task]) -> str:
         labels = ", ".join(map(plain, task.labels))
         if not labels:
             labels = "{:g} to {:g}".format(*task.score_range) if task.score_range else "a score"
-        cells = (plain(task.name), task.type, _INPUTS[task.inputs], labels, plain(task.licence))
+        given = "a text and two mentions in it" if task.relation is not None else _INPUTS[task.inputs]
+        cells = (plain(task.name), task.type, given, labels, plain(task.licence))
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 

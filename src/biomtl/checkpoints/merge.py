@@ -167,4 +167,6 @@ def _read(model: MultiTaskModel, task: str) -> tuple[object, ...]:
     """What a head's outputs stand for and what it reads, beside its shape."""
     record, choice = model.tasks[task], model.choices[task]
     own = (record.type, record.inputs, record.order, record.labels, record.score_range, record.unanswerable)
-    return (*own, choice.name, choice.pairs, choice.view)
+    relation = record.relation
+    shown = relation and (relation.names(), relation.masks, relation.overlapping, relation.mask_order or "text")
+    return (*own, choice.name, choice.pairs, choice.view, shown)

@@ -60,7 +60,16 @@ def _completed(entity: Any, name: str, types: Sequence[str], text: Any) -> Any:
     extra: dict[str, Any] = {"id": name} | ({"type": types[0]} if len(types) == 1 else {})
     if isinstance(text, str) and type(start) is type(end) is int:
         extra["text"] = text[max(start, 0) : max(end, 0)]
-    return {**extra, **{key: value for key, value in entity.items() if value not in (None, [])}}
+    given = {key: value for key, value in entity.items() if value not in (None, [])}
+    if "identifiers" in given:
+        given["identifiers"] = _concepts(given["identifiers"])
+    return {**extra, **given}
+
+
+def _concepts(value: Any) -> Any:
+    """Concepts as texts in a list: JSON may have a single one, or numbers, as those of genes are."""
+    values = value if isinstance(value, list) else [value]
+    return [str(one) if type(one) is int else one for one in values]
 
 
 def argument_problem(record: Mapping[str, Any], relation: RelationArguments, policy: str) -> str | None:

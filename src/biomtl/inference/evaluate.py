@@ -16,6 +16,7 @@ from biomtl.suite import Suite
 from biomtl.tasks.task import Split, Task
 from biomtl.tasks.types.base import Record, type_of
 from biomtl.tasks.types.checks import INPUT_KEYS
+from biomtl.tasks.types.relation import view_of
 
 
 @dataclass(frozen=True)
@@ -98,14 +99,39 @@ def evaluate(
     names = [name for name in (tasks or suite.tasks) if split in suite[name]]
     gold = {name: suite[name].records(split) for name in names}
     divided: dict[str, int] = {}
+    asked = {name: _named_as(model.tasks[name], suite.tasks[name], rows) for name, rows in gold.items()}
     predicted = predictions or predict_records(
-        model, gold, batch_tokens=batch_tokens, bf16=bf16, advance=advance, divided=divided
+        model, asked, batch_tokens=batch_tokens, bf16=bf16, advance=advance, divided=divided
     )
     scores = {
         name: score_records(suite.tasks[name], gold[name], predicted[name], resamples=resamples, seed=seed)
         for name in names
     }
     return Evaluation(split, scores, predicted, divided)
+
+
+def _named_as(own: Task, task: Task, rows: list[Record]) -> list[Record]:
+    """A relation task's records with the data's other names of types translated, as the model may not know them."""
+    data = task.relation
+    if data is None or own.relation is None or data.types.items() <= own.relation.types.items():
+        return rows
+    return [
+        {**row, "entities": [{**entity, "type": data.type_of(entity["type"])} for entity in row["entities"]]}
+        if "entities" in row
+        else row
+        for row in rows
+    ]
+
+
+def _refuse_other_arguments(model: Model, task: Task) -> None:
+    """Refuse relations of mentions of types that the model's head has no vectors for."""
+    own = model.tasks[task.name].relation
+    if task.relation is None or own is None or not view_of(model.choices[task.name]).typed:
+        return
+    if other := [name for name in task.relation.names() if own.type_of(name) not in own.names()]:
+        problem = f"task {task.name}: the model's head was not trained on mentions of type {other[0]}"
+        fix = f"translate it: `types: {{{other[0]}: {own.first[0]}}}` under the data's `relation`"
+        raise InputError(problem, expected=", ".join(own.names()), fix=fix)
 
 
 def shared_tasks(model: Model, suite: Suite, *, asked: bool, split: Split) -> Suite:
@@ -118,7 +144,8 @@ def shared_tasks(model: Model, suite: Suite, *, asked: bool, split: Split) -> Su
         split: the required split.
 
     Raises:
-        InputError: no task in common, other labels than the model's, or no such split.
+        InputError: no task in common, other labels than the model's, mentions of types that a head doesn't know, or no
+            such split.
     """
     names = []
     for name, task in suite.tasks.items():
@@ -131,6 +158,7 @@ def shared_tasks(model: Model, suite: Suite, *, asked: bool, split: Split) -> Su
         if (frozenset(task.labels), task.type) != (known, own.type):
             expected = f"{own.type} over {', '.join(sorted(known)) or 'scores'}"
             raise InputError(f"task {name}: the data's labels are not the model's", expected=expected)
+        _refuse_other_arguments(model, task)
         if asked or split in suite[name]:
             suite[name].records(split)  # report a broken row before doing any work
             names.append(name)

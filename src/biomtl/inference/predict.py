@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from biomtl.heads.rows import TaskRows
 
 BATCH_TOKENS = 2048  # positions of a batch: keeps a CPU busy while its activations stay near its cache
-FOLLOWED = 4096  # records that follow from a batch's answers and are read from its rows together
+FOLLOWED = 4096  # records of a text that are read from its rows together; a list of drugs may make very many pairs
 Advance = Callable[[int], None]
 
 
@@ -53,6 +53,8 @@ def predict_records(
 ) -> dict[str, list[Record]]:
     """Predict every record of every task; each distinct text is encoded once for all its tasks.
 
+    A text with more than 4,096 records of a task is encoded once for as many.
+
     Args:
         model: an engine, or a model, which is switched to evaluation mode.
         records: each task's records; gold values are ignored.
@@ -74,6 +76,7 @@ def predict_records(
     examples = encode_examples(engine.processor, tasks, records, targets=False, choices=engine.choices)
     if divided is not None:
         divided.update(divided_pairs(examples))
+    examples = [portion for example in examples for portion in example.portions(FOLLOWED)]
     results: dict[str, list[Record | None]] = {name: [None] * len(rows) for name, rows in records.items()}
     for chosen, batch, encoded in encoded_batches(engine, examples, batch_tokens):
         done: dict[str, dict[int, Record]] = {name: {} for name in batch.tasks}

@@ -151,15 +151,24 @@ def _label(task: Task, record: Record, predicted: Record) -> Case | None:
     sure = probabilities.get(found) if isinstance(probabilities, Mapping) else None
     if not isinstance(sure, float | int) or not math.isfinite(sure):
         sure = None
-    return Case(
-        _id(record),
-        _texts(record),
-        (Fault((kind,), gold, found),),
-        gold,
-        found,
-        arguments=tuple(Mark(e["start"], e["end"], str(e.get("type", "")), True) for e in record.get("entities", ())),
-        sure=sure,
-    )
+    arguments, fault = _arguments(task, record), Fault((kind,), gold, found)
+    texts = (*_texts(record), *_nested(record, arguments))
+    return Case(_id(record), texts, (fault,), gold, found, arguments=arguments, sure=sure)
+
+
+def _arguments(task: Task, record: Record) -> tuple[Mark, ...]:
+    """The two mentions of a relation; numbered if the same two the other way round are another pair."""
+    entities = record.get("entities", ())
+    types = [str(entity.get("type", "")) for entity in entities]
+    if task.relation is not None and task.relation.directed and len(types) == 2 and task.relation.fits(*types[::-1]):
+        types = [f"{number} {name}".rstrip() for number, name in enumerate(types, 1)]
+    return tuple(Mark(e["start"], e["end"], name, True) for e, name in zip(entities, types, strict=True))
+
+
+def _nested(record: Record, arguments: Sequence[Mark]) -> Iterator[str]:
+    """A line with two mentions that overlap, as the text can show only one of them."""
+    if len(arguments) == 2 and _overlap((*arguments[0][:2], ""), (*arguments[1][:2], "")):
+        yield ", ".join(f"{record['text'][mark.start : mark.end]} ({mark.label})" for mark in arguments)
 
 
 def _labels(task: Task, record: Record, predicted: Record) -> Case | None:

@@ -128,6 +128,9 @@ def check_entities(record: Mapping[str, Any]) -> str | None:
         for key in ("id", "type", "text"):
             if not isinstance(entity[key], str):
                 return f"entity {entity['id']!r}: {key} is a {type(entity[key]).__name__}, expected text"
+        concepts = entity.get("identifiers") or []
+        if not isinstance(concepts, list | tuple) or not all(isinstance(concept, str) for concept in concepts):
+            return f"entity {entity['id']!r}: identifiers {concepts!r:.40}, expected a list of texts"
         span, text = _span((entity["start"], entity["end"])), record.get("text", "")
         if span is None or span[1] > len(text):
             return f"entity {entity['id']!r} at [{entity['start']}, {entity['end']}], expected a span of the text"
