@@ -113,6 +113,20 @@ def test_documents_without_an_argument_s_mentions_are_reported(command: Command,
     assert ended.err == f"biomtl: rel-mask had no pairs: {source} has no mentions of its arguments (drug)\n"
 
 
+def test_pairs_that_a_window_cuts_apart_are_counted(command: Command, bert: Path, tmp_path: Path) -> None:
+    """Whether their own rows are read or, for `rel-spans`, those of the tagger."""
+    tiny.model(bert, ("rel-spans", "rel-markers", "tag-drug"), max_length=16).save_pretrained(tmp_path / "model")
+    text = f"Rimu zalpidine korinosis pola {'vono ' * 30}fenatitis."
+    value = document(text, ("Drug", "zalpidine"), ("Illness", "korinosis"), ("Illness", "fenatitis"))
+    source = tiny.write_rows(tmp_path / "in.jsonl", [value, {**value, "id": "d2"}])
+    for name, options in (("predict", ()), ("annotate", ("--keep",))):
+        ended = command(name, tmp_path / "model", source, "--out", tmp_path / f"{name}.jsonl", *options)
+        assert ended.code == 0, ended.err
+        said = "2 pairs are read from two windows, as no row of max_length holds both mentions"
+        assert ended.err.count(said) == 2
+        assert f"biomtl: rel-spans: {said}" in ended.err
+
+
 def test_a_model_without_relation_tasks_reads_the_text(command: Command, small_model: Path) -> None:
     row = {
         "text": "pola zalpidine",

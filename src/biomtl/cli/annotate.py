@@ -27,6 +27,7 @@ from biomtl.inference.documents import (
     write_documents,
 )
 from biomtl.inference.predictor import Predictor
+from biomtl.report.tables import divided_note
 from biomtl.storage.files import refuse_existing
 from biomtl.storage.inputs import refuse_endless
 
@@ -104,6 +105,8 @@ def annotate(
         count = write_documents(documents, out, write_as, overwrite=overwrite)
     for name, types in annotator.lacking().items():
         note(f"{name} had no pairs: neither the taggers nor {source} have mentions of its arguments ({types})")
+    for name, pairs in predictor.divided.items():
+        note(divided_note(name, pairs))
     if annotator.unrelated:
         sentences, first = sum(annotator.unrelated.values()), next(iter(annotator.unrelated))
         where = f"{sentences:,} sentences (the first in document {first})"

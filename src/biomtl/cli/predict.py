@@ -24,6 +24,7 @@ from biomtl.errors import InputError
 from biomtl.formats.jsonl import to_document
 from biomtl.inference.candidates import candidates
 from biomtl.inference.predictor import Predictor, RelationText, TokenizedText
+from biomtl.report.tables import divided_note
 from biomtl.storage.files import atomic_file, decode_line, dump_json, read_lines, refuse_existing, suffix_of
 from biomtl.storage.json_rows import parse_jsonl
 from biomtl.tasks.task import Task
@@ -72,6 +73,8 @@ def predict(
             raise InputError(error.found, path=source, line=number, expected=error.expected) from error
     with bar("predict") as advance:
         results = predictor([text for _, text, _ in rows], advance=advance) if rows else []
+    for name, pairs in predictor.divided.items():
+        say(f"biomtl: {divided_note(name, pairs)}", err=True)
     lines = (
         dump_json({**head, "tasks": {name: result.to_dict() for name, result in by_task.items()}})
         for (head, _, _), by_task in zip(rows, results, strict=True)

@@ -62,7 +62,7 @@ def predict_records(
         bf16: let a model compute in bfloat16.
         advance: called with the number of texts done, for a progress bar.
         follow: called after each batch; what it asks for is read from the same encoder pass.
-        divided: takes the number of pairs whose mentions are read from two windows, by task.
+        divided: the number of pairs whose mentions are read from two windows, by task, is added to it.
 
     Returns:
         Each task's predictions in the order of its records: ``id`` and the fields of the task's type. Every record
@@ -74,8 +74,8 @@ def predict_records(
     engine = as_engine(model, bf16=bf16)
     tasks = {name: engine.tasks[name] for name in records}
     examples = encode_examples(engine.processor, tasks, records, targets=False, choices=engine.choices)
-    if divided is not None:
-        divided.update(divided_pairs(examples))
+    divided = {} if divided is None else divided
+    _add(divided, divided_pairs(examples))
     examples = [portion for example in examples for portion in example.portions(FOLLOWED)]
     results: dict[str, list[Record | None]] = {name: [None] * len(rows) for name, rows in records.items()}
     for chosen, batch, encoded in encoded_batches(engine, examples, batch_tokens):
@@ -84,7 +84,7 @@ def predict_records(
             record = records[name][index]
             done[name][index] = results[name][index] = predicted(engine, name, record, values)
         if follow is not None:
-            _follow_up(engine, [examples[i] for i in chosen], batch, encoded, follow(done))
+            _follow_up(engine, [examples[i] for i in chosen], batch, encoded, follow(done), divided)
         if advance is not None:
             advance(len(chosen))
     complete = {}
@@ -137,8 +137,17 @@ def predicted(engine: Engine, name: str, record: Record, values: np.ndarray) -> 
     return {"id": record.get("id"), **type_of(task).predict(values, record, task, engine.choices[name])}
 
 
+def _add(counts: dict[str, int], more: Mapping[str, int]) -> None:
+    counts.update((name, counts.get(name, 0) + count) for name, count in more.items())
+
+
 def _follow_up(
-    engine: Engine, examples: Sequence[EncodedExample], batch: Batch, encoded: Any, asked: Iterable[FollowUp]
+    engine: Engine,
+    examples: Sequence[EncodedExample],
+    batch: Batch,
+    encoded: Any,
+    asked: Iterable[FollowUp],
+    divided: dict[str, int],
 ) -> None:
     """Answer records from the rows of an encoded batch, some at a time: a text may have very many."""
     places = {example.identity: number for number, example in enumerate(examples)}
@@ -151,6 +160,7 @@ def _follow_up(
             if (place := places.get(engine.processor.identity(text))) is not None:
                 part = parts[place]
                 part.task_examples.append(ask(task, head, number, asking.record, part.rows))
+        _add(divided, divided_pairs(parts))
         tasks, by_task = task_parts(parts, batch.inputs["attention_mask"])
         for name, number, values in batch_outputs(engine, encoded, tasks, by_task):
             some[number].take(predicted(engine, name, some[number].record, values))

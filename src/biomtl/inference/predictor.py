@@ -176,6 +176,8 @@ class Predictor:
         self.tasks = self.engine.tasks
         self.names = [pick(name, self.tasks, "model") for name in (self.tasks if tasks is None else tasks)]
         self.words = words
+        self.divided: dict[str, int] = {}
+        """Relation tasks to the number of pairs so far whose mentions no row of their text held together."""
 
     @overload
     def __call__(  # type: ignore[overload-overlap]  # a string is a sequence of strings too
@@ -260,6 +262,7 @@ class Predictor:
             batch_tokens=batch_tokens,
             advance=advance,
             follow=None if follow is None else next_records,
+            divided=self.divided,
         )
         return {name: [result(name, i, row) for i, row in enumerate(rows)] for name, rows in predictions.items()}
 
