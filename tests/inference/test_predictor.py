@@ -18,7 +18,7 @@ from biomtl.encoders.base import Encoded
 from biomtl.errors import InputError
 from biomtl.inference.engines import as_engine
 from biomtl.inference.predict import predict_records
-from biomtl.inference.predictor import Predictor, Result, TokenizedText
+from biomtl.inference.predictor import Predictor, RelationText, Result, TokenizedText
 from biomtl.model import MultiTaskModel
 from biomtl.text.words import words
 
@@ -217,3 +217,18 @@ def test_a_text_with_very_many_pairs_is_encoded_once_for_some_of_them(
     assert engine.passes.rows == 2
     for one, other in zip(whole["rel-spans"], portioned["rel-spans"], strict=True):
         assert one["probabilities"] == pytest.approx(other["probabilities"], abs=1e-5)
+
+
+def test_pairs_of_mentions_in_python(bert: Path) -> None:
+    predictor = Predictor(tiny.model(bert, ["rel-spans"], max_length=24))
+    record = tiny.relation_record(0)
+    (found,) = predictor([RelationText.with_entities(record["text"], record["entities"])])
+    assert found["rel-spans"].label in tiny.RELATED["labels"]
+    for whole in (record, [record]):  # a record as it stands is no input
+        with pytest.raises(InputError, match=r"an input of type dict, expected a text, .* or RelationText.with_enti"):
+            predictor(whole)  # type: ignore[call-overload]
+    for place in ((0, 50), (4, 4), (-3, 2)):
+        with pytest.raises(InputError, match=r"mention \{.*expected type, and start and end within the text"):
+            predictor([RelationText.of("pola zalpidine", ("drug", *place), ("illness", 0, 4))])
+    with pytest.raises(InputError, match="expected type, and start and end"):
+        predictor([RelationText.with_entities("pola rimu", [{"start": 0, "end": 4}] * 2)])

@@ -63,6 +63,18 @@ class RelationText(str):
         sentence.entities = (first, second)
         return sentence
 
+    def check(self) -> None:
+        """Check both mentions.
+
+        Raises:
+            InputError: one without type, or that isn't a span of the text.
+        """
+        for entity in self.entities:
+            whole = {"type", "start", "end"} <= entity.keys()
+            if not whole or not 0 <= entity["start"] < entity["end"] <= len(self):
+                fix = "give both mentions, first argument first"
+                raise InputError(f"mention {entity!r:.80}", expected="type, and start and end within the text", fix=fix)
+
 
 @dataclass(frozen=True)
 class PredictedMention:
@@ -202,8 +214,8 @@ class Predictor:
     ) -> dict[str, Result] | list[dict[str, Result]]:
         """Label texts and pairs.
 
-        A pair is for the tasks over two texts, a text with two or more candidates for ranking tasks, a single text for
-        all others.
+        A pair is for the tasks over two texts, a text with two or more candidates for ranking tasks, a `RelationText`
+        for relation tasks, a single text for all others.
 
         Returns:
             For each input, task name to result; for a single string, only its own.
@@ -211,6 +223,7 @@ class Predictor:
         Raises:
             InputError: no task of the model takes such an input.
         """
+        _refuse_record(texts)
         if isinstance(texts, str):
             return self([texts], batch_tokens=batch_tokens, advance=advance)[0]
         places: dict[str, list[int]] = {}
@@ -270,8 +283,11 @@ class Predictor:
         """The tasks that take such an input; a text with two mentions is for relation tasks, if there are any.
 
         Raises:
-            InputError: there is none.
+            InputError: there is none, or it is no input.
         """
+        _refuse_record(text)
+        if isinstance(text, RelationText):
+            text.check()
         choices = self.engine.choices
         names = [name for name in self.names if takes(self.tasks[name], text, choices[name])]
         related = [name for name in self.names if self.tasks[name].relation is not None]
@@ -285,6 +301,12 @@ class Predictor:
             described = "single texts" if isinstance(text, str) else "pairs" if len(text) == 2 else "candidates"
             raise InputError(f"no task of the model takes {described}", expected=f"input for {', '.join(self.names)}")
         return names
+
+
+def _refuse_record(value: object) -> None:
+    if isinstance(value, Mapping):
+        expected = 'a text, a tuple of texts, or RelationText.with_entities(record["text"], record["entities"])'
+        raise InputError(f"an input of type {type(value).__name__}", expected=expected)
 
 
 def takes(task: Task, text: str | tuple[str, ...], head: HeadChoice = DEFAULT_HEAD) -> bool:
