@@ -219,7 +219,7 @@ class Suite:
             changed = entry.with_head(options[name].choose(head) if name in options else head)
             if known and name in known and _same_labels(known[name], entry.task):
                 changed = changed.with_labels(known[name].labels)
-            changed = changed.with_argument_types(_argument_types(known, name, options))
+            changed = changed.with_argument_types(_argument_types(known, entry.task, options))
             data.append(changed.with_order(order))
         return Suite(data, self.source)
 
@@ -269,11 +269,15 @@ def load_suite(
     return Suite([_load_own(n, own[n], known, recipe) if n in own else next(prepared) for n in names], str(folder))
 
 
-def _argument_types(known: Mapping[str, Task] | None, name: str, options: Mapping[str, Any]) -> dict[str, str]:
-    """The names that a trained model or the recipe has for the types of a task's arguments."""
-    trained = known[name].relation if known and name in known else None
-    asked = options[name].argument_types if name in options else None
-    return {**(trained.types if trained else {}), **(asked or {})}
+def _argument_types(known: Mapping[str, Task] | None, task: Task, options: Mapping[str, Any]) -> dict[str, str]:
+    """The names that a trained model, unless the data say otherwise, or the recipe has for the types of arguments."""
+    own, trained = task.relation, known[task.name].relation if known and task.name in known else None
+    kept: dict[str, str] = {}
+    if own is not None and trained is not None:
+        there = set(own.accepted())
+        kept = {n: of for n, of in trained.types.items() if of.lower() in own.names() and n.lower() not in there}
+    asked = options[task.name].argument_types if task.name in options else None
+    return {**kept, **(asked or {})}
 
 
 def _same_labels(trained: Task, task: Task) -> bool:

@@ -66,3 +66,15 @@ def test_a_model_predicts_with_the_arguments_of_its_data(bert: Path, suite: Suit
     assert relation is not None
     assert (relation.first, relation.masks, relation.unit) == (("drug", "vaccine"), ("[A]", "[B]"), "document")
     assert relation.type_of("compound") == "drug"
+
+
+def test_names_of_types_that_a_model_knows_give_way_to_those_of_the_data(bert: Path, suite: Suite) -> None:
+    model = tiny.model(bert, ["rel-mask"], max_length=24)  # for which a Medicine is a drug
+    for update, expected in (
+        ({"types": {"Compound": "drug"}}, {"Compound": "drug", "Medicine": "drug"}),
+        ({"types": {"Medicine": "illness"}}, {"Medicine": "illness"}),
+        ({"first": ("compound",), "types": {}}, {}),
+        ({"first": ("drug", "medicine"), "types": {}}, {}),
+    ):
+        data = changed(suite, "rel-mask", **update).with_options({}, model.choices, model.tasks)
+        assert data.tasks["rel-mask"].relation.types == expected
