@@ -12,6 +12,7 @@ import yaml
 from rich.console import Console
 
 import biomtl
+import elmo_data
 import tiny
 from biomtl.custom import TaskDefinition
 from biomtl.custom.config import Files
@@ -256,3 +257,13 @@ def test_the_first_layers_alone(bert: Path, small_suite: Path, tmp_path: Path) -
         assemble(make_recipe({**keys, "num_hidden_layers": 9}))
     with pytest.raises(InputError, match="num_hidden_layers cuts the encoder below trained heads"):
         make_recipe({**keys, "num_hidden_layers": 1, "heads": "trained"})
+
+
+@pytest.mark.parametrize("key", ["layer_decay", "gradual_thawing", "frozen_layers", "lora", "smart"])
+def test_methods_that_a_frozen_elmo_cannot_take_are_refused_before_data_are_read(tmp_path: Path, key: str) -> None:
+    value: Any = {"layer_decay": 0.9, "gradual_thawing": 0.5, "frozen_layers": 1, "lora": {}, "smart": {}}[key]
+    keys = {"encoder": str(elmo_data.write_bilm(tmp_path / "bilm")), "suite": str(tmp_path / "nowhere"), key: value}
+    with pytest.raises(InputError, match=f"{key} with a frozen encoder|lora: the encoder is not a transformer"):
+        assemble(make_recipe(keys))
+    with pytest.raises(InputError, match="nowhere"):
+        assemble(make_recipe({**keys, key: None}))
