@@ -26,7 +26,7 @@ def add_lora(encoder: nn.Module, *, rank: int, alpha: float, dropout: float, att
         names = [name for name in names if "att" in name.lower()]
         if not names:
             problem = "lora: the encoder's attention has no linear layers for attention_only"
-            raise InputError(problem, fix="leave attention_only out")
+            raise InputError(problem, fix="leave lora.attention_only out")
     config = peft.LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=names)
     peft.inject_adapter_in_model(config, network)
     for name, weight in network.named_parameters():
