@@ -134,13 +134,15 @@ def test_from_an_encoder_alone(command: Command, arguments: list[object], bert: 
 def test_a_recipe_for_the_other_settings(command: Command, arguments: list[object], tmp_path: Path) -> None:
     recipe = tmp_path / "r.yaml"
     recipe.write_text(
-        "stages: [joint, each]\nlearning_rate: 0.5\nfreeze_encoder: true\n"
-        "tasks: {tag-drug: {max_rows: 5}, hoc: {weight: 2}}\n"
+        "stages: [adapt, joint, each]\nadapt: {mask_share: 0.2}\nlearning_rate: 0.5\nfreeze_encoder: true\n"
+        "policy: fixed\nloss_balance: equal\nmetric_for_best_model: [tag-drug, hoc]\n"
+        "tasks: {tag-drug: {max_rows: 5, mixing_weight: 3}, hoc: {weight: 2, mixing_weight: 1}}\n"
     )
     assert command(*arguments, "--task", "tag-drug", "--recipe", recipe, "learning_rate=0.25").code == 0
     resolved = load_recipe(tmp_path / "run" / "recipe.yaml")
     assert (resolved.learning_rate, resolved.freeze_encoder, resolved.max_length) == (0.25, True, 24)
-    assert resolved.tasks["tag-drug"].max_rows == 5
+    assert (resolved.policy, resolved.metric_for_best_model) == ("proportional", "mean")
+    assert (resolved.tasks["tag-drug"].max_rows, resolved.tasks["tag-drug"].mixing_weight) == (5, None)
     assert list(resolved.tasks) == ["tag-drug"]
 
 

@@ -15,20 +15,11 @@ from biomtl.training.methods import METHODS
 from biomtl.training.options import EVERY
 from biomtl.training.recipe import Recipe
 from biomtl.training.recipe_io import canonical, make_recipe
+from biomtl.training.recipe_tasks import OF_MIXTURES, OF_SHARES
 from biomtl.training.stage import Stage
 
 # A stage's key replaces what the recipe says in another key of the same kind.
 ALTERNATIVES = (("num_train_epochs", "max_steps"), ("batch_tokens", "batch_size"), ("warmup_ratio", "warmup_steps"))
-# What a run of a single task has no use for.
-OF_MIXTURES = (
-    "policy",
-    "temperature",
-    "need_sampling",
-    "loss_balance",
-    "gradient_aggregation",
-    "metric_for_best_model",
-    "mixing",
-)
 # What an adaptation, which has no heads for the tasks, has no use for and would look for.
 OF_HEADS = ("mixing_weight", "dropout", "loss_scale", "rebalance")
 # What changes the losses of tasks, which an adaptation doesn't have, or leaves it nothing to train.
@@ -171,7 +162,7 @@ def _recipe(recipe: Recipe, stage: Stage, fixed: Mapping[str, Any], task: str | 
             values = {key: value for key, value in values.items() if key not in pair}
     if task is not None:
         options = recipe.tasks[task].model_dump(exclude_unset=True, exclude_none=True)
-        kept = {key: value for key, value in options.items() if key not in ("mixing_weight", "weight", "target_score")}
+        kept = {key: value for key, value in options.items() if key not in OF_SHARES}
         values = {key: value for key, value in values.items() if key not in OF_MIXTURES} | {"tasks": {task: kept}}
     elif "tasks" in changes:
         changes["tasks"] = _chosen(recipe, stage.name, changes["tasks"])

@@ -16,7 +16,7 @@ from biomtl.storage.structured import parse_yaml, read_yaml
 from biomtl.tasks.registry import known_tasks
 from biomtl.tasks.relation import RelationArguments
 from biomtl.training.recipe import Recipe
-from biomtl.training.recipe_tasks import TaskOptions, tasks_by_name
+from biomtl.training.recipe_tasks import OF_MIXTURES, OF_SHARES, TaskOptions, tasks_by_name
 
 # Other trainers' names of keys that are too different for `nearest`.
 ELSEWHERE = {
@@ -68,16 +68,20 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
 def recipe_from_options(
     path: Path | None, overrides: Sequence[str], *, defaults: Mapping[str, Any] | None = None, **fixed: Any
 ) -> Recipe:
-    """The recipe of a command whose own options fix some keys: ``defaults``, file (if any), overrides, ``fixed``.
+    """The recipe of a single task whose command fixes some keys: ``defaults``, file (if any), overrides, ``fixed``.
+
+    What the file says of mixing tasks, or of adapting the encoder first, is left out.
 
     Raises:
         InputError: as ``load_recipe``; also an override of a fixed key.
     """
     values, lines = ({}, {}) if path is None else _read(path := recipe_file(path))
+    values = {key: value for key, value in values.items() if key not in (*OF_MIXTURES, "adapt")}
     if isinstance(given := values.get("tasks") or {}, Mapping):
         there = {canonical(name) for name in given}
         more: dict[str, Any] = {name: {} for name in fixed.get("tasks", ()) if canonical(name) not in there}
-        values["tasks"] = {**given, **more}  # so that overrides may give their options
+        alone = {name: _alone(options) for name, options in given.items()}
+        values["tasks"] = {**alone, **more}  # so that overrides may give their options
     for override in overrides:
         if override.partition("=")[0] in fixed:
             raise InputError(f"override {override!r}", fix="use the command's own option instead")
@@ -100,6 +104,13 @@ def _options(options: Any) -> Any:
     if not isinstance(options, Mapping):
         return options
     return {key: value for key, value in options.items() if key not in TaskDefinition.model_fields}
+
+
+def _alone(options: Any) -> Any:
+    """A task's options without its share in a mixture."""
+    if not isinstance(options, Mapping):
+        return options
+    return {key: value for key, value in options.items() if key not in OF_SHARES}
 
 
 def make_recipe(values: Mapping[str, Any], *, path: str | Path | None = None, lines: Lines | None = None) -> Recipe:

@@ -15,6 +15,18 @@ from biomtl.training.options import Amount, Count, Natural, NotNegative, Share
 
 LossName = Literal["cross_entropy", "mse", "sym_kl", "js", "hellinger", "cosine"]
 DivergenceName = Literal["mse", "sym_kl", "js", "hellinger", "cosine"]
+OF_MIXTURES = (
+    "policy",
+    "temperature",
+    "need_sampling",
+    "loss_balance",
+    "gradient_aggregation",
+    "metric_for_best_model",
+    "mixing",
+)
+"""Recipe keys that a run of a single task has no use for."""
+OF_SHARES = ("mixing_weight", "weight", "target_score")
+"""The same of a task's options."""
 
 
 class TaskOptions(TaskDefinition):
