@@ -172,7 +172,8 @@ def test_what_a_study_decides_itself(recipe: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "s").exists()
 
 
-def test_pairs_have_the_teachers_of_their_tasks(recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def planned_pairs(recipe: Path, changes: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Job]:
+    """The runs of two tasks alone and together, none of them trained."""
     seen: list[Job] = []
 
     def stop(jobs: list[Job], *_: Any, **__: Any) -> None:
@@ -180,9 +181,23 @@ def test_pairs_have_the_teachers_of_their_tasks(recipe: Path, tmp_path: Path, mo
         raise ArithmeticError
 
     monkeypatch.setattr(studies, "run_jobs", stop)
-    distill = '{"teachers": {"cls-text": "a", "tag-drug": "b"}}'
     with pytest.raises(ArithmeticError):
-        studies.pairwise(load_recipe(recipe, [f"distill={distill}"]), tmp_path / "s", QUIET)
+        studies.pairwise(load_recipe(recipe, changes), tmp_path / "s", QUIET)
+    return seen
+
+
+def test_pairs_mix_as_the_recipe_says(recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All but their shares, as those of all tasks are no shares of two."""
+    shares = [f"tasks.{name}.mixing_weight=2" for name in ("cls-text", "tag-drug")]
+    changes = ["policy=fixed", "loss_balance=equal", "mixing=batch", *shares]
+    *alone, pair = (one.recipe for one in planned_pairs(recipe, changes, tmp_path, monkeypatch))
+    assert (pair.policy, pair.loss_balance, pair.mixing) == ("proportional", "equal", "batch")
+    assert {(one.policy, one.loss_balance, one.mixing) for one in alone} == {("proportional", None, "instance")}
+
+
+def test_pairs_have_the_teachers_of_their_tasks(recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    distill = '{"teachers": {"cls-text": "a", "tag-drug": "b"}}'
+    seen = planned_pairs(recipe, [f"distill={distill}"], tmp_path, monkeypatch)
     found = [list(one.recipe.distill.teachers) for one in seen if one.recipe.distill]
     assert found == [["cls-text"], ["tag-drug"], ["cls-text", "tag-drug"]]
 

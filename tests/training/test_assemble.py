@@ -259,11 +259,23 @@ def test_the_first_layers_alone(bert: Path, small_suite: Path, tmp_path: Path) -
         make_recipe({**keys, "num_hidden_layers": 1, "heads": "trained"})
 
 
-@pytest.mark.parametrize("key", ["layer_decay", "gradual_thawing", "frozen_layers", "lora", "smart"])
-def test_methods_that_a_frozen_elmo_cannot_take_are_refused_before_data_are_read(tmp_path: Path, key: str) -> None:
-    value: Any = {"layer_decay": 0.9, "gradual_thawing": 0.5, "frozen_layers": 1, "lora": {}, "smart": {}}[key]
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("layer_decay", 0.9),
+        ("gradual_thawing", 0.5),
+        ("frozen_layers", 1),
+        ("gradient_aggregation", "pcgrad"),
+        ("smart", {}),
+        ("lora", {}),
+    ],
+)
+def test_methods_that_a_frozen_elmo_cannot_take_are_refused_before_data_are_read(
+    tmp_path: Path, key: str, value: Any
+) -> None:
     keys = {"encoder": str(elmo_data.write_bilm(tmp_path / "bilm")), "suite": str(tmp_path / "nowhere"), key: value}
-    with pytest.raises(InputError, match=f"{key} with a frozen encoder|lora: the encoder is not a transformer"):
+    said = "lora: the encoder is not a transformer" if key == "lora" else f"{key} with a frozen encoder"
+    with pytest.raises(InputError, match=said):
         assemble(make_recipe(keys))
     with pytest.raises(InputError, match="nowhere"):
         assemble(make_recipe({**keys, key: None}))

@@ -26,8 +26,8 @@ from biomtl.study.workers import run_jobs
 from biomtl.suite import load_suite
 from biomtl.tasks.task import Split
 from biomtl.training.recipe import Recipe
+from biomtl.training.recipe_tasks import OF_MIXTURES
 
-OF_MIXTURES = dict.fromkeys(("policy", "temperature", "need_sampling", "loss_balance", "gradient_aggregation"))
 FULL = "as it is"
 
 
@@ -208,8 +208,10 @@ def _of_tasks(recipe: Recipe, out: Path, names: Sequence[str], number: int, spli
     if recipe.distill is not None:
         chosen = recipe.model_copy(update={"tasks": {name: tasks[name] for name in names}})
         changes["distill"] = plain(with_own_teachers(chosen, tasks).distill)
-    if len(names) == 1 or recipe.policy == "fixed":
-        changes |= OF_MIXTURES
+    if len(names) == 1:
+        changes |= dict.fromkeys(OF_MIXTURES)
+    elif recipe.policy == "fixed":  # of which the shares are left out
+        changes["policy"] = None
     return job("+".join(names), recipe, out, changes, split=split)
 
 

@@ -107,11 +107,12 @@ def adaptation_texts(suite: Suite, recipe: Recipe, options: AdaptOptions) -> tup
         count = len(texts) - len(kept)
         return kept, f"adapt: {count:,} training texts left out, as they hold a scored text" if count else None
     path = Path(options.corpus)
-    if not options.allow_test_text and (found := scored.first_in(read_lines(path))) is not None:
+    numbered = list(read_lines(path))
+    if not options.allow_test_text and (found := scored.first_in(numbered)) is not None:
         problem = f"a text of {found.task} {found.split} begins in the line: {' '.join(found.words[:8])} …"
         fix = "remove it, or set adapt.allow_test_text: true and say so with the scores"
         raise InputError(problem, path=path, line=found.line, expected="no scored text", fix=fix)
-    lines = dict.fromkeys(text for _, line in read_lines(path) if (text := line.strip()))
+    lines = dict.fromkeys(text for _, line in numbered if (text := line.strip()))
     if not lines:
         raise InputError("no text", path=path, expected="a passage per line")
     return list(lines), None

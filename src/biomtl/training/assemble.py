@@ -12,9 +12,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from biomtl.encoders.base import Encoder
 from biomtl.encoders.borrow import borrow
-from biomtl.encoders.lora import linear_layers
 from biomtl.errors import InputError
 from biomtl.model import MultiTaskModel
 from biomtl.storage.tensors import refuse_nonfinite
@@ -23,12 +21,12 @@ from biomtl.tasks.head import DEFAULT_HEAD, HeadChoice
 from biomtl.tasks.registry import known_tasks
 from biomtl.tasks.task import Task
 from biomtl.tasks.types.relation import view_of
+from biomtl.training.optimiser import refuse_for_encoder
 from biomtl.training.recipe import Recipe
 from biomtl.training.recipe_io import located, make_recipe
 from biomtl.training.recipe_tasks import TaskOptions
 
 BUILT_FOR = ("view", "adapter", "lora")  # what a head is built for, besides its name and options
-OF_TRAINED_ENCODERS = ("layer_decay", "gradual_thawing", "frozen_layers", "gradient_aggregation", "smart")
 IN_PYTHON = "made in Python"  # the recipe's value for an encoder or data that can't be loaded from anywhere
 
 
@@ -89,21 +87,6 @@ def assemble(recipe: Recipe, model: MultiTaskModel | None = None, suite: Suite |
     torch.manual_seed(recipe.seed)  # the seed decides fresh heads too
     keep_heads(start, suite)
     return Assembly(recipe, suite, start)
-
-
-def refuse_for_encoder(recipe: Recipe, encoder: Encoder) -> None:
-    """Refuse methods that the encoder can't take, before data are read.
-
-    Raises:
-        InputError: ``lora`` in an encoder that isn't a transformer, or a method that changes a frozen encoder.
-    """
-    if recipe.lora is not None:
-        linear_layers(encoder)
-    if encoder.frozen if recipe.freeze_encoder is None else recipe.freeze_encoder:
-        for key in OF_TRAINED_ENCODERS:
-            if getattr(recipe, key) is not None:
-                fix = f"set freeze_encoder: false, or leave out {key}"
-                raise InputError(f"{key} with a frozen encoder", expected="one that is trained", fix=fix)
 
 
 def with_task_names(recipe: Recipe, suite: Suite) -> Recipe:

@@ -11,7 +11,8 @@ import torch
 from torch.optim.lr_scheduler import LambdaLR
 from transformers import get_scheduler
 
-from biomtl.encoders.lora import add_lora
+from biomtl.encoders.base import Encoder
+from biomtl.encoders.lora import add_lora, linear_layers
 from biomtl.errors import InputError
 from biomtl.model import MultiTaskModel
 from biomtl.tasks.types.base import type_of
@@ -21,6 +22,7 @@ from biomtl.training.optimisers import OPTIMISERS
 from biomtl.training.plateau import Plateau
 from biomtl.training.recipe import Recipe
 
+OF_TRAINED_ENCODERS = ("layer_decay", "gradual_thawing", "frozen_layers", "gradient_aggregation", "smart")
 GAMMA = 0.95  # of an exponential schedule, per epoch
 
 
@@ -87,6 +89,7 @@ def configure(model: MultiTaskModel, recipe: Recipe) -> None:
     Raises:
         InputError: the encoder has no gradient checkpointing, or a method doesn't suit the model.
     """
+    refuse_for_encoder(recipe, model.encoder)
     if recipe.dropout is not None:
         set_dropout(model, recipe.dropout)
     if recipe.head_dropout is not None:
@@ -112,6 +115,21 @@ def configure(model: MultiTaskModel, recipe: Recipe) -> None:
         except ValueError as error:
             raise InputError(str(error), fix="set gradient_checkpointing: false") from error
     make_methods(recipe, model)
+
+
+def refuse_for_encoder(recipe: Recipe, encoder: Encoder) -> None:
+    """Refuse methods that the encoder can't take; asked before data are read, too.
+
+    Raises:
+        InputError: ``lora`` in an encoder that isn't a transformer, or a method that changes a frozen encoder.
+    """
+    if recipe.lora is not None:
+        linear_layers(encoder)
+    if encoder.frozen if recipe.freeze_encoder is None else recipe.freeze_encoder:
+        for key in OF_TRAINED_ENCODERS:
+            if getattr(recipe, key) is not None:
+                fix = f"set freeze_encoder: false, or leave out {key}"
+                raise InputError(f"{key} with a frozen encoder", expected="one that is trained", fix=fix)
 
 
 def set_dropout(model: torch.nn.Module, probability: float) -> None:

@@ -142,7 +142,8 @@ def train(
         model.drop_calibration()  # of weights that are about to change
         configure(model, recipe)
         with accelerator.main_process_first():  # the others find its work done
-            teaching = teach(suite, recipe, accelerator.device, lambda line: say(console, line))
+            tasks = {name: model.tasks[name] for name in suite.tasks}
+            teaching = teach(suite, recipe, accelerator.device, lambda line: say(console, line), tasks=tasks)
         torch.manual_seed(recipe.seed + accelerator.process_index)
         data = TrainingData(model.processor, suite, recipe, accelerator.num_processes, teaching)
         plan = data.plan()

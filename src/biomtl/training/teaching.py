@@ -100,8 +100,17 @@ def _refuse_unlike(run: str, folder: Path, task: Task) -> None:
             raise InputError(f"the teacher's {key} of {task.name}: {shown[0]}", path=run, expected=f"{shown[1]}")
 
 
-def teach(suite: Suite, recipe: Recipe, device: torch.device, say: Say) -> Teaching | None:
+def teach(
+    suite: Suite, recipe: Recipe, device: torch.device, say: Say, *, tasks: Mapping[str, Task] | None = None
+) -> Teaching | None:
     """Let the recipe's teachers label the training texts; ``None`` for a recipe without any.
+
+    Args:
+        suite: the data.
+        recipe: names the teachers.
+        device: where they are asked.
+        say: takes a line when a teacher is asked.
+        tasks: the suite's tasks, if taggers have learned already how their corpora cut words.
 
     Raises:
         InputError: as `teachers_of`; outputs that are not numbers.
@@ -110,7 +119,8 @@ def teach(suite: Suite, recipe: Recipe, device: torch.device, say: Say) -> Teach
         return None
     teachers = teachers_of(recipe.distill, suite.tasks)
     records = {name: training_records(suite, name, recipe) for name in suite.tasks}
-    tasks = with_word_rules(suite) if recipe.distill.unlabelled else suite.tasks
+    if tasks is None:
+        tasks = with_word_rules(suite) if recipe.distill.unlabelled else suite.tasks
     more = further_records(tasks, suite.heads, records, teachers, recipe.distill.unlabelled, recipe.distill.pairs)
     wanted = {name: [*records[name], *more.get(name, ())] for name in teachers}
     place = Path(recipe.distill.folder) if recipe.distill.folder else default_folder()

@@ -239,7 +239,7 @@ def test_what_does_not_suit_the_model(bert: Path) -> None:
     scores = tiny.model(bert, ["reg-text"], max_length=24)
     with pytest.raises(InputError, match="objective: no task has labels"):
         configure(scores, make_recipe({"objective": {"label_smoothing": 0.1}}))
-    with pytest.raises(InputError, match="smart: the encoder is frozen"):
+    with pytest.raises(InputError, match="smart with a frozen encoder, expected one that is trained"):
         configure(scores, make_recipe({"smart": {}, "freeze_encoder": True}))
     assert soft_of(scores.tasks["reg-text"]) is not None
 

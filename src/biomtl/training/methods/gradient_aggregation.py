@@ -42,12 +42,10 @@ class GradientAggregation(Method):
     weights of the encoder. Heads have a gradient of one task only, which stays.
 
     Raises:
-        InputError: torchjd isn't installed, a frozen encoder, a single task.
+        InputError: torchjd isn't installed, a single task.
     """
 
     def __init__(self, value: str, model: MultiTaskModel) -> None:
-        if model.encoder.frozen:
-            raise InputError("gradient_aggregation with a frozen encoder", fix="leave one of the two out")
         if len(model.tasks) < 2:
             raise InputError("gradient_aggregation with one task", fix="leave it out")
         self.weighting = load_rule(value, len(model.tasks))

@@ -25,13 +25,10 @@ class LayerDecay(Method):
     of weights among its layers (ALBERT) has one layer.
 
     Raises:
-        InputError: a frozen encoder, or one without layers.
+        InputError: an encoder without layers.
     """
 
     def __init__(self, value: float, model: MultiTaskModel) -> None:
-        if model.encoder.frozen:
-            fix = "set freeze_encoder: false, or leave out layer_decay"
-            raise InputError("layer_decay with a frozen encoder", expected="one that is trained", fix=fix)
         depths, layers = layer_numbers(model.encoder)
         self.factors = {f"encoder.{name}": value ** (layers - depth) for name, depth in depths.items()}
 

@@ -33,7 +33,7 @@ class Smart(Method):
     from the outputs of a running average of the weights.
 
     Raises:
-        InputError: an encoder without word embeddings to disturb, or a frozen one; a task of unknown outputs.
+        InputError: an encoder without word embeddings to disturb; a task of unknown outputs.
     """
 
     def __init__(self, value: SmartOptions, model: MultiTaskModel) -> None:
@@ -41,9 +41,9 @@ class Smart(Method):
         self.names = trained_names(model)
         self.average: dict[str, Tensor] = {}
         network: Any = getattr(model.encoder, "network", None)
-        if model.encoder.frozen or not hasattr(network, "get_input_embeddings"):
-            problem = "smart: the encoder is frozen, or has no word embeddings to perturb"
-            raise InputError(problem, fix="train a transformer (freeze_encoder: false), or leave smart out")
+        if not hasattr(network, "get_input_embeddings"):
+            problem = "smart: the encoder has no word embeddings to perturb"
+            raise InputError(problem, fix="train a transformer, or leave smart out")
         if not model.one_pass:
             problem = (
                 "smart: a task has low-rank adapters of its own, so its rows are encoded separately from the others"

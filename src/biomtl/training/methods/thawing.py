@@ -20,12 +20,10 @@ class GradualThawing(Method):
     ``frozen_layers`` names never do.
 
     Raises:
-        InputError: a frozen encoder, or one without layers.
+        InputError: an encoder without layers.
     """
 
     def __init__(self, value: float, model: MultiTaskModel) -> None:
-        if model.encoder.frozen:
-            raise InputError("gradual_thawing with a frozen encoder", fix="leave one of the two out")
         self.part, self.total = value, 1
         numbers, self.layers = layer_numbers(model.encoder)
         learns = {name for name, weight in model.encoder.named_parameters() if weight.requires_grad}
@@ -49,10 +47,8 @@ def freeze_layers(model: MultiTaskModel, count: int) -> None:
     """``frozen_layers``: leave the embeddings and the first ``count`` layers as they are (Lee et al. 2019, 1911.03090).
 
     Raises:
-        InputError: a frozen encoder, or fewer layers.
+        InputError: fewer layers.
     """
-    if model.encoder.frozen:
-        raise InputError("frozen_layers with a frozen encoder", fix="leave one of the two out")
     numbers, layers = layer_numbers(model.encoder)
     if count > layers:
         raise InputError(f"frozen_layers is {count}, the encoder has {layers} layers", fix="freeze fewer")
