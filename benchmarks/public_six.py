@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ TUNING_SEED = 0
 RELATIONS = ("ddi2013", "chemprot")
 ENTITIES = ("bc5cdr-chem", "bc5cdr-disease")
 WEIGHT_4 = dict.fromkeys(ENTITIES, 4)
-BALANCED = {"bc5cdr-chem": 8, "bc5cdr-disease": 8, "hoc": 4, "biosses": 8}
+BALANCED = {"bc5cdr-chem": 8, "bc5cdr-disease": 8, "hoc": 4, "biosses": 16}
 """Entities, HoC and BIOSSES have the smallest gradients at the encoder (docs/why-joint.md)."""
 VIEW = "spans"
 TASKS: dict[str, dict[str, Any]] = {
@@ -39,7 +39,7 @@ TASKS: dict[str, dict[str, Any]] = {
 EPOCHS = {"bc5cdr-chem": 10, "bc5cdr-disease": 10, "ddi2013": 10, "chemprot": 10, "hoc": 6, "biosses": 20}
 KINDS = {"markers": "mask", "levitated": "spans"}  # whose rates a view takes
 VIEW_EPOCHS = {"mask": 6, "markers": 6, "levitated": 6}
-JOINT_EPOCHS, ADAPT_EPOCHS = 12, 3
+JOINT_EPOCHS, ENSEMBLE_EPOCHS, ADAPT_EPOCHS = 12, 9, 3
 EVAL_STEPS = {"bc5cdr-chem": 176, "bc5cdr-disease": 176, "ddi2013": 288, "chemprot": 448}  # two passes
 BATCH = {"spans": 1024, "levitated": 1024, "mask": 4096, "markers": 4096}  # positions
 RATES: dict[str, tuple[Keys, ...]] = {
@@ -78,15 +78,26 @@ class Arms:
         out: folder of all runs.
         encoder: what every arm starts from.
         view: how relations are read, alone and beside other tasks.
+        seeds: those of each arm; an ensemble of teachers has one model of each.
         tune: choose the rates anew.
         small: one pass and few rows, to try the program itself.
     """
 
-    def __init__(self, prepared: Path, out: Path, encoder: str, *, view: str = VIEW, tune: bool, small: bool) -> None:
+    def __init__(
+        self,
+        prepared: Path,
+        out: Path,
+        encoder: str,
+        *,
+        view: str = VIEW,
+        seeds: Sequence[int] = SEEDS,
+        tune: bool,
+        small: bool,
+    ) -> None:
         self.out, self.encoder, self.tune, self.small = out, encoder, tune, small
-        self.view = view
+        self.view, self.seeds = view, seeds
         self.tasks = {name: {**keys, "view": view} if name in RELATIONS else keys for name, keys in TASKS.items()}
-        self.shared_folder = str(out / "teachers" / "all")
+        self.shared_folder = str(out / "teachers" / "-".join(map(str, seeds)))
         self.common: dict[str, Any] = {
             "suite": str(prepared),
             "head_learning_rate": 1e-3,
@@ -218,48 +229,48 @@ class Arms:
     def all(self) -> Iterator[Run]:
         """Every run, the most important first."""
         yield from self.tuning() if self.tune else ()
-        for seed in SEEDS:
+        for seed in self.seeds:
             keys = self.keys(seed, self.tasks, ADAPT_EPOCHS, **ADAPT)
             yield Run(f"adapt/{seed}", keys, done="model/config.json", adapts=True)
-        for seed in SEEDS:
+        for seed in self.seeds:
             for task in ("chemprot", "ddi2013", "bc5cdr-chem", "bc5cdr-disease", "hoc", "biosses"):
                 yield self.single("alone", task, seed)
-        for seed in SEEDS:
+        for seed in self.seeds:
             yield from self.distilled(seed)
         for arm in ("ensemble-distilled", "balanced-distilled", "weighted-distilled", "adapted-weighted-distilled"):
-            for seed in SEEDS:
+            for seed in self.seeds:
                 yield from self.each(arm, seed)
-        for seed in SEEDS:
+        for seed in self.seeds:
             for task in TASKS:
                 yield self.alone_distilled(task, seed)
-        for seed in SEEDS:
+        for seed in self.seeds:
             for task in RELATIONS:
                 yield self.viewed("levitated", task, seed)
-        for seed in SEEDS:
+        for seed in self.seeds:
             yield self.mixed("balanced", seed, weights=BALANCED)
             yield self.mixed("weighted", seed, weights=WEIGHT_4)
-        for seed in SEEDS:
+        for seed in self.seeds:
             yield self.mixed("joint", seed)
-        for seed in SEEDS:
+        for seed in self.seeds:
             adapted = str(self.out / "adapt" / str(seed) / "model")
             yield self.mixed("adapted-joint", seed, (f"adapt/{seed}",), encoder=adapted)
         for task in RELATIONS:
-            for seed in SEEDS:
+            for seed in self.seeds:
                 yield self.viewed("mask", task, seed)
         yield from self.variants("weight-8", "weight-4-own-layers", "one-task-per-batch")
         for task in TASKS:
-            for seed in SEEDS:
+            for seed in self.seeds:
                 yield self.single("alone-longer", task, seed, times=2)
         yield from self.variants("weight-2", "weight-4", "scale", "uncertainty", "weight-4-half-rate")
         for task in RELATIONS:
-            for seed in SEEDS:
+            for seed in self.seeds:
                 yield self.viewed("markers", task, seed)
-        for seed in SEEDS:
+        for seed in self.seeds:
             yield self.entities(seed)
             first: dict[str, Any] = {"encoder": str(self.out / "entities" / str(seed)), "heads": "trained"}
             first["num_train_epochs"] = JOINT_EPOCHS - 1  # five passes over the entities' texts cost about one of all
             yield self.mixed("entities-first", seed, (f"entities/{seed}",), **first)
-        for seed in SEEDS:
+        for seed in self.seeds:
             yield from self.each("joint", seed)
             for task in TASKS:
                 adapted = str(self.out / "adapt" / str(seed) / "model")
@@ -282,19 +293,20 @@ class Arms:
 
     def ensemble(self, seed: int, teach: Keys) -> Run:
         """A joint run whose teachers are the single-task models of all seeds."""
-        needs = tuple(f"alone/{task}/{other}" for task in TASKS for other in SEEDS)
+        needs = tuple(f"alone/{task}/{other}" for task in TASKS for other in self.seeds)
         teach = {**teach, "teachers": {task: self.all_seeds(task) for task in TASKS}, "folder": self.shared_folder}
-        return self.mixed("ensemble-distilled", seed, needs, distill=teach, weights=BALANCED)
+        more: dict[str, Any] = {"weights": BALANCED, "num_train_epochs": ENSEMBLE_EPOCHS}
+        return self.mixed("ensemble-distilled", seed, needs, distill=teach, **more)
 
     def alone_distilled(self, task: str, seed: int) -> Run:
         """A task by itself with the ensemble's teachers: what distillation is worth without other tasks."""
         teach = {"teachers": {task: self.all_seeds(task)}, "gold_to": 0.5, "folder": self.shared_folder}
-        needs = tuple(f"alone/{task}/{other}" for other in SEEDS)
+        needs = tuple(f"alone/{task}/{other}" for other in self.seeds)
         return self.single("alone-distilled", task, seed, needs, distill=teach)
 
     def all_seeds(self, task: str) -> list[str]:
         """A task's teachers."""
-        return [str(self.out / "alone" / task / str(seed)) for seed in SEEDS]
+        return [str(self.out / "alone" / task / str(seed)) for seed in self.seeds]
 
     def each(self, arm: str, seed: int) -> Iterator[Run]:
         """Every task by itself, from a joint run and with its head; from the ensemble's student, with its teachers."""
@@ -353,11 +365,14 @@ def main() -> None:
     parser.add_argument(
         "--view", choices=sorted(BATCH), default=VIEW, help="how every arm but those of views reads relations"
     )
+    parser.add_argument(
+        "--seeds", type=int, nargs="+", default=SEEDS, help="seeds of each arm, whose models are an ensemble's teachers"
+    )
     parser.add_argument("--save-minutes", type=float, help="write checkpoints, from which a stopped run goes on")
     parser.add_argument("--list", action="store_true")
     options = parser.parse_args()
     out = options.out.absolute()
-    choices = {"view": options.view, "tune": options.tune, "small": options.small}
+    choices = {"view": options.view, "seeds": options.seeds, "tune": options.tune, "small": options.small}
     arms = Arms(options.prepared.absolute(), out, options.encoder, **choices)
     arms.common["bf16"] = options.bf16
     if options.save_minutes:
