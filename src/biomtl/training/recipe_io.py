@@ -245,7 +245,7 @@ def _override(values: dict[str, Any], lines: Lines, override: str) -> None:
         )
     try:
         value, _ = parse_yaml(text)
-        value = tasks_by_name(value) if key == "tasks" else value
+        value = _defined(tasks_by_name(value), values.get("tasks")) if key == "tasks" else value
     except ValueError as error:
         what = str(error).splitlines()[0]
         raise InputError(f"override {override!r}: {what}", path=COMMAND_LINE, fix="quote the value") from error
@@ -257,9 +257,18 @@ def _override(values: dict[str, Any], lines: Lines, override: str) -> None:
         place = place[name]
     place[keys[-1]] = value
     for known in [known for known in lines if known[: len(keys)] == keys]:
-        del lines[known]  # the value is no longer from the file
+        if not (key == "tasks" and known[1:2] and value and value.get(known[1])):  # a definition is still from the file
+            del lines[known]
     for depth in range(1, len(keys) + 1):
         lines.setdefault(keys[:depth], 0)
+
+
+def _defined(chosen: Any, tasks: Any) -> Any:
+    """The chosen tasks by name; the bare name of one that the recipe defines stands for its definition."""
+    if not (isinstance(chosen, Mapping) and isinstance(tasks, Mapping)):
+        return chosen
+    own = {name: given for name, given in tasks.items() if isinstance(given, Mapping) and given.get("type")}
+    return {name: options or own.get(name, options) for name, options in chosen.items()}
 
 
 def _override_keys(values: dict[str, Any], key: str) -> Keys:
