@@ -111,6 +111,7 @@ def test_a_list_of_names_chooses_among_the_recipe_s_own_tasks(write):
     assert (recipe.tasks["a"].weight, recipe.tasks["a"].dropout) == (2, 0.1)
     assert list(load_recipe(write(OWN), ["tasks=a"]).own_tasks) == ["a"]
     assert message(write, OWN.replace("weight", "weigth"), "tasks=[a]").startswith("mine.yaml:5: unknown key")
+    assert message(write, OWN, "tasks=3").startswith("command line: tasks: 3, expected")
 
 
 @pytest.mark.parametrize(

@@ -256,8 +256,10 @@ def _override(values: dict[str, Any], lines: Lines, override: str) -> None:
         place[name] = dict(inner) if isinstance(inner, Mapping) else {}
         place = place[name]
     place[keys[-1]] = value
+    given = value.items() if key == "tasks" and isinstance(value, dict) else ()
+    kept = {name for name, options in given if isinstance(options, Mapping) and "type" in options}
     for known in [known for known in lines if known[: len(keys)] == keys]:
-        if not (key == "tasks" and known[1:2] and value and value.get(known[1])):  # a definition is still from the file
+        if kept.isdisjoint(known[1:2]):  # a definition is still from the file
             del lines[known]
     for depth in range(1, len(keys) + 1):
         lines.setdefault(keys[:depth], 0)
