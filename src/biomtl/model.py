@@ -319,8 +319,6 @@ class MultiTaskModel(nn.Module):
                 weights = load_file(place / "head.safetensors")
                 refuse_nonfinite(weights.items(), place / "head.safetensors")
                 model.head(name).load_state_dict(weights)
-            except InputError:
-                raise
             except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
                 reason = next(iter(str(error).splitlines()), type(error).__name__)
                 raise InputError(f"the head can't be loaded ({reason})", path=place, fix=COPY) from error
@@ -360,6 +358,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     path = folder / MANIFEST
     if not path.exists():
         fix = "give a run folder or its model/ folder; an encoder alone is trained by `biomtl train RECIPE encoder=…`"
+        if folder.suffix == ".onnx" or any(folder.glob("*.onnx")):
+            fix = "give the model of which this is an ONNX graph; in Python, `Predictor(OnnxEngine(FOLDER))` opens it"
         raise InputError("not a biomtl model", path=folder, expected=MANIFEST, fix=fix)
     manifest = read_json(path, "a model's manifest", COPY)
     checksums.verify_seal(manifest, path, fix=COPY)

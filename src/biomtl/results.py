@@ -24,6 +24,13 @@ FILE = "metrics.json"
 FORMAT = 1  # increased when a field changes its meaning; files without a number are of format 1
 
 
+def run_folder(folder: Path) -> Path:
+    """The run that a folder stands for: itself or, of a recipe with stages, its joint run."""
+    joint = folder / "joint"
+    staged = (folder / "recipe.yaml").is_file() and not (folder / FILE).exists()
+    return joint if staged and (joint / FILE).is_file() else folder
+
+
 class Scored(Protocol):
     """A split with its scores, such as :class:`~biomtl.inference.evaluate.Evaluation`."""
 
@@ -123,7 +130,7 @@ class Results(BaseModel):
     @classmethod
     def of_model(cls, folder: str | Path) -> Results | None:
         """The results of the run that a model folder belongs to (``RUN`` or ``RUN/model``); None if it has none."""
-        folder = Path(folder).absolute()
+        folder = run_folder(Path(folder).absolute())
         for place in (folder, *([folder.parent] if folder.name == "model" else [])):
             if (place / FILE).is_file():
                 return cls.read(place / FILE)

@@ -151,6 +151,13 @@ def test_mistakes(command: Command, small_model: Path, tmp_path: Path) -> None:
 
     assert "nothing.txt: no such file" in refused(small_model, tmp_path / "nothing.txt")
     assert "not a biomtl model" in refused(tmp_path)
+    (tmp_path / "model.onnx").touch()
+    for graph in (tmp_path, tmp_path / "model.onnx"):
+        assert "give the model of which this is an ONNX graph" in refused(graph)
+    assert "a csv file, expected lines of text, or JSON lines, write JSON lines" in refused(small_model, "notes.csv")
+    assert "a pubtator file, expected lines of text, or JSON lines, use `biomtl annotate`" in refused(
+        small_model, "a.pubtator.gz"
+    )
     assert "did you mean 'tag-drug'?" in refused(small_model, "--task", "tag-drugs")
     said = refused(small_model, "--task", "reg-pair", stdin=b"a\tb\nonly one\n")
     assert "-:2: no task of the model takes single texts, expected input for reg-pair" in said

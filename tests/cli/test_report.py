@@ -95,6 +95,21 @@ def test_an_evaluate_folder(command: Command, runs: Path, small_suite: Path) -> 
     assert command("evaluate", runs / "eager", "--data", small_suite, "--out", out, "--overwrite").code == 2
 
 
+def test_a_folder_of_stages_stands_for_its_joint_run(command: Command, runs: Path, tmp_path: Path) -> None:
+    staged = tmp_path / "staged"
+    staged.mkdir()
+    shutil.copy(runs / "eager" / "recipe.yaml", staged)
+    (runs / "eager").rename(staged / "joint")
+    page = staged / "joint" / "report.html"
+    ended = command("report", staged, "--against", runs / "plain")
+    assert (ended.code, ended.out) == (0, f"written: {page}\n"), ended.err
+    assert "paired over documents" in page.read_text()
+    assert command("report", runs / "plain", "--against", staged).code == 0
+    ended = command("score", staged, "--task", "cls-text", "--resamples", "0")
+    assert ended.code == 0, ended.err
+    assert "cls-text: 6 rows" in ended.out
+
+
 def test_missing_data(command: Command, runs: Path, tmp_path: Path, small_suite: Path) -> None:
     recipe = runs / "eager" / "recipe.yaml"
     recipe.write_text(recipe.read_text().replace(str(small_suite), str(tmp_path / "gone")))

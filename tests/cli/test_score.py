@@ -233,6 +233,8 @@ def test_a_run_and_its_own_predictions(run: Any, tmp_path: Path) -> None:
     assert "predictions/cls-text/test.jsonl" in err
     code, _, err = run("score", suite, "--task", "tag-drug")
     assert (code, err.count("\n")) == (2, 1)
+    code, _, err = run("score", tmp_path / "nowhere", "--task", "tag-drug")
+    assert (code, err) == (2, f"biomtl: error: {tmp_path / 'nowhere'}: no such file or folder, check the path\n")
 
 
 @pytest.mark.parametrize("names", [("-", "-"), ("-", "/dev/stdin"), ("/dev/stdin", "/dev/stdin")])

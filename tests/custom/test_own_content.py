@@ -91,6 +91,30 @@ def test_labels_that_contain_a_separator_are_reported(write) -> None:
     assert not any("separator" in note for note in notes(path, "multilabel", separator=";"))
 
 
+def test_texts_without_annotations_are_reported(tmp_path: Path) -> None:
+    for name in ("done", "open"):
+        (tmp_path / f"{name}.txt").write_text("Aspirin stops pain.\n")
+    (tmp_path / "done.ann").write_text("T1\tDrug 0 7\tAspirin\n")
+    said = (
+        f"task mine: 1 of 2 texts in {tmp_path.name} have no .ann and count as texts without mentions, such as open.txt"
+    )
+    assert said in notes(str(tmp_path), "tagging")
+    (tmp_path / "open.ann").touch()
+    assert not any(".ann" in note for note in notes(str(tmp_path), "tagging"))
+
+
+def test_labels_that_annotate_wrote_over_sentences_are_no_mentions(write) -> None:
+    aspirin = {"id": "T0", "type": "Drug", "start": 0, "end": 7, "text": "Aspirin"}
+    label = {"id": "T1", "type": "Sentence", "start": 0, "end": 19, "text": "Aspirin stops pain."}
+    document = {"id": "1", "text": label["text"], "relations": []}
+    labelled = {**label, "attributes": {"task": "effect", "label": "good"}}
+    entry = own(write("a.jsonl", json.dumps({**document, "mentions": [aspirin, labelled]})), "tagging")
+    assert entry.task.labels == ("O", "B-Drug", "I-Drug")
+    assert entry.records("train")[0]["tags"] == ["B-Drug", "O", "O", "O"]
+    plain = own(write("b.jsonl", json.dumps({**document, "mentions": [label]})), "tagging")
+    assert plain.task.labels == ("O", "B-Sentence", "I-Sentence"), "a type of the user's own"
+
+
 def test_compressed_files(tmp_path: Path) -> None:
     contents = {
         "a.tsv": ("classification", "text\tlabel\none\tx\ntwo\ty\n"),

@@ -101,6 +101,19 @@ def test_overrides_win_and_null_unsets(write):
     assert load_recipe(path, ["tasks.hoc.head.dropout=0.3"]).tasks["hoc"].head_options == {"dropout": 0.3}
 
 
+OWN = "tasks:\n- name: a\n  type: classification\n  files: {train: a.tsv}\n  weight: 2\n- name: b\n  type: x\n"
+
+
+def test_a_list_of_names_chooses_among_the_recipe_s_own_tasks(write):
+    recipe = load_recipe(write(OWN), ["tasks=[hoc, a]", "tasks.a.dropout=0.1"])
+    assert list(recipe.tasks) == ["hoc", "a"]
+    assert list(recipe.own_tasks) == ["a"]
+    assert (recipe.tasks["a"].weight, recipe.tasks["a"].dropout) == (2, 0.1)
+    assert list(load_recipe(write(OWN), ["tasks=a"]).own_tasks) == ["a"]
+    assert message(write, OWN.replace("weight", "weigth"), "tasks=[a]").startswith("mine.yaml:5: unknown key")
+    assert message(write, OWN, "tasks=3").startswith("command line: tasks: 3, expected")
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

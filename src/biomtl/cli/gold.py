@@ -8,6 +8,7 @@ from pathlib import Path
 from biomtl.corpora.reader import Record
 from biomtl.custom import read_definitions
 from biomtl.errors import InputError
+from biomtl.results import run_folder
 from biomtl.storage.files import read_lines
 from biomtl.suite import Suite, load_suite
 from biomtl.tasks import Task, get_task
@@ -31,9 +32,12 @@ def sides(gold: Path, predicted: Path | None, task: str | None, split: Split) ->
     Raises:
         InputError: no such task, file or split, or the choice is ambiguous.
     """
+    gold = run_folder(gold)
     suite = _suite(gold)
     if suite is None:
         if task is None or predicted is None:
+            if str(gold) != "-" and not gold.exists():
+                raise InputError("no such file or folder", path=gold, fix="check the path")
             what = "--task, the task's name" if task is None else "a file of predictions after it"
             raise InputError("only a gold file", path=gold, expected=what, fix="see `biomtl score --help`")
         return named_task(task), gold, predicted
@@ -61,6 +65,7 @@ def suite_sides(gold: Path, predicted: Path | None, suite: str, split: Split) ->
     Raises:
         InputError: no such suite, none of its tasks, or no folder of predictions.
     """
+    gold, predicted = run_folder(gold), predicted and run_folder(predicted)
     names = [task.name for task in suite_tasks(suite)]
     there = _suite(gold)
     known = [name for name in names if there is not None and name in there.tasks and split in there[name]]

@@ -18,7 +18,7 @@ from biomtl.cli.say import say, say_json
 from biomtl.cli.verify import NoVerify
 from biomtl.cli.words import WORDS, WordChoice
 from biomtl.custom.arguments import with_entities
-from biomtl.custom.detect import is_document
+from biomtl.custom.detect import ANNOTATED, SUFFIXES, is_document
 from biomtl.custom.records import join_offsets
 from biomtl.errors import InputError
 from biomtl.formats.jsonl import to_document
@@ -104,6 +104,7 @@ def read_inputs(
     types of its mentions are added to ``given``.
     """
 
+    refuse_other_formats(source)
     lines: Iterator[tuple[int, str]]
     if source == "-":
         where = "standard input"
@@ -132,6 +133,19 @@ def read_inputs(
         start, tab, rest = line.partition("\t")
         plain = (start, rest) if tab else line
         yield {"id": number, **shown(plain)}, plain, number
+
+
+def refuse_other_formats(source: str) -> None:
+    """Refuse a table or a file of documents, whose lines are not the texts.
+
+    Raises:
+        InputError: as said.
+    """
+    form = None if suffix_of(source) in (".json", ".tsv", ".tab") else SUFFIXES.get(suffix_of(source))
+    if form in (None, "jsonl"):
+        return
+    fix = "use `biomtl annotate` for documents" if form in ANNOTATED else "write JSON lines with `text` (or `tokens`)"
+    raise InputError(f"a {form} file", path=source, expected="lines of text, or JSON lines", fix=fix)
 
 
 def _is_record(line: str) -> bool:

@@ -12,7 +12,7 @@ from biomtl.errors import InputError
 from biomtl.report.figures import write_figures
 from biomtl.report.page import gather, write_report
 from biomtl.report.scores import Baseline, Tested
-from biomtl.results import FILE, Results, SplitScore
+from biomtl.results import FILE, Results, SplitScore, run_folder
 from biomtl.study.compare import compare_runs
 from biomtl.suite import Suite, load_suite
 from biomtl.tasks.task import Split
@@ -43,6 +43,7 @@ def report(
 
     Example: `biomtl report runs/joint --against runs/alone`
     """
+    run, against = run_folder(run), against and run_folder(against)
     results = Results.read(run / FILE)
     recipe = load_recipe(run / "recipe.yaml") if (run / "recipe.yaml").is_file() else None
     suite = gold_records(run, results, data)

@@ -16,7 +16,7 @@ from biomtl.custom.records import join_offsets
 from biomtl.errors import InputError, OnError
 from biomtl.formats import bioc, brat, conll, jsonl, pubtator
 from biomtl.formats.mentions import apply_policy, iob_tags
-from biomtl.formats.model import Document
+from biomtl.formats.model import Document, Mention
 from biomtl.storage.files import read_jsonl
 from biomtl.text.words import words
 
@@ -52,12 +52,13 @@ def document_records(
         path: the file (for brat, or the folder).
         format: ``pubtator``, ``bioc``, ``brat`` or ``documents``.
         definition: the policy for special mentions.
-        types: only use mentions of these types; empty for all.
+        types: only use mentions of these types; empty for all but the labels of texts that `annotate` writes.
         on_error: called with the error of each bad document.
     """
     for number, document in enumerate(READERS[format](path, on_error), 1):
-        if types:
-            document = replace(document, mentions=tuple(m for m in document.mentions if m.type in types), relations=())
+        kept = tuple(m for m in document.mentions if (m.type in types if types else not labels_text(m)))
+        if len(kept) < len(document.mentions):
+            document = replace(document, mentions=kept, relations=())
         try:
             document, cases = apply_policy(document, definition.mentions or "keep", path)
             cut = [list(words(document.text, *span)) for span in document_sentences(document)]
@@ -77,6 +78,13 @@ def document_records(
                 tags=[next(tags) for _ in offsets],
             )
             cases = Counter()
+
+
+def labels_text(mention: Mention) -> bool:
+    """Whether it is no mention but the label or score of a sentence or document, as `annotate` writes them."""
+    return mention.type in ("Sentence", "Document") and any(
+        name in ("label", "score") for name, _ in mention.attributes
+    )
 
 
 def document_name(name: str, format: str, path: Path) -> str:

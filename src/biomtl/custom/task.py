@@ -22,7 +22,7 @@ from biomtl.custom.relations import Coverage, relation_records
 from biomtl.custom.survey import RowRules, refuse_missing_arguments, survey
 from biomtl.custom.tables import Row, read_table
 from biomtl.errors import InputError, OnError, fail
-from biomtl.formats import delimited
+from biomtl.formats import brat, delimited
 from biomtl.formats.squad import read_squad
 from biomtl.mtdnn.rows import PIECE_MARKS, Reading, read_rows
 from biomtl.storage.checksums import sha256
@@ -124,6 +124,7 @@ def own_task(name: str, definition: TaskDefinition, task_type: TaskType, known: 
         raise InputError(f"task {name}: labels for type {task_type.name}, which has none", fix="remove them")
     if cell == "words":
         _refuse_single_words(name, task_type, definition, inputs, splits[0])
+        notes += _without_annotations(name, task_type, definition)
     notes += _quoted_cells(name, task_type, definition, splits[0])
     fields["negative"] = definition.negative
     if definition.negative is None and task_type.negative in fields.get("labels", ()):
@@ -307,6 +308,20 @@ def _refuse_single_words(name: str, task_type: TaskType, definition: TaskDefinit
         problem = f"task {name}: {single:,} of {len(lengths):,} rows hold one word"
         fix = "for a file with one word per line use `format: conll` (on the command line --format conll)"
         raise InputError(problem, path=path, expected="one sentence per row", fix=fix)
+
+
+def _without_annotations(name: str, task_type: TaskType, definition: TaskDefinition) -> list[str]:
+    """A note on each brat folder with texts that nobody may have annotated yet."""
+    files = definition.files or Files()
+    folders = dict.fromkeys(path for split in files.splits() for path in files.of(split) if path.is_dir())
+    notes = []
+    for path in folders:
+        if _format(path, task_type, definition) == "brat" and (bare := brat.without_annotations(path)):
+            count = f"{len(bare):,} of {sum(1 for _ in brat.files(path, '.txt')):,} texts in {path.name}"
+            notes.append(
+                f"task {name}: {count} have no .ann and count as texts without mentions, such as {bare[0].name}"
+            )
+    return notes
 
 
 def _quoted_cells(name: str, task_type: TaskType, definition: TaskDefinition, split: Split) -> list[str]:

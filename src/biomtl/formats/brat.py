@@ -54,6 +54,11 @@ def files(folder: Path, suffix: str) -> Iterator[Path]:
     yield from folder.rglob(f"*{suffix}.gz")
 
 
+def without_annotations(path: Path) -> list[Path]:
+    """The texts of a folder that have no ``.ann``, which are read as documents without mentions."""
+    return [file for file in sorted(files(path, ".txt")) if not _beside(_stem(file), ".ann").is_file()]
+
+
 def is_annotated(path: Path) -> bool:
     """Whether a folder holds an ``.ann`` file, or a file has one beside it."""
     return any(files(path, ".ann")) if path.is_dir() else _beside(_stem(path), ".ann").is_file()
