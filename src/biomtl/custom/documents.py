@@ -55,7 +55,7 @@ def document_records(
         types: only use mentions of these types; empty for all.
         on_error: called with the error of each bad document.
     """
-    for number, document in enumerate(READERS[format](path, on_error), 1):
+    for document in READERS[format](path, on_error):
         if types:
             document = replace(document, mentions=tuple(m for m in document.mentions if m.type in types), relations=())
         try:
@@ -68,7 +68,7 @@ def document_records(
         name = document_name(document.id, format, path)
         for offsets in filter(None, cut):
             yield Located(
-                (str(path), number),
+                (str(path), None),
                 cases,
                 id=f"{document.id}.{offsets[0][0]}",
                 doc_id=name,

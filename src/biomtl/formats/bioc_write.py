@@ -59,7 +59,8 @@ def write(documents: Iterable[Document], path: str | Path, *, source: str = "", 
 
 def _check_names(document: Document, path: str | Path) -> None:
     """Refuse attributes with the names of the infons that hold types and concepts."""
-    own = [(f"mention {m.id}", m.attributes, ("type", "identifier")) for m in document.mentions]
+    own: list[tuple[str, Attributes, tuple[str, ...]]] = []
+    own += [(f"mention {m.id}", m.attributes, ("type", "identifier")) for m in document.mentions]
     own += [(f"relation {r.id}", r.attributes, ("type",)) for r in document.relations]
     for what, attributes, taken in own:
         if bad := next((name for name, _ in attributes if name in taken), None):
