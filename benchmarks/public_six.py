@@ -39,7 +39,7 @@ TASKS: dict[str, dict[str, Any]] = {
 EPOCHS = {"bc5cdr-chem": 10, "bc5cdr-disease": 10, "ddi2013": 10, "chemprot": 10, "hoc": 6, "biosses": 20}
 KINDS = {"markers": "mask", "levitated": "spans"}  # whose rates a view takes
 VIEW_EPOCHS = {"mask": 6, "markers": 6, "levitated": 6}
-JOINT_EPOCHS, ENSEMBLE_EPOCHS, ADAPT_EPOCHS = 12, 9, 3
+JOINT_EPOCHS, BALANCED_EPOCHS, ADAPT_EPOCHS = 12, 8, 3
 EVAL_STEPS = {"bc5cdr-chem": 176, "bc5cdr-disease": 176, "ddi2013": 288, "chemprot": 448}  # two passes
 BATCH = {"spans": 1024, "levitated": 1024, "mask": 4096, "markers": 4096}  # positions
 RATES: dict[str, tuple[Keys, ...]] = {
@@ -152,7 +152,7 @@ class Arms:
             "metric_for_best_model": best,
             "policy": "fixed",
             "batch_tokens": 4096,
-            "eval_steps": 560 if more.get("distill") else 480,
+            "eval_steps": 640 if more.get("distill") else 480,
             **more,
         }
         return self.keys(seed, tasks, JOINT_EPOCHS, **more)
@@ -285,7 +285,7 @@ class Arms:
         adapted = str(self.out / "adapt" / str(seed) / "model")
         from_adapted: dict[str, Any] = {"needs": (*after, f"adapt/{seed}"), "encoder": adapted}
         yield self.ensemble(seed, teach)
-        yield self.mixed("balanced-distilled", seed, after, distill=teach, weights=BALANCED)
+        yield self.mixed("balanced-distilled", seed, after, distill=teach, **BALANCED_RUN)
         yield self.mixed("weighted-distilled", seed, after, distill=teach, weights=WEIGHT_4)
         yield self.mixed("adapted-weighted-distilled", seed, **from_adapted, distill=teach, weights=WEIGHT_4)
         yield self.mixed("distilled", seed, after, distill=teach)
@@ -295,8 +295,7 @@ class Arms:
         """A joint run whose teachers are the single-task models of all seeds."""
         needs = tuple(f"alone/{task}/{other}" for task in TASKS for other in self.seeds)
         teach = {**teach, "teachers": {task: self.all_seeds(task) for task in TASKS}, "folder": self.shared_folder}
-        more: dict[str, Any] = {"weights": BALANCED, "num_train_epochs": ENSEMBLE_EPOCHS}
-        return self.mixed("ensemble-distilled", seed, needs, distill=teach, **more)
+        return self.mixed("ensemble-distilled", seed, needs, distill=teach, **BALANCED_RUN)
 
     def alone_distilled(self, task: str, seed: int) -> Run:
         """A task by itself with the ensemble's teachers: what distillation is worth without other tasks."""
@@ -309,17 +308,14 @@ class Arms:
         return [str(self.out / "alone" / task / str(seed)) for seed in self.seeds]
 
     def each(self, arm: str, seed: int) -> Iterator[Run]:
-        """Every task by itself, from a joint run and with its head; from the ensemble's student, with its teachers."""
+        """Every task by itself, from a joint run and with its head; with balanced weights, from its teachers, too."""
         for task in TASKS:
             start = {"encoder": str(self.out / arm / str(seed) / "model"), "heads": "trained", "times": 0.5}
-            if arm == "ensemble-distilled":
-                teachers = {task: self.all_seeds(task)}
-                start["distill"] = {
-                    "teachers": teachers,
-                    "gold_from": 0.5,
-                    "gold_to": 0.5,
-                    "folder": self.shared_folder,
-                }
+            own = str(self.out / "alone" / task / str(seed))
+            taught = {"ensemble-distilled": self.all_seeds(task), "balanced-distilled": [own]}
+            if arm in taught:
+                half = {"gold_from": 0.5, "gold_to": 0.5, "folder": str(self.out / "teachers" / "each")}
+                start["distill"] = {"teachers": {task: taught[arm]}, **half}
             yield self.single(f"{arm}-each", task, seed, (f"{arm}/{seed}",), **start)
 
     def variants(self, *names: str) -> Iterator[Run]:
@@ -338,6 +334,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "weight-4-half-rate": {"weights": WEIGHT_4, "learning_rate": 1e-4},
     "weight-4-own-layers": {"weights": WEIGHT_4, "adapter": 204},
 }
+BALANCED_RUN: dict[str, Any] = {"weights": BALANCED, "num_train_epochs": BALANCED_EPOCHS}
 ADAPT: Keys = {
     "learning_rate": 1e-4,
     "batch_tokens": 4096,

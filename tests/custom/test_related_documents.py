@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from biomtl.batch import encode_examples
 from biomtl.custom import Files, TaskDefinition
 from biomtl.encoders import load_processor
+from biomtl.errors import InputError
 from biomtl.suite import load_suite
 from own_relations import ARGUMENTS, PAIR, document, fault, lines, own, triples
+
+HEAD = "text\tstart_a\tend_a\ttype_a\tstart_b\tend_b\ttype_b\tlabel\n"
 
 
 def test_the_mask_view_shows_which_mention_is_which_argument(write, bert: Path) -> None:
@@ -72,3 +77,42 @@ def test_pubtator_s_arguments_without_a_concept_are_mention_lines(write) -> None
     assert triples(own(path, relation)) == [("Kava", "Rash", "causes"), ("Kava", "Rash", "none")]
     path = write("a.pubtator", block.format("-") + "1\tcauses\tT7\tT2\n")
     assert "no mention 'T7', expected a mention's concept, or T and the number of a mention's line" in fault(path)
+
+
+def test_tables_and_documents_together_have_the_types_of_both(write) -> None:
+    table = write("a.tsv", f"{HEAD}Kava cures rash.\t0\t4\tDrug\t11\t15\tIllness\tcures\n")
+    drugs = write("b.jsonl", lines(document("Kava was given.", ("Drug", "Kava"))))
+    for paths in ((table, drugs), (drugs, table)):
+        files = Files(train=tuple(map(str, paths)))
+        definition = TaskDefinition(type="relation", files=files, relation=ARGUMENTS)
+        data = load_suite("nowhere", ["mine"], {"mine": definition})["mine"]
+        assert triples(data) == [("Kava", "rash", "cures")]
+
+
+def test_a_variant_in_a_table_is_one_concept(write) -> None:
+    head = HEAD.replace("type_a", "identifiers_a").replace("type_b", "identifiers_b")
+    rows = "Kava cures rash.\t0\t4\t{0}\t11\t15\tD1{1}D2\tcures\nKava, rash.\t0\t4\t\t6\t10\t-\tnone\n"
+    for separator, given in (("|", {}), ("/", {"separator": "/"})):
+        path = write("a.tsv", head + rows.format("p|SUB|R|12|Q", separator))
+        one, other = own(path, **given).records("train")[0]["entities"]
+        assert (one["identifiers"], other["identifiers"]) == (["p|SUB|R|12|Q"], ["D1", "D2"])
+
+
+def test_what_is_wrong_in_documents_is_said_of_the_document(write) -> None:
+    """The number of a document was shown as if it were that of a line."""
+    block = "{0}|t|Kava cures rash.\n{0}\t0\t4\tKava\tDrug\tD1\n{0}\t11\t15\trash\tIllness\tI1\n{0}\t{1}\tD1\tI1\n\n"
+    train = write("a.pubtator", block.format(10001, "cures"))
+    for third, said in (
+        (
+            (10004, "causes"),
+            "record 10004.T0.T1: unknown label 'causes', expected one of cures, none, did you mean 'cures'?",
+        ),
+        ((10002, "cures"), "record 10002.T0.T1: id '10002.T0.T1' already occurs in {}"),
+    ):
+        dev = write("b.pubtator", block.format(10002, "cures") + block.format(10003, "cures") + block.format(*third))
+        files = Files(train=str(train), dev=str(dev))
+        definition = TaskDefinition(type="relation", files=files, relation=ARGUMENTS)
+        data = load_suite("nowhere", ["mine"], {"mine": definition})["mine"]
+        with pytest.raises(InputError) as caught:
+            data.records("dev")
+        assert str(caught.value) == f"{dev}: {said.format(dev)}, correct the document"

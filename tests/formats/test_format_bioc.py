@@ -87,6 +87,8 @@ def test_a_relation_between_concepts_joins_the_concepts_of_its_mentions(tmp_path
         Relation("R0", "CID", (("Chemical", "D1"), ("Disease", "D2")), (("sure", "no"),)),
         Relation("R1", "", (), (("a", "x"), ("b", "y"), ("c", "D1"))),
     )
+    # BC5CDR's own files have the concepts in this infon.
+    assert [mention.identifiers for mention in document.mentions] == [("D1",), ("D2", "D3")]
 
 
 BOMB = """<?xml version="1.0"?><!DOCTYPE collection [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;">]>
@@ -208,3 +210,44 @@ def test_the_json_of_pubtator_3(tmp_path: Path) -> None:
     assert [mention.identifiers for mention in document.mentions] == [("MESH:D1",), ("tmVar:p|SUB|R|12|Q;RS#:7",)]
     arguments = (("role1", "MESH:D1"), ("role2", "RS#:7"))
     assert document.relations == (Relation("R1", "Association", arguments, (("score", "0.9"),)),)
+
+
+def test_an_annotation_s_id_is_never_taken_for_a_concept(tmp_path: Path) -> None:
+    """Genes have numbers, and so may annotations: those get other ids, as only nodes mean them."""
+    genes = [{"id": str(i), "infons": {"type": "Gene", "identifier": concept}} for i, concept in enumerate(("1", "D2"))]
+    for at, annotation in zip((0, 3), genes, strict=True):
+        annotation |= {"text": "ab cd"[at : at + 2], "locations": [{"offset": at, "length": 2}]}
+    between = {"id": "0", "infons": {"type": "x", "entity1": "1", "entity2": "D2"}, "nodes": []}
+    nodes = [{"refid": name, "role": ""} for name in "10"]
+    passage = {"offset": 0, "text": "ab cd", "annotations": genes}
+    for relations, ids in (([between, {"id": "1", "nodes": nodes}], ("T0", "T1")), ([{"nodes": nodes}], ("0", "1"))):
+        content = {"documents": [{"id": "7", "passages": [passage], "relations": relations}]}
+        (document,) = read(tmp_path, json.dumps(content), "x.json")
+        assert tuple(mention.id for mention in document.mentions) == ids
+        assert document.relations[-1].arguments == (("", ids[1]), ("", ids[0]))
+        if len(relations) > 1:
+            assert document.relations[0].arguments == (("entity1", "1"), ("entity2", "D2"))
+        bioc.write([document], tmp_path / "y.xml", overwrite=True)
+        assert list(bioc.read(tmp_path / "y.xml")) == [document]
+
+
+@pytest.mark.parametrize("roles", [("a", "b"), ("", ""), ("a", "a")])
+def test_a_relation_of_a_concept_and_a_mention_keeps_both(tmp_path: Path, roles: tuple[str, str]) -> None:
+    mentions = (Mention("T0", "Gene", ((0, 2),), "ab"), Mention("T1", "Drug", ((3, 5),), "cd", ("D1",)))
+    for values in (("T0", "D1"), ("D1", "T0"), ("D1", "D1")):
+        for attributes in ((), (("task", "x"), ("probability", "0.9"))):
+            relation = Relation("R0", "x", tuple(zip(roles, values, strict=True)), attributes)
+            document = Document("7", "ab cd", (), mentions, (relation,))
+            bioc.write([document], tmp_path / "y.xml", overwrite=True)
+            (found,) = next(iter(bioc.read(tmp_path / "y.xml"))).relations
+            assert tuple(value for _, value in found.arguments) == values
+            assert found.attributes == attributes
+
+
+@pytest.mark.parametrize("name", ["type", "identifier"])
+def test_an_attribute_may_not_have_the_name_of_an_infon_of_bioc(tmp_path: Path, name: str) -> None:
+    """It was joined to the type, or took the place of the concepts."""
+    document = Document("7", "ab", (), (Mention("T0", "Gene", ((0, 2),), "ab", ("D1",), ((name, "x"),)),))
+    with pytest.raises(InputError, match=f"document 7: mention T0 has an attribute '{name}', expected another name"):
+        bioc.write([document], tmp_path / "y.xml")
+    assert not (tmp_path / "y.xml").exists()

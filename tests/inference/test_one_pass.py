@@ -14,8 +14,9 @@ import tiny
 from annotated import invented, marked
 from biomtl.corpora.parts import document_sentences
 from biomtl.errors import InputError
-from biomtl.formats import Document
+from biomtl.formats import Document, Mention, Relation
 from biomtl.inference.annotate import Annotator
+from biomtl.inference.drafts import Cut, Draft
 from biomtl.inference.engines.base import Passes
 from biomtl.inference.predictor import Predictor
 
@@ -188,3 +189,21 @@ def test_a_unit_of_many_sentences_is_encoded_once_for_all_its_pairs(
     annotator = Annotator(predictor, keep=True)
     assert 0 < len(next(annotator([source])).relations) < 4
     assert annotator.unrelated == {}
+
+
+def test_a_mention_with_blanks_at_its_end_has_no_word_after_them() -> None:
+    cut = Cut.of("ab  cd \n ef", (0, 11))
+    assert cut.text == "ab cd ef"
+    spans = ((0, 2), (0, 3), (0, 4), (2, 6), (4, 8), (4, 9), (4, 10))
+    assert [cut.text[slice(*cut.own_span(*span))] for span in spans] == [
+        *("ab", "ab ", "ab "),
+        *(" cd", "cd ", "cd ", "cd e"),
+    ]
+
+
+def test_new_ids_are_not_those_of_concepts_in_kept_relations() -> None:
+    """As codes of ICD-10 may be."""
+    mentions = (Mention("a", "Drug", ((0, 2),), "ab", ("T0",)), Mention("b", "Illness", ((3, 5),), "cd", ("R1",)))
+    relation = Relation("R0", "x", (("", "T0"), ("", "R1")))
+    draft = Draft(Document("d", "ab cd", (), mentions, (relation,)), keep=True)
+    assert (next(draft.names["T"]), next(draft.names["R"])) == ("T1", "R2")

@@ -220,5 +220,5 @@ def show_bad(report: CheckReport, console: Console) -> None:
     for error in report.bad[:MOST_SHOWN]:
         console.print(f"  {error}", **PLAIN)
     if len(report.bad) > MOST_SHOWN:
-        numbers = ", ".join(str(error.line) for error in report.bad[MOST_SHOWN:])
-        console.print(f"  … and {len(report.bad) - MOST_SHOWN:,} more: rows {numbers}", **PLAIN)
+        numbers = ", ".join(str(error.line) for error in report.bad[MOST_SHOWN:] if error.line is not None)
+        console.print(f"  … and {len(report.bad) - MOST_SHOWN:,} more{': rows ' * bool(numbers)}{numbers}", **PLAIN)

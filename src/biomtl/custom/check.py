@@ -9,6 +9,7 @@ from typing import Any
 
 from biomtl.audit.overlap import texts_of
 from biomtl.corpora.reader import Record
+from biomtl.corpora.records import Located
 from biomtl.custom.config import TaskDefinition
 from biomtl.custom.detect import detect
 from biomtl.custom.survey import RowRules
@@ -105,8 +106,8 @@ def _sort_out(report: CheckReport, task: Task, definition: TaskDefinition, task_
     rules = RowRules(task, definition)
     for record in raw_records(task_type, definition, task.inputs, "train", report.bad.append):
         if problem := task_type.check(record, task) or rules.problem(record):
-            path, line = record.where  # type: ignore[attr-defined]
-            report.bad.append(InputError(problem, path=path, line=line, fix="correct the row"))
+            assert isinstance(record, Located)
+            report.bad.append(record.error(problem))
         else:
             _count(report, record, task_type, task.name)
     report.bad.sort(key=lambda error: (str(error.path), error.line or 0))

@@ -55,7 +55,7 @@ def document_records(
         types: only use mentions of these types; empty for all but the labels of texts that `annotate` writes.
         on_error: called with the error of each bad document.
     """
-    for number, document in enumerate(READERS[format](path, on_error), 1):
+    for document in READERS[format](path, on_error):
         kept = tuple(m for m in document.mentions if (m.type in types if types else not labels_text(m)))
         if len(kept) < len(document.mentions):
             document = replace(document, mentions=kept, relations=())
@@ -69,7 +69,7 @@ def document_records(
         name = document_name(document.id, format, path)
         for offsets in filter(None, cut):
             yield Located(
-                (str(path), number),
+                (str(path), None),
                 cases,
                 id=f"{document.id}.{offsets[0][0]}",
                 doc_id=name,

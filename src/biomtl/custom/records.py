@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from biomtl.custom.tables import Row
 from biomtl.errors import InputError, OnError, nearest
 from biomtl.tasks.types.base import INPUT_CELLS, Cell, TaskType
 from biomtl.tasks.types.checks import INPUT_KEYS, WEIGHT
+from biomtl.text.concepts import split_identifiers
 from biomtl.text.tags import to_iob2
 
 NAMES: Mapping[str, Cell] = {"id": "text", "doc_id": "text", WEIGHT: "number"}
@@ -201,6 +202,10 @@ def _items(divide: Callable[[str, str], list[str]]) -> Callable[[Any, str], list
     return read
 
 
+def _stripped(parts: Iterable[str]) -> list[str]:
+    return [part.strip() for part in parts if part.strip()]
+
+
 def _spans(value: Any, separator: str) -> list[list[int]] | None:
     if value is not None and not isinstance(value, list):
         raise ValueError(f"a {type(value).__name__}, expected a list of [start, end]")
@@ -218,7 +223,8 @@ _VALUES: dict[Cell, Callable[[Any, str], Any]] = {
     "number": _number,
     "integer": _integer,
     "place": _place,
-    "texts": _items(lambda cell, separator: [item.strip() for item in cell.split(separator) if item.strip()]),
+    "texts": _items(lambda cell, separator: _stripped(cell.split(separator))),
+    "concepts": _items(lambda cell, by: _stripped(split_identifiers(cell) if by == SEPARATOR else cell.split(by))),
     "words": _items(lambda cell, separator: cell.split()),
     "spans": _spans,
     "entities": _entities,

@@ -70,7 +70,7 @@ def relation_records(
     """
     relation = definition.relation
     assert relation is not None
-    for number, document in enumerate(READERS[format](path, on_error), 1):
+    for document in READERS[format](path, on_error):
         where = path / f"{document.id}.ann" if path.is_dir() else path
         try:
             document, cases = apply_policy(document, definition.mentions or "keep", where)
@@ -84,7 +84,7 @@ def relation_records(
             continue
         name = document_name(document.id, format, path)
         for fields in pairs.records(gold, name, negative):
-            yield Located((str(path), number), cases, **fields)
+            yield Located((str(where), None), cases, **fields)
             cases = Counter()
 
 

@@ -81,7 +81,7 @@ def survey(name: str, definition: TaskDefinition, splits: Sequence[Split], read:
         if rows == masked and not coverage.types and rows:
             notes.append(f"task {name}: {split}: no mentions, so its texts are read as masked already (view: mask)")
             continue
-        _refuse_other_types(name, relation, coverage.types or arguments, path)
+        _refuse_other_types(name, relation, coverage.types + arguments, path)
         if cut > arguments.total() / 2:
             count = f"{cut:,} of {arguments.total():,} mentions"
             notes.append(f"task {name}: {split}: {count} end inside a word; `end` is the character after the last one")

@@ -66,14 +66,14 @@ class OwnTask:
         seen: dict[str, str] = {}
         rules = RowRules(self.task, self.definition)
         for record in raw_records(self.task_type, self.definition, self.task.inputs, split, on_error):
-            path, line = record.where  # type: ignore[attr-defined]
+            assert isinstance(record, Located)
             problem = self.task_type.check(record, self.task) or rules.problem(record)
             if problem is None and record["id"] in seen:
                 problem = f"id {record['id']!r} already occurs in {seen[record['id']]}"
             if problem is not None:
-                on_error(InputError(problem, path=path, line=line, fix="correct the row"))
+                on_error(record.error(problem))
                 continue
-            seen[record["id"]] = f"{path}:{line}"
+            seen[record["id"]] = ":".join(str(part) for part in record.where if part is not None)
             yield record
 
     def checksums(self, split: Split) -> dict[str, str]:

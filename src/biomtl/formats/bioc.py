@@ -2,19 +2,20 @@
 
 Both forms hold the same tree (Comeau et al. 2013, doi:10.1093/database/bat064; BioC.dtd). Offsets count characters from
 the document's start. XML is streamed, a JSON file is read at once. Gaps between passages become spaces, so that
-every offset stays valid. The infons ``type`` and ``identifier`` (several joined by ``|``) have their own fields;
-other infons of annotations and relations become attributes. A relation without nodes holds between concepts, as in
-BC5CDR's own BioC: its arguments are the infons with a mention's identifier (or, if there are none, its only two
-infons), and its type may be called ``relation``. The JSON of PubTator 3 is read, too: its list of documents has another
-name, and a relation's arguments are objects with an ``identifier``. Infons of collections, documents and passages other
-than a passage's ``type`` are not kept.
+every offset stays valid. The infons ``type`` and ``identifier`` (several joined by ``|``; without it ``MESH``) have
+their own fields; other infons of annotations and relations become attributes. A relation without nodes holds between
+concepts, as in BC5CDR's own BioC: its arguments are the infons with a mention's identifier (or, for mentions that have
+none, its id; or, if there are none, its only two infons), and its type may be called ``relation``. The JSON of PubTator
+3 is read, too: its list of documents has another name, and a relation's arguments are objects with an ``identifier``.
+Infons of collections, documents and passages other than a passage's ``type`` are not kept.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence, Set
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -137,13 +138,14 @@ class _Builder:
                 relations += self._list(unit, "relations")
         text = "".join(self.parts)
         mentions = tuple(self._mention(annotation, text) for annotation in annotations)
-        concepts = _concepts(mentions)
-        made = tuple(self._relation(relation, concepts) for relation in relations)
-        known = {mention.id for mention in mentions} | {relation.id for relation in made}
-        for relation, source in zip(made, relations, strict=True):
-            named = relation.arguments if source.get("nodes") and not concepts.issuperset(_values(relation)) else ()
+        concepts, ids = _concepts(mentions), {mention.id for mention in mentions}
+        found = [self._relation(relation, concepts, ids) for relation in relations]
+        known = ids | {relation.id for relation, _ in found}
+        for (relation, by_nodes), source in zip(found, relations, strict=True):
+            named = relation.arguments if by_nodes and not concepts.issuperset(_values(relation)) else ()
             if missing := [value for _, value in named if value not in known]:
                 raise self._error(source, f"relation {relation.id} refers to {missing[0]!r}, which doesn't exist")
+        mentions, made = _told_apart(mentions, found, concepts)
         whole = passages == [Passage("passage", 0, len(text))]
         document = Document(self.name, text, () if whole else tuple(passages), mentions, made)
         check_writable(document, self.where)  # JSON can escape what text can't hold
@@ -172,7 +174,7 @@ class _Builder:
         if not locations:
             raise self._error(node, f"annotation {name!r} without a location")
         spans = tuple((start, start + length) for start, length in locations)
-        mention_type, identifier = infons.pop("type", ""), infons.pop("identifier", "")
+        mention_type, identifier = infons.pop("type", ""), infons.pop("identifier", "") or infons.pop("MESH", "")
         mention = Mention(name, mention_type, spans, said, split_identifiers(identifier), _pairs(infons))
         check_mention(mention, text, self.where, node.get("line"), exact=len(spans) == 1)
         here = covered(text, spans)
@@ -182,19 +184,21 @@ class _Builder:
             )
         return Mention(name, mention_type, spans, here, mention.identifiers, mention.attributes)
 
-    def _relation(self, node: Node, concepts: frozenset[str]) -> Relation:
+    def _relation(self, node: Node, concepts: frozenset[str], ids: Set[str]) -> tuple[Relation, bool]:
+        """A relation, and whether its arguments are the nodes, which are ids; otherwise they are concepts."""
         infons = self._infons(node)
         name, nodes = self._string(node, "id", default=""), self._list(node, "nodes")
         named = {key: concepts_of([value]) for key, value in infons.items()}
         roles = tuple(pair for pair in infons.items() if named[pair[0]] and concepts.issuperset(named[pair[0]]))
         if nodes and [role for role, _ in roles] != ROLES:  # it has nodes, too, which name no annotations
             arguments = tuple((self._string(item, "role", default=""), self._string(item, "refid")) for item in nodes)
-            return Relation(name, infons.pop("type", ""), arguments, _pairs(infons))
+            return Relation(name, infons.pop("type", ""), arguments, _pairs(infons)), True
         relation_type = infons.pop("type", None) or infons.pop("relation", "")
         if len(roles) < 2:
-            roles = tuple(pair for pair in infons.items() if pair[0] != "note")
-            roles = roles if len(roles) == 2 else ()
-        return Relation(name, relation_type, roles, tuple(pair for pair in infons.items() if pair not in roles))
+            either = tuple(pair for pair in infons.items() if pair in roles or pair[1] in ids)
+            others = tuple(pair for pair in infons.items() if pair[0] != "note")
+            roles = next((pairs for pairs in (either, others) if len(pairs) == 2), ())
+        return Relation(name, relation_type, roles, tuple(pair for pair in infons.items() if pair not in roles)), False
 
     def _object(self, value: Any, what: str) -> Node:
         if not isinstance(value, dict):
@@ -231,9 +235,37 @@ class _Builder:
 
 
 def _concepts(mentions: tuple[Mention, ...]) -> frozenset[str]:
-    """The concept identifiers of a document's mentions; files may also name them by their database (``MESH``)."""
+    """The concept identifiers of a document's mentions; files may also name them by their database (``OMIM``)."""
     values = [(*mention.identifiers, *(value for _, value in mention.attributes)) for mention in mentions]
     return frozenset(concept for own in values for concept in concepts_of(own))
+
+
+def _told_apart(
+    mentions: tuple[Mention, ...], found: Sequence[tuple[Relation, bool]], concepts: frozenset[str]
+) -> tuple[tuple[Mention, ...], tuple[Relation, ...]]:
+    """Mentions and relations, with other ids for the mentions if a relation's concept is one, as numbers of genes are.
+
+    Args:
+        mentions: the document's.
+        found: its relations, and whether their arguments are ids.
+        concepts: those of its mentions.
+    """
+    named = {value for relation, by_id in found if not by_id for _, value in relation.arguments} & concepts
+    mark = ""
+    while any(mark + mention.id in named for mention in mentions):
+        mark += "T"
+    new = {mention.id: mark + mention.id for mention in mentions}
+    relations = (
+        replace(
+            relation,
+            arguments=tuple(
+                (role, value if value in named and not by_id else new.get(value, value))
+                for role, value in relation.arguments
+            ),
+        )
+        for relation, by_id in found
+    )
+    return tuple(replace(mention, id=new[mention.id]) for mention in mentions), tuple(relations)
 
 
 def _values(relation: Relation) -> list[str]:

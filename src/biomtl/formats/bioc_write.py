@@ -46,6 +46,7 @@ def write(documents: Iterable[Document], path: str | Path, *, source: str = "", 
             stream.write(f"{_HEAD}<collection><source>{_text(source, path)}</source><date/><key/>\n")
         for document in documents:
             check_writable(document, path)
+            _check_names(document, path)
             tree = _tree(document)
             if as_json:
                 stream.write(",\n" * bool(count) + json.dumps(tree, ensure_ascii=False))
@@ -54,6 +55,17 @@ def write(documents: Iterable[Document], path: str | Path, *, source: str = "", 
             count += 1
         stream.write("]}\n" if as_json else "</collection>\n")
     return count
+
+
+def _check_names(document: Document, path: str | Path) -> None:
+    """Refuse attributes with the names of the infons that hold types and concepts."""
+    own: list[tuple[str, Attributes, tuple[str, ...]]] = []
+    own += [(f"mention {m.id}", m.attributes, ("type", "identifier")) for m in document.mentions]
+    own += [(f"relation {r.id}", r.attributes, ("type",)) for r in document.relations]
+    for what, attributes, taken in own:
+        if bad := next((name for name, _ in attributes if name in taken), None):
+            problem = f"document {document.id}: {what} has an attribute {bad!r}"
+            raise InputError(problem, path=path, expected=f"another name, as BioC has its own {bad!r}", fix="rename it")
 
 
 def _tree(document: Document) -> dict[str, Any]:
@@ -90,10 +102,14 @@ def _annotation(mention: Mention) -> dict[str, Any]:
 
 
 def _relation(relation: Relation, known: set[str]) -> dict[str, Any]:
-    """A node for every argument that is a mention or relation, an infon for any other (PubTator's concepts)."""
-    nodes = [{"refid": value, "role": role} for role, value in relation.arguments if value in known]
-    concepts = tuple(pair for pair in relation.arguments if pair[1] not in known)
-    return {"id": relation.id, "infons": _infons(relation.type, relation.attributes + concepts), "nodes": nodes}
+    """Nodes if all arguments are mentions or relations, otherwise infons (as for PubTator's concepts), in order."""
+    infons, nodes = relation.attributes, [{"refid": value, "role": role} for role, value in relation.arguments]
+    if not all(value in known for _, value in relation.arguments):
+        roles, values = zip(*relation.arguments, strict=True)
+        if len({"", *roles}) <= len(roles):  # an infon needs a name of its own
+            roles = tuple(f"arg{i}" for i in range(1, len(roles) + 1))
+        infons, nodes = (*infons, *zip(roles, values, strict=True)), []
+    return {"id": relation.id, "infons": _infons(relation.type, infons), "nodes": nodes}
 
 
 def _infons(type_name: str, attributes: Attributes) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count, islice
@@ -49,7 +49,7 @@ class Cut:
     def own_span(self, start: int, end: int) -> Span:
         """The characters of the cut's text that these of the document are."""
         first = bisect_left(self.places, start)
-        return first, max(first, bisect_left(self.places, end - 1)) + 1
+        return first, max(first + 1, bisect_right(self.places, end - 1))
 
 
 class Candidate(NamedTuple):
@@ -92,6 +92,7 @@ class Draft:
         self._given: dict[tuple[str, tuple[str, ...]], list[Mention]] = {}
         old = document.mentions if keep else ()
         used = {mention.id for mention in old} | {relation.id for relation in self.relations}
+        used |= {value for relation in self.relations for _, value in relation.arguments}  # concepts may look like ids
         self.names = {letter: _fresh(letter, used) for letter in "TR"}
         self.unclear: set[str] = set()
         """Ids that several mentions have, and a relation that is kept refers to."""

@@ -24,9 +24,10 @@ from biomtl.text.alignment import word_positions
 from biomtl.text.base import EncodedRow, Span, TextInput
 
 Record = dict[str, Any]
-Cell = Literal["text", "number", "integer", "place", "texts", "words", "spans", "entities"]
-"""How a field's value is written in a table's cell: ``texts`` separated by a separator, ``words`` by spaces; ``spans``
-(pairs of numbers) and ``entities`` only in formats that have lists; a ``place`` is an integer or empty."""
+Cell = Literal["text", "number", "integer", "place", "texts", "concepts", "words", "spans", "entities"]
+"""How a field's value is written in a table's cell: ``texts`` separated by a separator, as are ``concepts``, of which
+one may have the separator in it, ``words`` by spaces; ``spans`` (pairs of numbers) and ``entities`` only in formats
+that have lists; a ``place`` is an integer or empty."""
 INPUT_CELLS: Mapping[str, Cell] = {
     "text": "text",
     "text_a": "text",

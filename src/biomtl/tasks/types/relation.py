@@ -24,7 +24,7 @@ ARGUMENT_CELLS: Mapping[str, Cell] = {
     "end": "integer",
     "type": "text",
     "id": "text",
-    "identifiers": "texts",
+    "identifiers": "concepts",
 }
 """What a table's columns say of an argument; ``start_a`` is that of the first one, ``start_b`` of the second."""
 SIDES = ("a", "b")
