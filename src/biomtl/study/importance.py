@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +13,7 @@ THIRDS = (1 / 3, 2 / 3)
 
 
 def importance(
-    trials: Sequence[Mapping[str, Hashable]], scores: Sequence[float], ranges: Collection[str]
+    trials: Sequence[Mapping[str, Any]], scores: Sequence[float], ranges: Collection[str]
 ) -> dict[str, float]:
     """Each key's share of the variance of the scores, estimated by omega squared (Hays 1963); the largest first.
 
@@ -35,7 +36,7 @@ def importance(
     return dict(sorted(found.items(), key=lambda entry: -entry[1]))
 
 
-def _omega_squared(groups: Sequence[Hashable], scores: Floats) -> float | None:
+def _omega_squared(groups: Sequence[Any], scores: Floats) -> float | None:
     """The share; ``None`` with fewer than two groups, or without a group of two."""
     members = [scores[[other == group for other in groups]] for group in dict.fromkeys(groups)]
     if not 1 < len(members) < len(scores):
