@@ -26,7 +26,7 @@ class Choice(NamedTuple):
 
     label: int
     scores: list[float] | None
-    count: int | None
+    candidates: int | None
 
 
 class Answer(NamedTuple):
@@ -108,9 +108,9 @@ def reciprocal_rank(gold: Sequence[Choice], predicted: Sequence[Choice], unit_of
     values = []
     for row, (right, (_, scores, _)) in enumerate(zip(gold, predicted, strict=True), 1):
         given = len(scores or ())
-        if scores is None or right.label >= given or given != (right.count or given):
+        if scores is None or right.label >= given or given != (right.candidates or given):
             problem = f"row {row}: {given} probabilities, the right candidate is {right.label}"
-            problem += f" of {right.count}" if right.count else ""
+            problem += f" of {right.candidates}" if right.candidates else ""
             raise InputError(problem, expected="one for every candidate", fix="or choose the metric accuracy_at_1")
         values.append(1.0 / sum(score >= scores[right.label] for score in scores))
     return _mean(values, unit_of)

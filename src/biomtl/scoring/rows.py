@@ -116,7 +116,7 @@ def _probabilities(predicted: Table, order: list[int], labels: tuple[str, ...]) 
         given = record.get("probabilities")
         if given is None:
             given = {label: float(label == record["label"]) for label in labels}
-        values = [given.get(label) for label in labels] if isinstance(given, dict) else given
+        values: Any = [given.get(label) for label in labels] if isinstance(given, dict) else given
         sound = isinstance(values, list) and len(values) == len(labels)
         sound = sound and all(isinstance(value, int | float) for value in values)
         rows.append([float(value) for value in values] if sound else [np.nan] * len(labels))
