@@ -183,6 +183,23 @@ def test_area_under_the_curve() -> None:
     assert (one.value, one.notes) == (0, ("gold has one class only: the area counts as 0",))
     bare = [{"id": record["id"], "label": record["label"]} for record in guess]
     assert score(task, gold, bare, resamples=0).main.value == pytest.approx(2 / 4)  # certain of each label
+    # Only the rows without probabilities are certain: 0.9 beats both others, and 0 loses to 0.6 and ties with 0.
+    some = [bare[i] if i in (1, 2) else row for i, row in enumerate(guess)]
+    assert score(task, gold, some, resamples=0).main.value == pytest.approx(2.5 / 4)
+    some[3] = {**guess[3], "probabilities": [0.6]}
+    with pytest.raises(InputError, match="gold row 4: predicted probabilities, expected a number for every label"):
+        score(task, gold, some, resamples=0)
     three = Task(name="t", type="classification", labels=("a", "b", "c"), metric="auc")
     with pytest.raises(InputError, match="metric auc for 3 labels, expected two"):
         score(three, gold, guess, resamples=0)
+
+
+def test_a_rank_among_all_candidates() -> None:
+    """Scores of some candidates say nothing of the right one's rank."""
+    task = Task(name="t", type="ranking", inputs="candidates", metric="mean_reciprocal_rank")
+    gold = [{"id": "1", "text": "pola", "candidates": ["rimu", "teksa", "vono"], "label": 1}]
+    guess = {"id": "1", "label": 0, "probabilities": [0.5, 0.3, 0.2]}
+    assert score(task, gold, [guess], resamples=0).main.value == pytest.approx(1 / 2)
+    problem = "row 1: 2 probabilities, the right candidate is 1 of 3, expected one for every candidate"
+    with pytest.raises(InputError, match=problem):
+        score(task, gold, [{**guess, "probabilities": [0.5, 0.3]}], resamples=0)

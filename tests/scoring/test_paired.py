@@ -58,6 +58,22 @@ def test_randomisation_is_exact_where_all_exchanges_can_be_tried() -> None:
     assert test.low <= test.difference <= test.high
 
 
+@pytest.mark.parametrize("metric", ["pearson", "spearman", "mse"])
+def test_exchanges_that_change_nothing_are_ties(metric: str) -> None:
+    """The systems differ in one row of 40, so that every exchange gives the same difference, of either sign."""
+    keys = {"name": "t", "type": "regression", "metric": metric}
+    task = Task.model_validate(keys)
+    random = np.random.default_rng(0)
+    gold = [{"id": str(i), "score": float(x)} for i, x in enumerate(4000 * random.random(40))]
+    far = random.normal(size=40, scale=1000)
+    one = [{**record, "score": record["score"] + float(x)} for record, x in zip(gold, far, strict=True)]
+    other = [gold[0], *one[1:]]
+    (found, first), (_, second) = main_metric(task, gold, one), main_metric(task, gold, other)
+    test = compare({"t": Pairing(found, [first], [second])}, resamples=1000)
+    assert test.difference != 0
+    assert test.p > 0.9
+
+
 def test_documents_are_the_units() -> None:
     """Twenty rows of two documents are no more evidence than two."""
     gold = ["yes"] * 20

@@ -105,6 +105,8 @@ def test_runs_by_a_pattern(tmp_path: Path, suite: Path, monkeypatch: pytest.Monk
     found = compare_runs(["one by one=seed*/alone", "seed*/joint"], resamples=200)
     assert (found.arms, found.runs, found.tasks) == (("one by one", "joint"), 2, NAMES)
     assert found.outcomes("joint")[0] == 2
+    (tmp_path / "seed1.log").write_text("not a run")
+    assert compare_runs(["seed*/alone", "joint=seed*"], resamples=100).arms == ("alone", "joint")
     with pytest.raises(InputError, match=r"seed\*/each: no such folder"):
         compare_runs(["seed*/alone", "seed*/each"])
 
@@ -126,9 +128,20 @@ def test_names_that_could_be_taken_for_others(tmp_path: Path, suite: Path, monke
 
 def test_too_few_resamples_for_any_difference_to_count(tmp_path: Path, suite: Path) -> None:
     one, two = (write_run(tmp_path / name, suite, wrong) for name, wrong in (("one", 2), ("two", 0)))
-    said = "No difference of a task can count: with so few resamples no corrected p is below 0.0396."
+    said = "No difference of a task can count: with so few resamples or documents no corrected p is below 0.0396."
     assert said in notes(compare_runs([str(one), str(two)], resamples=100, level=0.03))
     assert said not in notes(compare_runs([str(one), str(two)], resamples=100))
+
+
+def test_too_few_documents_for_any_difference_to_count(tmp_path: Path) -> None:
+    """With five of them, 32 exchanges are all there are."""
+    suite = tiny.write_suite(tmp_path / "suite", ("tag-drug",), other=18)
+    one, two = (write_run(tmp_path / n, suite, wrong, tasks=("tag-drug",)) for n, wrong in (("one", 1), ("two", 0)))
+    said = notes(compare_runs([str(one), str(two)], resamples=500))
+    assert (
+        "No difference of a task can count: with so few resamples or documents no corrected p is below 0.0625." in said
+    )
+    assert "Intervals from few documents say little and are usually too narrow: tag-drug has 5." in said
 
 
 def test_evaluations_of_several_seeds_are_one_arm(tmp_path: Path, suite: Path) -> None:

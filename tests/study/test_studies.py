@@ -24,7 +24,7 @@ from biomtl.signals import Ended
 from biomtl.study import studies
 from biomtl.study import workers as workers_module
 from biomtl.study.changes import change_of, methods_of
-from biomtl.study.jobs import Job, job, seeds_of, study_folder
+from biomtl.study.jobs import Job, job
 from biomtl.study.stage_plan import plan_stages
 from biomtl.study.tune import tune
 from biomtl.study.workers import Workers, repeatable, run_jobs
@@ -115,39 +115,6 @@ def test_pairs_in_parallel(recipe: Path, tmp_path: Path) -> None:
     ElementTree.parse(tmp_path / "s" / "transfer.svg")
 
 
-def test_names_are_derived_from_what_determines_a_run(recipe: Path, small_suite: Path, tmp_path: Path) -> None:
-    loaded = load_recipe(recipe)
-
-    def name(**changes: Any) -> str:
-        return job("a", loaded, tmp_path, changes, split="dev").folder.name
-
-    assert name() == name() == name(num_threads=2) == name(save_steps=3)
-    assert len({name(), name(seed=1), name(learning_rate=1e-2), name(ema_decay=None)}) == 4
-
-
-def test_files_of_any_kind_determine_a_run(bert: Path, recipe: Path, tmp_path: Path) -> None:
-    """Tensors taken from elsewhere do, and the model of a run folder, but not its report."""
-    other, run = tiny.write_encoder(tmp_path / "other"), tmp_path / "run"
-    tiny.model(bert, ("cls-text",), max_length=24).save_pretrained(run / "model")
-    (run / "report.html").write_text("old")
-
-    def name(**changes: Any) -> str:
-        return job("a", load_recipe(recipe), tmp_path, changes, split="dev").folder.name
-
-    first = name(init_from=str(other))
-    tiny.write_encoder(other, seed=1)
-    assert name(init_from=str(other)) != first
-    taught = {"teachers": {"cls-text": str(run)}}
-    first = name(distill=taught)
-    (run / "report.html").write_text("new")
-    assert name(distill=taught) == first
-    (run / "model" / "heads" / "cls-text" / "head.json").write_text("{}")
-    assert name(distill=taught) != first
-    staged = load_recipe(recipe, ["stages=[adapt, joint]", f"adapt.corpus={tmp_path / 'none.txt'}"])
-    with pytest.raises(InputError, match=r"none\.txt: no such file, expected the corpus of the stage adapt"):
-        job("a", staged, tmp_path, {}, split="dev")
-
-
 def test_what_a_study_decides_itself(recipe: Path, tmp_path: Path) -> None:
     staged = load_recipe(recipe, ["stages=[{joint: {seed: 7}}]"])
     with pytest.raises(InputError, match="stages: joint: seed, which the study itself decides, leave it out"):
@@ -200,12 +167,6 @@ def test_pairs_have_the_teachers_of_their_tasks(recipe: Path, tmp_path: Path, mo
     seen = planned_pairs(recipe, [f"distill={distill}"], tmp_path, monkeypatch)
     found = [list(one.recipe.distill.teachers) for one in seen if one.recipe.distill]
     assert found == [["cls-text"], ["tag-drug"], ["cls-text", "tag-drug"]]
-
-
-def test_no_two_runs_share_a_teacher() -> None:
-    assert list(seeds_of(make_recipe({"seed": 7}), 3)) == [7, 8, 9]
-    several = [{"alone": {"seeds": 3}}, {"joint": {"distill": {"teachers": "alone"}}}]
-    assert list(seeds_of(make_recipe({"stages": several}), 3)) == [42, 45, 48]
 
 
 def test_one_seed_has_no_interval(recipe: Path, tmp_path: Path) -> None:
@@ -383,16 +344,3 @@ def test_stages_are_not_a_single_run(recipe: Path, tmp_path: Path) -> None:
         studies.pairwise(staged, tmp_path / "s", QUIET)
     with pytest.raises(InputError, match="study tune with stages, which are several runs"):
         tune(staged, tmp_path / "s", 1, QUIET)
-
-
-def test_a_study_refuses_a_foreign_folder(tmp_path: Path) -> None:
-    (tmp_path / "thesis.txt").write_text("years of work")
-    with pytest.raises(InputError, match="a folder that doesn't belong to a study"):
-        study_folder(tmp_path)
-    with pytest.raises(InputError, match="a file, expected a folder"):
-        study_folder(tmp_path / "thesis.txt")
-    (tmp_path / "runs").mkdir()  # those of `biomtl train`, perhaps
-    with pytest.raises(InputError, match="a folder that doesn't belong to a study"):
-        study_folder(tmp_path)
-    (tmp_path / "thesis.txt").unlink()
-    assert study_folder(tmp_path) == tmp_path

@@ -17,9 +17,16 @@ from biomtl.scoring.table import Table
 from biomtl.tasks.task import Task
 from biomtl.text.words import words
 
-Choice = tuple[int, list[float] | None]  # index of the chosen candidate, and the candidates' scores in order
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
+
+
+class Choice(NamedTuple):
+    """A row's choice: the candidate's index, the candidates' scores in order, and their number, where it is known."""
+
+    label: int
+    scores: list[float] | None
+    candidates: int | None
 
 
 class Answer(NamedTuple):
@@ -57,7 +64,8 @@ def read_choices(table: Table, task: Task) -> list[Choice]:
             sound = isinstance(scores, list) and all(type(s) in (int, float) and abs(s) < np.inf for s in scores)
             if not sound or label >= len(scores):
                 raise table.error(row, f"probabilities {scores!r:.40}", expected="a number for every candidate")
-        choices.append((label, scores))
+        candidates = record.get("candidates")
+        choices.append(Choice(label, scores, len(candidates) if isinstance(candidates, list) else None))
     return choices
 
 
@@ -88,21 +96,23 @@ def _read_answer(table: Table, row: int, record: dict[str, Any]) -> Answer:
 
 def accuracy_at_1(gold: Sequence[Choice], predicted: Sequence[Choice], unit_of: Ints) -> Measure:
     """Share of rows whose first candidate is the right one."""
-    return _mean([float(g[0] == p[0]) for g, p in zip(gold, predicted, strict=True)], unit_of)
+    return _mean([float(g.label == p.label) for g, p in zip(gold, predicted, strict=True)], unit_of)
 
 
 def reciprocal_rank(gold: Sequence[Choice], predicted: Sequence[Choice], unit_of: Ints) -> Measure:
     """Mean of 1 / rank of the right candidate (Voorhees 1999, TREC-8); among equal scores the right one ranks last.
 
     Raises:
-        InputError: a prediction without probabilities, or without one for the right candidate.
+        InputError: a prediction without probabilities, or without one for every candidate.
     """
     values = []
-    for row, ((right, _), (_, scores)) in enumerate(zip(gold, predicted, strict=True), 1):
-        if scores is None or right >= len(scores):
-            problem = f"row {row}: {0 if scores is None else len(scores)} probabilities, the right candidate is {right}"
+    for row, (right, (_, scores, _)) in enumerate(zip(gold, predicted, strict=True), 1):
+        given = len(scores or ())
+        if scores is None or right.label >= given or given != (right.candidates or given):
+            problem = f"row {row}: {given} probabilities, the right candidate is {right.label}"
+            problem += f" of {right.candidates}" if right.candidates else ""
             raise InputError(problem, expected="one for every candidate", fix="or choose the metric accuracy_at_1")
-        values.append(1.0 / sum(score >= scores[right] for score in scores))
+        values.append(1.0 / sum(score >= scores[right.label] for score in scores))
     return _mean(values, unit_of)
 
 

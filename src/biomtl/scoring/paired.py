@@ -20,6 +20,7 @@ from biomtl.scoring.metrics import Metric
 from biomtl.scoring.rows import Matched
 
 BATCH = 64  # resamples at a time: keeps memory flat
+DIGITS = 12  # that count: sums in another order differ in the last ones, and would break ties
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ class Pairing:
         weights = np.empty((len(first), 2 * count))
         weights[:, self._column] = first
         weights[:, count + self._column] = second
-        return np.mean([estimate(weights) for estimate in self._estimates], axis=0)
+        return _rounded(np.mean([estimate(weights) for estimate in self._estimates], axis=0))
 
 
 def both(first: Matched, second: Matched) -> Matched:
@@ -195,6 +196,12 @@ def holm(p_values: Sequence[float]) -> list[float]:
         reached = max(reached, min(1.0, (len(p_values) - rank) * p_values[index]))
         corrected[index] = reached
     return corrected.tolist()
+
+
+def _rounded(values: Floats) -> Floats:
+    """The values with so many significant digits that those that are equal but for rounding are equal."""
+    unit = 10.0 ** (np.floor(np.log10(np.abs(np.where(values == 0, 1.0, values)))) - DIGITS)
+    return np.round(values / unit) * unit
 
 
 def _counts(drawn: Ints, size: int) -> Floats:

@@ -41,7 +41,7 @@ class Matched:
     gold_mentions: tuple[EntityKey, ...] | None = None
     predicted_mentions: tuple[EntityKey, ...] | None = None
     probabilities: Floats | None = None
-    """``[rows, labels]``, if all predictions of classes have them."""
+    """``[rows, labels]``, if any prediction of a class has them; a row without is certain, one without numbers NaN."""
     concepts: list[tuple[ConceptPair, ...]] | None = None
 
     @cached_property
@@ -62,6 +62,8 @@ class Matched:
         at = 1 - self.labels.index(self.task.negative) if self.task.negative is not None else 1
         gold = np.array([row[0] == at for row in self.gold], dtype=bool)
         if self.probabilities is not None:
+            if (bad := np.flatnonzero(~np.isfinite(self.probabilities[:, at]))).size:
+                raise InputError(f"gold row {bad[0] + 1}: predicted probabilities", expected="a number for every label")
             return gold, self.probabilities[:, at], self.unit_of
         return gold, np.array([float(row[0] == at) for row in self.predicted]), self.unit_of
 
@@ -105,16 +107,19 @@ def matched_rows(task: Task, gold: Table, predicted: Table, read: Read | None = 
 
 
 def _probabilities(predicted: Table, order: list[int], labels: tuple[str, ...]) -> Floats | None:
-    """``[rows, labels]``: the predicted probabilities, by label or in the labels' order; ``None`` if one has none."""
+    """``[rows, labels]``: the predicted probabilities, by label or in the labels' order; ``None`` if no row has any."""
+    if all(record.get("probabilities") is None for record in predicted.records):
+        return None
     rows = []
     for row in order:
-        given = predicted.records[row].get("probabilities")
-        values = [given.get(label) for label in labels] if isinstance(given, dict) else given
-        if not isinstance(values, list) or len(values) != len(labels):
-            return None
-        if not all(isinstance(value, int | float) and value == value for value in values):
-            return None
-        rows.append([float(value) for value in values])
+        record = predicted.records[row]
+        given = record.get("probabilities")
+        if given is None:
+            given = {label: float(label == record["label"]) for label in labels}
+        values: Any = [given.get(label) for label in labels] if isinstance(given, dict) else given
+        sound = isinstance(values, list) and len(values) == len(labels)
+        sound = sound and all(isinstance(value, int | float) for value in values)
+        rows.append([float(value) for value in values] if sound else [np.nan] * len(labels))
     return np.array(rows).reshape(len(rows), len(labels))
 
 

@@ -97,7 +97,7 @@ def read_arm(text: str, split: Split) -> Arm:
 
 def _folders(name: str) -> list[Path]:
     """The folder of that name, or those that match the pattern."""
-    return [Path(name)] if Path(name).exists() else [Path(found) for found in sorted(glob.glob(name))]
+    return [Path(name)] if Path(name).exists() else [Path(p) for p in sorted(glob.glob(name)) if Path(p).is_dir()]
 
 
 def scored_runs(folder: Path) -> list[ScoredRun]:

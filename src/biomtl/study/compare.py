@@ -73,9 +73,17 @@ class Comparison:
 
     @property
     def least_p(self) -> float | None:
-        """The smallest corrected p-value that the resamples allow, if even it doesn't count."""
-        least = 2 / (self.resamples + 1) * len(self.tasks) * (len(self.arms) - 1)
+        """The smallest corrected p-value that resamples and documents allow, if even it doesn't count."""
+        ways = min(2 ** max(self.units.values()), self.resamples + 1)  # of exchanging documents, as far as tried
+        least = 2 / ways * len(self.tasks) * (len(self.arms) - 1)
         return min(1.0, least) if least >= self.level else None
+
+    @property
+    def units(self) -> dict[str, int]:
+        """Each task's number of documents."""
+        last = self.arms[-1]  # not the baseline, which has no test
+        tests = {task: self.cells[task][last].test for task in self.tasks}
+        return {task: test.units for task, test in tests.items() if test is not None}
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

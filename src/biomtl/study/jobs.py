@@ -16,6 +16,8 @@ from biomtl.study.arms import Arm, ScoredRun, scored_runs
 from biomtl.study.stage_plan import FINAL, given_keys, plan_stages
 from biomtl.study.stages import stages_finished
 from biomtl.suite import Suite, load_suite
+from biomtl.tasks.head import DEFAULT_HEAD
+from biomtl.tasks.registry import known_tasks
 from biomtl.tasks.task import Split
 from biomtl.training.folder import RECIPE, interrupted, is_finished
 from biomtl.training.recipe import Recipe
@@ -25,6 +27,8 @@ from biomtl.training.splits import scored_splits
 RUNS, INDEX = "runs", "study.json"
 ELSEWHERE = ("output", "num_threads", "report_to", "save_strategy", "save_steps", "save_minutes", "save_total_limit")
 """Keys that don't decide what a run learns."""
+ASIDE = {"aliases", "licence", "files", "catalogue"}
+"""Fields of a task's record that decide nothing."""
 DECIDED = ("seed", "predict_test")
 """Keys that a study gives every run."""
 
@@ -95,12 +99,13 @@ def seeds_of(recipe: Recipe, count: int) -> range:
 
 
 def content_name(recipe: Recipe, suite: Suite) -> str:
-    """A name from all that decides a run: its keys, its data, and an encoder or teachers in folders."""
+    """A name from all that decides a run: its keys, its data and tasks, and an encoder or teachers in folders."""
     decisive = recipe.model_copy(update={key: Recipe.model_fields[key].default for key in ELSEWHERE})
     runs = [run.recipe for run in plan_stages(recipe)] if recipe.stages else [recipe]
     # Of a run only its model counts: its report may be written anew.
     folders = [take(model_folder(name)) for name in dict.fromkeys(_read_by(runs)) if Path(name).is_dir()]
     said = f"{dump_recipe(decisive)}\n{suite.provenance()}\n{folders}"
+    said += "".join(f"\n{record}" for record in _records(recipe, suite))
     files = {run.adapt.corpus for run in runs if run.adapt is not None and run.adapt.corpus is not None}
     files |= {run.init_from for run in runs if run.init_from is not None and Path(run.init_from).is_file()}
     for name in sorted(files):
@@ -108,6 +113,19 @@ def content_name(recipe: Recipe, suite: Suite) -> str:
             raise InputError("no such file", path=name, expected="the corpus of the stage adapt")
         said += f"\n{sha256(name)}"
     return hashlib.sha256(said.encode()).hexdigest()[:16]
+
+
+def _records(recipe: Recipe, suite: Suite) -> Iterator[Any]:
+    """What says how a task's files are read and scored, if it is neither the recipe nor a benchmark's own record."""
+    known = known_tasks()
+    for name, entry in suite.data.items():
+        if name in recipe.own_tasks:
+            continue
+        record = entry.task.model_dump(mode="json", exclude=ASIDE)
+        benchmark = known[name].model_dump(mode="json", exclude=ASIDE) if name in known else None
+        if record != benchmark or entry.head != DEFAULT_HEAD:
+            own = entry.definition
+            yield record, entry.head.model_dump(mode="json"), own and own.model_dump(mode="json", exclude={"files"})
 
 
 def _read_by(runs: Iterable[Recipe]) -> Iterator[str]:

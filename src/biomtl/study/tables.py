@@ -10,6 +10,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from biomtl.scoring.result import FEWEST_UNITS
 from biomtl.study.compare import MEAN, Cell, Comparison
 
 MARKS = {"win": "+", "loss": "-", "tie": ""}
@@ -49,7 +50,10 @@ def notes(comparison: Comparison, marks: str = "+ and - mark") -> list[str]:
     lines[-1] += " corrected by Holm over all tests of tasks (those of means apart);"
     lines[-1] += f" {comparison.resamples:,} resamples, seed {comparison.seed}. {marks} p < {comparison.level:g}."
     if least := comparison.least_p:
-        lines.append(f"No difference of a task can count: with so few resamples no corrected p is below {least:.3g}.")
+        few = "with so few resamples or documents"
+        lines.append(f"No difference of a task can count: {few} no corrected p is below {least:.3g}.")
+    if rare := [f"{task} has {units}" for task, units in comparison.units.items() if units < FEWEST_UNITS]:
+        lines.append(f"Intervals from few documents say little and are usually too narrow: {', '.join(rare)}.")
     if comparison.runs > 1:
         lines.append(f"Means of {comparison.runs} runs with different seeds, ± their standard deviation.")
     if comparison.left_out:

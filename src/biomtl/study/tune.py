@@ -19,6 +19,7 @@ from biomtl.errors import InputError
 from biomtl.results import FILE, Results
 from biomtl.scoring.metrics import METRICS
 from biomtl.storage.files import write_json
+from biomtl.study.importance import importance
 from biomtl.study.jobs import RUNS, Job, job, refuse_stages, write_study
 from biomtl.study.plots import bar_plot
 from biomtl.study.stage_plan import given_keys
@@ -210,10 +211,11 @@ def _report(recipe: Recipe, optuna: Any, study: Any, out: Path, console: Console
         ],
     }
     texts = {}
-    if len(complete) > 1 and len({trial.value for trial in complete}) > 1:
-        evaluator = optuna.importance.PedAnovaImportanceEvaluator()
-        found["importance"] = optuna.importance.get_param_importances(study, evaluator=evaluator)
-        texts["importance.svg"] = bar_plot(found["importance"], "Importance of the keys for the dev score")
+    runs = {trial.user_attrs["run"]: trial for trial in complete}.values()  # trials with the same values are one run
+    ranges = [key for key, space in recipe.tune.items() if isinstance(space, TuneRange)]
+    if shares := importance([trial.params for trial in runs], [trial.value for trial in runs], ranges):
+        found["importance"] = shares
+        texts["importance.svg"] = bar_plot(shares, "Share of the dev score's variance that goes with each key")
     write_study(out, (), found, texts)
     write_json(out / "best.json", found["best"])
     best = found["best"]
