@@ -124,7 +124,7 @@ def fit(
                     for method in methods.values():
                         method.after_evaluation(learning, progress.step, trained)
                 # Once the methods have taken every task's loss out of the run, nothing more would be learnt.
-                progress.finished = progress.finished or not any(factor(state, name) for name in trained.tasks)
+                progress.finished = progress.finished or not any(factor(state, name) for name in data.mixer.tasks)
             progress.seconds = time.monotonic() - started
             last = last or progress.finished
             stop, late = agreed(accelerator, signals.received is not None, overdue(recipe, saved))
