@@ -141,3 +141,16 @@ def test_an_unsuitable_teacher_is_refused_before_the_first_stage(bert: Path, sma
     with pytest.raises(InputError, match="the teacher's labels of cls-text: drug, none, expected none, drug"):
         biomtl.train(keys_of(bert, small_suite, tmp_path / "run", stages=stages), console=QUIET)
     assert not (tmp_path / "run").exists()
+
+
+def test_methods_of_a_late_stage_are_checked_before_the_first_trains(
+    bert: Path, small_suite: Path, tmp_path: Path
+) -> None:
+    """The single-task models were trained before the head that can't learn from them was refused."""
+    tasks = {"cls-text": {}, "tag-drug": {"head": "mlp", "head_options": {"crf": True}}}
+    keys = keys_of(bert, small_suite, tmp_path / "run", tasks=tasks)
+    with pytest.raises(InputError, match="stage joint: distill: tag-drug can't be distilled"):
+        biomtl.train({**keys, "stages": ["alone", {"joint": {"distill": {"teachers": "alone"}}}]}, console=QUIET)
+    with pytest.raises(InputError, match="stage joint: objective: the head of tag-drug has its own loss"):
+        biomtl.train({**keys, "stages": ["alone", {"joint": {"objective": {"focal_gamma": 1}}}]}, console=QUIET)
+    assert not (tmp_path / "run").exists()

@@ -142,14 +142,21 @@ def test_groups_never_share_a_batch_and_come_mixed(options):
 @given(st.lists(st.integers(1, 5), min_size=1, max_size=30), st.integers(1, 8))
 def test_processes_get_equally_many_batches_and_all_entries(sizes, world):
     batches = np.split(np.arange(sum(sizes)), np.cumsum(sizes)[:-1])
-    if sum(sizes) < world * -(-len(sizes) // world):
+    if sum(sizes) < world:
         with pytest.raises(InputError, match="processes"):
             shard(batches, 0, world)
         return
     shares = [shard(batches, rank, world) for rank in range(world)]
     assert len({len(share) for share in shares}) == 1
     entries = np.concatenate([batch for share in shares for batch in share])
-    assert sorted(entries) == list(range(sum(sizes)))
+    repeated = max(0, world * -(-len(sizes) // world) - sum(sizes))  # only where no batch is left to halve
+    assert sorted(entries) == sorted([*range(sum(sizes)), *range(repeated)])
+
+
+def test_batches_of_one_text_for_two_processes():
+    """As with ``batch_size: 1``, or a budget that one long text fills; any odd number of them was refused."""
+    batches = [np.array([number]) for number in (4, 2, 0, 3, 1)]
+    assert [[int(i) for [i] in shard(batches, rank, 2)] for rank in (0, 1)] == [[4, 0, 1], [2, 3, 4]]
 
 
 def test_one_process_gets_the_plan_as_it_is():

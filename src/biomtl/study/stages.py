@@ -7,7 +7,7 @@ resumed, looked at and used like any other. A finished one is never trained agai
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 from rich.console import Console
 
 from biomtl.errors import InputError
+from biomtl.heads.named import set_loss
 from biomtl.model import MultiTaskModel
 from biomtl.report.console import table_console
 from biomtl.results import FILE, Results
@@ -27,8 +28,10 @@ from biomtl.suite import Suite, load_suite
 from biomtl.tasks.task import Split
 from biomtl.training.accelerator import make_accelerator, on_main_process
 from biomtl.training.adapt import adapt
-from biomtl.training.assemble import same_place, with_task_names
+from biomtl.training.assemble import assemble, same_place, with_task_names
 from biomtl.training.folder import RECIPE, discard_progress, in_use, interrupted, is_finished
+from biomtl.training.methods.distill import students
+from biomtl.training.optimiser import configure
 from biomtl.training.recipe import Recipe
 from biomtl.training.recipe_io import dump_recipe, load_recipe, make_recipe
 from biomtl.training.run import Run
@@ -152,16 +155,31 @@ def _check_data(recipe: Recipe, runs: Sequence[StageRun]) -> None:
             continue
         own = with_task_names(run.recipe, suite)
         try:
-            check_splits(suite.only(own.tasks), own)
+            data = suite.only(own.tasks)
+            check_splits(data, own)
+            taught: Collection[str] = ()
             if own.distill is not None:
                 given = own.distill.teachers.items()
                 there = {task: tuple(name for name in names if name not in later) for task, names in given}
                 kept = {"teachers": {task: names for task, names in there.items() if names}}
-                teachers_of(own.distill.model_copy(update=kept), suite.only(own.tasks).tasks)
+                found = teachers_of(own.distill.model_copy(update=kept), data.tasks)
+                taught = found.keys() | {task for task, names in given if later.intersection(names)}
+            if run.scores:
+                _check_methods(recipe, own, data, taught)
         except InputError as error:
             problem = f"stage {run.label}: {error.found}"
             where, expected = error.path, error.expected
             raise InputError(problem, path=where, line=error.line, expected=expected, fix=error.fix) from error
+
+
+def _check_methods(recipe: Recipe, own: Recipe, data: Suite, taught: Collection[str]) -> None:
+    """Whether the methods of a run suit its heads, over the encoder that the first stage starts from."""
+    now = {key: getattr(recipe, key) for key in ("encoder", "heads", "num_hidden_layers")} | {"distill": None}
+    own, _, model = assemble(own.model_copy(update=now), suite=data)
+    for name, options in own.tasks.items():
+        set_loss(model.tasks[name], model.head(name), options.loss, options.divergence)
+    configure(model, own)
+    students(taught, model)
 
 
 def _claim(folder: Path, recipe: Recipe, runs: Sequence[StageRun], *, resume: bool, overwrite: bool) -> None:

@@ -140,18 +140,20 @@ def _mixed(count: int, random: np.random.Generator) -> Index:
 
 
 def shard(batches: Sequence[Index], rank: int, world: int) -> list[Index]:
-    """The batches of process ``rank`` of ``world``: the same number for each, with every entry exactly once.
+    """The batches of process ``rank`` of ``world``: the same number for each, which together hold every entry.
 
-    If the number of batches isn't divisible, the batches with the most entries are halved until it is.
+    If the number of batches isn't divisible, the batches with the most entries are halved until it is. Where all have a
+    single entry, the first ones come once more at the end.
 
     Raises:
-        InputError: too few entries to give every process a batch at each step.
+        InputError: fewer entries than processes.
     """
-    even = list(batches)
-    while len(even) % world:
+    even, entries = list(batches), sum(map(len, batches))
+    if entries < world:
+        problem = f"{entries} training texts for {world} processes"
+        raise InputError(problem, expected="a batch for every process at each step", fix="use fewer processes")
+    while len(even) % world and len(even) < entries:
         widest = max(range(len(even)), key=lambda index: len(even[index]))
-        if len(even[widest]) < 2:
-            problem = f"{sum(map(len, batches))} training texts for {world} processes"
-            raise InputError(problem, expected="a batch for every process at each step", fix="use fewer processes")
         even[widest : widest + 1] = np.array_split(even[widest], 2)
+    even += even[: -len(even) % world]
     return even[rank::world]

@@ -120,11 +120,11 @@ def fit(
                 with evaluation_weights(state), accelerator.gathered(trained, model):
                     scores = select(progress, hooks, recipe)
                     see_score(state.schedule, scores.chosen)
-                    learning = {name: score for name, score in scores.tasks.items() if factor(state, name)}
-                    for method in methods.values():
+                    for method in methods.values():  # one may end a task's training before the next one looks
+                        learning = {name: score for name, score in scores.tasks.items() if factor(state, name)}
                         method.after_evaluation(learning, progress.step, trained)
                 # Once the methods have taken every task's loss out of the run, nothing more would be learnt.
-                progress.finished = progress.finished or not any(factor(state, name) for name in trained.tasks)
+                progress.finished = progress.finished or not any(factor(state, name) for name in data.mixer.tasks)
             progress.seconds = time.monotonic() - started
             last = last or progress.finished
             stop, late = agreed(accelerator, signals.received is not None, overdue(recipe, saved))

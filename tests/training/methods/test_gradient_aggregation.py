@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from rich.console import Console
 
 import tiny
 from biomtl.batch import EncodedExample, encode_examples
@@ -19,6 +20,7 @@ from biomtl.training.methods import gradient_aggregation
 from biomtl.training.methods.gradient_aggregation import RULES, GradientAggregation, combined, load_rule
 from biomtl.training.optimiser import configure
 from biomtl.training.recipe_io import make_recipe
+from biomtl.training.run import train
 from biomtl.training.state import TrainState
 from steps import Gradients, Still
 
@@ -112,6 +114,16 @@ def test_it_changes_only_the_encoder(model: MultiTaskModel) -> None:
         if name.startswith("heads."):
             assert same, name
     assert any(not torch.allclose(changed[n], v) for n, v in plain.items() if n.startswith("encoder."))
+
+
+def test_layers_that_thaw_later(encoders: dict[str, Path], small_suite: Path, tmp_path: Path) -> None:
+    """At first nothing of an encoder without a pooler learns; that ended in a traceback."""
+    keys = {"encoder": str(encoders["electra"]), "suite": str(small_suite), "output": str(tmp_path / "run")}
+    keys |= {"gradient_aggregation": "pcgrad", "gradual_thawing": 0.9, "max_steps": 3, "max_length": 24}
+    train({**keys, "eval_strategy": "no", "predict_test": False}, console=Console(quiet=True))
+    model = tiny.model(encoders["electra"], tiny.FOUR, max_length=24)
+    with pytest.raises(InputError, match=r"gradient_aggregation with a frozen encoder.* freeze fewer layers"):
+        configure(model, make_recipe({"gradient_aggregation": "pcgrad", "frozen_layers": 2}))
 
 
 def test_what_is_refused(model: MultiTaskModel, bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -291,3 +291,14 @@ def test_a_run_ends_when_no_task_is_left(bert: Path, small_suite: Path, tmp_path
     train(recipe, console=Console(quiet=True))
     lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines if "loss" in line] == [1, 2]  # at the second evaluation nothing has risen
+
+
+def test_heads_that_are_not_of_the_run(model: MultiTaskModel, small_suite: Path, tmp_path: Path) -> None:
+    """A model may be passed in with further ones: methods that count tasks failed, and never saw the last one stop."""
+    suite = load_suite(small_suite, ["cls-text", "tag-drug"])
+    keys: dict[str, Any] = {"loss_balance": "dwa", "objective": {"class_weights": "sqrt"}, "learning_rate": 1e-9}
+    keys |= {"task_stopping": {"patience": 1}, "eval_steps": 1, "num_train_epochs": 5, "predict_test": False}
+    run = train({**keys, "output": str(tmp_path / "run")}, model=model, suite=suite, console=Console(quiet=True))
+    assert run.metrics is not None
+    assert run.metrics.provenance["steps"] == 2
+    assert set(run.model.tasks) == set(tiny.FOUR)

@@ -25,7 +25,6 @@ __all__ = ["METHODS", "Course", "Method", "MethodState", "make_methods"]
 METHODS: MethodTypes = {
     "layer_decay": LayerDecay,
     "gradual_thawing": GradualThawing,
-    "need_sampling": NeedSampling,
     "loss_balance": LossBalance,
     "objective": Objective,
     "distill": Distillation,
@@ -33,6 +32,7 @@ METHODS: MethodTypes = {
     "smart": Smart,
     "gradient_aggregation": GradientAggregation,
     "task_stopping": TaskStopping,
+    "need_sampling": NeedSampling,
     "ema_decay": WeightAverage,
 }
 """Recipe key to method, in the order of application."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from biomtl.errors import InputError
@@ -31,14 +32,7 @@ class Distillation(Method):
     def __init__(self, value: DistillOptions, model: MultiTaskModel) -> None:
         self.options, self.total = value, 1
         self.gold = value.gold_from
-        self.kinds: dict[str, Soft] = {}
-        for name in teachers_of(value, model.tasks):
-            soft = soft_of(model.tasks[name])
-            head = model.head(name)
-            if soft is None or not (is_plain(head) or named_loss(head) is not None):
-                problem = f"distill: {name} can't be distilled (a crf, class_weights or another loss of its own)"
-                raise InputError(problem, fix="give it a head without these, or teachers only to the other tasks")
-            self.kinds[name] = soft
+        self.kinds = students(teachers_of(value, model.tasks), model)
 
     def begin(self, course: Course, model: MultiTaskModel) -> None:
         """Learn the length of the run."""
@@ -62,3 +56,19 @@ class Distillation(Method):
             target = share * gold + (1 - share) * taught
             changed[name] = soft.mean(loss_against(model.head(name), soft)(outputs, target, rows), rows)
         return changed
+
+
+def students(names: Iterable[str], model: MultiTaskModel) -> dict[str, Soft]:
+    """How the outputs of these tasks are read, which are to learn from teachers.
+
+    Raises:
+        InputError: one that can't.
+    """
+    kinds: dict[str, Soft] = {}
+    for name in names:
+        soft, head = soft_of(model.tasks[name]), model.head(name)
+        if soft is None or not (is_plain(head) or named_loss(head) is not None):
+            problem = f"distill: {name} can't be distilled (a crf, class_weights or another loss of its own)"
+            raise InputError(problem, fix="give it a head without these, or teachers only to the other tasks")
+        kinds[name] = soft
+    return kinds

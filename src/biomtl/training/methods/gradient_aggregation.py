@@ -42,7 +42,7 @@ class GradientAggregation(Method):
     weights of the encoder. Heads have a gradient of one task only, which stays.
 
     Raises:
-        InputError: torchjd isn't installed, a single task.
+        InputError: torchjd isn't installed, a single task, or an encoder of which nothing learns.
     """
 
     def __init__(self, value: str, model: MultiTaskModel) -> None:
@@ -50,6 +50,9 @@ class GradientAggregation(Method):
             raise InputError("gradient_aggregation with one task", fix="leave it out")
         self.weighting = load_rule(value, len(model.tasks))
         self.names = [name for name in trained_names(model) if name.startswith("encoder.")]
+        if not self.names:
+            fix = "freeze fewer layers, or leave gradient_aggregation out"
+            raise InputError("gradient_aggregation with a frozen encoder", expected="one that is trained", fix=fix)
         self.found: dict[str, list[Tensor]] = {}
         self.step = 0
 
@@ -61,6 +64,8 @@ class GradientAggregation(Method):
         """Add each task's own gradient of this batch to the step's."""
         weights = [model.get_parameter(name) for name in self.names]
         learning = [weight for weight in weights if weight.requires_grad]
+        if not learning:  # before the first layer thaws
+            return
         for task, loss in losses.items():
             own = iter(torch.autograd.grad(loss, learning, retain_graph=True, allow_unused=True))
             parts = [next(own) if weight.requires_grad else None for weight in weights]
@@ -72,6 +77,8 @@ class GradientAggregation(Method):
 
     def gradients(self, model: MultiTaskModel) -> None:
         """Put the combination in place of the sum."""
+        if not self.found:
+            return
         weights = [model.get_parameter(name) for name in self.names]
         several = distributed.is_available() and distributed.is_initialized()
         tasks = [task for task in model.tasks if several or task in self.found]

@@ -34,12 +34,12 @@ class LossBalance(Method):
     def begin(self, course: Course, model: MultiTaskModel) -> None:
         """Learn the tasks' shares."""
         shares = course.data.shares()
-        self.base = {task: 1 / (len(shares) * share) for task, share in shares.items()}
+        self.base |= {task: 1 / (len(shares) * share) for task, share in shares.items()}
         self.rule.start(list(shares), course.total)
 
     def factor(self, task: str) -> float:
-        """Its factor in the coming step."""
-        return self.base[task] * self.rule.factors[task]
+        """Its factor in the coming step; 1 for a head that isn't trained."""
+        return self.base[task] * self.rule.factors.get(task, 1.0)
 
     def after_step(self, model: MultiTaskModel, losses: Mapping[str, float]) -> None:
         """Let the rule follow the losses."""

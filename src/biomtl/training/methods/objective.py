@@ -58,7 +58,7 @@ class Objective(Method):
         if self.options.class_weights is None:
             return
         device = next(model.parameters()).device
-        for name in self.kinds:
+        for name in self.kinds.keys() & course.data.mixer.tasks:  # the model may have further heads
             counts = label_counts(course.data.examples, model.tasks[name])
             factors = label_factors(counts, self.options.class_weights)
             self.weights[name] = torch.tensor(factors, dtype=torch.float32, device=device)
