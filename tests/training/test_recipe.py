@@ -104,6 +104,16 @@ def test_overrides_win_and_null_unsets(write):
 OWN = "tasks:\n- name: a\n  type: classification\n  files: {train: a.tsv}\n  weight: 2\n- name: b\n  type: x\n"
 
 
+def test_a_list_of_names_chooses_among_the_recipe_s_tasks_with_their_options(write):
+    weighted = write("tasks: {ddi2013: {weight: 4, view: spans}, hoc: }\n")
+    recipe = load_recipe(weighted, ["tasks=[ddi2013, chemprot]"])
+    assert [(name, task.weight, task.view) for name, task in recipe.tasks.items()] == [
+        ("ddi2013", 4, "spans"),
+        ("chemprot", 1, None),
+    ]
+    assert load_recipe(weighted, ["tasks={ddi2013: {weight: 2}}"]).tasks["ddi2013"].view is None
+
+
 def test_a_list_of_names_chooses_among_the_recipe_s_own_tasks(write):
     recipe = load_recipe(write(OWN), ["tasks=[hoc, a]", "tasks.a.dropout=0.1"])
     assert list(recipe.tasks) == ["hoc", "a"]

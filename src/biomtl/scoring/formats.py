@@ -83,7 +83,8 @@ def load(path: str | Path, task: Task, *, may_be_empty: bool = False) -> Loaded:
         return Loaded(Table(records, str(path), lines), "mentions" if "locations" in records[0] else "records")
     if answer == "tags":
         sentences = list(read_ner(source, name, task, "test"))
-        return Loaded(Table(sentences, str(path), [sentence.where[1] for sentence in sentences]), "tokens")
+        rows = [row for sentence in sentences if (row := sentence.where[1])]
+        return Loaded(Table(sentences, str(path), rows), "tokens")
     if answer == "other":
         raise InputError("not JSON lines", path=path, expected=f"JSON lines for a task of type {task.type}")
     return _load_table(source, name, task)

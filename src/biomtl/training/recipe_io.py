@@ -245,7 +245,7 @@ def _override(values: dict[str, Any], lines: Lines, override: str) -> None:
         )
     try:
         value, _ = parse_yaml(text)
-        value = _defined(tasks_by_name(value), values.get("tasks")) if key == "tasks" else value
+        value, kept = _chosen(tasks_by_name(value), values.get("tasks")) if key == "tasks" else (value, set())
     except ValueError as error:
         what = str(error).splitlines()[0]
         raise InputError(f"override {override!r}: {what}", path=COMMAND_LINE, fix="quote the value") from error
@@ -256,21 +256,19 @@ def _override(values: dict[str, Any], lines: Lines, override: str) -> None:
         place[name] = dict(inner) if isinstance(inner, Mapping) else {}
         place = place[name]
     place[keys[-1]] = value
-    given = value.items() if key == "tasks" and isinstance(value, dict) else ()
-    kept = {name for name, options in given if isinstance(options, Mapping) and "type" in options}
     for known in [known for known in lines if known[: len(keys)] == keys]:
-        if kept.isdisjoint(known[1:2]):  # a definition is still from the file
+        if kept.isdisjoint(known[1:2]):  # options that were kept are still from the file
             del lines[known]
     for depth in range(1, len(keys) + 1):
         lines.setdefault(keys[:depth], 0)
 
 
-def _defined(chosen: Any, tasks: Any) -> Any:
-    """The chosen tasks by name; the bare name of one that the recipe defines stands for its definition."""
+def _chosen(chosen: Any, tasks: Any) -> tuple[Any, set[str]]:
+    """The chosen tasks by name, where those without options keep the recipe's, and the names of these."""
     if not (isinstance(chosen, Mapping) and isinstance(tasks, Mapping)):
-        return chosen
-    own = {name: given for name, given in tasks.items() if isinstance(given, Mapping) and given.get("type")}
-    return {name: options or own.get(name, options) for name, options in chosen.items()}
+        return chosen, set()
+    kept = {name for name, options in chosen.items() if not options and tasks.get(name)}
+    return {name: tasks[name] if name in kept else options for name, options in chosen.items()}, kept
 
 
 def _override_keys(values: dict[str, Any], key: str) -> Keys:

@@ -24,7 +24,8 @@ A recipe is a YAML file that defines a whole run: `biomtl train RECIPE [key=valu
 arguments where these exist. `null` means "not given". Unknown keys, impossible values and contradictory keys are
 refused, with the line of the key, before any data is read. The run folder keeps the resolved recipe.
 
-On the command line, `key=value` overrides a key; dots address a task's options, and values are YAML:
+On the command line, `key=value` overrides a key; dots address a task's options, and values are YAML.
+A list of names as `tasks` chooses tasks, which keep the options that the recipe gives them:
 
 ```bash
 biomtl train sample learning_rate=1e-4 tasks.ddi2013.weight=2 output=runs/first
