@@ -153,3 +153,16 @@ def test_a_pipe_is_refused_before_it_is_opened(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "stream.tsv")
     with pytest.raises(InputError, match=r"stream\.tsv: a pipe, expected a file or folder, save the data"):
         own(str(tmp_path / "stream.tsv"), format="tsv")
+
+
+def test_folders_of_brat_in_one_split_may_have_files_of_the_same_name(write, tmp_path: Path) -> None:
+    for folder, text in (("first", "Zorin helps."), ("second", "Zorin fails.")):
+        (tmp_path / folder).mkdir()
+        write(f"{folder}/note.txt", text)
+        write(f"{folder}/note.ann", "T1\tDrug 0 5\tZorin\n")
+    files = write("own.yaml", "tasks:\n- {name: drugs, type: tagging, files: {train: [first, second], dev: first}}\n")
+    data = load_suite(files)["drugs"]
+    train = data.records("train")
+    assert [record["tokens"][1] for record in train] == ["helps", "fails"]
+    assert len({record["id"] for record in train}) == len({record["doc_id"] for record in train}) == 2
+    assert [record["id"] for record in data.records("dev")] == ["note.0"]

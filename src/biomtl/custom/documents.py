@@ -41,7 +41,13 @@ READERS: dict[str, Callable[[Path, OnError], Iterator[Document]]] = {
 
 
 def document_records(
-    path: Path, format: str, definition: TaskDefinition, types: Sequence[str], on_error: OnError
+    path: Path,
+    format: str,
+    definition: TaskDefinition,
+    types: Sequence[str],
+    on_error: OnError,
+    *,
+    several: bool = False,
 ) -> Iterator[Record]:
     """Stream one record per sentence of annotated documents.
 
@@ -54,6 +60,7 @@ def document_records(
         definition: the policy for special mentions.
         types: only use mentions of these types; empty for all but the labels of texts that `annotate` writes.
         on_error: called with the error of each bad document.
+        several: whether the split has other files, whose documents may have the same names.
     """
     for document in READERS[format](path, on_error):
         kept = tuple(m for m in document.mentions if (m.type in types if types else not labels_text(m)))
@@ -71,7 +78,7 @@ def document_records(
             yield Located(
                 (str(path), None),
                 cases,
-                id=f"{document.id}.{offsets[0][0]}",
+                id=f"{name if several else document.id}.{offsets[0][0]}",
                 doc_id=name,
                 tokens=[document.text[start:end] for start, end in offsets],
                 offsets=[list(span) for span in offsets],

@@ -168,7 +168,8 @@ def raw_records(
 
     What became of the relations in documents is added to ``coverage``.
     """
-    for path in (definition.files or Files()).of(split):
+    paths = (definition.files or Files()).of(split)
+    for path in paths:
         format = _format(path, task_type, definition)
         if format == "squad":
             yield from (Located((str(path), number), **row) for number, row in read_squad(path, on_error))
@@ -179,7 +180,7 @@ def raw_records(
             yield from relation_records(path, format, definition, negative, coverage or Coverage(), on_error)
         elif format in DOCUMENTS:
             types = [label.removeprefix("B-").removeprefix("I-") for label in definition.labels or ()]
-            yield from document_records(path, format, definition, types, on_error)
+            yield from document_records(path, format, definition, types, on_error, several=len(paths) > 1)
         else:
             columns = Columns(task_type, definition, weighted=format == "mtdnn")
             rows = _table(path, format, split, columns, on_error)
