@@ -52,6 +52,12 @@ def test_f1_of_classes_with_and_without_the_negative() -> None:
     assert (result.units, result.unit) == (3, "document")
 
 
+def test_documents_may_have_numbers() -> None:
+    gold = [{**record, "doc_id": number // 2} for number, record in enumerate(rows("label", "A", "A", "B", "N"))]
+    result = score_records(CLASSES, gold, rows("label", "A", "B", "B", "N"))
+    assert (result.units, result.unit) == (2, "document")
+
+
 def test_all_negative_predictions_are_zero_and_not_nan() -> None:
     result = score_records(CLASSES, rows("label", "A", "N"), rows("label", "N", "N"))
     assert result.main.value == result.main.precision == result.main.recall == 0

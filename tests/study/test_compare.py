@@ -162,6 +162,19 @@ def test_where_the_data_are_looked_for(tmp_path: Path, suite: Path) -> None:
     assert compare_runs([str(one), str(two)], data=str(tmp_path / "moved"), resamples=100).tasks == NAMES
 
 
+def test_evaluations_say_where_their_data_are(tmp_path: Path, suite: Path) -> None:
+    folders = [write_run(tmp_path / name, suite, wrong) for name, wrong in (("one", 2), ("two", 0))]
+    for folder in folders:
+        (folder / "recipe.yaml").unlink()
+        results = Results.read(folder / "metrics.json")
+        results.provenance["suite"] = str(suite)
+        results.write(folder / "metrics.json")
+    assert compare_runs([str(folder) for folder in folders], resamples=100).tasks == NAMES
+    suite.rename(tmp_path / "moved")
+    with pytest.raises(InputError, match=r"the data of cls-text that .*one/metrics.json names: no such folder"):
+        compare_runs([str(folder) for folder in folders], resamples=100)
+
+
 def test_what_cannot_be_compared(tmp_path: Path, suite: Path) -> None:
     one = write_run(tmp_path / "one", suite, 2)
     with pytest.raises(InputError, match=r"no scores, expected metrics\.json"):

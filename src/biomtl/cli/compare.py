@@ -27,7 +27,7 @@ def compare(
     data: Annotated[
         str | None,
         typer.Option(
-            "--data", help="Suite with the gold records; default that of the runs' recipes.", show_default=False
+            "--data", help="Suite with the gold records; default that of the runs or evaluations.", show_default=False
         ),
     ] = None,
     resamples: Annotated[int, typer.Option(help="Resamples of each test.", min=100)] = 10_000,

@@ -9,7 +9,7 @@ from biomtl.corpora.blue.relations import DOCUMENT_PAIRS
 from biomtl.errors import InputError
 from biomtl.mtdnn.scores import without_marks
 from biomtl.scoring.formats import Loaded, numbered
-from biomtl.scoring.table import Record, Table
+from biomtl.scoring.table import Record, Table, document_of
 from biomtl.tasks.task import Task
 
 
@@ -140,7 +140,7 @@ def _by_offset(table: Table) -> Table:
     """Sentences named by their document and start offset, if the records have both."""
     records = []
     for record in table.records:
-        offsets, document = record.get("offsets"), record.get("doc_id")
+        offsets, document = record.get("offsets"), document_of(record)
         if not document or not isinstance(offsets, list) or not offsets:
             return table
         records.append({**record, "id": f"{document}.{offsets[0][0]}"})
@@ -152,7 +152,7 @@ def _ids(table: Table) -> set[str]:
 
 
 def _documents(table: Table) -> list[str]:
-    return [str(record.get("doc_id") or str(record.get("id")).partition("_")[0]) for record in table.records]
+    return [document_of(record) or str(record.get("id")).partition("_")[0] for record in table.records]
 
 
 def _united(table: Table) -> Table:

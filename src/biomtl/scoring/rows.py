@@ -86,7 +86,7 @@ def matched_rows(task: Task, gold: Table, predicted: Table, read: Read | None = 
     else:
         gold_values, predicted_values, labels = read(gold, task), read(predicted, task), task.labels
     predicted_values = [predicted_values[row] for row in order]
-    known = [str(record.get("doc_id") or "") for record in gold.records]
+    known = [table.document_of(record) for record in gold.records]
     names = [name or f"row {row}" for row, name in enumerate(known)]
     documents = {name: unit for unit, name in enumerate(dict.fromkeys(names))}
     unit_of = np.array([documents[name] for name in names], dtype=np.int64)
@@ -180,7 +180,7 @@ def mention_rows(task: Task, gold: Table, predicted: Table) -> Matched:
         side.ids()
         tags = table.tags(side, task)
         offsets = _offsets(side, tags)
-        if offsets is None or not all(record.get("doc_id") for record in side.records):
+        if offsets is None or not all(table.document_of(record) for record in side.records):
             raise side.error(0, "no document id or no offsets", expected='"doc_id" and "offsets" with the tags')
         names = [str(record["doc_id"]) for record in side.records]
         sides.append(tagged_mentions(zip(names, offsets, tags, strict=True)))

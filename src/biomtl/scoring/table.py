@@ -15,6 +15,12 @@ _OTHER_TYPES = {"Disease_Disorder": "Disease"}  # ShARe/CLEFE's own name for BLU
 _HUGE = 1e100  # the square of a larger score overflows
 
 
+def document_of(record: Record) -> str:
+    """The record's ``doc_id``, which may be a number; empty if it has none."""
+    name = record.get("doc_id")
+    return "" if name is None else str(name)
+
+
 @dataclass(frozen=True)
 class Table:
     """Gold or predicted records, with their locations."""

@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from biomtl.custom import TaskDefinition
 from biomtl.errors import InputError
 from biomtl.results import FILE, Results, SplitScore
 from biomtl.scoring.metrics import Metric
 from biomtl.scoring.rows import Matched
 from biomtl.scoring.scorer import main_metric
-from biomtl.suite import Suite, load_suite
+from biomtl.suite import Suite, TaskData, load_suite
 from biomtl.tasks.task import Split
 from biomtl.training.recipe_io import load_recipe
 
@@ -154,27 +155,33 @@ def refuse_unlike(first: ScoredRun, other: ScoredRun, task: str, split: Split) -
 
 
 def gold_suite(arms: Sequence[Arm], tasks: Sequence[str], data: str | None) -> Suite:
-    """The gold records: of ``data``, or of the first run that has a recipe for the task.
+    """The gold records: of ``data``, or of the first run or evaluation of the task that says where they are.
 
     Raises:
         InputError: no run names its data, or they can't be read.
     """
     if data is not None:
         return load_suite(data, tasks)
-    entries = []
-    for task in tasks:
-        folders = [run.folder for arm in arms for run in arm.runs[task] if (run.folder / "recipe.yaml").is_file()]
-        if not folders:
-            folder = arms[0].runs[task][0].folder
-            raise InputError(f"no recipe.yaml, which says where {task}'s data are", path=folder, fix="add --data SUITE")
-        recipe = load_recipe(folders[0] / "recipe.yaml")
-        own = {name: definition for name, definition in recipe.own_tasks.items() if name == task}
-        try:
-            entries.append(load_suite(recipe.suite, [task], own)[task])
-        except InputError as error:
-            problem = f"the data of {task} that {folders[0] / 'recipe.yaml'} names: {error.found}"
-            raise InputError(problem, path=error.path, line=error.line, fix="add --data SUITE") from error
-    return Suite(entries)
+    return Suite([_gold_of(task, [run for arm in arms for run in arm.runs[task]]) for task in tasks])
+
+
+def _gold_of(task: str, runs: Sequence[ScoredRun]) -> TaskData:
+    """A task's data where the first recipe says that they are, or the first evaluation."""
+    own: dict[str, TaskDefinition] = {}
+    if recipes := [run.folder / "recipe.yaml" for run in runs if (run.folder / "recipe.yaml").is_file()]:
+        place = recipes[0]
+        recipe = load_recipe(place)
+        suite, own = recipe.suite, {name: given for name, given in recipe.own_tasks.items() if name == task}
+    elif named := [run for run in runs if isinstance(run.results.provenance.get("suite"), str)]:
+        place, suite = named[0].folder / FILE, str(named[0].results.provenance["suite"])
+    else:
+        problem = f"no recipe.yaml, which says where {task}'s data are"
+        raise InputError(problem, path=runs[0].folder, fix="add --data SUITE")
+    try:
+        return load_suite(suite, [task], own)[task]
+    except InputError as error:
+        problem = f"the data of {task} that {place} names: {error.found}"
+        raise InputError(problem, path=error.path, line=error.line, fix="add --data SUITE") from error
 
 
 def matched(arm: Arm, task: str, split: Split, suite: Suite) -> tuple[Metric, list[Matched]]:

@@ -104,7 +104,7 @@ def compare_runs(
     Args:
         runs: run folders, folders of runs (single-task runs, or one run per seed), or ``NAME=FOLDER``.
         split: the split that they are compared on.
-        data: the suite with the gold records; default that of the runs' recipes.
+        data: the suite with the gold records; default that of the runs or evaluations.
         resamples: of the bootstrap and of approximate randomisation.
         seed: of both.
         level: p-value below which a difference is a win or a loss.
