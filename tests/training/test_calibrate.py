@@ -82,6 +82,18 @@ def test_thresholds_and_biases_raise_the_metric(name: str) -> None:
     assert right(HeadChoice(calibration=found)) > right(DEFAULT_HEAD)
 
 
+def test_a_head_with_its_own_threshold_decides_no_worse() -> None:
+    task, records = tiny.task("multi-text"), tiny.records("multi-text", 60)
+    targets = targets_of(task, records)
+    outputs = [np.where(gold > 0, -1.35, -1.42).astype(np.float32) for gold in targets]  # probabilities around 0.2
+    head = HeadChoice(options={"threshold": 0.2})
+    found = fit(task, head, records, outputs, targets, decisions=True)
+    assert found.temperature > 1.5
+    cooled = head.model_copy(update={"calibration": found})
+    for record, values in zip(records, outputs, strict=True):
+        assert type_of(task).predict(values, record, task, cooled)["labels"] == record["labels"]
+
+
 def test_a_run_keeps_and_uses_it(bert: Path, small_suite: Path, tmp_path: Path) -> None:
     recipe = tiny.write_recipe(tmp_path / "r.yaml", bert, small_suite, max_length=24, calibrate=True)
     run = train(recipe, console=Console(quiet=True))

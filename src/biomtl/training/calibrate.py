@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import optimize
+from scipy import optimize, special
 
 from biomtl.batch import encode_examples
 from biomtl.heads.soft import Candidates, Classes, Labels, soft_of
@@ -155,9 +155,10 @@ def _scorer(
 def _thresholds(
     task: Task, choice: HeadChoice, found: Calibration, value: Callable[[Calibration], float]
 ) -> Calibration:
-    start = choice.options.get("threshold", 0.5)
+    plain = choice.options.get("threshold", 0.5)
+    start = float(special.expit(special.logit(plain) / found.temperature))  # decides as the head did before
     chosen = dict.fromkeys(task.labels, start)
-    best = value(found)
+    best = value(found.model_copy(update={"thresholds": chosen}))
     for _ in range(2):
         for label in task.labels:
             for threshold in GRID:
