@@ -80,8 +80,9 @@ def test_the_older_run_stays_until_the_new_one_is_finished(
     assert seed_of(tmp_path / "run") == 1
     with pytest.raises(InputError, match=r"recipe\.yaml: seed is 2, now 1, resume with the recipe as it was"):
         start(seed=1, resume=True)
-    folder = start(seed=2, resume=True).folder
+    folder = start(seed=2, resume=True, num_threads=1, save_minutes=5).folder
     assert seed_of(folder) == 2
+    assert "save_minutes: 5" in (folder / "recipe.yaml").read_text()
     assert is_finished(folder)
     steps = [json.loads(line)["step"] for line in (folder / "log.jsonl").read_text().splitlines()]
     assert steps == [1, 2]

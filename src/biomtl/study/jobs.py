@@ -19,14 +19,12 @@ from biomtl.suite import Suite, load_suite
 from biomtl.tasks.head import DEFAULT_HEAD
 from biomtl.tasks.registry import known_tasks
 from biomtl.tasks.task import Split
-from biomtl.training.folder import RECIPE, interrupted, is_finished
+from biomtl.training.folder import INCIDENTAL, RECIPE, interrupted, is_finished
 from biomtl.training.recipe import Recipe
 from biomtl.training.recipe_io import dump_recipe, make_recipe
 from biomtl.training.splits import scored_splits
 
 RUNS, INDEX = "runs", "study.json"
-ELSEWHERE = ("output", "num_threads", "report_to", "save_strategy", "save_steps", "save_minutes", "save_total_limit")
-"""Keys that don't decide what a run learns."""
 ASIDE = {"aliases", "licence", "files", "catalogue"}
 """Fields of a task's record that decide nothing."""
 DECIDED = ("seed", "predict_test")
@@ -100,7 +98,7 @@ def seeds_of(recipe: Recipe, count: int) -> range:
 
 def content_name(recipe: Recipe, suite: Suite) -> str:
     """A name from all that decides a run: its keys, its data and tasks, and an encoder or teachers in folders."""
-    decisive = recipe.model_copy(update={key: Recipe.model_fields[key].default for key in ELSEWHERE})
+    decisive = recipe.model_copy(update={key: Recipe.model_fields[key].default for key in INCIDENTAL})
     runs = [run.recipe for run in plan_stages(recipe)] if recipe.stages else [recipe]
     # Of a run only its model counts: its report may be written anew.
     folders = [take(model_folder(name)) for name in dict.fromkeys(_read_by(runs)) if Path(name).is_dir()]

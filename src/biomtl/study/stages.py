@@ -29,7 +29,7 @@ from biomtl.tasks.task import Split
 from biomtl.training.accelerator import make_accelerator, on_main_process
 from biomtl.training.adapt import adapt
 from biomtl.training.assemble import assemble, same_place, with_task_names
-from biomtl.training.folder import RECIPE, discard_progress, in_use, interrupted, is_finished
+from biomtl.training.folder import INCIDENTAL, RECIPE, discard_progress, in_use, interrupted, is_finished
 from biomtl.training.methods.distill import students
 from biomtl.training.optimiser import configure
 from biomtl.training.recipe import Recipe
@@ -190,7 +190,7 @@ def _claim(folder: Path, recipe: Recipe, runs: Sequence[StageRun], *, resume: bo
             raise InputError("the output already exists", path=folder, fix=fix)
         before = load_recipe(path)
         keys = [key for key in Recipe.model_fields if not same_place(getattr(before, key), getattr(recipe, key))]
-        if differing := ", ".join(key for key in keys if key != "output"):
+        if differing := ", ".join(key for key in keys if key not in INCIDENTAL):
             raise InputError(f"another recipe ({differing})", path=path, fix="resume with the recipe as it was")
         return
     if not path.is_file() and resume:

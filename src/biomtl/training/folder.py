@@ -28,6 +28,8 @@ from biomtl.training.recipe_io import dump_recipe, load_recipe
 
 RECIPE = "recipe.yaml"
 CHECKPOINTS = "checkpoints"
+INCIDENTAL = ("output", "num_threads", "report_to", "save_strategy", "save_steps", "save_minutes", "save_total_limit")
+"""Keys that don't decide what a run learns, and may change when it is resumed."""
 RESULTS = (FILE, "model/README.md", "report.html")
 """The last files that a run writes, in this order: once all exist, the run is finished."""
 
@@ -98,7 +100,7 @@ class RunFolder:
         for key in Recipe.model_fields:
             old, new = getattr(before, key), getattr(recipe, key)
             unknown = key not in before.model_fields_set and old is not None  # to the biomtl that started the run
-            if key != "output" and not unknown and not same_place(old, new):
+            if key not in INCIDENTAL and not unknown and not same_place(old, new):
                 raise InputError(f"{key} is {old!r}, now {new!r}", path=path, fix="resume with the recipe as it was")
         if before != recipe:  # the same under other names, such as those of a moved folder
             with atomic_file(path) as stream:
