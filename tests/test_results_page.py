@@ -10,11 +10,16 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 SCORES = ROOT / "benchmarks/results/public_six.json"
+LEVITATED = ROOT / "benchmarks/results/public_six_levitated.json"
 
 
 @pytest.fixture(scope="module")
 def rows() -> list[str]:
-    made = [sys.executable, str(ROOT / "benchmarks/public_six_table.py"), str(SCORES)]
+    return rows_of(SCORES)
+
+
+def rows_of(scores: Path) -> list[str]:
+    made = [sys.executable, str(ROOT / "benchmarks/public_six_table.py"), str(scores)]
     printed = subprocess.run(made, check=True, capture_output=True, text=True).stdout
     return [line for line in printed.splitlines() if line.startswith("| ") and "---" not in line]
 
@@ -22,6 +27,13 @@ def rows() -> list[str]:
 def test_the_results_page_has_every_row(rows: list[str]) -> None:
     page = (ROOT / "docs/results.md").read_text(encoding="utf-8").splitlines()
     assert len(rows) > 30
+    assert [row for row in rows if row not in page] == []
+
+
+def test_the_results_page_has_the_rows_with_levitated_markers() -> None:
+    page = (ROOT / "docs/results.md").read_text(encoding="utf-8").splitlines()
+    rows = [row for row in rows_of(LEVITATED) if row.count("|") == 10 and "±" in row]
+    assert len(rows) == 2
     assert [row for row in rows if row not in page] == []
 
 
