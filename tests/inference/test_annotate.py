@@ -20,6 +20,7 @@ from biomtl.errors import InputError
 from biomtl.formats import Document, Mention, Relation
 from biomtl.formats.model import check_writable
 from biomtl.inference.annotate import Annotator
+from biomtl.inference.drafts import Draft, Related
 from biomtl.inference.predict import predict_records
 from biomtl.inference.predictor import Predictor
 from biomtl.model import MultiTaskModel
@@ -232,6 +233,20 @@ def test_arguments_that_overlap_share_a_placeholder(predictor: Predictor, monkey
         "d", "Pola now", (), (Mention("1", "drug", ((0, 4),), "Pola"), Mention("2", "Chemical", ((0, 4),), "Pola"))
     )
     assert asked(annotator, [twice], monkeypatch) == {"ddi2013": []}
+
+
+def test_a_relation_that_is_there_already_is_written_once() -> None:
+    one, two = (Mention(name, "drug", ((start, start + 4),), "Pola") for name, start in (("T1", 0), ("T2", 9)))
+    kept = Relation("R1", "effect", (("Arg1", "T2"), ("Arg2", "T1")))
+    document = Document("d", "Pola and Pola", (), (one, two), (kept,))
+    sure = (("probability", "0.9000"),)
+    for directed, count in ((False, 1), (True, 2)):
+        draft = Draft(document, keep=True)
+        draft.relate(Related("effect", one, two, sure), directed=directed)
+        assert len(draft.relations) == count
+        assert draft.relations[-1].attributes == sure
+    draft.relate(Related("advise", two, one, sure), directed=False)
+    assert [relation.type for relation in draft.relations] == ["effect", "effect", "advise"]
 
 
 def test_relations_join_found_mentions(predictor: Predictor) -> None:

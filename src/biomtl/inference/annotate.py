@@ -171,11 +171,12 @@ class Annotator:
                     asked.setdefault(name, []).append(one.text)
             results = {name: iter(rows) for name, rows in self.predictor.ask(asked, advance=advance).items()}
             for draft, name, one in some:
+                directed = self.arguments[name].directed
                 if isinstance(one, Candidate):
                     for relation in related(tasks[name], next(results[name]), one.first, one.second):
-                        draft.relate(relation)
+                        draft.relate(relation, directed=directed)
                 else:
-                    draft.relate(one)
+                    draft.relate(one, directed=directed)
 
     def _parts(self, draft: Draft, name: str) -> Iterator[tuple[Draft, str, Candidate | Related]]:
         """A document's relations of a task that are known already, and the candidates that still have to be asked."""

@@ -82,6 +82,7 @@ class Draft:
         cuts = (Cut.of(document.text, span) for span in document_sentences(document))
         self.sentences = [cut for cut in cuts if cut.text]
         self.relations = list(document.relations) if keep else []
+        self._there = {(r.type, tuple(value for _, value in r.arguments)): i for i, r in enumerate(self.relations)}
         self.new: tuple[Mention, ...] = ()
         self.found: dict[tuple[str, Span], list[tuple[str, float]]] = {}  # what -> the tasks that found it, how surely
         self.labels: list[Mention] = []
@@ -202,8 +203,12 @@ class Draft:
         most = MOST_RELATED // length
         return sum(1 for _ in islice(argument_pairs(arguments, near, self.document.text), most + 1)) > most
 
-    def relate(self, related: Related) -> None:
-        """Add a relation.
+    def relate(self, related: Related, *, directed: bool) -> None:
+        """Add a relation; one that is already present is written once.
+
+        Args:
+            related: what a task found.
+            directed: whether the same relation the other way round is another one.
 
         Raises:
             InputError: the id of one of its mentions is another's too, and can't be changed.
@@ -212,6 +217,11 @@ class Draft:
         if unclear := self.unclear.intersection(ids):
             problem = f"document {self.document.id}: a relation of {min(unclear)[:40]!r}, the id of two mentions"
             raise InputError(problem, expected="one", fix="number the mentions anew, or annotate without --keep")
+        for pair in (ids,) if directed else (ids, ids[::-1]):
+            if (i := self._there.get((related.type, tuple(pair)))) is not None:
+                kept = self.relations[i]
+                self.relations[i] = replace(kept, attributes=kept.attributes + related.attributes)
+                return
         arguments = (("Arg1", ids[0]), ("Arg2", ids[1]))
         self.relations.append(Relation(next(self.names["R"]), related.type, arguments, related.attributes))
 
