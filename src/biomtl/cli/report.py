@@ -13,6 +13,7 @@ from biomtl.report.figures import write_figures
 from biomtl.report.page import gather, write_report
 from biomtl.report.scores import Baseline, Tested
 from biomtl.results import FILE, Results, SplitScore, run_folder
+from biomtl.study.arms import ScoredRun, gold_of
 from biomtl.study.compare import compare_runs
 from biomtl.suite import Suite, load_suite
 from biomtl.tasks.task import Split
@@ -66,13 +67,7 @@ def gold_records(run: Path, results: Results, data: str | None) -> Suite | None:
     if data is not None:
         return load_suite(data, known)
     try:
-        if (run / "recipe.yaml").is_file():
-            recipe = load_recipe(run / "recipe.yaml")
-            own = {name: definition for name, definition in recipe.own_tasks.items() if name in known}
-            return load_suite(recipe.suite, known, own)
-        source = results.provenance.get("suite")
-        if isinstance(source, str):
-            return load_suite(source, known)
+        return Suite([gold_of(name, [ScoredRun(run, results)]) for name in known])
     except InputError as error:
         say(f"no errors are shown: {error}")
     return None

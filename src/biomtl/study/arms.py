@@ -162,11 +162,15 @@ def gold_suite(arms: Sequence[Arm], tasks: Sequence[str], data: str | None) -> S
     """
     if data is not None:
         return load_suite(data, tasks)
-    return Suite([_gold_of(task, [run for arm in arms for run in arm.runs[task]]) for task in tasks])
+    return Suite([gold_of(task, [run for arm in arms for run in arm.runs[task]]) for task in tasks])
 
 
-def _gold_of(task: str, runs: Sequence[ScoredRun]) -> TaskData:
-    """A task's data where the first recipe says that they are, or the first evaluation."""
+def gold_of(task: str, runs: Sequence[ScoredRun]) -> TaskData:
+    """A task's data where the first recipe says that they are, or the first evaluation.
+
+    Raises:
+        InputError: none says it, or they can't be read.
+    """
     own: dict[str, TaskDefinition] = {}
     if recipes := [run.folder / "recipe.yaml" for run in runs if (run.folder / "recipe.yaml").is_file()]:
         place = recipes[0]
