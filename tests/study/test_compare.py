@@ -95,6 +95,18 @@ def test_an_arm_of_single_task_runs_and_one_of_seeds(tmp_path: Path, suite: Path
         compare_runs([str(tmp_path / "a"), str(tmp_path / "joint")])
 
 
+def test_runs_with_other_seeds_are_paired_in_order(tmp_path: Path, suite: Path) -> None:
+    for arm, seeds in (("a", (1, 2)), ("b", (2, 3)), ("c", (2, 1))):
+        for place, seed in enumerate(seeds):
+            write_run(tmp_path / arm / f"{place}", suite, 2 + seed, seed=seed)
+    found = compare_runs([str(tmp_path / arm) for arm in "abc"], resamples=100)
+    assert found.other_seeds == ("b",)
+    assert "b: other seeds than a, so the runs are paired in the order of their seeds." in notes(found)
+    same = compare_runs([str(tmp_path / arm) for arm in "ac"], resamples=100)
+    assert not same.other_seeds
+    assert not any("paired in the order" in note for note in notes(same))
+
+
 def test_runs_by_a_pattern(tmp_path: Path, suite: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The stages of a recipe that was trained with several seeds."""
     for seed in (1, 2):
@@ -241,7 +253,7 @@ def test_names_stay_whole_in_a_terminal_of_80_columns() -> None:
     test = paired.Test(0.053, 0.029, 0.079, 0.001, 0.001, 50)
     cells = {"alone": Cell(0.628, None), "joint": Cell(0.681, None, test, 0.0001, "win")}
     arms, metrics, ranks = ("alone", "joint"), {name: "entity F1"}, {"alone": 2.0, "joint": 1.0}
-    found = Comparison("dev", arms, (name,), (), metrics, {name: cells, MEAN: cells}, ranks, 1, 100, 0, 0.05)
+    found = Comparison("dev", arms, (name,), (), metrics, {name: cells, MEAN: cells}, ranks, 1, (), 100, 0, 0.05)
     shown = io.StringIO()
     Console(file=shown, width=80).print(console_table(found))
     first = [line.split("│")[0].strip() for line in shown.getvalue().splitlines()]

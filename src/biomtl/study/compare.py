@@ -49,6 +49,7 @@ class Comparison:
         cells: by task, then by arm; the task ``mean`` is the mean over the tasks, in which errors count as negative.
         ranks: each arm's mean rank over the tasks, 1 for the best.
         runs: runs per task and arm.
+        other_seeds: arms with several runs whose seeds are not the baseline's, paired in the order of the seeds.
         resamples: of either test.
         seed: of both.
         level: below which a corrected p-value counts.
@@ -62,6 +63,7 @@ class Comparison:
     cells: dict[str, dict[str, Cell]]
     ranks: dict[str, float]
     runs: int
+    other_seeds: tuple[str, ...]
     resamples: int
     seed: int
     level: float
@@ -155,10 +157,17 @@ def compare_arms(
         cells=cells,
         ranks=dict(zip(names, map(float, ranks), strict=True)),
         runs=max(len(arms[0].runs[task]) for task in tasks),
+        other_seeds=tuple(name for name, arm in zip(names, arms, strict=True) if _other_seeds(arms[0], arm, tasks)),
         resamples=resamples,
         seed=seed,
         level=level,
     )
+
+
+def _other_seeds(base: Arm, other: Arm, tasks: Sequence[str]) -> bool:
+    """Whether a task with several runs in each arm has other seeds in one than in the other."""
+    seeds = [[[run.seed for run in arm.runs[task]] for task in tasks] for arm in (base, other)]
+    return any(len(one) > 1 and one != two for one, two in zip(*seeds, strict=True))
 
 
 def _cell(arm: Arm, task: str, split: Split) -> Cell:

@@ -56,6 +56,9 @@ def notes(comparison: Comparison, marks: str = "+ and - mark") -> list[str]:
         lines.append(f"Intervals from few documents say little and are usually too narrow: {', '.join(rare)}.")
     if comparison.runs > 1:
         lines.append(f"Means of {comparison.runs} runs with different seeds, ± their standard deviation.")
+    if comparison.other_seeds:
+        others = f"{', '.join(comparison.other_seeds)}: other seeds than {comparison.arms[0]}"
+        lines.append(f"{others}, so the runs are paired in the order of their seeds.")
     if comparison.left_out:
         lines.append(f"Not compared, as not all have it: {', '.join(comparison.left_out)}.")
     return lines
