@@ -103,6 +103,17 @@ def scores(runs: Mapping[str, Any], arm: str, split: str) -> Scores:
     return found
 
 
+def better(runs: Mapping[str, Any], arm: str, split: str) -> Scores:
+    """Of each task and seed the single-task model or an arm's, whichever has the better score on dev."""
+    chosen: Scores = {}
+    ours, alone = ({where: scores(runs, name, where) for where in ("dev", split)} for name in (arm, "alone"))
+    for task in ours["dev"].keys() & alone["dev"].keys():
+        for seed in ours["dev"][task].keys() & alone["dev"][task].keys():
+            best = max((alone, ours), key=lambda one: one["dev"][task][seed])
+            chosen.setdefault(task, {})[seed] = best[split][task][seed]
+    return chosen
+
+
 def by_seed(found: Scores, tasks: Iterable[str]) -> dict[str, float]:
     """The mean over tasks of each seed that has them all."""
     names = list(tasks)
@@ -142,7 +153,10 @@ def tokens(runs: Mapping[str, Any], arm: str) -> float:
 
 
 def table(runs: Mapping[str, Any], split: str) -> str:
-    """One row per arm: scores of each task, their mean, and its difference from single-task models."""
+    """One row per arm: scores of each task, their mean, and its difference from single-task models.
+
+    On test, an arm of single-task runs has a second row: per task and seed this model or that trained alone, by dev.
+    """
     heads = [shown for shown, _ in TASKS.values()]
     lines = [
         f"| {split} | " + " | ".join(heads) + " | mean | difference from alone |",
@@ -150,14 +164,23 @@ def table(runs: Mapping[str, Any], split: str) -> str:
     ]
     base = by_seed(scores(runs, "alone", split), TASKS)
     for arm, title in ARMS.items():
-        found = scores(runs, arm, split)
-        if not found:
+        if not (found := scores(runs, arm, split)):
             continue
-        cells = [spread(found.get(task, {}).values()) for task in TASKS]
-        means = by_seed(found, TASKS)
-        gap = "" if arm == "alone" else difference(means, base)
-        lines.append(f"| {title} | " + " | ".join([*cells, spread(means.values()), gap]) + " |")
+        lines.append(row(title, found, base))
+        if split == "test" and arm.endswith("-each"):
+            lines.append(row("of these and those alone, the better on dev", better(runs, arm, split), base))
     return "\n".join(lines)
+
+
+def row(title: str, found: Scores, base: Mapping[str, float]) -> str:
+    """An arm's scores by task, their mean, and its difference from single-task models."""
+    means = by_seed(found, TASKS)
+    gap = "" if means == base else difference(means, base)
+    return (
+        f"| {title} | "
+        + " | ".join([*(spread(found.get(task, {}).values()) for task in TASKS), spread(means.values()), gap])
+        + " |"
+    )
 
 
 def gaps(runs: Mapping[str, Any], arm: str, split: str) -> str:

@@ -51,7 +51,14 @@ def test_all_stages_stopped_and_resumed(
     (tmp_path / "joint").rename(tmp_path / "whole")
     table = json.loads((tmp_path / "whole" / "comparison.json").read_text())
     assert (table["arms"], table["tasks"], table["split"]) == (["alone", "joint", "each"], TASKS, "test")
-    assert "| mean |" in (tmp_path / "whole" / "comparison.md").read_text()
+    assert list(table["best_on_dev"]) == TASKS
+    for task, best in table["best_on_dev"].items():
+        run = "joint" if best["stage"] == "joint" else f"{best['stage']}/{task}"
+        scores = json.loads((tmp_path / "whole" / run / "metrics.json").read_text())["tasks"][task]
+        assert (best["dev"], best["test"]) == (scores["dev"]["value"], scores["test"]["value"])
+    page = (tmp_path / "whole" / "comparison.md").read_text()
+    assert "| mean |" in page
+    assert f"- Best on dev: {TASKS[0]}: " in page
 
     recipe = make_recipe(keys_of(bert, small_suite, tmp_path / "broken", stages=FOUR))
     original, steps = RunLog.step, iter(range(1, 1000))

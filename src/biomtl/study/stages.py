@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from biomtl.report.console import table_console
 from biomtl.results import FILE, Results
 from biomtl.storage.files import atomic_file, refuse_existing, write_json
 from biomtl.storage.structured import read_json
+from biomtl.study.best import best_on_dev, sentence
 from biomtl.study.compare import compare_runs
 from biomtl.study.stage_plan import FINAL, StageRun, plan_stages, teacher_folders
 from biomtl.study.tables import console_table, markdown
@@ -245,7 +247,11 @@ def _compare(folder: Path, recipe: Recipe, runs: Sequence[StageRun], console: Co
     for name in dict.fromkeys(run.stage for run in runs if run.stage in FINAL and run.stage not in stages):
         console.print(f"stage {name}: not in the table, as it isn't scored on {split}", markup=False)
     found = compare_runs([str(folder / name) for name in stages], split)
-    for suffix, text in ((".json", json.dumps(found.to_dict(), indent=2) + "\n"), (".md", markdown(found))):
+    best = best_on_dev(runs)
+    content = {**found.to_dict(), "best_on_dev": {task: asdict(one) for task, one in best.items()}}
+    texts = {".json": json.dumps(content, indent=2) + "\n", ".md": f"{markdown(found)}- {sentence(best)}\n"}
+    for suffix, text in texts.items():
         with atomic_file(folder / f"{COMPARISON}{suffix}") as stream:
             stream.write(text)
     console.print(console_table(found))
+    console.print(sentence(best), markup=False, highlight=False)
