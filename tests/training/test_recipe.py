@@ -313,3 +313,26 @@ def test_no_task_is_named_like_the_mean_over_tasks() -> None:
     own = {"type": "classification", "files": {"train": "train.csv"}}
     with pytest.raises(InputError, match="a task named 'mean', which is what tables call the mean over tasks"):
         make_recipe({"tasks": {"mean": own}})
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        ("{learning_rat: 1e-4}", "mine.yaml:4: stages: joint: unknown key 'learning_rat', did you mean"),
+        (
+            "\n      seed: 3\n      bf16: perhaps",
+            "mine.yaml:6: stages: joint: bf16: 'perhaps', expected a valid boolean",
+        ),
+    ],
+)
+def test_the_line_of_a_stage_key(write, keys: str, expected: str) -> None:
+    assert expected in message(write, f"tasks: [hoc]\nstages:\n  - alone\n  - joint: {keys}\n")
+
+
+def test_keys_of_single_tasks_in_a_stage_are_checked(write) -> None:
+    recipe = "tasks: [hoc]\nstages:\n  - alone:\n      by_task:\n        hoc: {sed: 3}\n"
+    assert "stages: alone: hoc: unknown key 'sed', did you mean 'seed'?" in message(write, recipe)
+    said = message(write, "tasks: [hoc]\n", "stages=[{joint: {seed: x}}]")
+    assert said.startswith("command line: stages: joint: seed: 'x'")
+    kept = load_recipe(write("tasks: [hoc]\nstages:\n  - joint: {lr_gamma: 0.5}\n"))  # contradicts, which the plan says
+    assert kept.stages[0].keys == {"lr_gamma": 0.5}

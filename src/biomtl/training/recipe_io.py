@@ -120,15 +120,40 @@ def make_recipe(values: Mapping[str, Any], *, path: str | Path | None = None, li
         InputError: unknown or contradictory keys, impossible values; the first by line.
     """
     try:
-        return Recipe.model_validate(values)
+        recipe = Recipe.model_validate(values)
     except ValidationError as error:
         # An unknown key before the one that is missing, which it was probably meant to be.
         found = sorted(error.errors(), key=lambda problem: problem["type"] == "missing")
-        problems = [_explain(dict(problem)) for problem in found]
-        placed = [(_line(lines or {}, problem.keys), problem) for problem in problems]
-        line, first = min(placed, key=lambda pair: (pair[0] is None, pair[0] or 0))
-        where = COMMAND_LINE if line == 0 else path
-        raise InputError(first.found, path=where, line=line or None, expected=first.expected, fix=first.fix) from error
+        raise _first([_explain(dict(problem)) for problem in found], path, lines) from error
+    if problems := list(_of_stages(recipe)):
+        raise _first(problems, path, lines)
+    return recipe
+
+
+def _first(problems: Sequence[Problem], path: str | Path | None, lines: Lines | None) -> InputError:
+    """The error of the first problem by line."""
+    placed = [(_line(lines or {}, problem.keys), problem) for problem in problems]
+    line, first = min(placed, key=lambda pair: (pair[0] is None, pair[0] or 0))
+    where = COMMAND_LINE if line == 0 else path
+    return InputError(first.found, path=where, line=line or None, expected=first.expected, fix=first.fix)
+
+
+def _of_stages(recipe: Recipe) -> Iterator[Problem]:
+    """Keys of stages that no recipe has, and values that none may have; what contradicts other keys is found later."""
+    for index, stage in enumerate(recipe.stages):
+        place: Keys = ("stages", f"[{index}]", stage.name)
+        given = [(key, value, str(stage.name), (*place, key)) for key, value in stage.keys.items()]
+        for task, keys in stage.by_task.items():
+            name = f"{stage.name}: {task}"
+            given += [(key, value, name, (*place, "by_task", task, key)) for key, value in keys.items()]
+        for key, value, name, where in given:
+            try:
+                Recipe.model_validate({key: value})
+            except ValidationError as error:
+                for problem in error.errors():
+                    if problem["type"] not in ("contradiction", "missing"):
+                        explained = _explain(dict(problem))
+                        yield explained._replace(found=f"stages: {name}: {explained.found}", keys=[where])
 
 
 def located(recipe: Recipe, folder: Path) -> Recipe:
