@@ -32,19 +32,18 @@ def test_the_results_page_has_every_row(rows: list[str]) -> None:
 
 def test_the_results_page_has_the_rows_with_levitated_markers() -> None:
     page = (ROOT / "docs/results.md").read_text(encoding="utf-8").splitlines()
-    rows = [row for row in rows_of(LEVITATED) if row.count("|") == 10 and "±" in row]
-    assert len(rows) == 2
+    rows = [row for row in rows_of(LEVITATED) if "±" in row or row.count(" to ") > 1]
+    assert len(rows) > 7
     assert [row for row in rows if row not in page] == []
 
 
-def test_the_readme_has_the_means(rows: list[str]) -> None:
+def test_the_readme_has_the_means() -> None:
     page = (ROOT / "README.md").read_text(encoding="utf-8")
-    test = {row.split(" | ")[0].removeprefix("| "): row for row in rows[:10]}
+    test = {row.split(" | ")[0].removeprefix("| "): row for row in reversed(rows_of(LEVITATED)) if "±" in row}
     for arm in (
         "six models, each task alone",
-        "joint, losses weighted equally",
-        "joint, weight 4, distilled",
-        "joint, weight 4, distilled, then each task",
+        "joint, balanced weights, distilled",
+        "joint, balanced weights, distilled, then each task",
     ):
         means = [cell.split(" ± ")[0] for cell in test[arm].split(" | ")[1:7]]
         assert " | ".join(means) in page, arm
