@@ -87,9 +87,8 @@ def test_raw_questions_with_candidates_are_ranked(trained: tuple[Path, str], tmp
     run("predict", str(folder), str(tmp_path / "in.jsonl"), "--task", "answer", "--out", str(tmp_path / "out.jsonl"))
     found = [json.loads(line)["tasks"]["answer"] for line in (tmp_path / "out.jsonl").read_text().splitlines()]
     assert [len(answer["probabilities"]) for answer in found] == [2, 3, 2, 2]
-    assert all(
-        answer["label"] == max(range(len(p)), key=p.__getitem__) for answer in found for p in [answer["probabilities"]]
-    )
+    for answer in found:  # written probabilities have six digits, so that two may be equal
+        assert answer["probabilities"][answer["label"]] == max(answer["probabilities"])
 
 
 def test_own_relations_are_scored_and_audited(trained: tuple[Path, str]) -> None:
