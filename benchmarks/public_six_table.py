@@ -176,11 +176,8 @@ def row(title: str, found: Scores, base: Mapping[str, float]) -> str:
     """An arm's scores by task, their mean, and its difference from single-task models."""
     means = by_seed(found, TASKS)
     gap = "" if means == base else difference(means, base)
-    return (
-        f"| {title} | "
-        + " | ".join([*(spread(found.get(task, {}).values()) for task in TASKS), spread(means.values()), gap])
-        + " |"
-    )
+    cells = [spread(found.get(task, {}).values()) for task in TASKS]
+    return f"| {title} | " + " | ".join([*cells, spread(means.values()), gap]) + " |"
 
 
 def gaps(runs: Mapping[str, Any], arm: str, split: str) -> str:

@@ -48,3 +48,9 @@ def test_dev_decides_whatever_test_says(tmp_path: Path) -> None:
     assert sentence(best) == (
         "Best on dev: a: alone (0.800, on test 0.500); b: joint (0.700, on test 0.600); score: joint (0.200)."
     )
+
+
+def test_without_a_choice_there_is_no_best(tmp_path: Path) -> None:
+    """Such as stages that train on dev, too, and a task that only one stage has."""
+    alone = write_run(tmp_path, "alone", {"a": {"dev": 0.8, "test": 0.5}})
+    assert best_on_dev([alone, write_run(tmp_path, "joint", {"a": {"test": 0.9}, "b": {"dev": 0.9}})]) == {}

@@ -111,6 +111,17 @@ def test_a_task_without_dev_is_found_before_the_first_stage_trains(bert: Path, t
 
 
 @pytest.mark.slow
+def test_stages_that_train_on_dev_name_no_best_one(
+    bert: Path, small_suite: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keys = keys_of(bert, small_suite, tmp_path / "run", stages=["alone", "joint"], train_on="train+dev")
+    keys = {key: value for key, value in keys.items() if not key.startswith(("eval", "metric"))}
+    folder = train_stages(make_recipe(keys))
+    assert json.loads((folder / "comparison.json").read_text())["best_on_dev"] == {}
+    assert "Best on dev" not in (folder / "comparison.md").read_text() + capsys.readouterr().out
+
+
+@pytest.mark.slow
 def test_stages_trained_anew_and_stopped(
     bert: Path, small_suite: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -29,7 +29,7 @@ def best_on_dev(runs: Iterable[StageRun]) -> dict[str, Best]:
     """Each task's best model on dev; of equal ones the joint model, which serves other tasks, too.
 
     Args:
-        runs: finished runs of stages. Tasks that none scored on dev are left out.
+        runs: finished runs of stages. Tasks that fewer than two of them scored on dev are left out.
     """
     found: dict[str, list[tuple[float, bool, Best]]] = {}
     for run in runs:
@@ -40,7 +40,7 @@ def best_on_dev(runs: Iterable[StageRun]) -> dict[str, Best]:
         for task, score in results.on("dev").items():
             best = Best(run.stage, score.value, test[task].value if task in test else None)
             found.setdefault(task, []).append((_goodness(score), run.stage == "joint", best))
-    return {task: max(own, key=lambda one: one[:2])[2] for task, own in found.items()}
+    return {task: max(own, key=lambda one: one[:2])[2] for task, own in found.items() if len(own) > 1}
 
 
 def _goodness(score: SplitScore) -> float:

@@ -249,9 +249,12 @@ def _compare(folder: Path, recipe: Recipe, runs: Sequence[StageRun], console: Co
     found = compare_runs([str(folder / name) for name in stages], split)
     best = best_on_dev(runs)
     content = {**found.to_dict(), "best_on_dev": {task: asdict(one) for task, one in best.items()}}
-    texts = {".json": json.dumps(content, indent=2) + "\n", ".md": f"{markdown(found)}- {sentence(best)}\n"}
+    choice = [sentence(best)] if best else []  # stages that train on dev, too, aren't scored there
+    page = markdown(found) + "".join(f"- {line}\n" for line in choice)
+    texts = {".json": json.dumps(content, indent=2) + "\n", ".md": page}
     for suffix, text in texts.items():
         with atomic_file(folder / f"{COMPARISON}{suffix}") as stream:
             stream.write(text)
     console.print(console_table(found))
-    console.print(sentence(best), markup=False, highlight=False)
+    for line in choice:
+        console.print(line, markup=False, highlight=False)
