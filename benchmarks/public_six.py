@@ -292,10 +292,11 @@ class Arms:
         yield self.mixed("adapted-distilled", seed, **from_adapted, distill=teach)
 
     def ensemble(self, seed: int, teach: Keys) -> Run:
-        """A joint run whose teachers are the single-task models of all seeds."""
+        """A longer joint run whose teachers are the single-task models of all seeds."""
         needs = tuple(f"alone/{task}/{other}" for task in TASKS for other in self.seeds)
         teach = {**teach, "teachers": {task: self.all_seeds(task) for task in TASKS}, "folder": self.shared_folder}
-        return self.mixed("ensemble-distilled", seed, needs, distill=teach, **BALANCED_RUN)
+        longer = {**BALANCED_RUN, "num_train_epochs": JOINT_EPOCHS}
+        return self.mixed("ensemble-distilled", seed, needs, distill=teach, **longer)
 
     def alone_distilled(self, task: str, seed: int) -> Run:
         """A task by itself with the ensemble's teachers: what distillation is worth without other tasks."""

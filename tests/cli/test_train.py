@@ -102,6 +102,21 @@ def test_an_impossible_recipe(command: Command, place: Path, override: str, mess
     assert_refused(command, place, message, overrides=(override,))
 
 
+def test_stages_that_contradict_the_recipe(command: Command, place: Path) -> None:
+    whole = "encoder: {}\nsuite: {}\ntasks: [cls-text]\nstages:\n  - alone\n  - joint:\n      {}\n"
+    for stage, message in (
+        ("output: x", "r.yaml:6: stages: joint: output can't be changed by a stage, leave it out"),
+        ("by_task: {cls-text: {seed: 2}}", "r.yaml:6: stages: joint: by_task, but it is one run of all tasks"),
+        ("tasks: []", "r.yaml:6: stages: joint: tasks is empty, expected names out of cls-text"),
+        ("distill: {teachers: alone}\nadapt: {}", "r.yaml:4: adapt without a stage adapt"),
+    ):
+        (place / "r.yaml").write_text(whole.format(place / "encoder", place / "suite", stage))
+        assert_refused(command, place, f"{place}/{message}")
+    message = "command line: stages: each without joint, add joint, whose model each task starts from"
+    (place / "r.yaml").write_text(f"encoder: {place / 'encoder'}\nsuite: {place / 'suite'}\ntasks: [cls-text]\n")
+    assert_refused(command, place, message, overrides=("stages=[each]",))
+
+
 def test_a_file_that_is_not_a_recipe(command: Command, place: Path) -> None:
     assert_one_line(command("train", place / "missing.yaml"), f"{place / 'missing.yaml'}: no such file")
     (place / "r.yaml").write_text("seed: 1\nlearning_rat: 1\n")

@@ -12,7 +12,7 @@ from biomtl.report.console import table_console
 from biomtl.study import studies
 from biomtl.study.jobs import study_folder
 from biomtl.study.tune import tune as search
-from biomtl.training.recipe_io import load_recipe
+from biomtl.training.recipe_io import load_recipe, placing_stages
 
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown", no_args_is_help=True)
 RecipePath = Annotated[Path, typer.Argument(help="Recipe file (YAML).", show_default=False)]
@@ -40,14 +40,9 @@ def seeds(
     workers: Workers = 1,
 ) -> None:
     """Compute mean, standard deviation and interval of every score over several seeds."""
-    studies.seeds(
-        load_recipe(recipe, overrides or []),
-        study_folder(out),
-        count,
-        table_console(),
-        split=split.value,
-        workers=workers,
-    )
+    loaded, where = load_recipe(recipe, overrides or []), study_folder(out)
+    with placing_stages(recipe, overrides or []):
+        studies.seeds(loaded, where, count, table_console(), split=split.value, workers=workers)
 
 
 @app.command()
@@ -64,10 +59,9 @@ def ablate(
     workers: Workers = 1,
 ) -> None:
     """Compare the recipe with the same recipe without each of its methods."""
-    loaded = load_recipe(recipe, overrides or [])
-    studies.ablate(
-        loaded, study_folder(out), table_console(), keys=key or [], count=count, split=split.value, workers=workers
-    )
+    loaded, where = load_recipe(recipe, overrides or []), study_folder(out)
+    with placing_stages(recipe, overrides or []):
+        studies.ablate(loaded, where, table_console(), keys=key or [], count=count, split=split.value, workers=workers)
 
 
 @app.command()
@@ -80,8 +74,9 @@ def pairwise(
     workers: Workers = 1,
 ) -> None:
     """Measure what each task gains from each other one: all pairs against all single tasks, with a heat map."""
-    loaded = load_recipe(recipe, overrides or [])
-    studies.pairwise(loaded, study_folder(out), table_console(), count=count, split=split.value, workers=workers)
+    loaded, where = load_recipe(recipe, overrides or []), study_folder(out)
+    with placing_stages(recipe, overrides or []):
+        studies.pairwise(loaded, where, table_console(), count=count, split=split.value, workers=workers)
 
 
 @app.command()
@@ -95,4 +90,6 @@ def tune(
     workers: Workers = 1,
 ) -> None:
     """Search the recipe's space (`tune`) for the best dev score."""
-    search(load_recipe(recipe, overrides or []), study_folder(out), trials, table_console(), workers=workers)
+    loaded, where = load_recipe(recipe, overrides or []), study_folder(out)
+    with placing_stages(recipe, overrides or []):
+        search(loaded, where, trials, table_console(), workers=workers)

@@ -13,7 +13,7 @@ import biomtl
 from biomtl import training
 from biomtl.cli.say import say
 from biomtl.cli.verify import NoVerify
-from biomtl.training.recipe_io import load_recipe
+from biomtl.training.recipe_io import load_recipe, placing_stages
 
 
 def train(
@@ -39,6 +39,7 @@ def train(
     chosen = load_recipe(recipe, overrides or [])
     # A recipe with stages is several runs and a comparison; any other is one run. Both are imported on first use.
     run = biomtl.train if chosen.stages else training.train
-    done = run(chosen, resume=resume, overwrite=overwrite, command=command)
+    with placing_stages(recipe, overrides or []):
+        done = run(chosen, resume=resume, overwrite=overwrite, command=command)
     if done.metrics:  # of several processes, only the first has them
         say(f"run folder: {done.folder}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
@@ -154,6 +155,24 @@ def _of_stages(recipe: Recipe) -> Iterator[Problem]:
                     if problem["type"] not in ("contradiction", "missing"):
                         explained = _explain(dict(problem))
                         yield explained._replace(found=f"stages: {name}: {explained.found}", keys=[where])
+
+
+@contextmanager
+def placing_stages(path: Path, overrides: Sequence[str]) -> Iterator[None]:
+    """Give file and line to errors about a recipe's stages, which are planned only after it has been read."""
+    try:
+        yield
+    except InputError as error:
+        words = error.found.split(": ", 2)
+        if error.path is not None or words[0] not in ("stages", "stages without tasks", "adapt without a stage adapt"):
+            raise
+        values, lines = _read(path := recipe_file(path))
+        for override in overrides:
+            _override(values, lines, override)
+        name = words[1] if len(words) > 2 else ""
+        stage = [keys for keys in lines if keys[0] == "stages" and len(keys) < 4 and keys[-1] == name]
+        placed = _first([Problem(error.found, error.expected, error.fix, stage or [("stages",)])], path, lines)
+        raise placed from error
 
 
 def located(recipe: Recipe, folder: Path) -> Recipe:
