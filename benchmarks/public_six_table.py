@@ -168,7 +168,7 @@ def table(runs: Mapping[str, Any], split: str) -> str:
             continue
         lines.append(row(title, found, base))
         if split == "test" and arm.endswith("-each"):
-            lines.append(row("of these and those alone, the better on dev", better(runs, arm, split), base))
+            lines.append(row("for each task this or alone, the better on dev", better(runs, arm, split), base))
     return "\n".join(lines)
 
 

@@ -75,12 +75,12 @@ def annotate(
     no_verify: NoVerify = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
 ) -> None:
-    """Annotate documents with every task of a model, in one encoder pass per text, with document offsets.
+    """Annotate documents with every task of a model; offsets are those of the document.
 
     A plain text file is one document, a folder has one per `.txt`; JSON lines have `text` (and `id`; other keys are
     kept). Sentences are split as in training. Mentions have `task` and `probability`; labels become annotations of type
     `Sentence` over the sentence; negative classes are not written. Relation tasks classify every suitable pair of
-    mentions. Tasks that can't be applied or written are reported, and those that take a second encoder pass.
+    mentions. Tasks that are skipped or need a second encoder pass are reported.
 
     Example: `biomtl annotate runs/quickstart abstracts.pubtator --out annotated.xml`
     """

@@ -37,12 +37,12 @@ COMMANDS: Mapping[str, str] = {
     "compare": "Compare runs task by task with the first: differences, paired tests, wins and ranks.",
     "leaderboard": "Show runs beside published scores: test split, with the sources and where the protocols differ.",
     "study": (
-        "Train many runs of one recipe: over seeds, without each method, over pairs of tasks, or to tune values."
+        "Train many runs of one recipe: several seeds, ablations, pairs of tasks, or hyperparameter tuning."
     ),
     "reproduce": "Run a paper's experiments and compare the figures with the published ones.",
     "merge": "Merge models that were trained from one encoder into one model with the heads of all.",
     "predict": "Label raw text with every task of a model, in one encoder pass; one JSON line per text.",
-    "annotate": ("Annotate documents with every task of a model, in one encoder pass per text, with document offsets."),
+    "annotate": ("Annotate documents with every task of a model; offsets are those of the document."),
     "embed": ("Write word vectors from every layer: one dataset per sentence, numbered from 0, layers x words x dim."),
     "convert": "Convert a TensorFlow BERT, an MT-DNN `.pt`, an ELMo or a fine-tuned Hugging Face model.",
     "export": "Write a task's head as a stock `transformers` model, or heads as one ONNX graph.",

@@ -20,14 +20,14 @@ Out = Annotated[
     Path, typer.Option("--out", help="Folder of the study; finished runs in it are kept.", show_default=False)
 ]
 Overrides = Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Recipe keys to set.")]
-Count = Annotated[int, typer.Option("--seeds", help="Number of seeds for each run, from the recipe's on.", min=1)]
+Count = Annotated[int, typer.Option("--seeds", help="Number of seeds, counting up from the recipe's.", min=1)]
 Where = Annotated[SplitName, typer.Option("--split", help="Split to compare on; test is not used otherwise.")]
 Workers = Annotated[int, typer.Option("--workers", help="Runs in parallel, each in its own process.", min=1)]
 
 
 @app.callback()
 def study() -> None:
-    """Train many runs of one recipe: over seeds, without each method, over pairs of tasks, or to tune values."""
+    """Train many runs of one recipe: several seeds, ablations, pairs of tasks, or hyperparameter tuning."""
 
 
 @app.command()
@@ -89,7 +89,7 @@ def tune(
     ] = 20,
     workers: Workers = 1,
 ) -> None:
-    """Search the recipe's space (`tune`) for the best dev score."""
+    """Tune hyperparameters on dev; the recipe's key `tune` is the search space."""
     loaded, where = load_recipe(recipe, overrides or []), study_folder(out)
     with placing_stages(recipe, overrides or []):
         search(loaded, where, trials, table_console(), workers=workers)

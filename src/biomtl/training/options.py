@@ -105,12 +105,12 @@ class DistillOptions(Options):
     )
     gold_to: Unit = Field(1.0, description="That share at the last step; in between it changes linearly.")
     unlabelled: Texts = Field(
-        (), description="Tasks whose texts are also labelled by the teachers of the others among them; `*` for all."
+        (), description="Tasks whose teachers also label each other's texts; `*` for all."
     )
     pairs: Natural = Field(
         0,
-        description="For each of these tasks that compares two texts, this many pairs of neighbouring texts of the "
-        "others, which only its teachers label.",
+        description="For each text-pair task among these, this many extra pairs of neighbouring texts of the others, "
+        "labelled by its teachers only.",
     )
     folder: str | None = Field(
         None,

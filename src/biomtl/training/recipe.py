@@ -100,7 +100,7 @@ class Recipe(BaseModel):
     )
     train_on: Literal["train", "train+dev"] = Field(
         "train",
-        description="Training splits; `train+dev` leaves nothing for model selection, the last step's model is kept.",
+        description="Training splits; `train+dev` leaves no data for model selection: the last step's model is kept.",
     )
     exclude_overlap: bool = Field(
         False, description="Drop training rows whose document or text is scored in one of the run's tasks."
