@@ -36,9 +36,7 @@ COMMANDS: Mapping[str, str] = {
     "report": "Write a run's `report.html` again: scores, curves, confusion, errors and provenance on one page.",
     "compare": "Compare runs task by task with the first: differences, paired tests, wins and ranks.",
     "leaderboard": "Show runs beside published scores: test split, with the sources and where the protocols differ.",
-    "study": (
-        "Train many runs of one recipe: several seeds, ablations, pairs of tasks, or hyperparameter tuning."
-    ),
+    "study": ("Train many runs of one recipe: several seeds, ablations, pairs of tasks, or hyperparameter tuning."),
     "reproduce": "Run a paper's experiments and compare the figures with the published ones.",
     "merge": "Merge models that were trained from one encoder into one model with the heads of all.",
     "predict": "Label raw text with every task of a model, in one encoder pass; one JSON line per text.",

@@ -104,9 +104,7 @@ class DistillOptions(Options):
         0.0, description="Share of gold in the target at the first step, the rest is the teachers'."
     )
     gold_to: Unit = Field(1.0, description="That share at the last step; in between it changes linearly.")
-    unlabelled: Texts = Field(
-        (), description="Tasks whose teachers also label each other's texts; `*` for all."
-    )
+    unlabelled: Texts = Field((), description="Tasks whose teachers also label each other's texts; `*` for all.")
     pairs: Natural = Field(
         0,
         description="For each text-pair task among these, this many extra pairs of neighbouring texts of the others, "
