@@ -211,7 +211,7 @@ def test_relations_of_documents(command: Callable[..., Any]) -> None:
     [
         ("first: Drug, secnd: Illness", "--relation: unknown key 'secnd', did you mean 'second'?"),
         ("first: Drug", "--relation: no 'second', expected first and second"),
-        ("first: Drug, second: Illness, unit: page", "--relation 'page', expected"),
+        ("first: Drug, second: Illness, unit: page", "--relation: unit 'page', expected 'sentence'"),
         ("Drug and Illness]", "expected a mapping, such as {first: drug, second: gene}"),
     ],
 )

@@ -113,6 +113,36 @@ def test_documents_without_an_argument_s_mentions_are_reported(command: Command,
     assert ended.err == f"biomtl: rel-mask had no pairs: {source} has no mentions of its arguments (drug)\n"
 
 
+def test_documents_whose_pairs_need_a_word(command: Command, related: Path, tmp_path: Path) -> None:
+    text = "Rimu zalpidine pola. Vono korinosis."
+    apart = document(text, ("Drug", "zalpidine"), ("Illness", "korinosis"))
+    source = tiny.write_rows(tmp_path / "in.jsonl", [apart])
+    ended = command("predict", related, source, "--task", "rel-mask")
+    said = f"rel-mask had no pairs: {source} has no two mentions that it asks about (unit: sentence)"
+    assert (ended.code, ended.out, ended.err) == (0, "", f"biomtl: {said}\n")
+    value = document("Rimu zalpidine pola korinosis.", ("Drug", "zalpidine"), ("Illness", "korinosis"))
+    for mention in value["mentions"]:
+        mention["id"] = "m"
+    ended = command("predict", related, tiny.write_rows(source, [value]), "--task", "rel-mask")
+    assert [row["id"] for row in lines(ended.out)] == ["d1.T0.T1"]
+    assert ended.err.startswith("biomtl: documents with several mentions of one id: 1, the first is 'd1'; their pairs")
+
+
+def test_mentions_that_are_no_pair(command: Command, related: Path, tmp_path: Path) -> None:
+    drug, illness = {"type": "Drug", "start": 5, "end": 14}, {"type": "Illness", "start": 20, "end": 29}
+    for one, other, said in (
+        (drug, drug, "both mentions are 'zalpidine' at 5-14, expected two mentions"),
+        (drug, {**illness, "start": 19, "end": 20}, "mention of blanks at 19-20"),
+        (drug, {"start": 20, "end": 29}, "without type, expected type, start and end of both mentions"),
+    ):
+        record = {"text": "Rimu zalpidine pola korinosis.", "entities": [one, other]}
+        source = tiny.write_rows(tmp_path / "in.jsonl", [record])
+        ended = command("predict", related, source)
+        assert (ended.code, ended.err.count("\n")) == (2, 1), ended
+        assert f"{source}:1: " in ended.err
+        assert said in ended.err
+
+
 def test_pairs_that_a_window_cuts_apart_are_counted(command: Command, bert: Path, tmp_path: Path) -> None:
     """Whether their own rows are read or, for `rel-spans`, those of the tagger."""
     tiny.model(bert, ("rel-spans", "rel-markers", "tag-drug"), max_length=16).save_pretrained(tmp_path / "model")
@@ -142,7 +172,10 @@ def test_a_model_without_relation_tasks_reads_the_text(command: Command, small_m
     [
         ([{"type": "Drug", "start": 0, "end": 4}], ":1: 1 entities, expected the two mentions, first argument first"),
         ({"a": 1}, ":1: entities that are not a list"),
-        ([{"type": "Drug", "start": 0, "end": 4}] * 2, ":1: no task of the model takes mentions of types 'Drug' and"),
+        (
+            [{"type": "Drug", "start": 0, "end": 4}, {"type": "Drug", "start": 5, "end": 14}],
+            ":1: no task of the model takes mentions of types 'Drug' and",
+        ),
         ([{"type": "Drug", "start": 0, "end": 4}, {"type": "Illness", "start": 5, "end": 99}], ":1: entity 'e2' at"),
         (
             [{"type": 5, "start": 0, "end": 4}, {"type": "Illness", "start": 5, "end": 9}],

@@ -99,7 +99,7 @@ def test_a_variant_in_a_table_is_one_concept(write) -> None:
 
 
 def test_what_is_wrong_in_documents_is_said_of_the_document(write) -> None:
-    """The number of a document was shown as if it were that of a line."""
+    """Its first line is named, and the record; the number of a document was once shown as if it were that of a line."""
     block = "{0}|t|Kava cures rash.\n{0}\t0\t4\tKava\tDrug\tD1\n{0}\t11\t15\trash\tIllness\tI1\n{0}\t{1}\tD1\tI1\n\n"
     train = write("a.pubtator", block.format(10001, "cures"))
     for third, said in (
@@ -115,4 +115,32 @@ def test_what_is_wrong_in_documents_is_said_of_the_document(write) -> None:
         data = load_suite("nowhere", ["mine"], {"mine": definition})["mine"]
         with pytest.raises(InputError) as caught:
             data.records("dev")
-        assert str(caught.value) == f"{dev}: {said.format(dev)}, correct the document"
+        assert str(caught.value) == f"{dev}:11: {said.format(dev)}, correct the document"
+
+
+@pytest.mark.parametrize("names", [("Arg1", "Arg2"), ("arg1", "arg2"), ("role1", "role2")])
+def test_numbers_of_roles_say_the_order_of_arguments(write, names: tuple[str, str]) -> None:
+    """The order on the line did, so that a directed relation was read the other way round."""
+    both = document("Kava, then rash.", ("Gene", "Kava"), ("Gene", "rash"))
+    for order in (names, names[::-1]):
+        ids = {names[0]: "T1", names[1]: "T0"}
+        both["relations"] = [{"type": "raises", "arguments": [{"role": role, "id": ids[role]} for role in order]}]
+        found = triples(own(write("a.jsonl", lines(both)), {"first": "gene", "second": "gene"}))
+        assert found == [("Kava", "rash", "none"), ("rash", "Kava", "raises")]
+    brat = write("b/d.txt", both["text"]).parent
+    said = "T1\tGene 0 4\tKava\nT2\tGene 11 15\trash\nR1\traises {1}:T1 {0}:T2\n"
+    write("b/d.ann", said.format(*names))
+    assert ("rash", "Kava", "raises") in triples(own(brat, {"first": "gene", "second": "gene"}))
+
+
+def test_records_among_documents_are_not_lost(write) -> None:
+    record = {"id": "r", "text": "Kava cures rash.", "label": "cures", "entities": []}
+    path = write("a.jsonl", lines(PAIR, {key: value for key, value in record.items() if key != "label"}))
+    assert f"{path}:2: entities without mentions, expected mentions, as in the first line" in fault(path)
+    assert f"{path}:2: " in fault(write("a.jsonl", lines(PAIR, record)))
+
+
+def test_a_mention_of_blanks(write) -> None:
+    path = write("a.tsv", f"{HEAD}Kava cures rash.\t4\t5\tDrug\t11\t15\tIllness\tcures\n")
+    said = fault(path, labels=["cures", "none"])
+    assert f"{path}:2: a mention of blanks at 4, expected the characters of a mention" in said

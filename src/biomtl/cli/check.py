@@ -120,7 +120,10 @@ def _refused(error: ValidationError) -> InputError:
         )
     if problems[0]["type"] == "missing":
         return InputError(f"--{option}: no {keys[-1]!r}", expected="first and second, each a type or a list of types")
-    return InputError(f"--{option} {problems[0]['input']!r:.80}", expected=message)
+    where = ": ".join([f"--{option}", *keys])
+    if problems[0]["type"] == "value_error":
+        return InputError(f"{where}: {message}")
+    return InputError(f"{where} {problems[0]['input']!r:.80}", expected=message)
 
 
 def arguments(text: str | None) -> dict[str, Any] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,6 +23,7 @@ from biomtl.custom.detect import ANNOTATED, SUFFIXES, is_document
 from biomtl.custom.records import join_offsets
 from biomtl.errors import InputError
 from biomtl.formats.jsonl import to_document
+from biomtl.formats.model import Document
 from biomtl.inference.candidates import candidates
 from biomtl.inference.predictor import Predictor, RelationText, TokenizedText
 from biomtl.report.tables import divided_note
@@ -62,10 +64,10 @@ def predict(
         refuse_existing(out, overwrite, output="predictions", inputs=(model, source))
     predictor = Predictor(model, tasks=task, bf16=chosen(bf16), words=words.value, calibrated=not uncalibrated)
     tasks = [predictor.tasks[name] for name in predictor.names]
-    given: list[set[str]] = []
+    given = GivenDocuments()
     rows = list(read_inputs(source, tasks, given))
-    for name, types in lacking(tasks, given):
-        say(f"biomtl: {name} had no pairs: {source} has no mentions of its arguments ({types})", err=True)
+    for note in given.notes(tasks, source):
+        say(f"biomtl: {note}", err=True)
     for _, text, number in rows:
         try:
             predictor.fitting(text)
@@ -87,21 +89,53 @@ def predict(
             stream.writelines(line + "\n" for line in lines)
 
 
-def lacking(tasks: Sequence[Task], given: Sequence[set[str]]) -> Iterator[tuple[str, str]]:
-    """Relation tasks with the types of an argument that no mention of any document has, if there are documents."""
-    types = set().union(*given)
-    for task in tasks:
-        if given and task.relation is not None and (missing := task.relation.missing(types)):
-            yield task.name, ", ".join(missing)
+@dataclass
+class GivenDocuments:
+    """What the documents with mentions among the inputs had.
+
+    Attributes:
+        count: number of documents.
+        types: types of their mentions.
+        asked: the relation tasks that a pair was found for.
+        renamed: the documents with several mentions of one id.
+    """
+
+    count: int = 0
+    types: set[str] = field(default_factory=set)
+    asked: set[str] = field(default_factory=set)
+    renamed: list[str] = field(default_factory=list)
+
+    def pairs(self, document: Document, tasks: Sequence[Task], source: str) -> Iterator[tuple[str, RelationText]]:
+        """The pairs of a document that the tasks ask about, with their ids."""
+        self.count += 1
+        self.types.update(mention.type for mention in document.mentions)
+        for name, pair in candidates(document, tasks, source):
+            self.asked.update(pair.tasks or ())
+            yield name, pair
+        if len({mention.id for mention in document.mentions}) < len(document.mentions):
+            self.renamed.append(document.id)
+
+    def notes(self, tasks: Sequence[Task], source: str) -> Iterator[str]:
+        """What the user should know: relation tasks without any pair, and pairs that don't have their mentions' ids."""
+        for task in tasks if self.count else ():
+            if task.relation is None or task.name in self.asked:
+                continue
+            why = f"{source} has no two mentions that it asks about (unit: {task.relation.unit})"
+            if missing := task.relation.missing(self.types):
+                why = f"{source} has no mentions of its arguments ({', '.join(missing)})"
+            yield f"{task.name} had no pairs: {why}"
+        if self.renamed:
+            what = f"documents with several mentions of one id: {len(self.renamed):,}, the first is {self.renamed[0]!r}"
+            yield f"{what}; their pairs have the numbers of the mentions instead (T0, T1, …)"
 
 
 def read_inputs(
-    source: str, tasks: Sequence[Task] = (), given: list[set[str]] | None = None
+    source: str, tasks: Sequence[Task] = (), given: GivenDocuments | None = None
 ) -> Iterator[tuple[dict[str, Any], str | tuple[str, ...], int]]:
     """``(fields to copy to the output, input, line number)`` of every line or record.
 
-    If there are relation tasks, a document with mentions gives an input for each pair that they ask about, and the
-    types of its mentions are added to ``given``.
+    If there are relation tasks, a document with mentions gives an input for each pair that they ask about; ``given``
+    notes what it has.
     """
 
     refuse_other_formats(source)
@@ -121,9 +155,7 @@ def read_inputs(
         for number, record in parse_jsonl(numbered, where):
             if related and is_document(record):
                 document = to_document(record, where, number)
-                if given is not None:
-                    given.append({mention.type for mention in document.mentions})
-                for name, pair in candidates(document, tasks, where):
+                for name, pair in (given or GivenDocuments()).pairs(document, tasks, where):
                     yield {"id": name, "doc_id": document.id, **shown(pair)}, pair, number
                 continue
             text = record_text(record, where, number)
@@ -201,6 +233,10 @@ def related_text(record: dict[str, Any], source: str, number: int) -> RelationTe
     if not isinstance(entities, list) or len(entities) != 2:
         found = f"{len(entities)} entities" if isinstance(entities, list) else "entities that are not a list"
         raise InputError(found, path=source, line=number, expected="the two mentions, first argument first")
+    for entity in entities:
+        if isinstance(entity, dict) and "type" not in entity:
+            found, expected = f"entity {entity!r:.80} without type", "type, start and end of both mentions"
+            raise InputError(found, path=source, line=number, expected=expected)
     completed = with_entities({"text": record["text"], "entities": entities}, None)
     if problem := check_entities(completed):
         raise InputError(problem, path=source, line=number, fix="correct the record")

@@ -83,6 +83,8 @@ def argument_problem(record: Mapping[str, Any], relation: RelationArguments, pol
     if "entities" not in record:
         return None
     one, other = record["entities"]
+    if blank := next((entity for entity in (one, other) if not entity["text"].strip()), None):
+        return f"a mention of blanks at {blank['start']}, expected the characters of a mention"
     for entity, types, argument in ((one, relation.first, "first"), (other, relation.second, "second")):
         if relation.type_of(entity["type"]) not in types:
             swapped = ", as if the two were swapped" if relation.fits(other["type"], one["type"]) else ""

@@ -22,9 +22,17 @@ from biomtl.text.words import words
 
 
 def named_documents(path: Path, on_error: OnError) -> Iterator[Document]:
-    """JSON lines' documents; one without an id has its file's name, as its line is also another file's."""
+    """JSON lines' documents; one without an id has its file's name, as its line is also another file's.
+
+    Raises:
+        InputError: a record of a single text among them, whose gold would be lost, unless ``on_error`` handles it.
+    """
     for line, record in read_jsonl(path):
         try:
+            if other := next((key for key in RECORDS if key in record and "mentions" not in record), None):
+                fix = "call them mentions, or keep records and documents in separate files"
+                expected = "mentions, as in the first line"
+                raise InputError(f"{other} without mentions", path=path, line=line, expected=expected, fix=fix)
             document = jsonl.to_document(record, path, line)
         except InputError as error:
             on_error(error)
@@ -32,6 +40,7 @@ def named_documents(path: Path, on_error: OnError) -> Iterator[Document]:
             yield document if record.get("id") is not None else replace(document, id=f"{place(path)}#{line}")
 
 
+RECORDS = ("entities", "tags", "label", "labels")  # keys of records that a document has no use for
 READERS: dict[str, Callable[[Path, OnError], Iterator[Document]]] = {
     "pubtator": pubtator.read,
     "bioc": bioc.read,
@@ -78,6 +87,7 @@ def document_records(
             yield Located(
                 (str(path), None),
                 cases,
+                document.line,
                 id=f"{name if several else document.id}.{offsets[0][0]}",
                 doc_id=name,
                 tokens=[document.text[start:end] for start, end in offsets],

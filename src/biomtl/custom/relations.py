@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +23,8 @@ from biomtl.text.concepts import concepts_of
 
 EQUIVALENT = "Equiv"  # brat's name for mentions of the same thing, a relation without roles
 ONE_LINE = str.maketrans("\t\r\n", "   ")  # one for one, so that offsets stay valid; annotation reads texts alike
+_NUMBERED = re.compile(r"(.*?)([1-9]\d?)")
+Arguments = tuple[tuple[str, str], ...]  # role and id
 Pair = tuple[int, int]  # indices of two of a document's mentions, first argument first
 
 
@@ -84,8 +87,16 @@ def relation_records(
             continue
         name = document_name(document.id, format, path)
         for fields in pairs.records(gold, name, negative):
-            yield Located((str(where), None), cases, **fields)
+            yield Located((str(where), None), cases, document.line, **fields)
             cases = Counter()
+
+
+def in_order(arguments: Arguments) -> Arguments:
+    """A relation's arguments as their roles are numbered (``Arg1``, ``Arg2``); with other names, as they stand."""
+    numbered = [(match, argument) for argument in arguments if (match := _NUMBERED.fullmatch(argument[0]))]
+    if len(numbered) < len(arguments) or len({match[1].lower() for match, _ in numbered}) != 1:
+        return arguments
+    return tuple(argument for _, argument in sorted(numbered, key=lambda pair: int(pair[0][2])))
 
 
 class DocumentPairs:
@@ -170,7 +181,8 @@ class DocumentPairs:
 
     def _arguments(self, relation: Relation) -> tuple[list[int], list[int]] | None:
         """The mentions of both arguments; ``None`` if it isn't a relation of two mentions or concepts."""
-        roles, values = [role for role, _ in relation.arguments], [value for _, value in relation.arguments]
+        arguments = in_order(relation.arguments)
+        roles, values = [role for role, _ in arguments], [value for _, value in arguments]
         equivalent = relation.type == EQUIVALENT and not any(roles) and EQUIVALENT not in (self.labels or ())
         if len(values) != 2 or "trigger" in roles or equivalent:
             return None
@@ -222,8 +234,8 @@ class DocumentPairs:
         if not relation.type.strip():
             raise self._error(relation, "no type", expected="the label of its pair")
         if self.labels is not None and relation.type not in self.labels:
-            raise self._error(relation, f"label {relation.type[:40]!r}", expected=", ".join(self.labels))
-        values = tuple(value for _, value in relation.arguments)
+            raise self._error(relation, f"label {relation.type[:40]!r}", expected=", ".join(dict.fromkeys(self.labels)))
+        values = tuple(value for _, value in in_order(relation.arguments))
         if not self.relation.directed and (earlier := given.get(values[::-1])) and values != values[::-1]:
             problem = f"it is {earlier.id} with its arguments the other way round"
             raise self._error(relation, problem, expected="one of them", fix="remove one, or say `directed: true`")
@@ -231,7 +243,8 @@ class DocumentPairs:
 
     def _error(self, relation: Relation, problem: str, expected: str, fix: str | None = None) -> InputError:
         name = f"document {self.document.id}, relation {relation.id} ({relation.type[:40]})"
-        return InputError(f"{name}: {problem}", path=self.where, expected=expected, fix=fix)
+        fix = fix or "correct the relation"
+        return InputError(f"{name}: {problem}", path=self.where, line=self.document.line, expected=expected, fix=fix)
 
     def records(self, gold: Mapping[Pair, list[str]], name: str, negative: str) -> Iterator[dict[str, Any]]:
         """The fields of a record for every label of every pair.

@@ -190,7 +190,7 @@ class _Builder:
         name, nodes = self._string(node, "id", default=""), self._list(node, "nodes")
         named = {key: concepts_of([value]) for key, value in infons.items()}
         roles = tuple(pair for pair in infons.items() if named[pair[0]] and concepts.issuperset(named[pair[0]]))
-        if nodes and [role for role, _ in roles] != ROLES:  # it has nodes, too, which name no annotations
+        if nodes and sorted(role for role, _ in roles) != ROLES:  # it has nodes, too, which name no annotations
             arguments = tuple((self._string(item, "role", default=""), self._string(item, "refid")) for item in nodes)
             return Relation(name, infons.pop("type", ""), arguments, _pairs(infons)), True
         relation_type = infons.pop("type", None) or infons.pop("relation", "")

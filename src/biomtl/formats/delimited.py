@@ -60,7 +60,7 @@ def parse(
 ) -> Iterator[Row]:
     """Stream the rows of numbered lines; blank lines are skipped.
 
-    CR LF inside quotes becomes LF if the first line ends so too; otherwise it is the text's own, and offsets count it.
+    Line ends inside quotes are the text's own, and offsets count them.
 
     Raises:
         InputError: a row wider or narrower than the first, a repeated column name, an open quote.
@@ -90,14 +90,12 @@ def _plain(lines: Iterable[Line], delimiter: str) -> Iterator[tuple[int, list[st
 def _quoted(lines: Iterable[Line], where: str | Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
     csv.field_size_limit(MAX_LINE)  # csv's own limit of 131,072 characters is less than a long article
     last = 0
-    end: str | None = None
 
     def text() -> Iterator[str]:
-        nonlocal last, end
+        nonlocal last
         for number, line in lines:
             last = number
-            end = "\r" * line.endswith("\r") if end is None else end
-            yield line.removesuffix(end) + "\n"
+            yield line + "\n"
 
     reader = csv.reader(text(), delimiter=delimiter, strict=True)
     while True:

@@ -79,7 +79,7 @@ def to_document(record: Json, path: str | Path, line: int) -> Document:
     fields = {
         key: record[key] for key in record if key not in PARTS and not (key == "id" and isinstance(record[key], str))
     }
-    document = Document(_word(record, "id", str(line)), text, passages, mentions, relations, fields)
+    document = Document(_word(record, "id", str(line)), text, passages, mentions, relations, fields, line)
     check_writable(document, path)
     return document
 

@@ -67,7 +67,8 @@ class Passage:
 class Document:
     """A text and its annotations. Without passages, the whole text is one.
 
-    ``fields`` are the other keys of a JSON line; no other format can hold them.
+    ``fields`` are the other keys of a JSON line; no other format can hold them. ``line`` is where it begins in its
+    file, if that is known.
     """
 
     id: str
@@ -76,6 +77,7 @@ class Document:
     mentions: tuple[Mention, ...] = ()
     relations: tuple[Relation, ...] = ()
     fields: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    line: int | None = field(default=None, compare=False)
 
     def __repr__(self) -> str:
         mentions, relations = _counted(self.mentions, "mention"), _counted(self.relations, "relation")

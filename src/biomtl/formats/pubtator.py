@@ -98,7 +98,7 @@ def _document(block: list[Line], where: str | Path) -> Document:
         else:
             mentions.append(_mention(columns, f"T{len(mentions)}", where, number))
             check_mention(mentions[-1], text, where, number)
-    return Document(identifier, text, passages, tuple(mentions), tuple(relations))
+    return Document(identifier, text, passages, tuple(mentions), tuple(relations), line=block[0][0])
 
 
 def _text(texts: dict[str, str]) -> tuple[str, tuple[Passage, ...]]:

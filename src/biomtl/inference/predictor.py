@@ -74,6 +74,13 @@ class RelationText(str):
             if not whole or not 0 <= entity["start"] < entity["end"] <= len(self):
                 fix = "give both mentions, first argument first"
                 raise InputError(f"mention {entity!r:.80}", expected="type, and start and end within the text", fix=fix)
+            if not self[entity["start"] : entity["end"]].strip():
+                problem = f"mention of blanks at {entity['start']}-{entity['end']}"
+                raise InputError(problem, expected="the characters of a mention", fix="correct its offsets")
+        one, other = ((entity["type"].lower(), entity["start"], entity["end"]) for entity in self.entities)
+        if one == other:
+            problem = f"both mentions are {self[one[1] : one[2]][:40]!r} at {one[1]}-{one[2]}"
+            raise InputError(problem, expected="two mentions", fix="give the other one")
 
 
 @dataclass(frozen=True)

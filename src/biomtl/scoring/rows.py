@@ -80,7 +80,7 @@ def matched_rows(task: Task, gold: Table, predicted: Table, read: Read | None = 
 
     ``read`` takes the values of a task type that isn't one of those known here.
     """
-    order = table.match(gold, predicted)
+    order = table.match(gold, predicted, repeated=task.relation is not None)
     if read is None:
         gold_values, predicted_values, labels = _values(task, gold, predicted)
     else:

@@ -60,8 +60,13 @@ class Table:
         return rows
 
 
-def match(gold: Table, predicted: Table) -> list[int]:
+def match(gold: Table, predicted: Table, *, repeated: bool = False) -> list[int]:
     """For each gold row the predicted row with its id.
+
+    Args:
+        gold: the gold rows.
+        predicted: the predictions.
+        repeated: whether the gold row ``X#2`` is a further label of the pair ``X``, whose prediction is its own, too.
 
     Raises:
         InputError: an id is repeated, has no prediction, or is unknown to gold; the message names it.
@@ -74,6 +79,8 @@ def match(gold: Table, predicted: Table) -> list[int]:
             base = name.rpartition("#")[0]
             said = f"id {base!r} is predicted more often than gold has it" if base in wanted else f"unknown id {name!r}"
             raise predicted.error(row, said, expected=f"the ids of {gold.where}")
+    if repeated:
+        given |= {name: given[first] for name in wanted if name not in given and (first := _first(name)) in given}
     missing = [name for name in wanted if name not in given]
     if missing:
         line = gold.lines[wanted[missing[0]]] if gold.lines else wanted[missing[0]] + 1
@@ -82,6 +89,12 @@ def match(gold: Table, predicted: Table) -> list[int]:
             f"{problem} ({gold.where}:{line})", path=predicted.where, expected="one prediction per gold row"
         )
     return [given[name] for name in wanted]
+
+
+def _first(name: str) -> str:
+    """The id of the first row of a pair, of whose rows with further labels this is one; else the id itself."""
+    first, _, number = name.rpartition("#")
+    return first if number.isdecimal() and int(number) > 1 else name
 
 
 def label_set(task: Task, gold: Table, key: str) -> tuple[str, ...]:

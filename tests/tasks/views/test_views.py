@@ -31,6 +31,20 @@ def test_mask() -> None:
     assert VIEWS["mask"].text(Pair(TEXT, DRUG, whole, RELATION)).texts == ("pola @drug-illness$ korinosis vono",)
 
 
+def test_an_undirected_pair_is_read_in_the_order_of_its_text() -> None:
+    """A record in a table may have it the other way round, where pairs of documents never have."""
+    types = {"first": BOTH, "second": BOTH}
+    entities = [{"type": mention.type, "start": mention.span[0], "end": mention.span[1]} for mention in (ILLNESS, DRUG)]
+    record = {"text": TEXT, "entities": entities}
+    undirected, directed = (
+        Pair.of(record, RelationArguments(**types, directed=directed)) for directed in (False, True)
+    )
+    assert (undirected.first, undirected.second) == (DRUG, ILLNESS)
+    assert (directed.first, directed.second) == (ILLNESS, DRUG)
+    apart = Pair.of(record, RelationArguments(first="illness", second="drug", directed=False))
+    assert (apart.first, apart.second) == (ILLNESS, DRUG)
+
+
 @pytest.mark.parametrize(
     ("first", "second", "given", "wanted"),
     [

@@ -33,11 +33,16 @@ class Pair:
 
     @classmethod
     def of(cls, record: Mapping[str, Any], relation: RelationArguments) -> Pair:
-        """The pair of a record with two ``entities``, first argument first."""
+        """The pair of a record with two ``entities``, first argument first.
+
+        Where order means nothing, it is that of the text, as in pairs of documents.
+        """
         first, second = (
             Argument(relation.type_of(entity["type"]), (entity["start"], entity["end"]))
             for entity in record["entities"]
         )
+        if not relation.directed and second.span < first.span and relation.fits(second.type, first.type):
+            first, second = second, first
         return cls(record["text"], first, second, relation)
 
 
