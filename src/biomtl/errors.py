@@ -51,6 +51,13 @@ class InputError(BiomtlError):
         super().__init__(visible(text))
 
 
+DIVERGED = "training diverged"
+
+
+class DivergenceError(InputError):
+    """A run whose loss became infinite or NaN."""
+
+
 OnError = Callable[[InputError], None]
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tokenizers.normalizers import Lowercase
 from typer.testing import CliRunner
 
 import tiny
@@ -91,12 +92,30 @@ def test_what_cannot_be_merged(models: list[Path], bert: Path, encoders: dict[st
     tiny.model(encoders["roberta"], ["cls-text"], max_length=24).save_pretrained(tmp_path / "other")
     with pytest.raises(InputError, match=r"other: another encoder, expected the weights of .*m0, trained further"):
         merge([models[0], tmp_path / "other"])
+    for weight in (float("nan"), float("inf")):
+        with pytest.raises(InputError, match=r"weight (nan|inf), expected a number"):
+            merge(models, "add", base=bert, weight=weight)
     heads = {"tag-drug": tiny.head("tag-drug", hidden=8)}
     MultiTaskModel.from_encoder(bert, [tiny.task("tag-drug")], heads=heads, max_length=24).save_pretrained(
         tmp_path / "head"
     )
     with pytest.raises(InputError, match=r"head: another head of task tag-drug"):
         merge([models[1], tmp_path / "head"])
+
+
+def test_texts_are_read_in_the_longest_rows(models: list[Path], bert: Path, tmp_path: Path) -> None:
+    tiny.model(bert, ["reg-text"], max_length=48).save_pretrained(tmp_path / "long")
+    for order in ([models[0], tmp_path / "long"], [tmp_path / "long", models[0]]):
+        assert merge(order).processor.max_length == 48
+
+
+def test_tokenizers_that_cut_texts_otherwise(models: list[Path], tmp_path: Path) -> None:
+    model = MultiTaskModel.from_pretrained(models[1])
+    tokenizer = model.processor.tokenizer.backend_tokenizer
+    tokenizer.normalizer = None if tokenizer.normalizer is not None else Lowercase()
+    model.save_pretrained(tmp_path / "other")
+    with pytest.raises(InputError, match=r"other: a tokenizer that cuts texts otherwise, expected that of .*m0"):
+        merge([models[0], tmp_path / "other"])
 
 
 def test_corrections_of_other_weights_are_dropped(models: list[Path]) -> None:

@@ -105,6 +105,10 @@ def test_several_teachers_of_each_task(bert: Path, small_suite: Path, tmp_path: 
         ({"stages": ["adapt"]}, "adapt alone"),
         ({"stages": ["joint"], "tasks": None}, "stages without tasks"),
         ({"stages": [{"joint": {"output": "x"}}]}, "stages: joint: output can't be changed by a stage"),
+        (
+            {"stages": ["alone", {"joint": {"distill": {"teachers": {"cls-text": "alone"}}}}]},
+            "distill.teachers: alone for some tasks, expected teachers: alone, for all",
+        ),
         ({"stages": [{"joint": {"lr": 1}}]}, "stages: joint: unknown key 'lr', did you mean 'learning_rate'"),
         ({"stages": [{"alone": {"by_task": {"hoc": {}}}}]}, "by_task names no task of the recipe .'hoc'."),
         (

@@ -102,6 +102,19 @@ def test_data_of_a_late_stage_are_checked_before_the_first_trains(bert: Path, tm
     assert not (tmp_path / "run").exists()
 
 
+def test_a_corpus_is_checked_before_the_first_stage(bert: Path, small_suite: Path, tmp_path: Path) -> None:
+    """The run's folder was there already, so that the corrected call was refused."""
+    keys = keys_of(
+        bert, small_suite, tmp_path / "run", stages=["adapt", "joint"], adapt={"corpus": str(tmp_path / "x")}
+    )
+    with pytest.raises(InputError, match="x: stage adapt: no such file"):
+        biomtl.train(keys, console=QUIET)
+    (tmp_path / "x").write_text("\n")
+    with pytest.raises(InputError, match=r"x: stage adapt: no text, expected a passage per line"):
+        biomtl.train(keys, console=QUIET)
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_task_without_dev_is_found_before_the_first_stage_trains(bert: Path, tmp_path: Path) -> None:
     suite = tiny.write_suite(tmp_path / "suite", ("cls-text", "tag-drug"))
     (suite / "tag-drug" / "dev.jsonl").unlink()  # the joint run can choose its model without it

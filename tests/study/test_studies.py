@@ -89,6 +89,17 @@ def test_without_each_method(recipe: Path, tmp_path: Path, monkeypatch: pytest.M
         studies.ablate(loaded, tmp_path / "s", QUIET, keys=["r_drop"])
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_run_that_fails_does_not_stop_the_others(recipe: Path, tmp_path: Path, workers: int) -> None:
+    loaded = load_recipe(recipe, ["max_grad_norm=0", "warmup_steps=0", "num_train_epochs=2"])
+    keys = ["learning_rate=1e30", "weight_decay=0.1"]
+    said = r"1 of 3 runs failed, first with learning_rate=1e30, seed 42 \(.*training diverged.* are kept$"
+    with pytest.raises(InputError, match=said):
+        studies.ablate(loaded, tmp_path / "s", QUIET, keys=keys, workers=workers)
+    assert len(list((tmp_path / "s" / "runs").glob("*/metrics.json"))) == 2
+    assert studies.ablate(loaded, tmp_path / "s", QUIET, keys=keys[1:]).arms == ("as it is", "with weight_decay=0.1")
+
+
 @pytest.mark.parametrize("study", ["seeds", "ablate", "pairwise"])
 def test_what_is_not_scored_is_refused_before_anything_is_trained(recipe: Path, tmp_path: Path, study: str) -> None:
     words = ["study", study, str(recipe), "--out", str(tmp_path / "s"), "eval_strategy=no"]
@@ -314,6 +325,11 @@ def test_what_an_ablation_changes() -> None:
     ):
         changed = make_recipe({"tasks": ["bc5cdr-chem"], **change_of(recipe, said)[1]})
         assert [(stage.name, stage.keys) for stage in changed.stages] == stages
+    of_tasks = make_recipe({"tasks": {"hoc": {"lora": 4, "adapter": 32, "dropout": 0.2}}, "dropout": 0.1})
+    assert methods_of(of_tasks) == ["adapter", "tasks.lora"]
+    for said, left in (("tasks.lora", {"adapter", "dropout"}), ("tasks.dropout", {"adapter", "lora"})):
+        changed = make_recipe({"dropout": 0.1, **change_of(of_tasks, said)[1]})
+        assert (changed.dropout, changed.tasks["hoc"].model_fields_set) == (0.1, left)
     taught = [{"alone": {"seeds": 3, "layer_decay": 0.9}}, {"joint": {"distill": {"teachers": "alone"}}}]
     recipe = make_recipe({"stages": taught, "tasks": ["bc5cdr-chem"]})
     for said, seeds, keys in (

@@ -96,6 +96,7 @@ def test_lists_and_mappings_are_values_too(recipe: Path, tmp_path: Path) -> None
     ("space", "message"),
     [
         ({"policy": ["sqrt", "temperature"]}, "a trial with {'policy': 'temperature'}: policy: temperature and a"),
+        ({"smart": [{"weight": 1.0}, None], "smart.weight": [0.5, 2.0]}, "both smart and smart.weight, expected a key"),
         ({"learning_rate": ["fast", "slow"]}, "a trial with {'learning_rate': 'fast'}: learning_rate: 'fast'"),
     ],
 )
@@ -105,6 +106,17 @@ def test_values_that_no_run_takes_are_refused_before_the_first_trial(
     with pytest.raises(InputError, match=f"tune: {message}"):
         tune(make_recipe({**_keys(recipe), "tune": space}), tmp_path / "s", 2, QUIET)
     assert not (tmp_path / "s").exists()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_search_goes_on_after_a_trial_that_diverged(recipe: Path, tmp_path: Path, workers: int) -> None:
+    pytest.importorskip("optuna")
+    keys = {**_keys(recipe), "max_grad_norm": 0, "warmup_steps": 0, "num_train_epochs": 2}
+    loaded = make_recipe({**keys, "tune": {"learning_rate": [1e-3, 1e30]}})
+    found = tune(loaded, tmp_path / "s", 6, QUIET, workers=workers)
+    states = {trial["keys"]["learning_rate"]: trial["state"] for trial in found["trials"]}
+    assert states == {1e-3: "COMPLETE", 1e30: "PRUNED"}
+    assert found["best"]["keys"] == {"learning_rate": 1e-3}
 
 
 def test_search_side_by_side(recipe: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
@@ -28,6 +29,7 @@ def merge(
 ) -> MultiTaskModel:
     """One model with the merged encoder and every model's heads; heads of the same task are averaged.
 
+    Texts are read in rows of the largest of the models' lengths.
     Temperatures and thresholds are left out: they were fitted to the outputs of other weights.
 
     With w_i a model's encoder weights and b those of the encoder that all started from, the merged weights are
@@ -49,13 +51,15 @@ def merge(
         seed: of ``dare``.
 
     Raises:
-        InputError: fewer than two models, encoders of unlike shapes or vocabularies, no base, or heads of a task that
-            don't fit.
+        InputError: fewer than two models, encoders of unlike shapes or vocabularies, tokenizers that cut texts
+            otherwise, no base, or heads of a task that don't fit.
     """
     if len(models) < 2:
         raise InputError(f"{len(models)} model", expected="two or more to merge")
     if how != "average" and base is None:
         raise InputError(f"{how} without a base", expected="the encoder that all were trained from", fix="add --base")
+    if not math.isfinite(weight):
+        raise InputError(f"weight {weight:g}", expected="a number")
     if not 0 < density <= 1:
         raise InputError(f"density {density:g}", expected="a share above 0, at most 1")
     loaded = [MultiTaskModel.from_pretrained(model) for model in models]
@@ -65,6 +69,8 @@ def merge(
         _refuse_unlike(weights[0], own, models[0], path)
         if _vocabulary(model) != _vocabulary(merged):
             raise InputError("another vocabulary", path=path, expected=f"that of {models[0]}, the encoder's own")
+        if _pieces(model) != _pieces(merged):
+            raise InputError("a tokenizer that cuts texts otherwise", path=path, expected=f"that of {models[0]}")
     if how == "average":
         found = {name: _mean([own[name] for own in weights]) for name in weights[0]}
     else:
@@ -79,6 +85,7 @@ def merge(
                 (first.float() + weight * rule(vectors)).to(first.dtype) if first.is_floating_point() else first
             )
     merged.encoder.load_state_dict(found)
+    merged.processor = max((model.processor for model in loaded), key=lambda processor: processor.max_length)
     for other, where in zip(loaded[1:], models[1:], strict=True):
         _take_heads(merged, other, where)
     merged.drop_calibration()
@@ -134,6 +141,12 @@ def _vocabulary(model: MultiTaskModel) -> Mapping[str, int] | None:
     """The word pieces that the rows of the encoder's table stand for; ``None`` if it has no such table."""
     tokenizer = getattr(model.processor, "tokenizer", None)
     return None if tokenizer is None else tokenizer.get_vocab()
+
+
+def _pieces(model: MultiTaskModel) -> Sequence[int] | None:
+    """What the tokenizer makes of a text that shows whether it keeps case and accents."""
+    tokenizer = getattr(model.processor, "tokenizer", None)
+    return None if tokenizer is None else list(tokenizer("Naïve IL-2R\u03b1, 3.5 µg")["input_ids"])
 
 
 def _take_heads(merged: MultiTaskModel, model: MultiTaskModel, name: str | Path) -> None:

@@ -49,4 +49,4 @@ def merge(
     refuse_existing(out, overwrite, output="model", inputs=(*models, base))
     model = merged(models, how.value, base=base, weight=weight, density=density, seed=seed)
     model.save_pretrained(out, overwrite=overwrite)
-    say(f"model: {out}, tasks {', '.join(model.tasks)}")
+    say(f"model: {out}, max_length {model.processor.max_length}, tasks {', '.join(model.tasks)}")

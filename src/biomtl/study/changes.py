@@ -14,6 +14,7 @@ from biomtl.training.recipe import Recipe
 from biomtl.training.stage import NOT_OF_RUNS, Stage
 
 TAKEN_OUT = (*METHODS, "lora", "frozen_layers")
+OF_TASKS = ("rebalance", "adapter", "lora")  # methods that are options of tasks
 NOT_CHANGED = ("seed", "output", "predict_test", "tune")
 Change = tuple[str, dict[str, Any]]
 """An arm's name, and the keys of the recipe that are other in it, ``None`` for one that is taken out."""
@@ -24,11 +25,14 @@ def methods_of(recipe: Recipe) -> list[str]:
     own = [key for key in TAKEN_OUT if getattr(recipe, key) is not None]
     names = {stage.name for stage in recipe.stages}
     inside = [f"{stage.name}.{key}" for stage in recipe.stages for key in TAKEN_OUT if key in stage.keys]
-    return [*["adapt"] * ("adapt" in names), *own, *["rebalance"] * ("rebalance" in _of_tasks(recipe)), *inside]
+    of_tasks = [f"tasks.{key}" if key in TAKEN_OUT else key for key in OF_TASKS if key in _of_tasks(recipe)]
+    return [*["adapt"] * ("adapt" in names), *own, *of_tasks, *inside]
 
 
 def change_of(recipe: Recipe, said: str) -> Change:
     """The arm of ``KEY``, ``KEY=VALUE``, ``STAGE``, ``STAGE.KEY`` or ``STAGE.KEY=VALUE``.
+
+    A key that only tasks have is taken out of all of them; so is ``tasks.KEY``, for those that a recipe has, too.
 
     Where nobody is left to be taught, single-task models have no further seeds.
 
@@ -54,9 +58,10 @@ def _change(recipe: Recipe, said: str) -> Change:
     if name in stages and (inner or not sets):
         idle = {"adapt": None} if key == "adapt" else {}  # the options of a stage that is left out
         return label, {"stages": _stages(recipe, stages[name], inner, value), **idle}
-    if key in _of_tasks(recipe) - Recipe.model_fields.keys() and not sets:
+    option = inner if name == "tasks" else key
+    if option in _of_tasks(recipe) - (set() if name == "tasks" else Recipe.model_fields.keys()) and not sets:
         tasks = {name: plain(options) for name, options in recipe.tasks.items()}
-        return label, {"tasks": {n: {k: v for k, v in own.items() if k != key} for n, own in tasks.items()}}
+        return label, {"tasks": {n: {k: v for k, v in own.items() if k != option} for n, own in tasks.items()}}
     if key in NOT_CHANGED:
         raise InputError(f"--key {key}: the study itself decides it", fix="leave it out")
     if key not in Recipe.model_fields:
@@ -68,7 +73,8 @@ def _change(recipe: Recipe, said: str) -> Change:
 
 def _of_tasks(recipe: Recipe) -> set[str]:
     """The options that any task is given."""
-    return {option for options in recipe.tasks.values() for option in options.model_fields_set}
+    given = ((options, key) for options in recipe.tasks.values() for key in options.model_fields_set)
+    return {key for options, key in given if getattr(options, key) is not None}
 
 
 def _value(said: str, text: str) -> Any:

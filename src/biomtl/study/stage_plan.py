@@ -174,6 +174,9 @@ def _recipe(recipe: Recipe, stage: Stage, fixed: Mapping[str, Any], task: str | 
         if "alone" not in [other.name for other in recipe.stages] or stage.name == "alone":
             raise InputError("distill.teachers is alone, but no earlier stage is alone", fix="add alone to stages")
         values["distill"] = {**distill, "teachers": {name: teacher_folders(recipe, name) for name in values["tasks"]}}
+    elif isinstance(distill, Mapping) and _names_alone(distill.get("teachers")):
+        fix = f"name folders for single tasks, such as {teacher_folders(recipe, next(iter(recipe.tasks)))[0]}"
+        raise InputError("distill.teachers: alone for some tasks", expected="teachers: alone, for all", fix=fix)
     try:
         made = make_recipe({**values, **fixed})
         return with_own_teachers(made, recipe.tasks) if len(made.tasks) < len(recipe.tasks) else made
@@ -227,6 +230,12 @@ def taught_alone(distill: Any) -> bool:
     if isinstance(teachers, Mapping) and list(teachers) == [EVERY]:
         teachers = teachers[EVERY]
     return teachers in ("alone", ["alone"], ("alone",))
+
+
+def _names_alone(teachers: Any) -> bool:
+    """Whether the models of the stage `alone` are named beside others, or for single tasks."""
+    given = teachers.values() if isinstance(teachers, Mapping) else [teachers]
+    return any("alone" in ([runs] if isinstance(runs, str) else runs or ()) for runs in given)
 
 
 def _adapting(recipe: Recipe, stage: Stage, folder: Path) -> Recipe:

@@ -29,7 +29,7 @@ from biomtl.study.tables import console_table, markdown
 from biomtl.suite import Suite, load_suite
 from biomtl.tasks.task import Split
 from biomtl.training.accelerator import make_accelerator, on_main_process
-from biomtl.training.adapt import adapt
+from biomtl.training.adapt import adapt, adaptation_texts
 from biomtl.training.assemble import assemble, same_place, with_task_names
 from biomtl.training.folder import INCIDENTAL, RECIPE, discard_progress, in_use, interrupted, is_finished
 from biomtl.training.methods.distill import students
@@ -153,10 +153,12 @@ def _check_data(recipe: Recipe, runs: Sequence[StageRun]) -> None:
     check_readable(suite.with_options(with_task_names(recipe, suite).tasks))
     later = {folder for task in recipe.tasks for folder in teacher_folders(recipe, task)}
     for run in runs:
-        if run.stage == "adapt":
-            continue
-        own = with_task_names(run.recipe, suite)
         try:
+            own = with_task_names(run.recipe, suite)
+            if run.stage == "adapt":
+                if run.recipe.adapt is not None and run.recipe.adapt.corpus is not None:
+                    adaptation_texts(suite, run.recipe, run.recipe.adapt)
+                continue
             data = suite.only(own.tasks)
             check_splits(data, own)
             taught: Collection[str] = ()

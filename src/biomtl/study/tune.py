@@ -15,7 +15,7 @@ from typing import Any
 
 from rich.console import Console
 
-from biomtl.errors import InputError
+from biomtl.errors import DivergenceError, InputError
 from biomtl.results import FILE, Results
 from biomtl.scoring.metrics import METRICS
 from biomtl.storage.files import write_json
@@ -80,6 +80,9 @@ def tune(recipe: Recipe, out: Path, trials: int, console: Console, *, workers: i
         except optuna.TrialPruned:
             study.tell(trial, state=optuna.trial.TrialState.PRUNED)
             console.print(f"tune: trial {trial.number}: given up, {trial.params}", markup=False, highlight=False)
+        except DivergenceError as error:  # worse than any other, and no reason to end the search
+            study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+            console.print(f"tune: trial {trial.number}: {error}, {trial.params}", markup=False, highlight=False)
         except Exception:
             study.tell(trial, state=optuna.trial.TrialState.FAIL)
             raise
@@ -134,6 +137,10 @@ def refuse_impossible(recipe: Recipe) -> None:
     Raises:
         InputError: the first of such values.
     """
+    for key in recipe.tune:
+        whole = key.partition(".")[0]
+        if whole != key and whole in recipe.tune:
+            raise InputError(f"tune: both {whole} and {key}", expected="a key or its parts", fix="leave one out")
     given = {key: value for key, value in given_keys(recipe).items() if key != "tune"}
     choices = [own if isinstance(own, tuple) else _ends(own) for own in recipe.tune.values()]
     first = [own[0] for own in choices]

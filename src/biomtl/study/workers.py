@@ -17,7 +17,7 @@ from typing import Any
 
 from rich.console import Console
 
-from biomtl.errors import InputError
+from biomtl.errors import DIVERGED, BiomtlError, DivergenceError, InputError
 from biomtl.signals import SAID, Ended
 from biomtl.storage.files import atomic_file
 from biomtl.study.jobs import Job
@@ -32,23 +32,42 @@ Watch = Callable[[Mapping[str, Any]], None]
 def run_jobs(jobs: Sequence[Job], console: Console, *, workers: int = 1) -> None:
     """Train what isn't finished, continue what was interrupted; with several workers, side by side.
 
+    A run that fails doesn't keep the others from being trained.
+
     Raises:
-        InputError: a run failed; the message is its last line.
+        InputError: a run failed, once all others are finished; the message names the first.
     """
     todo = [one for one in {job.folder: job for job in jobs}.values() if not one.finished]
     done = len({job.folder: job for job in jobs}) - len(todo)
     console.print(f"study: {done} runs finished, {len(todo)} to go", markup=False)
+    failed: list[str] = []
+
+    def attempt(one: Job, run: Callable[[Job], object]) -> None:
+        name = f"{one.arm}, seed {one.recipe.seed}"
+        try:
+            run(one)
+        except BiomtlError as error:
+            failed.append(f"{name} ({error})")
+            console.print(f"study: {name}: failed: {error}", markup=False, highlight=False)
+        else:
+            console.print(f"study: {name}: finished", markup=False)
+
     with repeatable():
         if workers == 1:
             for one in todo:
-                if one.finished:  # meanwhile, by another study in the same folder
-                    continue
-                console.print(f"study: {one.arm}, seed {one.recipe.seed}: {one.folder}", markup=False)
-                train(one.recipe, resume=one.begun, overwrite=not one.begun, console=Console(quiet=True))
-            return
-        with ThreadPoolExecutor(workers) as pool, Workers(workers) as processes:
-            for one, _ in zip(todo, pool.map(processes.train, todo), strict=True):
-                console.print(f"study: {one.arm}, seed {one.recipe.seed}: finished", markup=False)
+                if not one.finished:  # meanwhile, by another study in the same folder
+                    console.print(f"study: {one.arm}, seed {one.recipe.seed}: {one.folder}", markup=False)
+                    attempt(one, _train_here)
+        else:
+            with ThreadPoolExecutor(workers) as pool, Workers(workers) as processes:
+                list(pool.map(lambda one: attempt(one, processes.train), todo))
+    if failed:
+        fix = "change or leave out what fails, and run the command again: finished runs are kept"
+        raise InputError(f"{len(failed)} of {len(todo)} runs failed, first {failed[0]}", fix=fix)
+
+
+def _train_here(one: Job) -> None:
+    train(one.recipe, resume=one.begun, overwrite=not one.begun, console=Console(quiet=True))
 
 
 @contextlib.contextmanager
@@ -130,7 +149,8 @@ class Workers:
             said.seek(0)
             lines = said.read().strip().splitlines() or ["no message"]
         if process.returncode:
-            raise InputError(f"run {one.arm} failed ({lines[-1]})", path=one.folder, fix=f"biomtl train {path}")
+            kind = DivergenceError if DIVERGED in lines[-1] else InputError
+            raise kind(f"run {one.arm} failed ({lines[-1]})", path=one.folder, fix=f"biomtl train {path}")
 
     def _refuse_ended(self) -> None:
         if self._ended is not None:

@@ -20,7 +20,7 @@ from accelerate.utils import gather_object
 from torch import Tensor
 
 from biomtl.batch import Batch, collate
-from biomtl.errors import InputError
+from biomtl.errors import DIVERGED, DivergenceError
 from biomtl.model import MultiTaskModel
 from biomtl.signals import SAID, Ended, noted
 from biomtl.tasks.task import Task
@@ -357,7 +357,7 @@ def refuse_divergence(step: int, loss: float) -> None:
     """Raise an error if the loss is infinite or NaN, from which training can't recover."""
     if not math.isfinite(loss):
         fix = "lower learning_rate or lengthen the warm-up"
-        raise InputError(f"training diverged: the loss of step {step} is {loss}", fix=fix)
+        raise DivergenceError(f"{DIVERGED}: the loss of step {step} is {loss}", fix=fix)
 
 
 def overdue(recipe: Recipe, saved: float) -> bool:
