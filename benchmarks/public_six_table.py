@@ -27,14 +27,14 @@ TASKS = {
 ARMS = {
     "alone": "six models, each task alone",
     "alone-longer": "the same, twice the passes",
-    "alone-distilled": "each task alone, distilled from two models of it",
+    "alone-distilled": "each task alone, distilled from three models of it",
     "joint": "joint, losses weighted equally",
     "weighted": "joint, entities with weight 4",
     "adapted-joint": "adapted, then joint",
     "balanced": "joint, balanced weights",
     "weighted-distilled": "joint, weight 4, distilled",
     "balanced-distilled": "joint, balanced weights, distilled",
-    "ensemble-distilled": "joint, balanced weights, distilled from two models per task",
+    "ensemble-distilled": "joint, balanced weights, twelve epochs, distilled from three models per task",
     "adapted-weighted-distilled": "adapted, then joint, weight 4, distilled",
     "balanced-distilled-each": "joint, balanced weights, distilled, then each task",
     "ensemble-distilled-each": "the same, then each task with these teachers",
@@ -42,8 +42,8 @@ ARMS = {
     "adapted-weighted-distilled-each": "adapted, joint, weight 4, distilled, then each task",
 }
 NEEDED = {
-    "alone-distilled": ("alone",) * 2,
-    "ensemble-distilled": ("alone",) * 2,
+    "alone-distilled": ("alone",) * 3,
+    "ensemble-distilled": ("alone",) * 3,
     "ensemble-distilled-each": ("ensemble-distilled",),
     "balanced-distilled": ("alone",),
     "balanced-distilled-each": ("balanced-distilled",),
@@ -53,8 +53,7 @@ NEEDED = {
     "weighted-distilled-each": ("weighted-distilled",),
     "adapted-weighted-distilled-each": ("adapted-weighted-distilled",),
 }
-"""Arms whose training an arm needs besides its own; with ``--seeds 1 2``, and then ``--seeds 3 4``, an ensemble has two
-teachers per task."""
+"""Arms whose training an arm needs besides its own; an ensemble has the teachers of all three seeds."""
 ADAPTATION = 2.7
 """Millions of tokens of the adaptation, which has no scores: 720 steps with 3,738 on average."""
 
