@@ -96,7 +96,6 @@ def test_lists_and_mappings_are_values_too(recipe: Path, tmp_path: Path) -> None
     ("space", "message"),
     [
         ({"policy": ["sqrt", "temperature"]}, "a trial with {'policy': 'temperature'}: policy: temperature and a"),
-        ({"smart": [{"weight": 1.0}, None], "smart.weight": [0.5, 2.0]}, "both smart and smart.weight, expected a key"),
         ({"learning_rate": ["fast", "slow"]}, "a trial with {'learning_rate': 'fast'}: learning_rate: 'fast'"),
     ],
 )
@@ -143,6 +142,8 @@ def test_trials_with_the_same_values_do_not_meet(recipe: Path, tmp_path: Path) -
     [
         ({"learning_rat": [1, 2]}, "tune names 'learning_rat', which is not a recipe key"),
         ({"smart.wait": [1, 2]}, r"tune names 'smart\.wait'"),
+        ({"smart": [{}, None], "smart.weight": [1, 2]}, r"tune names both smart and smart\.weight, leave one out"),
+        ({"tune_": [1, 2]}, r"tune names 'tune_', which is not a recipe key that can be searched, known: encoder"),
         ({"learning_rate": {"low": 1, "high": 0.1}}, "low 1 is not below high 0.1"),
         ({"learning_rate": {"low": 0, "high": 0.1, "log": True}}, "log needs a low above 0"),
         ({"policy": ["sqrt"]}, "1 value, give two or more"),

@@ -137,10 +137,6 @@ def refuse_impossible(recipe: Recipe) -> None:
     Raises:
         InputError: the first of such values.
     """
-    for key in recipe.tune:
-        whole = key.partition(".")[0]
-        if whole != key and whole in recipe.tune:
-            raise InputError(f"tune: both {whole} and {key}", expected="a key or its parts", fix="leave one out")
     given = {key: value for key, value in given_keys(recipe).items() if key != "tune"}
     choices = [own if isinstance(own, tuple) else _ends(own) for own in recipe.tune.values()]
     first = [own[0] for own in choices]

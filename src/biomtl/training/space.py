@@ -70,12 +70,16 @@ def check_space(space: Mapping[str, TuneRange | tuple[Any, ...]], fields: Mappin
         PydanticCustomError: the first problem.
     """
     for key, values in space.items():
+        whole, dot, _ = key.partition(".")
+        if dot and whole in space:
+            raise _problem(f"tune names both {whole} and {key}, leave one out", key)
         known: Mapping[str, FieldInfo] = fields
         takes: Any = None
         for part in key.split("."):
             if part not in known or part in (*NOT_SEARCHED, *JUDGING):
                 text = f"tune names {key!r}, which is not a recipe key that can be searched"
-                hint = nearest(part, known) if known and part not in known else "leave it out"
+                other = [name for name in known if name not in (*NOT_SEARCHED, *JUDGING)]
+                hint = nearest(part, other) if other and part not in known else "leave it out"
                 raise _problem(f"{text}, {hint}", key)
             takes = known[part].annotation
             kinds = [k for k in get_args(takes) if isinstance(k, type) and issubclass(k, BaseModel)]
