@@ -151,9 +151,6 @@ def check_effects(recipe: Any) -> None:
     """Methods whose options leave them without effect, but not without cost."""
     if recipe.objective is not None and recipe.objective == ObjectiveOptions():
         raise contradiction("objective has no effect, give label_smoothing, class_weights or focal_gamma", "objective")
-    if recipe.r_drop is not None and recipe.dropout == 0:
-        text = "r_drop has no effect with dropout: 0, as both passes are the same: choose one"
-        raise contradiction(text, "r_drop", "dropout")
     if recipe.smart is not None and recipe.smart.weight == recipe.smart.proximal == 0:
         raise contradiction("smart has no effect with weight 0, give it a weight or proximal", "smart.weight")
 

@@ -162,7 +162,6 @@ def test_a_task_that_was_stopped_needs_nothing(
         ({"need_sampling": 0.5}, "need_sampling changes the length of epochs, so give max_steps"),
         ({"need_sampling": 0.5, "max_steps": 9, "eval_strategy": "no"}, "need_sampling needs scores on dev"),
         ({"objective": {}}, "objective has no effect"),
-        ({"r_drop": 1.0, "dropout": 0}, "r_drop has no effect with dropout: 0"),
         ({"smart": {"weight": 0}}, "smart has no effect with weight 0"),
         ({"distill": {"teachers": "run", "pairs": 9}}, "distill.pairs without distill.unlabelled"),
         ({"objective": {"label_smoothing": 0.1}, "r_drop": 1}, "objective and r_drop are given, choose one"),
