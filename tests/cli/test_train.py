@@ -108,6 +108,7 @@ def test_stages_that_contradict_the_recipe(command: Command, place: Path) -> Non
         ("output: x", "r.yaml:6: stages: joint: output can't be changed by a stage, leave it out"),
         ("by_task: {cls-text: {seed: 2}}", "r.yaml:6: stages: joint: by_task, but it is one run of all tasks"),
         ("tasks: []", "r.yaml:6: stages: joint: tasks is empty, expected names out of cls-text"),
+        ("distill: {teachers: {cls-text: alone}}", "r.yaml:6: stages: joint: distill.teachers: alone for some tasks"),
         ("distill: {teachers: alone}\nadapt: {}", "r.yaml:4: adapt without a stage adapt"),
     ):
         (place / "r.yaml").write_text(whole.format(place / "encoder", place / "suite", stage))

@@ -172,11 +172,13 @@ def _recipe(recipe: Recipe, stage: Stage, fixed: Mapping[str, Any], task: str | 
         values = {key: value for key, value in values.items() if key != "distill"}
     elif isinstance(distill, Mapping) and taught_alone(distill):
         if "alone" not in [other.name for other in recipe.stages] or stage.name == "alone":
-            raise InputError("distill.teachers is alone, but no earlier stage is alone", fix="add alone to stages")
+            problem = f"stages: {stage.name}: distill.teachers is alone, but no earlier stage is alone"
+            raise InputError(problem, fix="add alone to stages")
         values["distill"] = {**distill, "teachers": {name: teacher_folders(recipe, name) for name in values["tasks"]}}
     elif isinstance(distill, Mapping) and _names_alone(distill.get("teachers")):
         fix = f"name folders for single tasks, such as {teacher_folders(recipe, next(iter(recipe.tasks)))[0]}"
-        raise InputError("distill.teachers: alone for some tasks", expected="teachers: alone, for all", fix=fix)
+        problem = f"stages: {stage.name}: distill.teachers: alone for some tasks"
+        raise InputError(problem, expected="teachers: alone, for all", fix=fix)
     try:
         made = make_recipe({**values, **fixed})
         return with_own_teachers(made, recipe.tasks) if len(made.tasks) < len(recipe.tasks) else made
